@@ -1,0 +1,56 @@
+# Everything builds .venv first, so that each target works in a bare clone.
+
+PYTHON ?= python3.11
+RESULTS ?= results
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install sweep quickstart test lint format bench reproduce clean
+
+help:
+	@echo "make install     build .venv with everything that embft needs"
+	@echo "make sweep       run sweeps/lora_lr.yaml to its report"
+	@echo "make quickstart  run sweeps/quickstart.yaml, about a minute"
+	@echo "make test        lint, types and tests"
+	@echo "make lint        ruff and mypy alone"
+	@echo "make bench       the benchmarks of docs/performance.md"
+	@echo "make reproduce   the table of docs/reproduction.md, from ../shared/data"
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "embft needs Python 3.11 or newer: make PYTHON=/path/to/python3.11 install"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch==2.13.0
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[offline,dev]'
+	touch $@
+
+install: $(STAMP)
+
+sweep: install
+	$(BIN)/embft sweep sweeps/lora_lr.yaml --results $(RESULTS)
+
+quickstart: install
+	$(BIN)/embft sweep sweeps/quickstart.yaml --results $(RESULTS)
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: lint
+	$(BIN)/pytest
+
+format: install
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: install
+	$(BIN)/python -m benchmarks.vs_stock
+
+reproduce: install
+	$(BIN)/embft sweep sweeps/seed_study.yaml --results $(RESULTS)
+
+clean:
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache build *.egg-info

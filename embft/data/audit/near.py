@@ -1,0 +1,251 @@
+"""Pairs that are similar but not equal: near duplicates in a split, near leaks between splits.
+
+A pair's shingles are the five-byte substrings of its two normalised texts; two pairs are near when
+the Jaccard similarity of their shingles is 0.8 or more. Candidates come from MinHash (Broder,
+1997) with banding (Leskovec, Rajaraman and Ullman, 2014, ch. 3), eight bands of five, which find
+96 % of the pairs at 0.8 and 99.8 % at 0.9; each is then checked exactly. So every pair counted is
+one, and a few may be missed. Similar meaning in other words is not looked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from embft.data.audit.corpus import Corpus
+from embft.data.audit.findings import EXAMPLES, Finding, example, grade, sample
+from embft.data.audit.overlap import sources
+from embft.data.texts import IntArray
+
+THRESHOLD = 0.8
+WIDTH = 5
+BANDS, ROWS = 8, 5
+WINDOW = 8
+"""Neighbours looked at on each side in a band's order; keeps crowded buckets linear."""
+PROMISING, CHECKS = 0.65, 30_000
+"""Agreement of signatures from which candidates are checked, and how many are at the most."""
+QUERIES = 100_000
+"""Rows of a split that are looked up; beyond that, that many drawn evenly."""
+
+_Hashes = npt.NDArray[np.uint32]
+_Keys = npt.NDArray[np.uint64]
+_Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Units:
+    """The distinct normalised pairs of one split. first, second: text ids; rows: first row each."""
+
+    ids: IntArray
+    first: IntArray
+    second: IntArray
+    rows: IntArray
+    signatures: _Hashes
+
+
+@dataclass(frozen=True)
+class Found:
+    """For each query the near unit (or -1) and its similarity, and whether the search was whole."""
+
+    units: IntArray
+    similarity: _Floats
+    all_checked: bool
+
+
+def near_pairs(corpus: Corpus) -> Iterator[Finding]:
+    """Near duplicates inside each split, and near leaks between them."""
+    texts = _signatures(corpus.texts)
+    units = {split: _units(corpus, split, texts) for split in corpus.splits}
+    for split, source in [(name, name) for name in units] + list(sources(corpus)):
+        queries = sample(len(units[split].rows), QUERIES)
+        found = _search(corpus.texts, units[split], queries, units[source])
+        if (found.units >= 0).any():
+            yield _finding(corpus, (split, source), units, (queries, found))
+
+
+def _finding(
+    corpus: Corpus,
+    between: tuple[str, str],
+    units: Mapping[str, Units],
+    result: tuple[IntArray, Found],
+) -> Finding:
+    (split, source), (queries, found) = between, result
+    hits, total = np.flatnonzero(found.units >= 0), len(units[split].rows)
+    inside = split == source
+    where = f"another {split} pair" if inside else f"a pair of {source}"
+    drawn = f" (drawn from {total})" if len(queries) < total else ""
+    return Finding(
+        f"near_duplicates_{split}" if inside else f"near_leak_{split}_from_{source}",
+        grade(len(hits), len(queries), "info" if inside and split == "train" else "warning"),
+        len(hits),
+        len(queries),
+        f"{'' if found.all_checked else 'At least '}{len(hits)} of the {len(queries)} distinct "
+        f"{split} pairs{drawn} nearly repeat {where}: four fifths or more of their five-letter "
+        f"pieces are the same, without being equal.",
+        "Such pairs add less information than their number says, and intervals are too narrow."
+        if inside
+        else f"Scores on {split} partly reward memory and come out too high.",
+        "Look at the examples; keep one of each group, or keep a group on one side of the split.",
+        tuple(
+            example(
+                corpus.splits[split],
+                split,
+                units[split].rows[queries[hit]],
+                near=example(corpus.splits[source], source, units[source].rows[found.units[hit]]),
+                similarity=round(float(found.similarity[hit]), 3),
+            )
+            for hit in hits[:EXAMPLES]
+        ),
+        {
+            "threshold": THRESHOLD,
+            "distinct": total,
+            "sampled": bool(drawn),
+            "all_checked": found.all_checked,
+        },
+    )
+
+
+def _units(corpus: Corpus, split: str, texts: _Hashes) -> Units:
+    ids, rows = np.unique(corpus.normal_pairs(split), return_index=True)
+    order = np.argsort(rows)
+    ids, rows = ids[order], rows[order].astype(np.int64)
+    first, second = (side[rows] for side in corpus.normal[split])
+    # The least hash over both texts' shingles is the lesser of the two least hashes.
+    return Units(ids, first, second, rows, np.minimum(texts[first], texts[second]))
+
+
+def _padded(text: str) -> bytes:
+    """The text's bytes with a space at both ends, and enough of them for one shingle."""
+    return f" {text} ".encode("utf-8", "surrogatepass").ljust(WIDTH)
+
+
+def _signatures(texts: Sequence[str], chunk: int = 50_000) -> _Hashes:
+    """MinHash signature of each text. Shape (number of texts, BANDS * ROWS)."""
+    random = np.random.default_rng(0)
+    odd = random.integers(0, 2**32, BANDS * ROWS, np.uint32) | np.uint32(1)
+    add = random.integers(0, 2**32, BANDS * ROWS, np.uint32)
+    signatures = np.empty((len(texts), BANDS * ROWS), np.uint32)
+    for start in range(0, len(texts), chunk):
+        hashes, starts = _shingle_hashes([_padded(text) for text in texts[start : start + chunk]])
+        part = signatures[start : start + chunk]
+        for column in range(BANDS * ROWS):
+            part[:, column] = np.minimum.reduceat(_mix(hashes * odd[column] + add[column]), starts)
+    return signatures
+
+
+def _mix(hashes: _Hashes) -> _Hashes:
+    """A permutation of 32 bits that makes the order depend on all of them."""
+    hashes ^= hashes >> np.uint32(15)
+    hashes *= np.uint32(0x2C1B3C6D)
+    return hashes
+
+
+def _shingle_hashes(texts: Sequence[bytes]) -> tuple[_Hashes, IntArray]:
+    """The hash of every shingle, text after text, and where each text's begin."""
+    lengths = np.array([len(text) for text in texts])
+    data = np.frombuffer(b"".join(texts), np.uint8).astype(np.uint64)
+    values = np.zeros(len(data) - WIDTH + 1, np.uint64)
+    for offset in range(WIDTH):
+        values = (values << np.uint64(8)) | data[offset : offset + len(values)]
+    inside = np.ones(len(data), bool)
+    for offset in range(1, WIDTH):
+        inside[np.cumsum(lengths) - offset] = False
+    values = values[inside[: len(values)]] * np.uint64(0x9E3779B97F4A7C15)
+    starts = np.concatenate([[0], np.cumsum(lengths - WIDTH + 1)[:-1]])
+    return (values >> np.uint64(32)).astype(np.uint32), starts
+
+
+def _band_keys(signatures: _Hashes, band: int) -> _Keys:
+    """Upper half: the band's hash. Lower half: the next's, so that the alike are neighbours."""
+    halves = []
+    for which in (band, (band + 1) % BANDS):
+        key = np.zeros(len(signatures), np.uint64)
+        for column in range(which * ROWS, (which + 1) * ROWS):
+            key = (key ^ signatures[:, column]) * np.uint64(0x9E3779B97F4A7C15)
+            key ^= key >> np.uint64(29)
+        halves.append(key >> np.uint64(32))
+    return (halves[0] << np.uint64(32)) | halves[1]
+
+
+def _search(texts: Sequence[str], asked: Units, queries: IntArray, known: Units) -> Found:
+    """Look for a near unit among the known for each queried one."""
+    candidates = np.full((BANDS, len(queries)), -1)
+    agreement = np.zeros((BANDS, len(queries)))
+    for band in range(BANDS):
+        keys = _band_keys(known.signatures, band)
+        order = np.argsort(keys, kind="stable")
+        for part in np.array_split(np.arange(len(queries)), len(queries) // 20_000 + 1):
+            candidates[band, part], agreement[band, part] = _best(
+                asked, queries[part], known, (order, keys[order]), band
+            )
+    return _check(texts, asked, queries, known, *_promising(candidates, agreement))
+
+
+def _promising(candidates: IntArray, agreement: _Floats) -> tuple[IntArray, IntArray]:
+    """Places of queries, and a candidate for each, the most promising first."""
+    likely = np.argwhere(agreement >= PROMISING)
+    places, others = likely[:, 1], candidates[agreement >= PROMISING]
+    order = np.argsort(-agreement[agreement >= PROMISING], kind="stable")
+    both = np.stack([places[order], others[order]], axis=1)
+    _, first = np.unique(both, axis=0, return_index=True)
+    distinct = both[np.sort(first)]
+    return distinct[:, 0], distinct[:, 1]
+
+
+def _check(  # noqa: PLR0913, PLR0917 - the last step of the search, which its arrays describe
+    texts: Sequence[str],
+    asked: Units,
+    queries: IntArray,
+    known: Units,
+    places: IntArray,
+    others: IntArray,
+) -> Found:
+    """Compare the candidates exactly, until each query has a near one or CHECKS are done."""
+    found, similarity = np.full(len(queries), -1), np.zeros(len(queries))
+    checks = 0
+    for place, other in zip(places.tolist(), others.tolist(), strict=True):
+        if found[place] >= 0:
+            continue
+        if checks == CHECKS:
+            return Found(found, similarity, all_checked=False)
+        checks += 1
+        exact = _jaccard(texts, asked, int(queries[place]), known, other)
+        if exact >= THRESHOLD:
+            found[place], similarity[place] = other, exact
+    return Found(found, similarity, all_checked=True)
+
+
+def _best(
+    asked: Units, units: IntArray, known: Units, sorted_by: tuple[IntArray, _Keys], band: int
+) -> tuple[IntArray, _Floats]:
+    """For each unit the bucket neighbour whose signature agrees most (or -1), and the share."""
+    order, keys = sorted_by
+    signatures = asked.signatures[units]
+    own = _band_keys(signatures, band)
+    middle = np.searchsorted(keys, own)
+    best, agreement = np.full(len(units), -1), np.zeros(len(units))
+    for offset in range(-WINDOW, WINDOW + 1):
+        place = np.clip(middle + offset, 0, len(keys) - 1)
+        other = order[place]
+        same = (keys[place] >> np.uint64(32)) == (own >> np.uint64(32))
+        rows = np.flatnonzero(same & (known.ids[other] != asked.ids[units]))
+        agree = (known.signatures[other[rows]] == signatures[rows]).mean(axis=1)
+        better = agree > agreement[rows]
+        best[rows[better]] = other[rows[better]]
+        agreement[rows[better]] = agree[better]
+    return best, agreement
+
+
+def _jaccard(texts: Sequence[str], one: Units, i: int, other: Units, j: int) -> float:
+    """The exact Jaccard similarity of two pairs' shingle sets, each pair in either order."""
+    left = _shingles(texts[one.first[i]]) | _shingles(texts[one.second[i]])
+    right = _shingles(texts[other.first[j]]) | _shingles(texts[other.second[j]])
+    return len(left & right) / len(left | right)
+
+
+def _shingles(text: str) -> set[bytes]:
+    padded = _padded(text)
+    return {padded[start : start + WIDTH] for start in range(len(padded) - WIDTH + 1)}

@@ -1,0 +1,102 @@
+"""Setting a part of train aside as dev, by content alone.
+
+The same pairs give the same cut, whatever their order in the file and whatever the seed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from embft.data.pairs import Pairs
+from embft.data.texts import IntArray, normalise, pair_ids, text_ids
+from embft.errors import DataError
+
+MIN_PAIRS = 10
+Bools = npt.NDArray[np.bool_]
+
+
+def cut_dev(train: Pairs, fraction: float = 0.1, name: str = "train") -> tuple[Pairs, Pairs]:
+    """What is left of train, and dev: about `fraction` of the pairs, never more, at least one.
+
+    Pairs that share a text (but for case and punctuation) stay on the same side, so that no text
+    of dev is known from training. Where that cannot be, because most pairs hang together, only
+    equal pairs stay together. Each side holds both low and high labels if there are two of each.
+    `name` is how messages call the data. Raises DataError if there are too few pairs.
+    """
+    if len(train) < MIN_PAIRS:
+        raise DataError(
+            f"{name}: {len(train)} pairs are too few to set a part aside as dev; at least "
+            f"{MIN_PAIRS} are needed. Give a file as `data.dev`, or more pairs."
+        )
+    texts = [[normalise(text) for text in side] for side in (train.text_1, train.text_2)]
+    hashes = _hashes(*texts)
+    first, second = text_ids(*texts)
+    for units in (_components(first, second), pair_ids(first, second)):
+        chosen = _choose(units, hashes, train.label, fraction)
+        if chosen is not None:
+            return train.take(np.flatnonzero(~chosen)), train.take(np.flatnonzero(chosen))
+    raise DataError(
+        f"{name}: no part can be set aside as dev, because nearly all of its {len(train)} pairs "
+        f"are equal. Give a file as `data.dev`, or more different pairs."
+    )
+
+
+def _hashes(first: Sequence[str], second: Sequence[str]) -> npt.NDArray[np.uint64]:
+    """A number for each pair, from its normalised texts alone and in either order."""
+    digests = (
+        hashlib.blake2b("\0".join(sorted(pair)).encode("utf-8", "surrogatepass"), digest_size=8)
+        for pair in zip(first, second, strict=True)
+    )
+    joined = b"".join(digest.digest() for digest in digests)
+    return np.frombuffer(joined, ">u8").astype(np.uint64)
+
+
+def _components(first: IntArray, second: IntArray) -> IntArray:
+    """For each pair the connected component of the graph whose edges are the pairs."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    size = int(max(first.max(), second.max())) + 1
+    graph = coo_array((np.ones(len(first), np.int8), (first, second)), shape=(size, size))
+    _, of_text = connected_components(graph, directed=False)
+    return np.asarray(of_text[first], np.int64)
+
+
+def _choose(
+    units: IntArray,
+    hashes: npt.NDArray[np.uint64],
+    label: npt.NDArray[np.float64],
+    fraction: float,
+) -> Bools | None:
+    """Which pairs become dev: whole units, by ascending hash, while they fit. None: too few fit."""
+    high = label > (label.min() + label.max()) / 2
+    kinds = np.stack([~high, high])
+    total = kinds.sum(axis=1)
+    # Two of a kind are shared out; a single one stays in train.
+    wanted = np.clip(np.round(total * fraction), np.minimum(total - 1, 1), total - 1).astype(int)
+    wanted = np.maximum(wanted, 0)
+    _, unit = np.unique(units, return_inverse=True)
+    smallest = np.full(unit.max() + 1, np.iinfo(np.uint64).max, np.uint64)
+    np.minimum.at(smallest, unit, hashes)
+    sizes = np.stack([np.bincount(unit, weights=kind) for kind in kinds], axis=1).astype(int)
+    taken, left = _fill(np.argsort(smallest), sizes, wanted)
+    enough = (wanted - left).sum() >= max(1, wanted.sum() / 2)
+    both = ((wanted - left) > 0)[wanted > 0].all()
+    return np.asarray(taken[unit], bool) if enough and both else None
+
+
+def _fill(order: IntArray, sizes: IntArray, wanted: IntArray) -> tuple[Bools, IntArray]:
+    """Which units are taken, each in its turn if it fits, and what is still wanted of each kind."""
+    taken = np.zeros(len(order), bool)
+    low, high = wanted.tolist()
+    for candidate, (of_low, of_high) in zip(order, sizes[order].tolist(), strict=True):
+        if of_low <= low and of_high <= high:
+            taken[candidate] = True
+            low, high = low - of_low, high - of_high
+            if low + high == 0:
+                break
+    return taken, np.array([low, high])

@@ -1,0 +1,42 @@
+"""The errors a user can mend.
+
+Whatever a user can put right is an `EmbftError`: the command line prints it as it stands, without
+a traceback. Everything else is a defect of ours and keeps its traceback.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class EmbftError(Exception):
+    """Something the user can mend. The message says where, what was given, what is allowed."""
+
+
+class SpecError(EmbftError):
+    """The spec is at fault."""
+
+
+class DataError(EmbftError):
+    """The data files are at fault."""
+
+
+class ModelError(EmbftError):
+    """A base model cannot be found or read."""
+
+
+class ProofError(EmbftError):
+    """What was saved is not what was trained."""
+
+
+class RecordError(EmbftError):
+    """Something in the results folder is missing, damaged or newer than this version."""
+
+
+def nearest(given: str, allowed: Iterable[str]) -> str:
+    """The sentence part that names what is allowed, and first what was probably meant."""
+    names = sorted(allowed)
+    close = difflib.get_close_matches(given, names, n=1, cutoff=0.6)
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    return f"{hint}allowed: {', '.join(names)}"

@@ -1,0 +1,62 @@
+"""Whether the metrics agree on the order of the configurations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from statistics import fmean
+
+import numpy as np
+from scipy import stats
+
+from embft.leaderboard.labels import config_label, higher_is_better
+from embft.leaderboard.rows import Leaderboard
+from embft.leaderboard.table import mean_metrics
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """One metric beside the objective, over the completed configurations, on test.
+
+    tau: Kendall's tau-b between the two orders, better first in both; None where one of them has
+    no order. first: the configuration that this metric puts first. place: where it puts the
+    recommended one, counted from 1.
+    """
+
+    metric: str
+    tau: float | None
+    first: str
+    first_trial: str
+    place: int | None
+
+
+def agreements(board: Leaderboard) -> list[Agreement]:
+    """The objective first, then every metric that all completed configurations have."""
+    tables = [mean_metrics(group.rows) for group in board.groups]
+    if not tables:
+        return []
+    names = [name for name in tables[0] if all(name in table for table in tables)]
+    names.sort(key=lambda name: name != board.metric)
+    sign = 1.0 if board.mode == "max" else -1.0
+    goal = np.array([sign * group.score for group in board.groups])
+    return [_agreement(board, name, [table[name] for table in tables], goal) for name in names]
+
+
+def average_tau(found: list[Agreement]) -> float | None:
+    """The mean agreement of the metrics beside the objective."""
+    taus = [item.tau for item in found[1:] if item.tau is not None]
+    return fmean(taus) if taus else None
+
+
+def _agreement(board: Leaderboard, metric: str, values: list[float], goal: np.ndarray) -> Agreement:
+    better = np.array(values) * (1.0 if higher_is_better(metric) else -1.0)
+    tau = float(stats.kendalltau(better, goal).statistic) if len(values) > 1 else float("nan")
+    first = board.groups[int(np.argmax(better))]
+    shipped = next((i for i, group in enumerate(board.groups) if group.recommended), None)
+    place = None if shipped is None else int((better > better[shipped]).sum()) + 1
+    return Agreement(
+        metric=metric,
+        tau=tau if np.isfinite(tau) else None,
+        first=config_label(first.params, board.axes),
+        first_trial=first.best.trial,
+        place=place,
+    )

@@ -1,0 +1,117 @@
+"""Scores by epoch, and score against cost: the points of two charts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+from embft.leaderboard.labels import config_label
+from embft.leaderboard.rows import Leaderboard, Row
+from embft.trial import Completed
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    """One trial after one epoch. score: objective on dev. chosen: the epoch that was kept."""
+
+    trial: str
+    label: str
+    epoch: int
+    score: float
+    loss: float | None
+    chosen: bool
+    recommended: bool
+
+
+@dataclass(frozen=True)
+class CostPoint:
+    """One configuration. seconds of training, parameters trained: means over seeds.
+
+    On the front: no other configuration is at least as good and cheaper, or better and as cheap.
+    """
+
+    trial: str
+    trials: tuple[str, ...]
+    label: str
+    score: float
+    interval: tuple[float, float] | None
+    seconds: float
+    parameters: float
+    on_seconds_front: bool
+    on_parameters_front: bool
+    recommended: bool
+
+
+def curve_rows(board: Leaderboard, most: int = 60) -> list[Row]:
+    """The trials whose curves are drawn: those that came furthest up the board."""
+    return [row for row in board.rows if row.epochs and not row.is_baseline][:most]
+
+
+def curve_points(board: Leaderboard, rows: Sequence[Row]) -> list[CurvePoint]:
+    """A point for each epoch of these trials that has the objective."""
+    shipped = board.recommended
+    leaders = {row.trial for row in shipped.rows} if shipped else set()
+    return [
+        CurvePoint(
+            trial=row.trial,
+            label=config_label(row.params, board.axes),
+            epoch=epoch.epoch,
+            score=epoch.dev[board.metric],
+            loss=epoch.loss,
+            chosen=bool(row.completed and row.completed.best_epoch == epoch.epoch),
+            recommended=row.trial in leaders,
+        )
+        for row in rows
+        for epoch in row.epochs
+        if board.metric in epoch.dev
+    ]
+
+
+def chosen_epochs(board: Leaderboard) -> list[tuple[int, int]]:
+    """For each completed trial: the epoch that was kept, and the last one."""
+    return [
+        (row.completed.best_epoch, max(epoch.epoch for epoch in row.epochs))
+        for row in board.rows
+        if row.completed and row.completed.best_epoch is not None and row.epochs
+    ]
+
+
+def cost_points(board: Leaderboard) -> list[CostPoint]:
+    """A point for each completed configuration, by rank."""
+    sign = 1.0 if board.mode == "max" else -1.0
+    scores = [sign * group.score for group in board.groups]
+    done = [[row.completed for row in group.rows if row.completed] for group in board.groups]
+    seconds = [_mean_seconds(found) for found in done]
+    sizes = [fmean(found.trainable_parameters for found in rows) for rows in done]
+    by_seconds, by_size = pareto_front(scores, seconds), pareto_front(scores, sizes)
+    return [
+        CostPoint(
+            trial=group.best.trial,
+            trials=tuple(row.trial for row in group.rows),
+            label=config_label(group.params, board.axes),
+            score=group.score,
+            interval=group.interval,
+            seconds=seconds[i],
+            parameters=sizes[i],
+            on_seconds_front=by_seconds[i],
+            on_parameters_front=by_size[i],
+            recommended=group.recommended,
+        )
+        for i, group in enumerate(board.groups)
+    ]
+
+
+def pareto_front(gains: Sequence[float], costs: Sequence[float]) -> list[bool]:
+    """Which points no other dominates: none gains as much for less, or more for as little."""
+    return [
+        not any(
+            g >= gain and c <= cost and (g > gain or c < cost)
+            for g, c in zip(gains, costs, strict=True)
+        )
+        for gain, cost in zip(gains, costs, strict=True)
+    ]
+
+
+def _mean_seconds(results: Sequence[Completed]) -> float:
+    return fmean(result.timings.train for result in results)

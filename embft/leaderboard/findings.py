@@ -1,0 +1,180 @@
+"""What a chart shows, in one sentence made from the numbers.
+
+Each function returns the title of one chart. Claims no cause, and says less when the data does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from embft.leaderboard.agreement import Agreement
+from embft.leaderboard.axes import best_per_value, swings
+from embft.leaderboard.before_after import overlap
+from embft.leaderboard.curves import chosen_epochs, cost_points
+from embft.leaderboard.labels import axis_title, config_label, metric_label, number
+from embft.leaderboard.pair_scores import Model
+from embft.leaderboard.rows import Leaderboard, Row
+from embft.metrics.pairs import GroupRow
+
+
+def heatmap_finding(board: Leaderboard, vertical: str, horizontal: str) -> str:
+    """Which of two axes moves the score more."""
+    found = {swing.axis: swing for swing in swings(board)}
+    pair = [found[axis] for axis in (vertical, horizontal) if axis in found]
+    if len(pair) < 2:
+        return f"Score by {axis_title(vertical)} and {axis_title(horizontal)}"
+    more, less = sorted(pair, key=lambda swing: -swing.mean)
+    if more.mean < 1.5 * less.mean:
+        return (
+            f"{_capital(axis_title(more.axis))} and {axis_title(less.axis)} matter about equally: "
+            f"each moves the score by {number(less.mean, 2)} to {number(more.mean, 2)} on its own"
+        )
+    return (
+        f"{_capital(axis_title(more.axis))} matters more than {axis_title(less.axis)}: on its own "
+        f"it moves the score by {number(more.mean, 2)} on average, against {number(less.mean, 2)}"
+    )
+
+
+def axis_finding(board: Leaderboard, axis: str) -> str:
+    """How far an axis moves the score on its own, and where its best value lies."""
+    found, title = best_per_value(board, axis), axis_title(axis)
+    if len(found) < 2:
+        return f"Score by {title}"
+    sign = 1 if board.mode == "max" else -1
+    best = max(found, key=lambda point: sign * float(point["score"]))
+    top = f"highest score: {best['text']}"
+    swing = next((swing for swing in swings(board) if swing.axis == axis), None)
+    if swing is None:
+        return f"{_capital(title)}, {top}"
+    return f"Changing only the {title} moves the score by {number(swing.mean, 2)}; {top}"
+
+
+def epochs_finding(board: Leaderboard) -> str:
+    """Whether the trials had stopped improving when they ended."""
+    found = chosen_epochs(board)
+    if not found:
+        return "No trial has finished an epoch with a dev score"
+    last = sum(best == end for best, end in found)
+    trials = f"{last} of {len(found)} trials" if len(found) > 1 else "the one trial"
+    if last * 2 > len(found):
+        return f"The last epoch was the best one in {trials}: more epochs may still help"
+    if last:
+        return f"Most trials were best before their last epoch; {trials} at the last one"
+    return "Every trial was best before its last epoch: more epochs would not help"
+
+
+def cost_finding(board: Leaderboard) -> str:
+    """What the last bit of score costs."""
+    points = cost_points(board)
+    if not points:
+        return "No trial has completed, so there is no cost to compare"
+    sign = 1 if board.mode == "max" else -1
+    best = max(points, key=lambda point: sign * point.score)
+    small = [p for p in points if p.on_parameters_front and p.parameters < best.parameters]
+    if not small:
+        return f"{best.label} scores highest ({number(best.score)}) and trains the fewest weights"
+    near = max(small, key=lambda point: sign * point.score)
+    share = near.parameters / best.parameters
+    gap = abs(near.score - best.score)
+    return (
+        f"{near.label} comes within {number(gap)} of the highest score with "
+        f"{_percent(share)} of the trained weights"
+    )
+
+
+def distribution_finding(before: Model | None, after: Model) -> str:
+    """How well a single cut parts the two kinds of pairs."""
+    wrong = f"{_percent(overlap(after))} of pairs lie on the wrong side of the best cut"
+    if before is None:
+        return f"Cosines by label: {wrong}"
+    return f"{wrong}, {_percent(overlap(before))} before fine-tuning"
+
+
+def change_finding(metric: str, before: Row | None, after: Row) -> str:
+    """One test metric of one trial, before and after."""
+    name, now = metric_label(metric), after.test.get(metric)
+    if now is None:
+        return name
+    was = before.test.get(metric) if before else None
+    if was is None:
+        return f"{name}: {number(now)}"
+    word = "rises" if now > was else "falls" if now < was else "stays"
+    return f"{name} {word} from {number(was)} to {number(now)}"
+
+
+def weakest_group_finding(column: str, rows: Sequence[GroupRow]) -> str:
+    """The group whose labels lie closest together."""
+    found = [(row.margin, row.group) for row in rows if row.margin is not None]
+    title = axis_title(column)
+    if len(found) < 2:
+        return f"Margin by {title}"
+    low, high = min(found), max(found)
+    return (
+        f"By {title}, the labels are closest in {low[1]} (margin {number(low[0], 2)}) and furthest "
+        f"apart in {high[1]} ({number(high[0], 2)})"
+    )
+
+
+def false_positives_finding(column: str, before: int | None, rows: Sequence[GroupRow]) -> str:
+    """How many pairs of label 0 pass for matches, and where most of them are."""
+    total = sum(row.false_positives for row in rows)
+    was = "" if before is None else f", {before} before"
+    if not total:
+        return f"No false positive at the threshold{was}"
+    worst = max(rows, key=lambda row: row.false_positives)
+    return (
+        f"{total} false positives at the threshold{was}; {worst.false_positives} of them are "
+        f"{worst.group} ({axis_title(column)})"
+    )
+
+
+def calibration_finding(before: float | None, after: float) -> str:
+    """How far the probabilities are from what held; lower is better."""
+    if before is None:
+        return f"Brier score of the calibrated cosines: {number(after)} (lower is better)"
+    word = "falls" if after < before else "rises"
+    return f"Brier score {word} from {number(before)} to {number(after)} (lower is better)"
+
+
+def mistakes_finding(counts: tuple[int, int] | None) -> str:
+    """How many mistakes there are at the threshold."""
+    if counts is None:
+        return "The pairs whose order is furthest from their labels' order"
+    high, low = counts
+    return f"{high} false positives and {low} false negatives at the threshold that dev chose"
+
+
+def agreement_finding(found: Sequence[Agreement]) -> str:
+    """How many metrics put the same configuration first."""
+    if len(found) < 2:
+        return "There is one metric only"
+    goal = found[0]
+    same = sum(item.first_trial == goal.first_trial for item in found[1:])
+    others = len(found) - 1
+    name = metric_label(goal.metric)
+    if same == others:
+        return f"All {others} other metrics put the same configuration first as {name}"
+    return f"{same} of {others} other metrics put the same configuration first as {name}"
+
+
+def leader_finding(board: Leaderboard) -> str:
+    """How many configurations share the top."""
+    tied = sum(group.tied for group in board.groups)
+    if not board.groups:
+        return "No configuration has completed yet"
+    if len(board.groups) == 1:
+        return "One configuration has completed"
+    label = config_label(board.groups[0].params, board.axes)
+    if tied <= 1:
+        return f"{label} leads, and no other of {len(board.groups)} can be told equal"
+    return f"{tied} of {len(board.groups)} configurations cannot be told apart from the leader"
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _percent(share: float) -> str:
+    if share >= 0.1:
+        return f"{100 * share:.0f} %"
+    return f"{100 * share:.1f} %" if share >= 0.001 else f"{100 * share:.2g} %"

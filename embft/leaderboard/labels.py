@@ -1,0 +1,107 @@
+"""What axes, values and configurations are called in tables and charts.
+
+Covers titles, value texts and their order. Formats no scores and draws nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from embft.metrics.definitions import METRICS
+
+_TITLES = {
+    "train.lora.rank": "LoRA rank",
+    "train.lora.alpha": "LoRA alpha",
+    "train.lora.dropout": "LoRA dropout",
+    "train.lora.target_modules": "LoRA target modules",
+    "model.base": "base model",
+}
+_VALUES = {"lora": "LoRA", "full": "full", "none": "none"}
+_MISSING = "\N{EN DASH}"
+
+
+def axis_title(axis: str) -> str:
+    """The words for a dotted path: `train.learning_rate` -> `learning rate`."""
+    return _TITLES.get(axis, axis.rpartition(".")[2].replace("_", " "))
+
+
+def axis_titles(axes: Sequence[str]) -> dict[str, str]:
+    """A title for each axis; axes that would share one keep their whole path."""
+    titles = {axis: axis_title(axis) for axis in axes}
+    counts = list(titles.values())
+    return {axis: t if counts.count(t) == 1 else axis for axis, t in titles.items()}
+
+
+def value_text(value: Any) -> str:
+    """A parameter's value as people write it: 2e-05 -> `2e-5`, None -> a dash."""
+    if value is None:
+        return _MISSING
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return _float_text(value)
+    if isinstance(value, (list, tuple)):
+        return ", ".join(value_text(item) for item in value)
+    return _VALUES.get(str(value), str(value))
+
+
+def _float_text(value: float) -> str:
+    if value != 0 and not 1e-2 <= abs(value) < 1e6:
+        mantissa, _, exponent = f"{value:.3e}".partition("e")
+        return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
+    return f"{value:.6g}"
+
+
+def config_label(params: Mapping[str, Any], axes: Sequence[str]) -> str:
+    """One configuration in words: `LoRA, rank 8, lr 2e-4`."""
+    parts = []
+    for axis in axes:
+        value = params.get(axis)
+        if value is None:
+            continue
+        text, title = value_text(value), axis_title(axis)
+        named = axis.endswith(("method", "base", "dataset", "loss")) and isinstance(value, str)
+        parts.append(text if named else f"{_short(title)} {text}")
+    label = ", ".join(parts)
+    return label[:1].upper() + label[1:] if label else "The only configuration"
+
+
+def ordered_values(values: Iterable[Any]) -> list[Any]:
+    """The distinct values, numbers by size, others as they first come; None last."""
+    distinct: list[Any] = []
+    for value in values:
+        if value not in distinct:
+            distinct.append(value)
+    present = [value for value in distinct if value is not None]
+    if all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in present):
+        present.sort()
+    return present + [None] * (len(present) < len(distinct))
+
+
+def is_log_axis(axis: str, values: Iterable[Any]) -> bool:
+    """Whether a numeric axis is read on a logarithmic scale: rates, and wide positive ranges."""
+    numbers = [v for v in values if isinstance(v, (int, float)) and not isinstance(v, bool)]
+    if not numbers or min(numbers) <= 0:
+        return False
+    return axis.endswith(("learning_rate", "weight_decay")) or max(numbers) / min(numbers) > 50
+
+
+def metric_label(metric: str) -> str:
+    """The metric's name in words; an unknown metric keeps its own."""
+    return METRICS[metric].label if metric in METRICS else metric.replace("_", " ")
+
+
+def higher_is_better(metric: str) -> bool:
+    """The direction of a metric, from its definition. An unknown metric counts upward."""
+    return METRICS[metric].higher_is_better if metric in METRICS else True
+
+
+def number(value: float, digits: int = 3) -> str:
+    """A score with a real minus sign; no minus before a zero."""
+    text = f"{value:.{digits}f}"
+    return text.replace("-", "\N{MINUS SIGN}") if float(text) != 0 else text.lstrip("-")
+
+
+def _short(title: str) -> str:
+    return "lr" if title == "learning rate" else title.removeprefix("LoRA ")

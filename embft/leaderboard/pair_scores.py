@@ -1,0 +1,131 @@
+"""The per-pair scores and texts of a row, read from disk and kept while they do not change.
+
+Covers reading alone. What is missing or does not fit is None: the report then says so.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from embft.data.pairs import Pairs
+from embft.leaderboard.labels import config_label
+from embft.leaderboard.rows import Leaderboard, Row
+from embft.trial import TrialDir
+
+FloatArray = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class PairScores:
+    """One trial on one split: label and cosine (n,), and the threshold that dev chose."""
+
+    label: FloatArray
+    score: FloatArray
+    threshold: float | None
+
+    @property
+    def is_binary(self) -> bool:
+        """Whether every label is 0 or 1."""
+        return bool(np.isin(self.label, (0.0, 1.0)).all())
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model that is looked at pair by pair. name: its part in the comparison, as charts call it.
+
+    label: its configuration in words.
+    """
+
+    name: str
+    label: str
+    row: Row
+    dev: PairScores | None
+    test: PairScores
+
+
+def read_scores(row: Row, split: str) -> PairScores | None:
+    """The row's scores on a split, in the split's order, or None where there are none."""
+    if row.completed is None:
+        return None
+    path = TrialDir(row.folder).scores_file
+    try:
+        stamp = path.stat().st_mtime_ns
+        found = _scores(path, stamp).get(split)
+    except (OSError, pa.ArrowInvalid, KeyError):
+        return None
+    return None if found is None else PairScores(*found, row.completed.threshold)
+
+
+def read_texts(board: Leaderboard, row: Row, split: str) -> Pairs | None:
+    """The texts and groups of the split that the row was scored on, or None."""
+    trial = TrialDir(row.folder)
+    try:
+        # The one field that is needed, so that a report can be made of an older version's trials.
+        data = json.loads(trial.input_file.read_bytes())["data"]
+        for sweep in (board.folder, trial.sweep):
+            path = sweep / data / f"{split}.parquet"
+            if path.exists():
+                return _texts(path, path.stat().st_mtime_ns)
+    except (OSError, ValueError, KeyError):
+        return None
+    return None
+
+
+def models(board: Leaderboard, most: int = 4) -> list[Model]:
+    """The models that the charts before and after compare: each is scored on the same pairs.
+
+    The baseline, the recommended configuration, the best full and the best LoRA one, the leader,
+    and then as they rank; at most `most`.
+    """
+    found: list[Model] = []
+    for name, label, row in _candidates(board):
+        test = read_scores(row, "test")
+        if test is None or any(model.row is row for model in found):
+            continue
+        if found and not np.array_equal(found[0].test.label, test.label):
+            continue
+        found.append(Model(name, label, row, read_scores(row, "dev"), test))
+        if len(found) == most:
+            break
+    return found
+
+
+def _candidates(board: Leaderboard) -> list[tuple[str, str, Row]]:
+    shipped = board.recommended
+    ordered = [("Recommended", shipped)] if shipped else []
+    for method, name in (("full", "Best full"), ("lora", "Best LoRA")):
+        groups = [g for g in board.groups if g.params.get("train.method") == method]
+        ordered += [(name, group) for group in groups[:1]]
+    ordered += [(f"Place {group.rank}", group) for group in board.groups]
+    base = [("Baseline", "the base model, not trained", board.baseline)] if board.baseline else []
+    return base + [(name, config_label(g.params, board.axes), g.best) for name, g in ordered]
+
+
+@lru_cache(maxsize=64)
+def _scores(path: Path, stamp: int) -> dict[str, tuple[FloatArray, FloatArray]]:
+    del stamp  # A part of the key: a file that was written anew is read anew.
+    table = pq.read_table(path)
+    found = {}
+    for split in ("dev", "test"):
+        part = table.filter(pc.equal(table["split"], split)).sort_by("row")
+        if part.num_rows:
+            found[split] = (
+                part["label"].to_numpy().astype(np.float64),
+                part["score"].to_numpy().astype(np.float64),
+            )
+    return found
+
+
+@lru_cache(maxsize=8)
+def _texts(path: Path, stamp: int) -> Pairs:
+    del stamp
+    return Pairs.read(path)

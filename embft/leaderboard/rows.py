@@ -1,0 +1,127 @@
+"""The tables' types: a row for each trial, a group for each configuration, the leaderboard."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from embft.trial import Completed, EpochScore, Failed, Metrics, Pruned
+
+Interval = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One trial. `result` is None while it is pending or running.
+
+    trial: the folder's name, or `baseline`. params: the varying parameters under their dotted
+    paths; None where a parameter does not apply (a LoRA rank in full fine-tuning).
+    """
+
+    trial: str
+    folder: Path
+    status: str
+    is_baseline: bool
+    seed: int
+    params: Mapping[str, Any]
+    result: Completed | Pruned | Failed | None
+    spec_yaml: str
+
+    @property
+    def completed(self) -> Completed | None:
+        """The result, if the trial completed."""
+        return self.result if isinstance(self.result, Completed) else None
+
+    @property
+    def dev(self) -> Metrics:
+        """Scores on the dev split; empty unless completed."""
+        return self.completed.dev if self.completed else {}
+
+    @property
+    def test(self) -> Metrics:
+        """Scores on the test split; empty unless completed."""
+        return self.completed.test if self.completed else {}
+
+    @property
+    def test_intervals(self) -> Mapping[str, Interval]:
+        """95 % intervals of the test scores, for the metrics that have one."""
+        return self.completed.test_intervals if self.completed else {}
+
+    @property
+    def dev_intervals(self) -> Mapping[str, Interval]:
+        """95 % intervals of the dev scores, for the metrics that have one."""
+        return self.completed.dev_intervals if self.completed else {}
+
+    @property
+    def epochs(self) -> tuple[EpochScore, ...]:
+        """Loss and dev scores after each epoch, as far as the trial came."""
+        return self.result.epochs if self.result else ()
+
+
+@dataclass(frozen=True)
+class Group:
+    """One configuration: the trials that differ in nothing but their seed.
+
+    rank counts from 1 by the mean dev objective. rank_low to rank_high: the ranks that cannot be
+    told apart. score and interval: the objective on the test split, the mean over seeds.
+    difference: test objective of this group minus the leader's, with its interval and the p-value
+    corrected for the number of comparisons (Holm, 1979); None for the leader.
+    tied: cannot be told apart from the leader. recommended: the cheapest of the tied.
+    """
+
+    params: Mapping[str, Any]
+    rows: tuple[Row, ...]
+    rank: int
+    rank_low: int
+    rank_high: int
+    dev_score: float
+    score: float
+    interval: Interval | None
+    difference: float | None
+    difference_interval: Interval | None
+    p_value: float | None
+    tied: bool
+    recommended: bool
+
+    @property
+    def best(self) -> Row:
+        """The seed with the best dev objective, whose model one would ship."""
+        return self.rows[0]
+
+
+@dataclass(frozen=True)
+class Leaderboard:
+    """Everything a report shows, computed.
+
+    rows: baseline included; completed ones by rank, then pruned, failed, running and pending.
+    groups: completed configurations by rank. axes: the parameters that vary, in the spec's order.
+    cautions: what a reader must beware of, in sentences. comparisons: how many configurations were
+    compared with the leader. scheme: what was resampled for the intervals.
+    """
+
+    name: str
+    description: str
+    metric: str
+    mode: str
+    axes: tuple[str, ...]
+    seeds: tuple[int, ...]
+    rows: tuple[Row, ...]
+    groups: tuple[Group, ...]
+    baseline: Row | None
+    pairs: Mapping[str, int]
+    group_columns: tuple[str, ...]
+    cautions: tuple[str, ...]
+    verdict: tuple[str, ...]
+    audit: Mapping[str, Any] | None
+    folder: Path
+
+    @property
+    def recommended(self) -> Group | None:
+        """The configuration to ship, or None while nothing completed."""
+        return next((group for group in self.groups if group.recommended), None)
+
+    def count(self, status: str) -> int:
+        """How many trials, the baseline not counted, have this status."""
+        return sum(row.status == status and not row.is_baseline for row in self.rows)

@@ -1,0 +1,159 @@
+"""The ranked table as a reader sees it: a line for each configuration, then what did not complete.
+
+Covers the means over seeds, the deltas to the baseline and the rank intervals in words. Ranks and
+ties come from `Leaderboard`; nothing here ranks anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+from embft.leaderboard.labels import config_label
+from embft.leaderboard.rows import Group, Interval, Leaderboard, Row
+from embft.trial import Completed, Failed, Pruned
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line: a completed configuration with all of its seeds, the baseline, or another trial.
+
+    rank: `1`, or two joined by a dash, or empty where there is none. score, interval: the objective
+    on test. seeds: the objective of each seed, best on dev first. delta: score minus the
+    baseline's. metrics: the test metrics. seconds of training, memory in MB, size in bytes. All
+    are means over seeds.
+    """
+
+    trial: str
+    trials: tuple[str, ...]
+    label: str
+    status: str
+    params: Mapping[str, Any]
+    rank: str = ""
+    position: int | None = None
+    is_baseline: bool = False
+    tied: bool = False
+    recommended: bool = False
+    score: float | None = None
+    interval: Interval | None = None
+    seeds: tuple[float, ...] = ()
+    seed_names: tuple[int, ...] = ()
+    delta: float | None = None
+    p_value: float | None = None
+    dev: float | None = None
+    metrics: Mapping[str, float] | None = None
+    trainable: int | None = None
+    seconds: float | None = None
+    memory_mb: float | None = None
+    size: float | None = None
+    reason: str = ""
+
+
+def table_lines(board: Leaderboard) -> list[Line]:
+    """Completed configurations by rank, the baseline where its score puts it, then the rest."""
+    lines = [_group_line(board, group) for group in board.groups]
+    if board.baseline is not None:
+        lines = _with_baseline(board, lines, _baseline_line(board, board.baseline))
+    grouped = {row.trial for group in board.groups for row in group.rows}
+    rest = [row for row in board.rows if row.trial not in grouped and not row.is_baseline]
+    return lines + [_row_line(board, row) for row in rest]
+
+
+def rank_text(group: Group) -> str:
+    """`3`, or `1` to `4` joined by a dash where the ranks cannot be told apart."""
+    low, high = group.rank_low, group.rank_high
+    return str(group.rank) if low >= high else f"{low}\N{EN DASH}{high}"
+
+
+def baseline_score(board: Leaderboard, metric: str | None = None) -> float | None:
+    """The untrained model's test score, or None."""
+    return board.baseline.test.get(metric or board.metric) if board.baseline else None
+
+
+def mean_of(rows: Sequence[Row], pick: Callable[[Completed], float | None]) -> float | None:
+    """The mean over the completed rows that have the value."""
+    found = [pick(row.completed) for row in rows if row.completed]
+    present = [value for value in found if value is not None]
+    return fmean(present) if present else None
+
+
+def mean_metrics(rows: Sequence[Row], split: str = "test") -> dict[str, float]:
+    """The mean over rows of every metric that all of them have."""
+    tables = [getattr(row, split) for row in rows if row.completed]
+    names = [name for name in tables[0] if all(name in t for t in tables)] if tables else []
+    return {name: fmean(table[name] for table in tables) for name in names}
+
+
+def _group_line(board: Leaderboard, group: Group) -> Line:
+    base, rows = baseline_score(board), group.rows
+    trainable = mean_of(rows, lambda done: done.trainable_parameters)
+    return Line(
+        trial=group.best.trial,
+        trials=tuple(row.trial for row in rows),
+        label=config_label(group.params, board.axes),
+        status="completed",
+        params=group.params,
+        rank=rank_text(group),
+        position=group.rank,
+        tied=group.tied,
+        recommended=group.recommended,
+        score=group.score,
+        interval=group.interval,
+        seeds=tuple(row.test[board.metric] for row in rows if board.metric in row.test),
+        seed_names=tuple(row.seed for row in rows),
+        delta=None if base is None else group.score - base,
+        p_value=group.p_value,
+        dev=group.dev_score,
+        metrics=mean_metrics(rows),
+        trainable=None if trainable is None else round(trainable),
+        seconds=mean_of(rows, lambda done: done.timings.train),
+        memory_mb=mean_of(rows, lambda done: done.peak_memory_mb),
+        size=mean_of(rows, lambda done: done.artifact_bytes),
+    )
+
+
+def _baseline_line(board: Leaderboard, row: Row) -> Line:
+    return Line(
+        trial=row.trial,
+        trials=(row.trial,),
+        label="Baseline, not trained",
+        status=row.status,
+        params={},
+        is_baseline=True,
+        score=row.test.get(board.metric),
+        interval=row.test_intervals.get(board.metric),
+        dev=row.dev.get(board.metric),
+        metrics=row.test,
+        memory_mb=mean_of([row], lambda done: done.peak_memory_mb),
+        trainable=0 if row.completed else None,
+        reason=_reason(row),
+    )
+
+
+def _with_baseline(board: Leaderboard, lines: list[Line], base: Line) -> list[Line]:
+    if base.dev is None:
+        return [*lines, base]
+    sign = 1 if board.mode == "max" else -1
+    better = sum(line.dev is not None and sign * line.dev >= sign * base.dev for line in lines)
+    return [*lines[:better], base, *lines[better:]]
+
+
+def _row_line(board: Leaderboard, row: Row) -> Line:
+    return Line(
+        trial=row.trial,
+        trials=(row.trial,),
+        label=config_label(row.params, board.axes),
+        status=row.status,
+        params=row.params,
+        seed_names=(row.seed,),
+        reason=_reason(row),
+    )
+
+
+def _reason(row: Row) -> str:
+    result = row.result
+    if isinstance(result, Failed):
+        return result.message or result.reason
+    return result.reason if isinstance(result, Pruned) else ""

@@ -1,0 +1,146 @@
+"""The answer in plain sentences, made from the leaderboard's numbers, and what to beware of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from embft.leaderboard.rows import Group, Interval, Leaderboard
+from embft.metrics.definitions import METRICS
+
+
+def verdict(board: Leaderboard) -> Iterator[str]:
+    """What to ship, how sure that is, and what it costs."""
+    chosen = board.recommended
+    if chosen is None:
+        pending = board.count("pending") + board.count("running")
+        yield "No trial has completed yet." if pending else "No trial completed."
+        return
+    yield (
+        f"Recommended: {describe(chosen.params) or 'the only configuration'}, with a test "
+        f"{metric_label(board)} of {with_interval(chosen.score, chosen.interval)}."
+    )
+    yield from _against_baseline(board, chosen)
+    yield from _against_others(board, chosen)
+    yield _costs(chosen)
+
+
+def _against_baseline(board: Leaderboard, chosen: Group) -> Iterator[str]:
+    if board.baseline is None or board.metric not in board.baseline.test:
+        return
+    base = board.baseline.test[board.metric]
+    interval = board.baseline.test_intervals.get(board.metric)
+    change = chosen.score - base
+    gain = change if board.mode == "max" else -change
+    word = "better" if gain > 0 else "worse"
+    overlap = chosen.interval and interval and _overlap(chosen.interval, interval)
+    sure = "; the two intervals overlap" if overlap else ""
+    yield (
+        f"That is {abs(change):.3f} {word} than the untrained base model "
+        f"({with_interval(base, interval)}){sure}."
+    )
+
+
+def _against_others(board: Leaderboard, chosen: Group) -> Iterator[str]:
+    tied = [group for group in board.groups if group.tied]
+    if len(board.groups) == 1:
+        return
+    leader = board.groups[0]
+    if len(tied) > 1 and chosen is not leader:
+        yield (
+            f"{len(tied)} of {len(board.groups)} configurations cannot be told apart from the "
+            f"leader on dev ({describe(leader.params)}, test {leader.score:.3f}); the recommended "
+            "one is the cheapest of them by trainable parameters, then training time."
+        )
+    elif len(tied) > 1:
+        yield (
+            f"{len(tied)} of {len(board.groups)} configurations cannot be told apart; this one "
+            "leads on dev and is also the cheapest of them."
+        )
+    else:
+        second = board.groups[1]
+        yield (
+            f"It is really ahead of the runner-up, {describe(second.params)} "
+            f"({with_interval(second.score, second.interval)}): {_p_value(second)}."
+        )
+
+
+def _p_value(group: Group) -> str:
+    if group.p_value is None:
+        return "but the two could not be compared on the same pairs"
+    shown = "p < 0.001" if group.p_value < 0.001 else f"p = {group.p_value:.3f}"
+    return f"{shown} by a paired bootstrap, corrected for the number of comparisons"
+
+
+def _costs(chosen: Group) -> str:
+    result = chosen.best.completed
+    if result is None:
+        return ""
+    share = result.trainable_parameters / max(result.total_parameters, 1)
+    memory = f", at most {result.peak_memory_mb / 1000:.1f} GB" if result.peak_memory_mb else ""
+    return (
+        f"It trains {result.trainable_parameters:,} parameters ({share:.2%} of the model), took "
+        f"{result.timings.train:.0f} s to train{memory}, and is "
+        f"{result.artifact_bytes / 1e6:.1f} MB on disk."
+    )
+
+
+def cautions(board: Leaderboard, plan: Mapping[str, Any]) -> Iterator[str]:
+    """What a reader must beware of."""
+    if plan["test_is_dev"]:
+        yield (
+            "There is no test split: the numbers are optimistic, because epoch, threshold and "
+            "winner were chosen on the very pairs that are reported. Give data.test pairs that "
+            "nothing was chosen on."
+        )
+    if plan["dev_is_cut"]:
+        yield "No dev split was given: a part of train was set aside for choosing."
+    if failed := board.count("failed"):
+        yield f"{failed} of {_trained(board)} trials failed; their reasons are below."
+    if unfinished := board.count("pending") + board.count("running"):
+        yield f"{unfinished} of {_trained(board)} trials have not finished: this is an early look."
+    if len(board.seeds) == 1 and board.groups:
+        yield (
+            "One seed only: the intervals cover the choice of evaluation pairs, not the luck of "
+            "one training. With seeds: [42, 43, 44] they cover both."
+        )
+    if board.audit:
+        for finding in board.audit.get("findings", ()):
+            if finding["severity"] == "problem":
+                yield finding["message"]
+
+
+def _trained(board: Leaderboard) -> int:
+    return sum(not row.is_baseline for row in board.rows)
+
+
+def _overlap(one: Interval, other: Interval) -> bool:
+    return one[0] <= other[1] and other[0] <= one[1]
+
+
+def metric_label(board: Leaderboard) -> str:
+    """The objective's name as a reader knows it."""
+    return METRICS[board.metric].label
+
+
+def with_interval(score: float, interval: Interval | None) -> str:
+    """`0.812 (0.790 to 0.831)`."""
+    return f"{score:.3f}" + (f" ({interval[0]:.3f} to {interval[1]:.3f})" if interval else "")
+
+
+def describe(params: Mapping[str, Any]) -> str:
+    """A configuration in words: the varying parameters without their sections."""
+    return ", ".join(
+        f"{name.removeprefix('train.').replace('_', ' ').replace('.', ' ')} {shown(value)}"
+        for name, value in params.items()
+        if value is not None
+    )
+
+
+def shown(value: Any) -> str:
+    """A parameter as people write it: 2e-5, not 2e-05."""
+    if isinstance(value, float):
+        return f"{value:g}".replace("e-0", "e-").replace("e+0", "e+")
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(shown(item) for item in value) + "]"
+    return str(value)

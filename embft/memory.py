@@ -1,0 +1,35 @@
+"""How much memory processes use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import psutil
+
+
+def process_memory(pid: int) -> int:
+    """Bytes that a process holds; shared pages count in proportion where the system knows (PSS).
+
+    0 when the process has gone.
+    """
+    try:
+        process = psutil.Process(pid)
+        full = process.memory_full_info()
+        return int(getattr(full, "pss", 0) or full.rss)
+    except psutil.AccessDenied:
+        return int(psutil.Process(pid).memory_info().rss)
+    except psutil.NoSuchProcess:
+        return 0
+
+
+def tree_memory(pid: int) -> int:
+    """Bytes that a process and all its descendants hold."""
+    return sum(process_memory(each) for each in [pid, *descendants(pid)])
+
+
+def descendants(pid: int) -> Iterable[int]:
+    """The process ids below this one."""
+    try:
+        return [child.pid for child in psutil.Process(pid).children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []

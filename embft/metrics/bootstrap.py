@@ -1,0 +1,237 @@
+"""How sure a score is: intervals from resampling the evaluation pairs, and from seeds.
+
+Covers one trial, or the trials of one configuration that differ in their seed alone. Which trial
+is better is asked in `comparison`; what is drawn is in `resampling`.
+
+Intervals are BCa (Efron, 1987): their ends are quantiles of the resampled scores, moved for the
+bias and the skewness that plain quantiles ignore; levels are first widened as Student's t widens
+the normal (Hesterberg, 2015), for the number of units drawn.
+
+Seeds add t(S - 1) sd / sqrt(S) for S seeds, joined to the pairs' interval by squares on each side
+(Zou and Donner, 2008). The sd leaves out what the choice of pairs alone makes seeds differ by,
+which the pairs' interval holds already (the component of the analysis of variance). Resampling
+three seeds with replacement would find only two thirds of their variance, and could never reach
+the tails; with one seed nothing is known of it, and the interval says how sure the score of that
+one model is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+
+from embft.metrics.pairs import sorted_metrics
+from embft.metrics.resampling import (
+    Resampling,
+    Scheme,
+    Units,
+    deletion_chunks,
+    independent_pairs,
+    pair_weight_chunks,
+    weight_chunks,
+)
+from embft.metrics.weighted import FloatArray, Metrics, SortedPairs, sort_pairs, weighted_metrics
+
+# Of the resamples, the share that may leave a metric undefined before no interval is given.
+_MAX_UNDEFINED = 0.05
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Where a metric's true value lies, at the level that was asked for."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class BootstrapResult:
+    """What resampling found, by metric.
+
+    `estimates` are means over seeds, and `by_seed` (seeds,) what they are means of. `samples`
+    (resamples,) are the means over seeds of each resample, NaN where undefined; with the scheme
+    `texts` they spread too far by themselves, and `spread` sets them right with the help of
+    `pair_samples`. `pairs_noise` is the variance between seeds that comes of the
+    pairs. A metric without an interval has its reason in `reasons`.
+    """
+
+    estimates: dict[str, float]
+    intervals: dict[str, Interval]
+    reasons: dict[str, str]
+    scheme: Scheme
+    resamples: int
+    by_seed: Metrics
+    samples: Metrics
+    pair_samples: Metrics
+    pairs_noise: dict[str, float]
+    effective_units: float
+    resampling: Resampling
+
+
+def bootstrap(
+    score: npt.ArrayLike,
+    label: npt.ArrayLike,
+    threshold: float,
+    units: Units | None = None,
+    resampling: Resampling | None = None,
+) -> BootstrapResult:
+    """Intervals for every metric of these pairs.
+
+    `score` and `label` are (n,); `units` from `resampling.sampling_units`, or None for pairs
+    that share nothing. The same input and seed give the same result, and all trials that are
+    scored on the same pairs get the same resamples. Raises ValueError on scores that are not
+    finite.
+    """
+    return hierarchical([score], label, [threshold], units, resampling)
+
+
+def hierarchical(
+    scores_by_seed: Sequence[npt.ArrayLike],
+    label: npt.ArrayLike,
+    thresholds: Sequence[float],
+    units: Units | None = None,
+    resampling: Resampling | None = None,
+) -> BootstrapResult:
+    """Intervals for the mean over seeds of each metric: seeds and pairs are both a sample.
+
+    A score (n,) and a threshold for each seed, all on the same pairs. A metric that is undefined
+    for some seed is undefined.
+    """
+    plan = resampling or Resampling()
+    seeds = [sort_pairs(s, label, t) for s, t in zip(scores_by_seed, thresholds, strict=True)]
+    drawn = units or independent_pairs(len(seeds[0].score))
+    if len(drawn.unit) != len(seeds[0].score):
+        raise ValueError(f"units for {len(drawn.unit)} pairs, scores for {len(seeds[0].score)}")
+    by_seed = _by_seed(seeds)
+    result = _resampled(seeds, by_seed, drawn, plan)
+    if by_seed:
+        deleted = _seed_metrics(seeds, deletion_chunks(drawn, plan.seed))
+        for name in by_seed:
+            _add_interval(result, name, deleted[name].mean(axis=0))
+    return result
+
+
+def spread(samples: FloatArray, pair_samples: FloatArray | None) -> float:
+    """The share of the samples' distance from the estimate that is real.
+
+    1 unless texts were drawn. Then the variance robust to shared texts is the samples' less twice
+    the pairs' own (see `resampling`), and never less than the pairs' own.
+    """
+    if pair_samples is None:
+        return 1.0
+    total, own = float(np.nanvar(samples)), float(np.nanvar(pair_samples))
+    return float(np.sqrt(max(total - 2 * own, own) / total)) if total > 0 else 1.0
+
+
+def _by_seed(seeds: Sequence[SortedPairs]) -> Metrics:
+    found = [sorted_metrics(pairs) for pairs in seeds]
+    shared = [name for name in found[0] if all(name in each for each in found)]
+    return {name: np.array([each[name] for each in found]) for name in shared}
+
+
+def _resampled(
+    seeds: Sequence[SortedPairs], by_seed: Metrics, drawn: Units, plan: Resampling
+) -> BootstrapResult:
+    """All but the intervals."""
+    samples = _seed_metrics(seeds, weight_chunks(drawn, plan)) if by_seed else {}
+    inner: Metrics = {}
+    if drawn.ends is not None and by_seed:
+        inner = _seed_metrics(seeds, pair_weight_chunks(drawn, plan))
+    # Where texts are drawn, the draw of pairs has the pairs' noise once and not three times.
+    noise = inner or samples
+    return BootstrapResult(
+        estimates={name: float(values.mean()) for name, values in by_seed.items()},
+        intervals={},
+        reasons={},
+        scheme=drawn.scheme,
+        resamples=plan.count(len(drawn.unit)),
+        by_seed=by_seed,
+        samples={name: samples[name].mean(axis=0) for name in by_seed},
+        pair_samples={name: inner[name].mean(axis=0) for name in by_seed if inner},
+        pairs_noise={name: _pairs_noise(by_seed[name], noise[name]) for name in by_seed},
+        effective_units=drawn.effective,
+        resampling=plan,
+    )
+
+
+def _seed_metrics(seeds: Sequence[SortedPairs], chunks: Iterator[FloatArray]) -> Metrics:
+    """Each metric of each seed, (S, R), for weights that come in chunks of rows."""
+    parts = [[weighted_metrics(pairs, w) for pairs in seeds] for w in chunks]
+    return {
+        name: np.concatenate([np.stack([each[name] for each in part]) for part in parts], axis=1)
+        for name in parts[0][0]
+        if all(name in each for each in parts[0])
+    }
+
+
+def _pairs_noise(by_seed: FloatArray, samples: FloatArray) -> float:
+    """By how much resampling the pairs raises the variance between seeds: what pairs add to it."""
+    between = samples.var(axis=0, ddof=1) if len(by_seed) > 1 else np.zeros(1)
+    between = between[np.isfinite(between)]
+    if len(by_seed) < 2 or not len(between):
+        return 0.0
+    return max(float(between.mean() - by_seed.var(ddof=1)), 0.0)
+
+
+def _add_interval(result: BootstrapResult, name: str, deleted: FloatArray) -> None:
+    samples = result.samples[name]
+    defined = samples[np.isfinite(samples)]
+    if len(defined) < (1 - _MAX_UNDEFINED) * len(samples):
+        missing = len(samples) - len(defined)
+        result.reasons[name] = f"undefined in {missing} of {len(samples)} resamples"
+    elif np.ptp(defined) <= 1e-12 * max(1.0, abs(result.estimates[name])):
+        # A perfect score resamples to itself: that is no proof that it is exact.
+        result.reasons[name] = "every resample gives the same score"
+    else:
+        shrink = spread(samples, result.pair_samples.get(name))
+        estimate = result.estimates[name]
+        low, high = _bca(estimate, estimate + shrink * (defined - estimate), deleted, result)
+        result.intervals[name] = _with_seeds(low, high, name, result)
+
+
+def _bca(
+    estimate: float, samples: FloatArray, deleted: FloatArray, result: BootstrapResult
+) -> tuple[float, float]:
+    below = np.mean(samples < estimate) + 0.5 * np.mean(samples == estimate)
+    floor = 0.5 / len(samples)
+    bias = stats.norm.ppf(np.clip(below, floor, 1 - floor))
+    z = bias + np.array([-1.0, 1.0]) * _normal_width(result)
+    levels = stats.norm.cdf(bias + z / np.maximum(1 - _acceleration(deleted) * z, 0.1))
+    low, high = np.quantile(samples, levels)
+    return float(low), float(high)
+
+
+def _normal_width(result: BootstrapResult) -> float:
+    """The normal quantile of the level, widened for the units drawn (Hesterberg, 2015)."""
+    units = max(result.effective_units, 2.0)
+    t = stats.t.ppf(0.5 + result.resampling.level / 2, units - 1)
+    return float(min(t * np.sqrt(units / (units - 1)), 8.0))
+
+
+def _acceleration(deleted: FloatArray) -> float:
+    """Efron's acceleration: a sixth of the skewness of the units' influence, by deletion."""
+    kept = deleted[np.isfinite(deleted)]
+    if len(kept) < 3:
+        return 0.0
+    influence = kept.mean() - kept
+    squares = float((influence**2).sum())
+    return float((influence**3).sum() / (6 * squares**1.5)) if squares > 0 else 0.0
+
+
+def _with_seeds(low: float, high: float, name: str, result: BootstrapResult) -> Interval:
+    """The pairs' interval joined by squares with the seeds' t interval, on each side."""
+    by_seed = result.by_seed[name]
+    count = len(by_seed)
+    if count < 2:
+        return Interval(low, high)
+    centre = float(by_seed.mean())
+    variance = max(float(by_seed.var(ddof=1)) - result.pairs_noise[name], 0.0)
+    half = stats.t.ppf(0.5 + result.resampling.level / 2, count - 1) * np.sqrt(variance / count)
+    return Interval(
+        float(min(centre - np.hypot(centre - low, half), low)),
+        float(max(centre + np.hypot(high - centre, half), high)),
+    )

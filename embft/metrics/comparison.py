@@ -1,0 +1,127 @@
+"""Whether one configuration is really better than another on the same evaluation pairs.
+
+Covers the paired comparison of two, Holm's correction for many, and the set that cannot be told
+apart from the best. It works on what `bootstrap` drew: all configurations that were scored on the
+same pairs with the same seed share their resamples, so a difference is taken within each resample
+and what the pairs do to both alike cancels out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from embft.metrics.bootstrap import BootstrapResult, spread
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Best less other, turned so that above 0 the best is better; interval and two-sided p."""
+
+    difference: float
+    low: float
+    high: float
+    p_value: float
+
+
+def compare(
+    best: BootstrapResult, other: BootstrapResult, metric: str, *, higher_is_better: bool = True
+) -> Comparison | None:
+    """The difference of two configurations in `metric`, or None where either leaves it undefined.
+
+    The variance is that of the difference over the resamples, plus that of the seeds: the seeds'
+    variance within configurations, less what the pairs add to it, pooled over the two as in
+    Student's two-sample test, with Satterthwaite's degrees of freedom (1946). The tail is
+    Student's t and not a count of resamples, for a count of 1,000 ends at 0.001, too coarse to
+    correct for many comparisons.
+    With one seed each the comparison is of those two models, not of their recipes. Raises
+    ValueError where the two were not resampled alike.
+    """
+    _check_same_resamples(best, other)
+    if metric not in best.estimates or metric not in other.estimates:
+        return None
+    sign = 1.0 if higher_is_better else -1.0
+    difference = sign * (best.estimates[metric] - other.estimates[metric])
+    variance, freedom = _variance(best, other, metric)
+    if not np.isfinite(variance):
+        return None
+    error = float(np.sqrt(variance))
+    if error <= 1e-12 * max(1.0, abs(difference)):
+        alike = abs(difference) <= 1e-12
+        p_value = 1.0 if alike else 2.0 / (best.resamples + 1)
+        return Comparison(difference, difference, difference, p_value)
+    reach = float(stats.t.ppf(0.5 + best.resampling.level / 2, freedom)) * error
+    p_value = float(2 * stats.t.sf(abs(difference) / error, freedom))
+    return Comparison(difference, difference - reach, difference + reach, p_value)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Holm's step-down correction (1979): p values that hold for all comparisons at once."""
+    p = np.asarray(p_values, dtype=np.float64)
+    order = np.argsort(p, kind="stable")
+    stepped = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
+    corrected = np.empty_like(p)
+    corrected[order] = np.minimum(stepped, 1.0)
+    return [float(value) for value in corrected]
+
+
+def tied_with_best(
+    results: Mapping[str, BootstrapResult],
+    metric: str,
+    *,
+    higher_is_better: bool = True,
+    alpha: float = 0.05,
+) -> dict[str, float]:
+    """The configurations that cannot be told apart from the best, with their corrected p.
+
+    The best is among them, with p 1. Configurations that leave the metric undefined are not.
+    """
+    sign = 1.0 if higher_is_better else -1.0
+    scored = {name: r for name, r in results.items() if metric in r.estimates}
+    if not scored:
+        return {}
+    best = max(scored, key=lambda name: sign * scored[name].estimates[metric])
+    found = {
+        name: compare(scored[best], other, metric, higher_is_better=higher_is_better)
+        for name, other in scored.items()
+        if name != best
+    }
+    # What cannot be compared has not been told apart.
+    raw = [1.0 if c is None else c.p_value for c in found.values()]
+    corrected = dict(zip(found, holm(raw), strict=True))
+    return {best: 1.0} | {name: p for name, p in corrected.items() if p >= alpha}
+
+
+def _check_same_resamples(best: BootstrapResult, other: BootstrapResult) -> None:
+    drawn = [(r.scheme, r.resamples, r.effective_units, r.resampling) for r in (best, other)]
+    if drawn[0] != drawn[1]:
+        raise ValueError(f"resampled differently: {drawn[0]} and {drawn[1]}")
+
+
+def _variance(best: BootstrapResult, other: BootstrapResult, metric: str) -> tuple[float, float]:
+    """Variance of the difference and its degrees of freedom."""
+    of_pairs = _pairs_variance(best, other, metric)
+    pairs_freedom = max(best.effective_units - 1, 1.0)
+    groups = [best.by_seed[metric], other.by_seed[metric]]
+    freedom = sum(len(group) - 1 for group in groups)
+    if freedom == 0:
+        return of_pairs, pairs_freedom
+    squares = sum(float(((group - group.mean()) ** 2).sum()) for group in groups)
+    squares -= sum(r.pairs_noise[metric] * (len(r.by_seed[metric]) - 1) for r in (best, other))
+    of_seeds = max(squares / freedom, 0.0) * sum(1 / len(group) for group in groups)
+    total = of_pairs + of_seeds
+    parts = of_pairs**2 / pairs_freedom + of_seeds**2 / freedom
+    return total, total**2 / parts if parts > 0 else pairs_freedom
+
+
+def _pairs_variance(best: BootstrapResult, other: BootstrapResult, metric: str) -> float:
+    samples = best.samples[metric] - other.samples[metric]
+    if np.isfinite(samples).sum() < 2:
+        return float("nan")
+    inner = None
+    if metric in best.pair_samples:
+        inner = best.pair_samples[metric] - other.pair_samples[metric]
+    return float(np.nanvar(samples, ddof=1)) * spread(samples, inner) ** 2

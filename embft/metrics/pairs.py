@@ -1,0 +1,168 @@
+"""Metrics of scored pairs: how well a score (a cosine, usually) agrees with the pairs' labels.
+
+Covers the metrics of one set of pairs, why one is undefined, the threshold of the best F1, and
+breakdowns by group. Intervals are in `bootstrap`, calibration in `calibration`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+
+from embft.metrics.weighted import FloatArray, SortedPairs, sort_pairs, weighted_metrics
+
+# Whole hundredths divided once, so that each threshold is the number a reader would write.
+THRESHOLDS: FloatArray = np.arange(101) / 100.0
+
+_GRADED = ("spearman", "pearson", "kendall")
+_BY_LABEL = ("auc", "average_precision", "margin", "cohens_d", "welch_t")
+_BY_THRESHOLD = ("f1", "precision", "recall", "accuracy")
+
+
+@dataclass(frozen=True)
+class GroupRow:
+    """One group of a breakdown: `n` pairs; None where the group cannot say (one label, one score).
+
+    `mean_1` and `mean_0` are the mean scores of the pairs labelled 1 and 0.
+    """
+
+    group: str
+    n: int
+    n_1: int
+    n_0: int
+    mean_1: float | None
+    mean_0: float | None
+    margin: float | None
+    cohens_d: float | None
+    false_positives: int
+
+
+def pair_metrics(score: npt.ArrayLike, label: npt.ArrayLike, threshold: float) -> dict[str, float]:
+    """Every metric that these pairs define, by name; formulas in `definitions.METRICS`.
+
+    `score` and `label` are (n,). Graded labels have spearman, pearson and kendall; labels that are
+    all 0 or 1 have the others too, with score >= `threshold` predicted positive. A metric that is
+    undefined here is absent, and `undefined_reasons` says why. Raises ValueError on scores or
+    labels that are NaN or infinite.
+    """
+    return sorted_metrics(sort_pairs(score, label, threshold))
+
+
+def sorted_metrics(pairs: SortedPairs) -> dict[str, float]:
+    """`pair_metrics` of pairs that are sorted already."""
+    if len(pairs.score) < 2:
+        return {}
+    if pairs.binary:
+        values = weighted_metrics(pairs, np.ones((1, len(pairs.score))))
+        found = {name: float(value[0]) for name, value in values.items()}
+    else:
+        found = _graded_metrics(pairs)
+    if pairs.score[0] == pairs.score[-1]:
+        found = {name: value for name, value in found.items() if name not in _GRADED}
+    return {name: value for name, value in found.items() if np.isfinite(value)}
+
+
+def _graded_metrics(pairs: SortedPairs) -> dict[str, float]:
+    x, y = pairs.score, pairs.label
+    if x[0] == x[-1] or y.min() == y.max():
+        return {}
+    return {
+        "spearman": float(np.corrcoef(stats.rankdata(x), stats.rankdata(y))[0, 1]),
+        "pearson": float(np.corrcoef(x, y)[0, 1]),
+        "kendall": float(stats.kendalltau(x, y).statistic),
+    }
+
+
+def undefined_reasons(
+    score: npt.ArrayLike, label: npt.ArrayLike, threshold: float
+) -> dict[str, str]:
+    """Why each metric that `pair_metrics` leaves out is undefined for these pairs.
+
+    Metrics of 0/1 labels are not listed for graded labels, where they have no meaning.
+    """
+    pairs = sort_pairs(score, label, threshold)
+    found = sorted_metrics(pairs)
+    names = _GRADED + (_BY_LABEL + _BY_THRESHOLD if pairs.binary else ())
+    return {name: _reason(name, pairs) for name in names if name not in found}
+
+
+def _reason(name: str, pairs: SortedPairs) -> str:
+    n = len(pairs.score)
+    if n < 2:
+        return f"fewer than 2 pairs ({n})"
+    if name in _BY_THRESHOLD:
+        empty = "no pair is labelled 1" if name == "recall" else "no score reaches the threshold"
+        return "no pair is labelled or predicted 1" if name == "f1" else empty
+    if pairs.label.min() == pairs.label.max():
+        return f"all labels are {pairs.label[0]:g}"
+    if pairs.score[0] == pairs.score[-1]:
+        return "all scores are equal"
+    return "too few distinct scores within the labels"
+
+
+def best_f1_threshold(score: npt.ArrayLike, label: npt.ArrayLike) -> float:
+    """The threshold among 0.00, 0.01, ... 1.00 with the highest F1; of equals the lowest.
+
+    Labels (n,) must be 0 or 1. Meant for dev: a threshold chosen on the pairs that are reported
+    flatters F1. Raises ValueError on graded labels and where no pair is labelled 1.
+    """
+    pairs = sort_pairs(score, label, 0.0)
+    if not pairs.binary or not pairs.label.any():
+        raise ValueError("a threshold needs labels 0 and 1, with at least one 1")
+    below = np.searchsorted(pairs.score, THRESHOLDS, side="left")
+    found = np.r_[np.cumsum(pairs.label[::-1])[::-1], 0.0][below]
+    f1 = 2 * found / (len(pairs.score) - below + pairs.label.sum())
+    return float(THRESHOLDS[np.argmax(f1)])
+
+
+def welch_p(score: npt.ArrayLike, label: npt.ArrayLike) -> float | None:
+    """Two-sided p of Welch's t-test (1947) of the two labels' scores; None where undefined."""
+    if "welch_t" not in pair_metrics(score, label, 0.0):
+        return None
+    scores, positive = np.asarray(score, np.float64), np.asarray(label) == 1
+    return float(stats.ttest_ind(scores[positive], scores[~positive], equal_var=False).pvalue)
+
+
+def false_positives_by_group(
+    score: npt.ArrayLike, label: npt.ArrayLike, threshold: float, groups: Sequence[str]
+) -> dict[str, int]:
+    """Pairs labelled 0 that score at or above `threshold`, counted by group, zeros included."""
+    rows = breakdown(score, label, threshold, groups)
+    return {row.group: row.false_positives for row in rows}
+
+
+def breakdown(
+    score: npt.ArrayLike, label: npt.ArrayLike, threshold: float, groups: Sequence[str]
+) -> list[GroupRow]:
+    """A row for each value of `groups` (n,), in alphabetical order. Labels must be 0 or 1."""
+    scores, labels = np.asarray(score, np.float64), np.asarray(label, np.float64)
+    names, member = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
+    if len(member) != len(scores):
+        raise ValueError(f"{len(member)} groups for {len(scores)} scores")
+    # One sort cuts all groups; a mask for each would cost groups x pairs.
+    order = np.argsort(member, kind="stable")
+    cuts = np.searchsorted(member[order], np.arange(1, len(names)))
+    parts: Iterable[FloatArray] = np.split(order, cuts) if len(names) else []
+    return [
+        _group_row(str(name), scores[part], labels[part], threshold)
+        for name, part in zip(names, parts, strict=True)
+    ]
+
+
+def _group_row(name: str, score: FloatArray, label: FloatArray, threshold: float) -> GroupRow:
+    found, positive = pair_metrics(score, label, threshold), label == 1
+    return GroupRow(
+        group=name,
+        n=len(score),
+        n_1=int(positive.sum()),
+        n_0=int((label == 0).sum()),
+        mean_1=float(score[positive].mean()) if positive.any() else None,
+        mean_0=float(score[label == 0].mean()) if (label == 0).any() else None,
+        margin=found.get("margin"),
+        cohens_d=found.get("cohens_d"),
+        false_positives=int(((label == 0) & (score >= threshold)).sum()),
+    )

@@ -1,0 +1,178 @@
+"""What is drawn when pairs are resampled: single pairs, clusters of pairs, or texts.
+
+Pairs that share a text are not independent, and intervals that treat them as if they were are too
+narrow. This module finds the units that are, and draws their weights. It computes no metric.
+
+Three schemes:
+
+- `pairs`: no text stands in two pairs; each pair is drawn by itself (Efron, 1979).
+- `clusters`: pairs connected by shared texts form clusters, and whole clusters are drawn.
+- `texts`: the connections join more than a tenth of the pairs into one cluster, as they do when
+  pairs are combinations of a few texts. Texts are drawn, and a pair's weight is the product of
+  its two texts' counts (the pigeonhole bootstrap: Owen, 2007). That counts the pairs' own noise
+  three times over, so a second draw, of the pairs themselves, measures the excess, and
+  `bootstrap` takes it out: variance(texts) - 2 variance(pairs) is the variance that is robust to
+  shared texts (Fafchamps and Gubert, 2007; Aronow, Samii and Assenova, 2015).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from scipy import sparse
+from scipy.sparse import csgraph
+
+from embft.metrics.weighted import FloatArray, IntArray
+
+Scheme = Literal["pairs", "clusters", "texts"]
+
+# The largest share of the pairs that may hang together before clusters are too few to draw from.
+GIANT_SHARE = 0.1
+_CHUNK_ELEMENTS = 1 << 18
+_MAX_ELEMENTS = 5 * 10**7
+_MIN_RESAMPLES = 200
+_MIN_DELETIONS = 20
+_MAX_DELETIONS = 200
+
+
+@dataclass(frozen=True)
+class Resampling:
+    """How many resamples, the intervals' level, and the seed that all draws follow from.
+
+    Above 50,000 pairs fewer are drawn, down to 200: by then the intervals are narrow.
+    """
+
+    resamples: int = 1000
+    level: float = 0.95
+    seed: int = 0
+
+    def count(self, n: int) -> int:
+        """The resamples drawn for `n` pairs."""
+        return min(self.resamples, max(_MIN_RESAMPLES, _MAX_ELEMENTS // max(n, 1)))
+
+
+@dataclass(frozen=True)
+class Units:
+    """What is drawn. `unit` (n,): each pair's cluster, 0 .. units - 1; the scheme `texts` also has
+    `ends` (n, 2): each pair's two texts, while its `unit` numbers the distinct pairs of texts.
+    """
+
+    scheme: Scheme
+    unit: IntArray
+    ends: IntArray | None = None
+
+    @property
+    def effective(self) -> float:
+        """How many units of equal size would carry as much (Kish, 1965)."""
+        drawn = self.unit if self.ends is None else self.ends.ravel()
+        sizes = np.bincount(drawn).astype(np.float64)
+        return float(sizes.sum() ** 2 / (sizes**2).sum())
+
+
+def independent_pairs(n: int) -> Units:
+    """Units for `n` pairs that share nothing."""
+    return Units("pairs", np.arange(n))
+
+
+def text_clusters(text_1: Sequence[str], text_2: Sequence[str]) -> IntArray:
+    """The connected component (n,) of each pair, where pairs that share a text are connected.
+
+    A text is the same text in either place.
+    """
+    ends = _text_ids(text_1, text_2)
+    texts = int(ends.max(initial=-1)) + 1
+    links = sparse.coo_array((np.ones(len(ends)), (ends[:, 0], ends[:, 1])), shape=(texts, texts))
+    component = csgraph.connected_components(links, directed=False)[1][ends[:, 0]]
+    return np.unique(component, return_inverse=True)[1].astype(np.int64)
+
+
+def sampling_units(text_1: Sequence[str], text_2: Sequence[str]) -> Units:
+    """The scheme that fits how the pairs share texts, and its units."""
+    n, cluster = len(text_1), text_clusters(text_1, text_2)
+    sizes = np.bincount(cluster, minlength=1)
+    if sizes.max() <= 1:
+        return independent_pairs(n)
+    if sizes.max() <= GIANT_SHARE * n:
+        return Units("clusters", cluster)
+    return _text_units(_text_ids(text_1, text_2))
+
+
+def _text_ids(text_1: Sequence[str], text_2: Sequence[str]) -> IntArray:
+    if len(text_1) != len(text_2):
+        raise ValueError(f"{len(text_1)} first texts for {len(text_2)} second texts")
+    numbers: dict[str, int] = {}
+    ids = [numbers.setdefault(text, len(numbers)) for text in (*text_1, *text_2)]
+    return np.array(ids, dtype=np.int64).reshape(2, -1).T
+
+
+def _text_units(ends: IntArray) -> Units:
+    ends = np.sort(ends, axis=1)
+    dyad = np.unique(ends, axis=0, return_inverse=True)[1].reshape(-1).astype(np.int64)
+    # A text paired with itself gets a stand-in for its second place: every pair has two ends.
+    twin = ends[:, 0] == ends[:, 1]
+    stand_in = ends.max() + 1 + dyad[twin]
+    ends[twin, 1] = stand_in
+    used = np.unique(ends, return_inverse=True)[1].reshape(ends.shape).astype(np.int64)
+    return Units("texts", dyad, used)
+
+
+def weight_chunks(units: Units, resampling: Resampling) -> Iterator[FloatArray]:
+    """Weights (rows, n) of the resamples, some rows at a time; the same for the same seed."""
+    for counts in _count_chunks(_text_or_unit(units), len(units.unit), resampling, stream=0):
+        if units.ends is None:
+            yield _take(counts, units.unit)
+        else:
+            yield counts[:, units.ends[:, 0]] * counts[:, units.ends[:, 1]]
+
+
+def pair_weight_chunks(units: Units, resampling: Resampling) -> Iterator[FloatArray]:
+    """Weights (rows, n) that draw distinct pairs of texts: the scheme `texts`' second draw."""
+    drawn = int(units.unit.max()) + 1
+    for counts in _count_chunks(drawn, len(units.unit), resampling, stream=1):
+        yield _take(counts, units.unit)
+
+
+def deletion_chunks(units: Units, seed: int) -> Iterator[FloatArray]:
+    """Weights (rows, n) that leave out one unit each, or a share of them where units are many."""
+    n, drawn = len(units.unit), _text_or_unit(units)
+    k = min(drawn, _MAX_DELETIONS, max(_MIN_DELETIONS, _MAX_ELEMENTS // 5 // n))
+    part = np.random.default_rng([seed, 2]).permutation(drawn) % k
+    size = max(1, _CHUNK_ELEMENTS // n)
+    for start in range(0, k, size):
+        rows = np.arange(start, min(start + size, k))[:, None]
+        if units.ends is None:
+            yield (part[units.unit] != rows).astype(np.float64)
+        else:
+            first, second = (part[units.ends[:, i]] for i in (0, 1))
+            yield ((first != rows) & (second != rows)).astype(np.float64)
+
+
+def _text_or_unit(units: Units) -> int:
+    drawn = units.unit if units.ends is None else units.ends
+    return int(drawn.max()) + 1
+
+
+def _take(counts: FloatArray, unit: IntArray) -> FloatArray:
+    return counts if counts.shape[1] == len(unit) and _is_range(unit) else counts[:, unit]
+
+
+def _is_range(unit: IntArray) -> bool:
+    return bool((unit == np.arange(len(unit))).all())
+
+
+def _count_chunks(
+    drawn: int, n: int, resampling: Resampling, *, stream: int
+) -> Iterator[FloatArray]:
+    """How often each of `drawn` units comes up in as many draws, for each resample."""
+    rng = np.random.default_rng([resampling.seed, stream])
+    left, rows = resampling.count(n), max(1, _CHUNK_ELEMENTS // max(n, drawn))
+    while left > 0:
+        size = min(rows, left)
+        draws = rng.integers(0, drawn, size=(size, drawn))
+        draws += np.arange(size)[:, None] * drawn
+        counts = np.bincount(draws.ravel(), minlength=size * drawn)
+        yield counts.reshape(size, drawn).astype(np.float64)
+        left -= size

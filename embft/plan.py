@@ -1,0 +1,266 @@
+"""A spec and what is on disk -> the plan: each trial with its key, its folder and its status.
+
+Reads the data (to hash it) and finds the base models, so that a trial's key is known before
+anything runs. Imports no torch and no Ray.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from embft.base_model import find_base_model
+from embft.data.load import Columns, build_splits
+from embft.data.pairs import SPLITS, Splits
+from embft.errors import EmbftError, RecordError
+from embft.metrics.definitions import METRICS
+from embft.spec import DataSpec, Point, SweepSpec, TrialSpec
+from embft.trial import (
+    Completed,
+    Failed,
+    Pruned,
+    TrialDir,
+    TrialInput,
+    canonical_json,
+    find_trial,
+    sync_folder,
+    trial_key,
+    write_atomic,
+)
+
+DIGEST_LENGTH = 12
+BASELINE = "baseline"
+
+
+@dataclass(frozen=True)
+class PlannedTrial:
+    """One trial of a plan. params: the varying parameters; empty for a baseline."""
+
+    params: Point
+    spec: TrialSpec
+    key: str
+    folder: TrialDir
+    data_digest: str
+    model_digest: str
+
+    @cached_property
+    def finished(self) -> Completed | Pruned | Failed | None:
+        """The record that was on disk when the plan was made."""
+        return self.folder.result()
+
+    def input(self, threads: int) -> TrialInput:
+        """What its worker is told."""
+        return TrialInput(
+            key=self.key,
+            name=self.folder.name,
+            spec=self.spec,
+            data=f"data/{self.data_digest[:DIGEST_LENGTH]}",
+            data_digest=self.data_digest,
+            model_digest=self.model_digest,
+            threads=threads,
+        )
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A sweep's trials in the order in which they run, baselines first."""
+
+    spec: SweepSpec
+    folder: Path
+    trials: tuple[PlannedTrial, ...]
+    data: Mapping[str, Splits]
+
+    def pending(self, *, retry_failed: bool = False) -> tuple[PlannedTrial, ...]:
+        """The trials without a record; with `retry_failed` also those that failed."""
+        return tuple(
+            trial
+            for trial in self.trials
+            if trial.finished is None or (retry_failed and isinstance(trial.finished, Failed))
+        )
+
+
+def make_plan(spec: SweepSpec, results: Path) -> Plan:
+    """Expand the spec, hash data and models, and look up what is done already.
+
+    A trial that another sweep below `results` has finished counts as done. Raises EmbftError for
+    whatever the user can mend.
+    """
+    folder = results / spec.name
+    data: dict[str, Splits] = {}
+    known: dict[str, str] = {}
+    trials = [
+        _planned(params, trial, folder, data, known) for params, trial in _with_baselines(spec)
+    ]
+    return Plan(spec, folder, tuple(trials), data)
+
+
+def _with_baselines(spec: SweepSpec) -> Iterator[tuple[Point, TrialSpec]]:
+    """The untrained model of each data and base, once, before the trials that compare with it."""
+    trials = list(spec.trials())
+    baselines = {trial.baseline().model_dump_json(): trial.baseline() for _, trial in trials}
+    yield from (({}, baseline) for baseline in baselines.values())
+    yield from (pair for pair in trials if not pair[1].is_baseline)
+
+
+def _planned(
+    params: Point, trial: TrialSpec, folder: Path, data: dict[str, Splits], known: dict[str, str]
+) -> PlannedTrial:
+    source = trial.data.model_dump_json()
+    if source not in known:
+        splits = load_data(trial.data)
+        known[source] = splits.digest()
+        data[known[source]] = splits
+        check_objective(trial.objective.metric, splits)
+    digest = known[source]
+    model = find_base_model(trial.model.base, trial.model.revision)
+    key = trial_key(trial, digest, model.digest)
+    return PlannedTrial(
+        params, trial, key, _folder(folder, params, trial, key), digest, model.digest
+    )
+
+
+def _folder(sweep: Path, params: Point, trial: TrialSpec, key: str) -> TrialDir:
+    """The trial's folder: an existing one with this key, whatever its readable part says."""
+    existing = sorted(sweep.glob(f"trials/*-{key}"))
+    if existing:
+        return TrialDir(existing[0])
+    return TrialDir(sweep / "trials" / f"{readable(params, trial)}-{key}")
+
+
+def readable(params: Point, trial: TrialSpec) -> str:
+    """A trial's params as the readable part of a folder's name, `rank=8,learning_rate=0.0002`."""
+    if trial.is_baseline:
+        return BASELINE
+    shown = [f"{name.rpartition('.')[2]}={_shown(value)}" for name, value in params.items()]
+    text = ",".join([*shown, f"seed={trial.seed}"])
+    return "".join(c if c.isalnum() or c in "=,.+_-" else "_" for c in text)[:120]
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return "+".join(_shown(item) for item in value)
+    return f"{value:g}" if isinstance(value, float) else str(value).rpartition("/")[2]
+
+
+def load_data(spec: DataSpec) -> Splits:
+    """The splits that a data section names. Raises DataError."""
+    if spec.dataset == "dating":
+        from embft.data.dating import generate
+
+        return generate()
+    columns = Columns(spec.columns.text_1, spec.columns.text_2, spec.columns.label)
+    return build_splits(
+        train=Path(str(spec.train)),
+        dev=Path(spec.dev) if spec.dev else None,
+        test=Path(spec.test) if spec.test else None,
+        columns=columns,
+        groups=spec.groups,
+        label_range=spec.label_range,
+        dev_fraction=spec.dev_fraction,
+    )
+
+
+def check_objective(metric: str, splits: Splits) -> None:
+    """Refuse an objective that the dev split's labels cannot give."""
+    if METRICS[metric].binary_only and not splits.dev.is_binary:
+        graded = [name for name in ("spearman", "pearson") if not METRICS[name].binary_only]
+        raise EmbftError(
+            f"objective.metric is {metric}, which needs labels 0 and 1, but the labels are graded: "
+            f"use one of {', '.join(graded)}"
+        )
+    if len(set(splits.dev.label.tolist())) < 2:
+        raise EmbftError(
+            f"all {len(splits.dev)} labels of the dev split are {splits.dev.label[0]:g}: no metric "
+            "can rank trials on them; give a dev split with both kinds of pairs"
+        )
+
+
+def prepare(plan: Plan, *, retry_failed: bool, threads: int) -> tuple[PlannedTrial, ...]:
+    """Write what workers read, take over trials of other sweeps, and return what is left to run."""
+    plan.folder.mkdir(parents=True, exist_ok=True)
+    write_atomic(plan.folder / "spec.yaml", plan.spec.text)
+    for digest, splits in plan.data.items():
+        _freeze(plan.folder / "data" / digest[:DIGEST_LENGTH], splits)
+    pending = [t for t in plan.pending(retry_failed=retry_failed) if not _adopt(t)]
+    for trial in pending:
+        trial.folder.create(trial.input(threads))
+    write_atomic(plan.folder / "plan.json", canonical_json(plan_record(plan)))
+    return tuple(pending)
+
+
+def plan_record(plan: Plan) -> dict[str, Any]:
+    """`plan.json`: which trials the sweep has now, so that a report needs no spec."""
+    spec = plan.spec
+    any_splits = list(plan.data.values())
+    return {
+        "schema_version": 1,
+        "name": spec.name,
+        "description": spec.description,
+        "metric": spec.objective.metric,
+        "mode": spec.objective.mode,
+        "seeds": list(spec.seeds),
+        "trials": [
+            {
+                "folder": t.folder.name,
+                "params": dict(t.params),
+                "spec": t.spec.model_dump(mode="json"),
+            }
+            for t in plan.trials
+        ],
+        "pairs": {name: len(any_splits[0][name]) for name in SPLITS},
+        "group_columns": sorted(any_splits[0].test.groups),
+        "dev_is_cut": any(splits.dev_is_cut for splits in any_splits),
+        "test_is_dev": any(splits.test_is_dev for splits in any_splits),
+    }
+
+
+def _freeze(folder: Path, splits: Splits) -> None:
+    """Keep the data as it was planned, so that an edited file cannot mix into a running sweep."""
+    if folder.exists():
+        return
+    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    temporary.mkdir(parents=True)
+    for name in SPLITS:
+        splits[name].write(temporary / f"{name}.parquet")
+    temporary.rename(folder)
+    sync_folder(folder.parent)
+
+
+def _adopt(trial: PlannedTrial) -> bool:
+    """Copy a trial that another sweep has completed. Returns whether there was one."""
+    if trial.finished is not None:
+        return False
+    try:
+        found = find_trial(trial.folder.sweep.parent, trial.key)
+        if found is None or not isinstance(found.result(), Completed):
+            return False
+    except RecordError:
+        return False
+    target = trial.folder.path
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    shutil.rmtree(target, ignore_errors=True)
+    shutil.copytree(found.path, temporary)
+    temporary.rename(target)
+    sync_folder(target.parent)
+    return True
+
+
+def read_plan(folder: Path) -> dict[str, Any]:
+    """The `plan.json` of a sweep's folder. Raises RecordError when it is no such folder."""
+    path = folder / "plan.json"
+    try:
+        found: dict[str, Any] = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise RecordError(
+            f"{folder}: no sweep's results are here (no plan.json): give a folder such as "
+            "results/lora-lr"
+        ) from None
+    except ValueError as error:
+        raise RecordError(f"{path}: damaged ({error}): run the sweep's command again") from None
+    return found

@@ -1,0 +1,74 @@
+"""What the user did not choose but may have to know: versions, machine, threads."""
+
+from __future__ import annotations
+
+import datetime
+import importlib.metadata
+import os
+import platform
+import subprocess
+from functools import lru_cache
+from pathlib import Path
+
+import embft
+from embft.trial import Provenance
+
+_PACKAGES = (
+    "numpy",
+    "peft",
+    "ray",
+    "scikit-learn",
+    "scipy",
+    "sentence-transformers",
+    "tokenizers",
+    "torch",
+    "transformers",
+)
+
+
+def now() -> str:
+    """The time in UTC, to the second, as ISO 8601."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
+def provenance(*, started: str, threads: int, precision: str, device: str) -> Provenance:
+    """Describe this process's surroundings; `started` is when the trial began."""
+    return Provenance(
+        embft=embft.__version__,
+        python=platform.python_version(),
+        platform=platform.platform(),
+        processor=_processor(),
+        cpu_count=os.cpu_count() or 1,
+        threads=threads,
+        precision=precision,
+        device=device,
+        packages={name: importlib.metadata.version(name) for name in _PACKAGES},
+        revision=_git_revision(),
+        started=started,
+        finished=now(),
+    )
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(named, platform.machine())
+
+
+@lru_cache
+def _git_revision() -> str | None:
+    """The revision of the folder the sweep was started in, `-dirty` with uncommitted changes."""
+    try:
+        described = subprocess.run(
+            ["git", "describe", "--always", "--dirty", "--abbrev=12"],  # noqa: S607
+            capture_output=True,
+            text=True,
+            timeout=5,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return described.stdout.strip() or None

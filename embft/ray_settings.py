@@ -1,0 +1,28 @@
+"""Ray's settings, which are environment variables that it reads when it is imported.
+
+Does not import Ray: call `configure` before `embft.sweep` is imported.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+
+_SETTINGS = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_memory_monitor_refresh_ms": "0",  # budgets are the launcher's, trial by trial
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
+}
+
+
+def configure(address: str | None) -> None:
+    """Set what a Ray of our own (no address), or one that stands already, needs."""
+    os.environ.update(_SETTINGS)
+    if address is None:
+        # A token for this sweep alone: without one in the environment Ray would write one into
+        # the home folder, and without any every user of the machine could send it work.
+        os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))

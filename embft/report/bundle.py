@@ -1,0 +1,62 @@
+"""The page's fixed parts: style sheet, scripts, and the policy that admits nothing else.
+
+The charts' library is built once in a process (about a second); both scripts and the style sheet
+are admitted by their hashes.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+_ESCAPES = str.maketrans(
+    {"<": r"\u003c", ">": r"\u003e", "&": r"\u0026", "\u2028": r"\u2028", "\u2029": r"\u2029"}
+)
+
+
+@cache
+def asset(name: str) -> str:
+    """The text of a file of this package's `assets`."""
+    return (files("embft.report") / "assets" / name).read_text(encoding="utf-8")
+
+
+@cache
+def library() -> str:
+    """Vega, Vega-Lite and vega-embed, in a function so that their names stay their own."""
+    import vl_convert
+
+    code: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
+    return "(function(){" + code.replace("</script", r"<\/script") + "})();"
+
+
+def script_json(content: Any) -> str:
+    """JSON that may stand in a `<script type="application/json">`, whatever texts it holds."""
+    text = json.dumps(content, allow_nan=False, separators=(",", ":"), ensure_ascii=False)
+    return text.translate(_ESCAPES)
+
+
+def policy(styles: list[str], scripts: list[str]) -> str:
+    """A content security policy: these styles and scripts, and nothing from anywhere."""
+    return "; ".join(
+        [
+            "default-src 'none'",
+            f"style-src {_hashes(styles)}",
+            f"script-src {_hashes(scripts)}",
+            "img-src data:",
+            "base-uri 'none'",
+            "form-action 'none'",
+        ]
+    )
+
+
+def _hashes(texts: list[str]) -> str:
+    return " ".join(f"'sha256-{_digest(text)}'" for text in texts) or "'none'"
+
+
+@cache
+def _digest(text: str) -> str:
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

@@ -1,0 +1,120 @@
+"""What a chart is, and how it becomes a picture.
+
+A chart is a Vega-Lite specification made by Altair, with its data beside it so that Altair does
+not validate every row. Drawn without a browser by vl-convert.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import altair as alt
+
+from embft.report.theme import PRINT, config
+
+STATIC_WIDTH = 720
+ROWS = "rows"
+
+
+@dataclass(frozen=True)
+class Chart:
+    """One figure. key: its name in file names. title: the finding. note: how to read it.
+
+    spec: Vega-Lite without settings and with `width: container`. size: `wide` or `half`.
+    """
+
+    key: str
+    title: str
+    note: str
+    spec: dict[str, Any]
+    size: str = "wide"
+    points: int = field(default=0)
+
+
+def rows() -> alt.NamedData:
+    """The chart's own data, as the source of a mark."""
+    return alt.NamedData(ROWS)
+
+
+def picked() -> alt.Parameter:
+    """The trial that is chosen on the page, shared by all charts; empty when none is."""
+    return alt.param(name="picked", value="")
+
+
+def dimmed(test: str = "datum.trial === picked", faint: float = 0.18) -> dict[str, Any]:
+    """Opacity: full for the chosen trial, or for all while none is chosen."""
+    return {"condition": {"test": f"picked === '' || {test}", "value": 1}, "value": faint}
+
+
+def finish(
+    drawn: alt.Chart | alt.LayerChart | alt.FacetChart,
+    data: Sequence[dict[str, Any]],
+    height: int | None,
+    **extra: Sequence[dict[str, Any]],
+) -> dict[str, Any]:
+    """The specification of a chart with its data."""
+    shaped = drawn.add_params(picked()).properties(width="container")
+    spec: dict[str, Any] = shaped.to_dict(validate=False)
+    spec.pop("config", None)
+    if height is not None:
+        spec["height"] = height
+    spec["datasets"] = {ROWS: list(data), **{name: list(rows) for name, rows in extra.items()}}
+    spec["autosize"] = {"type": "fit-x", "contains": "padding"}
+    return spec
+
+
+def static_svg(chart: Chart, width: int | None = None) -> str:
+    """The chart as SVG with the page's CSS variables in it."""
+    import vl_convert
+
+    drawn: str = vl_convert.vegalite_to_svg(_fixed(chart, width))
+    return _without_inline_styles(drawn)
+
+
+def export_svg(chart: Chart, width: int = STATIC_WIDTH) -> str:
+    """The chart as an SVG file of its own: colours as values, the title above."""
+    import vl_convert
+
+    drawn: str = vl_convert.vegalite_to_svg(_standalone(chart, width))
+    return drawn
+
+
+def export_png(chart: Chart, width: int = STATIC_WIDTH, scale: float = 2.0) -> bytes:
+    """The chart as a PNG of `scale` times its width in pixels."""
+    import vl_convert
+
+    drawn: bytes = vl_convert.vegalite_to_png(_standalone(chart, width), scale=scale)
+    return drawn
+
+
+def _fixed(chart: Chart, width: int | None) -> dict[str, Any]:
+    wide = width or (STATIC_WIDTH if chart.size == "wide" else STATIC_WIDTH // 2 + 60)
+    return {**chart.spec, "width": wide, "config": config()}
+
+
+def _standalone(chart: Chart, width: int) -> dict[str, Any]:
+    title = {"text": _wrapped(chart.title), "anchor": "start", "fontSize": 15, "offset": 14}
+    whole = {**_fixed(chart, width), "title": title, "background": "white"}
+    text = re.sub(r"var\((--[a-z0-9]+)\)", lambda m: PRINT[m[1]], json.dumps(whole))
+    found: dict[str, Any] = json.loads(text)
+    return found
+
+
+def _wrapped(text: str, length: int = 78) -> list[str]:
+    import textwrap
+
+    return textwrap.wrap(text, length) or [""]
+
+
+def _without_inline_styles(svg: str) -> str:
+    """The policy allows no style attributes; presentation attributes say the same."""
+    return re.sub(r' style="([^"]*)"', _as_attributes, svg)
+
+
+def _as_attributes(match: re.Match[str]) -> str:
+    parts = [part.split(":", 1) for part in match[1].split(";") if ":" in part]
+    return "".join(f' {name.strip()}="{value.strip()}"' for name, value in parts)

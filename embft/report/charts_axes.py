@@ -1,0 +1,190 @@
+"""The charts across the axes: heatmaps of two axes, the score along each one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import altair as alt
+
+from embft.leaderboard.axes import (
+    axis_pairs,
+    axis_value_text,
+    axis_values,
+    best_per_value,
+    chart_axes,
+    effect_points,
+    heatmap,
+    split_axis,
+    swings,
+    varying_axes,
+)
+from embft.leaderboard.findings import axis_finding, heatmap_finding
+from embft.leaderboard.labels import axis_title, is_log_axis, metric_label
+from embft.leaderboard.rows import Leaderboard
+from embft.report import format as fmt
+from embft.report.chart import Chart, dimmed, finish, rows
+from embft.report.drawing import (
+    baseline_data,
+    baseline_rule,
+    domain,
+    flat_axis,
+    is_pale,
+    opacity,
+    score_axis,
+    shipped_rows,
+    slug,
+    tooltip_of,
+)
+from embft.report.theme import ACCENT, CATEGORIES, INK_ON_DEEP, INK_ON_PALE, MUTED, RAMP
+
+CLEAN_RATE = "format(datum.value, '.3~e')"
+_MOST_HEATMAPS = 6
+
+
+def heatmaps(board: Leaderboard) -> list[Chart]:
+    """A heatmap for each pair of axes that vary, rank by learning rate first."""
+    return [
+        _heatmap(board, vertical, horizontal)
+        for vertical, horizontal in axis_pairs(board)[:_MOST_HEATMAPS]
+    ]
+
+
+def _heatmap(board: Leaderboard, vertical: str, horizontal: str) -> Chart:
+    cells = heatmap(board, vertical, horizontal)
+    scores = [cell.score for cell in cells if cell.score is not None]
+    low, high = domain(board, scores)
+    data = [
+        {
+            "x": cell.x,
+            "y": cell.y,
+            "score": None if cell.score is None else min(max(cell.score, low), high),
+            "text": fmt.score(cell.score) if cell.score is not None else cell.status,
+            "interval": fmt.interval(cell.interval),
+            "pale": is_pale(cell.score, low, high, board.mode),
+            "trial": cell.trial,
+            "trials": list(cell.trials),
+            "best": any(board.recommended and r.trial == cell.trial for r in shipped_rows(board)),
+        }
+        for cell in cells
+    ]
+    xs, ys = (
+        [axis_value_text(board, axis, value) for value in axis_values(board, axis)]
+        for axis in (horizontal, vertical)
+    )
+    ramp = list(RAMP if board.mode == "max" else RAMP[::-1])
+    tight = alt.Scale(paddingInner=0.04)
+    base = alt.Chart(rows()).encode(
+        x=alt.X("x:O", sort=xs, title=axis_title(horizontal), axis=flat_axis(), scale=tight),
+        y=alt.Y("y:O", scale=tight, sort=ys, title=axis_title(vertical), axis=flat_axis()),
+        tooltip=tooltip_of(
+            **{axis_title(vertical): "y", axis_title(horizontal): "x", "score": "text",
+               "95 % interval": "interval"}
+        ),
+    )  # fmt: skip
+    colour = alt.Color(
+        "score:Q", scale=alt.Scale(domain=[low, high], range=ramp, clamp=True), legend=None
+    )
+    done = base.transform_filter("isValid(datum.score)")
+    tiles = done.mark_rect(cornerRadius=4, strokeWidth=3, cursor="pointer").encode(
+        color=colour,
+        opacity=opacity(dimmed("indexof(datum.trials, picked) >= 0", 0.25)),
+    )
+    empty = base.transform_filter("!isValid(datum.score)").mark_rect(
+        fill="transparent", stroke=MUTED, strokeDash=[3, 3], cornerRadius=4
+    )
+    # A condition, not a field with no scale: that would join the tiles' scale and break it.
+    ink = alt.condition("datum.pale", alt.value(INK_ON_PALE), alt.value(INK_ON_DEEP))
+    words = done.mark_text(fontSize=13, fontWeight=600, aria=False).encode(text="text:N", color=ink)
+    others = base.transform_filter("!isValid(datum.score)").mark_text(aria=False, fill=MUTED)
+    best = done.transform_filter("datum.best").mark_text(
+        aria=False, dy=17, fontSize=10.5, fontWeight=500
+    )
+    layered = alt.layer(
+        tiles,
+        empty,
+        words,
+        others.encode(text="text:N"),
+        best.encode(text=alt.value("recommended"), color=ink),
+    )
+    spec = finish(layered, data, max(120, 58 * len(ys)))
+    return Chart(
+        key=f"heatmap-{slug(vertical)}-{slug(horizontal)}",
+        title=heatmap_finding(board, vertical, horizontal),
+        note=f"{metric_label(board.metric)} on test of the best configuration in each cell. "
+        "Darker is better; dashed cells have no score.",
+        spec=spec,
+        size="half" if len(xs) <= 5 else "wide",
+        points=len(data),
+    )
+
+
+def axis_charts(board: Leaderboard) -> list[Chart]:
+    """Score along each axis, the one that moves it furthest first."""
+    order = [swing.axis for swing in swings(board)]
+    order += [axis for axis in chart_axes(board) if axis not in order]
+    wanted = set(varying_axes(board))
+    return [_axis_chart(board, axis) for axis in order if axis in wanted and board.groups]
+
+
+def _axis_chart(board: Leaderboard, axis: str) -> Chart:
+    split = split_axis(board, axis)
+    points, best = effect_points(board, axis, split), best_per_value(board, axis, split)
+    texts = [axis_value_text(board, axis, value) for value in axis_values(board, axis)]
+    numeric = all(isinstance(p["value"], (int, float)) for p in points)
+    log = numeric and is_log_axis(axis, [p["value"] for p in points])
+    x: Any = (
+        rate_axis(axis, [float(p["value"]) for p in points])
+        if log
+        else alt.X("text:O", sort=texts, title=axis_title(axis), axis=flat_axis())
+    )
+    y = score_axis(board, [p["score"] for p in points], "test")
+    colour = _split_colour(split, points)
+    data = [{**p, "shown": fmt.score(p["score"])} for p in points]
+    dots = alt.Chart(rows()).mark_point(size=60, filled=True, cursor="pointer")
+    dots = dots.encode(
+        x=x,
+        y=y,
+        color=colour,
+        opacity=opacity(dimmed(faint=0.12)),
+        tooltip=tooltip_of(**{axis_title(axis): "text", "score": "shown", "trial": "trial"}),
+    )
+    line = alt.Chart(alt.NamedData("best")).mark_line(strokeDash=[4, 3], strokeWidth=1.5)
+    line = line.encode(x=x, y=y, color=colour, detail="part:N")
+    base = baseline_rule(board)
+    layers = [*base, line, dots] if len(best) > 1 else [*base, dots]
+    return Chart(
+        key=f"axis-{slug(axis)}",
+        title=axis_finding(board, axis),
+        note="A dot for each trial; dashed lines join the best of each value"
+        + (", the dotted line is the baseline." if base else "."),
+        spec=finish(alt.layer(*layers), data, 230, best=best, base=baseline_data(board)),
+        size="half",
+        points=len(data),
+    )
+
+
+def _split_colour(split: str | None, points: Sequence[dict[str, Any]]) -> Any:
+    if split is None:
+        return alt.value(ACCENT)
+    parts = list(dict.fromkeys(point["part"] for point in points))
+    scale = alt.Scale(domain=parts, range=list(CATEGORIES[: len(parts)]))
+    return alt.Color("part:N", sort=parts, title=axis_title(split), scale=scale)
+
+
+def rate_axis(axis: str, values: Sequence[float]) -> alt.X:
+    """A logarithmic axis whose labels are the tried values."""
+    ticks = sorted(set(values))
+    return alt.X(
+        "value:Q",
+        title=axis_title(axis),
+        scale=alt.Scale(type="log", domain=[ticks[0] / 1.8, ticks[-1] * 1.8], nice=False),
+        axis=alt.Axis(
+            values=ticks,
+            labelExpr=CLEAN_RATE,
+            grid=False,
+            domain=False,
+            ticks=False,
+            labelOverlap="greedy",
+        ),
+    )

@@ -1,0 +1,204 @@
+"""The charts over epochs and against cost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import altair as alt
+
+from embft.leaderboard.axes import axis_value_text, axis_values, chart_axes, swings, visible_range
+from embft.leaderboard.curves import CostPoint, cost_points, curve_points, curve_rows
+from embft.leaderboard.findings import cost_finding, epochs_finding
+from embft.leaderboard.labels import axis_title
+from embft.leaderboard.rows import Leaderboard
+from embft.report import format as fmt
+from embft.report.chart import Chart, dimmed, finish, rows
+from embft.report.drawing import (
+    baseline_data,
+    baseline_rule,
+    cut_off,
+    opacity,
+    score_axis,
+    tooltip_of,
+)
+from embft.report.theme import ACCENT, CATEGORIES, MUTED, SURFACE
+
+
+def epochs_chart(board: Leaderboard) -> Chart | None:
+    """Dev score after each epoch, a line for each trial, the chosen epochs marked."""
+    shown = curve_rows(board)
+    points = curve_points(board, shown)
+    if not points:
+        return None
+    axis = _colour_axis(board)
+    params = {row.trial: row.params for row in shown}
+    values = [axis_value_text(board, axis, v) for v in axis_values(board, axis)] if axis else []
+    cut = visible_range([p.score for p in points], board.mode == "max")
+    data = [
+        {
+            "trial": p.trial,
+            "label": p.label,
+            "epoch": p.epoch,
+            "score": cut_off(p.score, cut),
+            "shown": fmt.score(p.score),
+            "loss": fmt.score(p.loss),
+            "chosen": p.chosen,
+            "outside": cut_off(p.score, cut) != p.score,
+            "lead": p.recommended,
+            "colour": axis_value_text(board, axis, params[p.trial].get(axis)) if axis else "",
+        }
+        for p in points
+    ]
+    last = max(p.epoch for p in points)
+    x = alt.X(
+        "epoch:Q",
+        title="epoch",
+        scale=alt.Scale(domain=[1, max(last, 2)], nice=False, padding=14),
+        axis=alt.Axis(values=_epoch_ticks(last), format="d", grid=False),
+    )
+    y = score_axis(board, [cut_off(p.score, cut) for p in points], "dev")
+    colour: Any = (
+        alt.Color(
+            "colour:N",
+            sort=values,
+            title=axis_title(axis),
+            scale=alt.Scale(domain=values, range=list(CATEGORIES[: len(values)])),
+        )
+        if axis
+        else alt.value(ACCENT)
+    )
+    base = alt.Chart(rows()).encode(x=x, y=y, opacity=opacity(dimmed()))
+    width = alt.condition("datum.lead", alt.value(3.5), alt.value(1.6))
+    lines = base.mark_line(cursor="pointer", interpolate="monotone").encode(
+        color=colour, detail="trial:N", strokeWidth=width
+    )
+    tooltip = tooltip_of(trial="label", epoch="epoch", **{"dev score": "shown", "loss": "loss"})
+    dots = base.mark_point(filled=True, size=22, cursor="pointer").encode(
+        color=colour, tooltip=tooltip
+    )
+    chosen = base.transform_filter("datum.chosen").mark_point(
+        size=110, strokeWidth=2.2, filled=False, fill=SURFACE, cursor="pointer"
+    )
+    chosen = chosen.encode(color=colour, tooltip=tooltip)
+    outside = base.transform_filter("datum.outside").mark_text(text="▼", fontSize=11)
+    note = "The ring marks the epoch that was kept, chosen on dev"
+    note += "; the thick line is the recommended trial" if any(d["lead"] for d in data) else ""
+    note += "; ▼ lies below the chart" if any(d["outside"] for d in data) else ""
+    rule = baseline_rule(board, "0.62 * width" if last <= 4 else "0.55 * width")
+    total = sum(bool(row.epochs) and not row.is_baseline for row in board.rows)
+    note += f". The first {len(shown)} of {total} trials are drawn." if total > len(shown) else "."
+    return Chart(
+        key="epochs",
+        title=epochs_finding(board),
+        note=note,
+        spec=finish(
+            alt.layer(*rule, lines, dots, chosen, outside.encode(color=colour)),
+            data,
+            340,
+            base=baseline_data(board, "dev"),
+        ),
+        points=len(data),
+    )
+
+
+def cost_charts(board: Leaderboard) -> list[Chart]:
+    """Score against training time, and against the number of trained parameters."""
+    points = cost_points(board)
+    if not points:
+        return []
+    seconds = _cost_chart(board, points, "seconds", "training time (seconds)")
+    sizes = _cost_chart(board, points, "parameters", "trained parameters")
+    return [sizes, seconds] if len({p.parameters for p in points}) > 1 else [seconds]
+
+
+def _cost_chart(board: Leaderboard, points: Sequence[CostPoint], cost: str, title: str) -> Chart:
+    front = [getattr(p, f"on_{cost}_front") for p in points]
+    cut = visible_range([p.score for p in points], board.mode == "max")
+    data = [
+        {
+            "trial": p.trial,
+            "trials": list(p.trials),
+            "label": p.label,
+            "cost": max(getattr(p, cost), 1e-3),
+            "cost_text": fmt.duration(p.seconds) if cost == "seconds" else fmt.count(p.parameters),
+            "score": cut_off(p.score, cut),
+            "low": cut_off(p.interval[0], cut) if p.interval else None,
+            "high": cut_off(p.interval[1], cut) if p.interval else None,
+            "shown": fmt.score(p.score),
+            "front": on_front,
+            "best": p.recommended,
+            "kind": "recommended" if p.recommended else "on the front" if on_front else "other",
+        }
+        for p, on_front in zip(points, front, strict=True)
+    ]
+    costs = [float(d["cost"]) for d in data]
+    log = max(costs) / min(costs) > 20
+    wide = (max(costs) - min(costs)) or max(costs)
+    domain = (
+        [min(costs) / 1.5, max(costs) * 1.5]
+        if log
+        else [max(0.0, min(costs) - 0.12 * wide), max(costs) + 0.12 * wide]
+    )
+    x = alt.X(
+        "cost:Q",
+        title=title,
+        scale=alt.Scale(type="log" if log else "linear", domain=domain, nice=False),
+        axis=alt.Axis(format="~s", grid=False, tickCount=5, labelOverlap=True),
+    )
+    ends = [cut_off(end, cut) for p in points for end in p.interval or ()]
+    scores = [cut_off(p.score, cut) for p in points] + ends
+    y = score_axis(board, scores, "test")
+    kinds = ["recommended", "on the front", "other"]
+    colour = alt.Color(
+        "kind:N",
+        sort=kinds,
+        title=None,
+        scale=alt.Scale(domain=kinds, range=[CATEGORIES[1], ACCENT, MUTED]),
+    )
+    base = alt.Chart(rows()).encode(
+        x=x, opacity=opacity(dimmed("indexof(datum.trials, picked)>=0"))
+    )
+    bars = base.transform_filter("isValid(datum.low)").mark_rule(strokeWidth=1.5, aria=False)
+    bars = bars.encode(y=alt.Y("low:Q"), y2="high:Q", color=colour)
+    steps = (
+        alt.Chart(rows())
+        .transform_filter("datum.front")
+        .mark_line(
+            interpolate="step-after", color=ACCENT, strokeWidth=1.5, opacity=0.45, aria=False
+        )
+        .encode(x=x, y=y)
+    )
+    shape = alt.Shape(
+        "kind:N",
+        sort=kinds,
+        title=None,
+        scale=alt.Scale(domain=kinds, range=["diamond", "circle", "circle"]),
+    )
+    size = alt.condition("datum.best", alt.value(190), alt.value(70))
+    dots = base.mark_point(filled=True, cursor="pointer").encode(
+        y=y, color=colour, shape=shape, size=size,
+        tooltip=tooltip_of(trial="label", score="shown", **{title.split(" (", maxsplit=1)[0]: "cost_text"}),
+    )  # fmt: skip
+    by_size = cost == "parameters"
+    return Chart(
+        key=f"cost-{cost}",
+        title=cost_finding(board) if by_size else "Score against training time",
+        note="Bars are 95 % intervals. Nothing is both better and cheaper than the points on the "
+        "stepped line (the Pareto front).",
+        spec=finish(alt.layer(steps, bars, dots), data, 280),
+        size="half" if len({p.parameters for p in points}) > 1 else "wide",
+        points=len(data),
+    )
+
+
+def _colour_axis(board: Leaderboard) -> str | None:
+    """The axis that colours the curves: the one that moves the score furthest, of few values."""
+    order = [swing.axis for swing in swings(board)] + list(chart_axes(board))
+    usable = (axis for axis in order if 1 < len(axis_values(board, axis)) <= len(CATEGORIES))
+    return next(usable, None)
+
+
+def _epoch_ticks(last: int) -> list[int]:
+    step = max(1, -(-last // 12))
+    return [1, *range(step, last + 1, step)] if step > 1 else list(range(1, max(last, 2) + 1))

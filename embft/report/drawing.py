@@ -1,0 +1,97 @@
+"""Parts that several charts share: axes, the baseline's line, tooltips, text colours."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import altair as alt
+
+from embft.leaderboard.axes import visible_range
+from embft.leaderboard.labels import metric_label
+from embft.leaderboard.rows import Leaderboard
+from embft.leaderboard.table import baseline_score
+from embft.report.theme import MUTED
+
+
+def shipped_rows(board: Leaderboard) -> Sequence[Any]:
+    """The trials of the recommended configuration."""
+    return board.recommended.rows if board.recommended else ()
+
+
+def domain(board: Leaderboard, scores: Sequence[float]) -> tuple[float, float]:
+    """The ends of a colour scale, far-out scores on the worse side cut off."""
+    if not scores:
+        return 0.0, 1.0
+    low, high = visible_range(scores, board.mode == "max")
+    bottom = min(scores) if low is None else low
+    top = max(scores) if high is None else high
+    return (bottom, top) if top > bottom else (bottom - 0.5, top + 0.5)
+
+
+def is_pale(score: float | None, low: float, high: float, mode: str) -> bool:
+    """Whether a tile of this score is pale, so that its text must be dark."""
+    if score is None:
+        return True
+    share = (score - low) / (high - low)
+    return (share if mode == "max" else 1 - share) < 0.5
+
+
+def cut_off(value: float, bounds: tuple[float | None, float | None]) -> float:
+    """The value moved to the nearer bound where it lies outside."""
+    low, high = bounds
+    value = value if low is None else max(value, low)
+    return value if high is None else min(value, high)
+
+
+def score_axis(board: Leaderboard, scores: Sequence[float], split: str) -> alt.Y:
+    """The vertical axis of the objective, with room for the baseline."""
+    base = baseline_score(board)
+    values = [*scores, base] if base is not None else list(scores)
+    low, high = min(values), max(values)
+    room = 0.06 * (high - low) or 0.05
+    return alt.Y(
+        "score:Q",
+        title=f"{metric_label(board.metric)} on {split}",
+        scale=alt.Scale(domain=[low - room, high + room], nice=False, zero=False),
+        axis=alt.Axis(tickCount=6, domain=False, ticks=False),
+    )
+
+
+def baseline_data(board: Leaderboard, split: str = "test") -> list[dict[str, Any]]:
+    """The baseline's score as a table of one row, or of none."""
+    row = board.baseline
+    value = getattr(row, split).get(board.metric) if row else None
+    return [] if value is None else [{"score": value}]
+
+
+def baseline_rule(board: Leaderboard, at: str = "width") -> list[alt.Chart]:
+    """A line at the baseline's score with its name at the place `at`, an expression of width."""
+    if not baseline_data(board):
+        return []
+    source = alt.Chart(alt.NamedData("base"))
+    rule = source.mark_rule(stroke=MUTED, strokeDash=[2, 3], aria=False).encode(y="score:Q")
+    text = source.mark_text(
+        text="baseline", align="right", baseline="bottom", dy=-4, fill=MUTED, fontSize=11
+    )
+    return [rule, text.encode(y="score:Q", x=alt.value(alt.ExprRef(at)))]
+
+
+def flat_axis() -> alt.Axis:
+    """An axis of names: no line, no ticks, level labels."""
+    return alt.Axis(domain=False, ticks=False, labelAngle=0, grid=False)
+
+
+def tooltip_of(**fields: str) -> list[alt.Tooltip]:
+    """A tooltip of these fields under these titles."""
+    return [alt.Tooltip(f"{field}:N", title=title) for title, field in fields.items()]
+
+
+def opacity(condition: dict[str, Any]) -> Any:
+    """An opacity channel from a condition."""
+    return alt.OpacityValue(condition["value"], condition=condition["condition"])
+
+
+def slug(axis: str) -> str:
+    """An axis's name for file names."""
+    return axis.rpartition(".")[2].replace("_", "-")

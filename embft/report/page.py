@@ -1,0 +1,222 @@
+"""One sweep's HTML page: its sections in the order of a reader's questions.
+
+Covers what stands in which section and how the file is put together. Charts are made in
+`charts.py`, the table in `table.py`, the trials' pages in `trials.py`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from embft.leaderboard.agreement import agreements
+from embft.leaderboard.findings import agreement_finding, leader_finding
+from embft.leaderboard.labels import config_label, metric_label
+from embft.leaderboard.rows import Leaderboard
+from embft.leaderboard.table import table_lines
+from embft.report import bundle
+from embft.report import format as fmt
+from embft.report.chart import Chart, static_svg
+from embft.report.charts_axes import axis_charts, heatmaps
+from embft.report.charts_curves import cost_charts, epochs_chart
+from embft.report.comparison import compare_data
+from embft.report.pairs import pairs_view
+from embft.report.table import BAR_WIDTH, build_table
+from embft.report.theme import config
+from embft.report.trials import SPARK, shared_provenance, trial_pages
+from embft.trial import write_atomic
+
+_NUMBER = re.compile(r"(\S*\d\.?\d*e-?\d+\S*)")
+
+
+@dataclass(frozen=True)
+class Stat:
+    """One figure at the top: what it is, the number, and a remark."""
+
+    label: str
+    value: str
+    remark: str = ""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A chart with the picture that stands there before any script runs."""
+
+    chart: Chart
+    svg: Markup
+
+
+def write_report(board: Leaderboard, path: Path) -> None:
+    """Write the page to `path`; whoever opens it meanwhile sees the old one or the new one."""
+    write_atomic(path, render_report(board))
+
+
+def render_report(board: Leaderboard, compare: tuple[str, str] | None = None) -> str:
+    """The page as text. `compare`: two trials that "compare two" begins with."""
+    across, alone = heatmaps(board), axis_charts(board)
+    epochs, cost = epochs_chart(board), cost_charts(board)
+    pairs = pairs_view(board)
+    drawn = [*across, *alone, *([epochs] if epochs else []), *cost, *pairs.charts]
+    figures = {chart.key: figure(chart) for chart in drawn}
+    couples = compare_data(board, compare)
+    context = {
+        **_top(board),
+        "table": build_table(board),
+        "bar_width": BAR_WIDTH,
+        "spark": SPARK,
+        "pairs": pairs,
+        "pair_figures": [figures[chart.key] for chart in pairs.charts],
+        "axis_figures": [figures[chart.key] for chart in [*across[:1], *alone]],
+        "more_heatmaps": [figures[chart.key] for chart in across[1:]],
+        "epochs": figures[epochs.key] if epochs else None,
+        "cost": [figures[chart.key] for chart in cost],
+        "agreements": agreements(board),
+        "agreement_finding": agreement_finding(agreements(board)),
+        "metric_label": metric_label,
+        "couples": couples,
+        "failures": [row for row in board.rows if row.status in {"failed", "pruned"}],
+        "trials": trial_pages(board),
+        "shared": shared_provenance(board),
+        "method": method(board),
+        "audit": audit_findings(board),
+        "fmt": fmt,
+    }
+    return _assembled(context, drawn, {"compare": couples})
+
+
+def _top(board: Leaderboard) -> dict[str, Any]:
+    return {
+        "board": board,
+        "title": board.name,
+        "question": board.description or board.name,
+        "metric": metric_label(board.metric),
+        "direction": "higher" if board.mode == "max" else "lower",
+        "stats": stats(board),
+        "progress": progress(board),
+        "recommended": board.recommended,
+        "leader_finding": leader_finding(board),
+    }
+
+
+def figure(chart: Chart) -> Figure:
+    """A chart with its static picture, which vl-convert wrote with every text escaped."""
+    return Figure(chart, Markup(static_svg(chart)))  # noqa: S704 - markup of our own making
+
+
+def stats(board: Leaderboard) -> list[Stat]:
+    """The figures of the recommended configuration."""
+    line = next((line for line in table_lines(board) if line.recommended), None)
+    if line is None:
+        return []
+    found = [
+        Stat(
+            f"{metric_label(board.metric)}, test",
+            fmt.score(line.score),
+            f"95 % interval {fmt.interval(line.interval)}" if line.interval else "",
+        )
+    ]
+    if line.delta is not None:
+        base = board.baseline.test.get(board.metric) if board.baseline else None
+        found.append(
+            Stat("against the baseline", fmt.signed(line.delta), f"baseline {fmt.score(base)}")
+        )
+    runner = runner_up(board)
+    if runner is not None:
+        found.append(runner)
+    found.append(Stat("training", fmt.duration(line.seconds), _cost_remark(line.memory_mb)))
+    remark = f"saved: {fmt.size(line.size)}" if line.size else ""
+    found.append(Stat("trained weights", fmt.count(line.trainable), remark))
+    return found
+
+
+def runner_up(board: Leaderboard) -> Stat | None:
+    """The next configuration: the leader where another is recommended, else the second."""
+    shipped = board.recommended
+    others = [group for group in board.groups if group is not shipped]
+    if shipped is None or not others:
+        return None
+    other = others[0]
+    tied = "cannot be told apart" if other.tied and shipped.tied else "a clear difference"
+    name = config_label(other.params, board.axes)
+    return Stat(
+        "against the leader" if other.rank < shipped.rank else "against the runner-up",
+        fmt.signed(shipped.score - other.score),
+        f"{name} ({fmt.score(other.score)}): {tied}",
+    )
+
+
+def progress(board: Leaderboard) -> str:
+    """How far the sweep is, in words; empty when every trial has ended well."""
+    names = ("completed", "failed", "pruned", "running", "pending")
+    counts = {name: board.count(name) for name in names}
+    if counts["completed"] == sum(counts.values()):
+        return ""
+    return ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+
+
+def method(board: Leaderboard) -> list[str]:
+    """How the numbers came about, in sentences."""
+    scheme = next((r.completed.interval_scheme for r in board.rows if r.completed), None)
+    found = [
+        f"Trials are ranked by {metric_label(board.metric)} on the dev split "
+        f"({board.pairs.get('dev', 0):,} pairs), which also chose each trial's epoch and "
+        f"threshold. Scores are reported on the test split ({board.pairs.get('test', 0):,} pairs).",
+        "An interval covers 95 % of the scores of resampled evaluation pairs"
+        + (f" (resampled: {scheme})." if scheme else "."),
+        "Configurations are compared with the leader on the same pairs; p-values are corrected "
+        "for the number of comparisons (Holm, 1979). What cannot be told apart is tied, and the "
+        "cheapest of the tied is recommended.",
+        "Every saved model was loaded again in a fresh process and compared with the trained "
+        "one before it was scored.",
+    ]
+    if len(board.seeds) > 1:
+        found.insert(2, f"Scores are means over {len(board.seeds)} seeds.")
+    return found
+
+
+def audit_findings(board: Leaderboard) -> list[tuple[str, str]]:
+    """What the data audit found: severity and message."""
+    found = (board.audit or {}).get("findings", ())
+    return [(str(item.get("severity", "")), str(item.get("message", ""))) for item in found]
+
+
+def _cost_remark(memory_mb: float | None) -> str:
+    return f"peak memory {fmt.memory(memory_mb)}" if memory_mb else ""
+
+
+def _assembled(context: dict[str, Any], drawn: Sequence[Chart], data: dict[str, Any]) -> str:
+    style, script = bundle.asset("report.css"), bundle.asset("report.js")
+    scripts = [bundle.library(), script] if drawn else [script]
+    content = {"charts": {c.key: c.spec for c in drawn}, "config": config(), **data}
+    return _template().render(
+        **context,
+        policy=bundle.policy([style], scripts),
+        style=Markup(style),  # noqa: S704 - an asset of ours
+        scripts=[Markup(text) for text in scripts],  # noqa: S704 - assets of ours
+        data=Markup(bundle.script_json(content)),  # noqa: S704 - escaped by script_json
+    )
+
+
+@cache
+def _template() -> jinja2.Template:
+    loader = jinja2.PackageLoader("embft.report", "assets")
+    environment = jinja2.Environment(
+        loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )  # fmt: skip
+    environment.filters["nb"] = unbroken
+    return environment.get_template("page.html.j2")
+
+
+def unbroken(text: str) -> Markup:
+    """The text with its numbers kept on one line: browsers break `2e-5` at its hyphen."""
+    parts = _NUMBER.split(text)
+    whole = Markup("<span class=nb>{}</span>")
+    return Markup().join(whole.format(p) if i % 2 else p for i, p in enumerate(parts))

@@ -1,0 +1,179 @@
+"""The leaderboard as HTML cells: texts, sort keys and the small bars. Ranks nothing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from embft.leaderboard.axes import visible_range
+from embft.leaderboard.labels import axis_titles, metric_label, value_text
+from embft.leaderboard.rows import Leaderboard
+from embft.leaderboard.table import Line, baseline_score, table_lines
+from embft.report import format as fmt
+
+BAR_WIDTH = 132.0
+_EDGE = 5.0
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column. kind: `text`, `number` or `bar`. shown: without the reader asking for it."""
+
+    key: str
+    title: str
+    kind: str = "number"
+    shown: bool = True
+    hint: str = ""
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A small bar in pixels on the table's common scale. cut: an end lies outside."""
+
+    low: float | None
+    high: float | None
+    middle: float
+    seeds: tuple[float, ...]
+    baseline: float | None
+    cut: bool
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell. value: what sorting and the CSV file use."""
+
+    text: str
+    value: str = ""
+    bar: Bar | None = None
+
+
+@dataclass(frozen=True)
+class Table:
+    """The table: columns, and beside each line its cells. scale: both ends of the bars."""
+
+    columns: tuple[Column, ...]
+    lines: tuple[tuple[Line, tuple[Cell, ...]], ...]
+    scale: tuple[str, str] | None
+
+
+def build_table(board: Leaderboard) -> Table:
+    """The leaderboard's lines as cells, under the columns that this sweep has."""
+    lines = table_lines(board)
+    columns = _columns(board, lines)
+    ends = _bar_ends(board, lines)
+    cells = tuple((line, _cells(board, line, columns, ends)) for line in lines)
+    scale = (fmt.score(ends[0], 2), fmt.score(ends[1], 2)) if ends else None
+    return Table(columns, cells, scale)
+
+
+def _columns(board: Leaderboard, lines: Sequence[Line]) -> tuple[Column, ...]:
+    titles = axis_titles(board.axes)
+    params = [Column(f"param:{axis}", titles[axis], "text") for axis in board.axes]
+    label = metric_label(board.metric)
+    arrow = "higher is better" if board.mode == "max" else "lower is better"
+    several = any(len(line.seeds) > 1 for line in lines)
+    fixed = [
+        Column("score", f"{label}, test", hint=arrow),
+        Column("bar", "95 % interval", "bar"),
+        Column("delta", "vs baseline"),
+        Column("dev", f"{label}, dev", hint="chosen on dev, reported on test"),
+        Column("p", "p against the leader", shown=False, hint="corrected after Holm (1979)"),
+        Column("seeds", "seeds", shown=several),
+        Column("trainable", "trained weights"),
+        Column("seconds", "training"),
+        Column("memory", "peak memory", shown=False),
+        Column("size", "saved size", shown=False),
+    ]
+    metrics = [
+        Column(f"metric:{name}", f"{metric_label(name)}, test", shown=False)
+        for name in _metric_names(board, lines)
+    ]
+    return (*params, *fixed, *metrics, Column("status", "status", "text"))
+
+
+def _metric_names(board: Leaderboard, lines: Sequence[Line]) -> list[str]:
+    names: dict[str, None] = {}
+    for line in lines:
+        names.update(dict.fromkeys(line.metrics or ()))
+    return [name for name in names if name != board.metric]
+
+
+def _bar_ends(board: Leaderboard, lines: Sequence[Line]) -> tuple[float, float] | None:
+    scores = [line.score for line in lines if line.score is not None]
+    if not scores:
+        return None
+    ends = [end for line in lines for end in line.interval or ()]
+    low, high = min([*scores, *ends]), max([*scores, *ends])
+    cut_low, cut_high = visible_range(scores, board.mode == "max")
+    low = low if cut_low is None else max(low, cut_low)
+    high = high if cut_high is None else min(high, cut_high)
+    return (low, high) if high > low else (low - 0.05, high + 0.05)
+
+
+def _bar(board: Leaderboard, line: Line, ends: tuple[float, float]) -> Bar | None:
+    if line.score is None:
+        return None
+    low, high = line.interval or (None, None)
+    base = baseline_score(board)
+    return Bar(
+        low=None if low is None else _place(low, ends),
+        high=None if high is None else _place(high, ends),
+        middle=_place(line.score, ends),
+        seeds=tuple(_place(seed, ends) for seed in line.seeds) if len(line.seeds) > 1 else (),
+        baseline=None if base is None else _place(base, ends),
+        cut=not ends[0] <= line.score <= ends[1],
+    )
+
+
+def _place(value: float, ends: tuple[float, float]) -> float:
+    share = min(max((value - ends[0]) / (ends[1] - ends[0]), 0.0), 1.0)
+    return round(_EDGE + share * (BAR_WIDTH - 2 * _EDGE), 1)
+
+
+def _cells(
+    board: Leaderboard,
+    line: Line,
+    columns: Sequence[Column],
+    ends: tuple[float, float] | None,
+) -> tuple[Cell, ...]:
+    return tuple(_cell(board, line, column.key, ends) for column in columns)
+
+
+def _cell(board: Leaderboard, line: Line, key: str, ends: tuple[float, float] | None) -> Cell:
+    kind, _, name = key.partition(":")
+    if kind == "param":
+        value = line.params.get(name)
+        raw = value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+        text = "" if line.is_baseline else value_text(value)
+        return Cell(text, text if raw is None else repr(raw))
+    if kind == "metric":
+        found = (line.metrics or {}).get(name)
+        return Cell(fmt.score(found), _raw(found))
+    if kind == "bar":
+        bar = _bar(board, line, ends) if ends else None
+        return Cell(fmt.interval(line.interval) if bar else "", _raw(line.score), bar)
+    if kind == "seeds":
+        return Cell(", ".join(map(str, line.seed_names)), str(len(line.seed_names)))
+    if kind == "status":
+        return Cell(line.status, line.status)
+    return _number(line, kind)
+
+
+def _number(line: Line, key: str) -> Cell:
+    shown = {
+        "score": (line.score, fmt.score(line.score)),
+        "delta": (line.delta, fmt.signed(line.delta)),
+        "dev": (line.dev, fmt.score(line.dev)),
+        "p": (line.p_value, fmt.p_value(line.p_value)),
+        "trainable": (line.trainable, fmt.count(line.trainable)),
+        "seconds": (line.seconds, fmt.duration(line.seconds)),
+        "memory": (line.memory_mb, fmt.memory(line.memory_mb)),
+        "size": (line.size, fmt.size(line.size)),
+    }
+    value, text = shown[key]
+    return Cell(text, _raw(value))
+
+
+def _raw(value: float | None) -> str:
+    return "" if value is None or not math.isfinite(value) else f"{value:.10g}"

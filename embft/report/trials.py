@@ -1,0 +1,204 @@
+"""The page of each trial inside the report: what there is to show, ready for the template."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from embft.leaderboard.labels import config_label, metric_label
+from embft.leaderboard.rows import Leaderboard, Row
+from embft.leaderboard.table import rank_text
+from embft.report import format as fmt
+from embft.trial import Completed, Failed, Provenance, Pruned
+
+Facts = list[tuple[str, str]]
+SPARK = (240.0, 64.0)
+
+
+@dataclass(frozen=True)
+class MetricLine:
+    """One metric of one trial: both splits with their intervals, as texts."""
+
+    label: str
+    dev: str
+    dev_interval: str
+    test: str
+    test_interval: str
+
+
+@dataclass(frozen=True)
+class Spark:
+    """A small curve in pixels. chosen: the kept epoch's point."""
+
+    points: str
+    dots: tuple[tuple[float, float], ...]
+    chosen: tuple[float, float] | None
+    low: str
+    high: str
+    epochs: int
+
+
+@dataclass(frozen=True)
+class TrialPage:
+    """One trial."""
+
+    trial: str
+    label: str
+    status: str
+    rank: str
+    score: str
+    spec_yaml: str
+    facts: Facts
+    metrics: tuple[MetricLine, ...]
+    undefined: tuple[tuple[str, str], ...]
+    spark: Spark | None
+    proof: str
+    proof_detail: str
+    reason: str
+    message: str
+    log: str
+    provenance: Facts
+
+
+def trial_pages(board: Leaderboard) -> list[TrialPage]:
+    """A page for each trial, the baseline's included, in the board's order."""
+    ranks = {row.trial: rank_text(group) for group in board.groups for row in group.rows}
+    shared = shared_provenance(board)
+    return [_page(board, row, ranks.get(row.trial, ""), shared) for row in board.rows]
+
+
+def shared_provenance(board: Leaderboard) -> Facts:
+    """What every trial has in common; a trial's page names only what differs."""
+    found = [_provenance(p) for row in board.rows if (p := _provenance_of(row))]
+    if not found:
+        return []
+    first = found[0]
+    return [(key, first[key]) for key in first if all(f.get(key) == first[key] for f in found)]
+
+
+def _page(board: Leaderboard, row: Row, rank: str, shared: Facts) -> TrialPage:
+    done, result = row.completed, row.result
+    proof, detail = _proof(done)
+    own = _provenance(p) if (p := _provenance_of(row)) else {}
+    label = "Baseline, not trained" if row.is_baseline else config_label(row.params, board.axes)
+    several = len(board.seeds) > 1 and not row.is_baseline
+    return TrialPage(
+        trial=row.trial,
+        label=f"{label}, seed {row.seed}" if several else label,
+        status=row.status,
+        rank=rank,
+        score=fmt.score(row.test.get(board.metric)) if done else "",
+        spec_yaml=row.spec_yaml,
+        facts=_facts(row),
+        metrics=_metrics(row),
+        undefined=tuple(done.undefined.items()) if done else (),
+        spark=_spark(board, row),
+        proof=proof,
+        proof_detail=detail,
+        reason=result.reason if isinstance(result, (Failed, Pruned)) else "",
+        message=result.message if isinstance(result, Failed) else "",
+        log=result.log_tail if isinstance(result, Failed) else "",
+        provenance=[item for item in own.items() if item not in shared],
+    )
+
+
+def _proof(done: Completed | None) -> tuple[str, str]:
+    if done is None or done.proof is None:
+        return "", ""
+    proof = done.proof
+    return "Saved model proved", (
+        f"Loaded again in a fresh process; {proof.probe_texts} texts: "
+        f"{proof.against_memory:.1e} from the trained model (tolerance {proof.tolerance:.0e}), "
+        f"{proof.against_base:.2f} from the base model."
+    )
+
+
+def _facts(row: Row) -> Facts:
+    done = row.completed
+    facts = [("Folder", row.folder.name)]
+    if not row.is_baseline:
+        facts.append(("Seed", str(row.seed)))
+    if isinstance(row.result, Failed):
+        facts.append(("Failed after", fmt.duration(row.result.total_seconds)))
+    if done is None:
+        return facts
+    if done.best_epoch is not None:
+        facts.append(("Epoch kept", f"{done.best_epoch} of {len(done.epochs)}"))
+    if done.threshold is not None:
+        facts.append(("Threshold from dev", fmt.score(done.threshold, 2)))
+    facts += [
+        ("Trained weights", f"{done.trainable_parameters:,} of {done.total_parameters:,}"),
+        ("Training", fmt.duration(done.timings.train)),
+        ("Whole trial", fmt.duration(done.timings.total)),
+        ("Peak memory", fmt.memory(done.peak_memory_mb)),
+        ("Saved size", fmt.size(done.artifact_bytes)),
+    ]
+    return facts
+
+
+def _metrics(row: Row) -> tuple[MetricLine, ...]:
+    names = list(dict.fromkeys([*row.test, *row.dev]))
+    return tuple(
+        MetricLine(
+            metric_label(name),
+            fmt.score(row.dev.get(name)),
+            _range(row.dev_intervals, name),
+            fmt.score(row.test.get(name)),
+            _range(row.test_intervals, name),
+        )
+        for name in names
+    )
+
+
+def _range(found: Mapping[str, tuple[float, float]], name: str) -> str:
+    return fmt.interval(found[name]) if name in found else ""
+
+
+def _spark(board: Leaderboard, row: Row) -> Spark | None:
+    found = [(e.epoch, e.dev[board.metric]) for e in row.epochs if board.metric in e.dev]
+    if not found:
+        return None
+    points = _scaled(found)
+    best = row.completed.best_epoch if row.completed else None
+    chosen = next((p for (epoch, _), p in zip(found, points, strict=True) if epoch == best), None)
+    scores = [score for _, score in found]
+    return Spark(
+        points=" ".join(f"{x},{y}" for x, y in points),
+        dots=tuple(points),
+        chosen=chosen,
+        low=fmt.score(min(scores)),
+        high=fmt.score(max(scores)),
+        epochs=found[-1][0],
+    )
+
+
+def _scaled(found: Sequence[tuple[int, float]]) -> list[tuple[float, float]]:
+    width, height = SPARK
+    last = max(found[-1][0], 2)
+    low, high = min(s for _, s in found), max(s for _, s in found)
+    room = (high - low) or 1.0
+    return [
+        (
+            round(8 + (epoch - 1) / (last - 1) * (width - 16), 1),
+            round(height - 8 - (score - low) / room * (height - 16), 1),
+        )
+        for epoch, score in found
+    ]
+
+
+def _provenance_of(row: Row) -> Provenance | None:
+    return row.result.provenance if row.result else None
+
+
+def _provenance(found: Provenance) -> dict[str, str]:
+    return {
+        "embft": found.embft,
+        "Python": found.python,
+        "Platform": found.platform,
+        "Processor": f"{found.processor}, {found.cpu_count} cores, {found.threads} threads",
+        "Device": f"{found.device}, {found.precision}",
+        "Model revision": found.revision or "a local folder",
+        "Packages": ", ".join(f"{name} {version}" for name, version in found.packages.items()),
+        "Started": found.started,
+        "Finished": found.finished,
+    }

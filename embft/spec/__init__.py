@@ -1,0 +1,34 @@
+"""The spec: one YAML file, parsed once into frozen, typed objects.
+
+`source.py` reads YAML and remembers lines, `fields.py` says which fields there are, `space.py`
+expands the search space, `parse.py` joins them and words the errors. Nothing here knows Ray, torch
+or click.
+"""
+
+from embft.spec.fields import (
+    ColumnsSpec,
+    DataSpec,
+    LoraSpec,
+    ModelSpec,
+    Objective,
+    Resources,
+    TrainSpec,
+    TrialSpec,
+)
+from embft.spec.parse import SweepSpec, load_spec, parse_spec
+from embft.spec.space import Point
+
+__all__ = [
+    "ColumnsSpec",
+    "DataSpec",
+    "LoraSpec",
+    "ModelSpec",
+    "Objective",
+    "Point",
+    "Resources",
+    "SweepSpec",
+    "TrainSpec",
+    "TrialSpec",
+    "load_spec",
+    "parse_spec",
+]

@@ -1,0 +1,235 @@
+"""From a spec file to a `SweepSpec`, with errors that name file, line and what is allowed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal, TypeVar, get_args, get_origin
+
+from pydantic import BaseModel, Field, ValidationError
+
+from embft.errors import SpecError, nearest
+from embft.spec.fields import (
+    DataSpec,
+    Fields,
+    ModelSpec,
+    Name,
+    Objective,
+    Resources,
+    TrainSpec,
+    TrialSpec,
+)
+from embft.spec.source import Source, Where, read_source, read_text
+from embft.spec.space import MAX_POINTS, Point, count_points, points, read_axes, with_point
+
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+class PlannedPoint(Fields):
+    """One point of the space, and the trial spec that it resolves to (without a seed)."""
+
+    params: dict[str, Any]
+    data: DataSpec
+    model: ModelSpec
+    train: TrainSpec
+
+
+class _Document(Fields):
+    """The fields of a spec file, except that its sections are checked point by point."""
+
+    name: Name
+    description: str = ""
+    data: dict[str, Any] = Field(default_factory=dict)
+    model: dict[str, Any] = Field(default_factory=dict)
+    train: dict[str, Any] = Field(default_factory=dict)
+    space: Any = None
+    seeds: tuple[int, ...] = Field(default=(42,), min_length=1)
+    objective: Objective = Objective()
+    resources: Resources = Resources()
+
+
+class SweepSpec(Fields):
+    """A validated sweep: its points, seeds, objective and resources."""
+
+    name: Name
+    description: str
+    points: tuple[PlannedPoint, ...]
+    seeds: tuple[int, ...]
+    objective: Objective
+    resources: Resources
+    text: str
+
+    def trials(self) -> Iterator[tuple[Point, TrialSpec]]:
+        """Every distinct trial with its params, seed by seed within a point.
+
+        Points that differ only in fields without effect (a LoRA rank in full fine-tuning) are equal
+        and come once.
+        """
+        seen: set[str] = set()
+        for point in self.points:
+            for seed in self.seeds:
+                trial = self.resolve(point, seed)
+                identity = trial.model_dump_json()
+                if identity not in seen:
+                    seen.add(identity)
+                    yield point.params, trial
+
+    def resolve(self, point: PlannedPoint, seed: int) -> TrialSpec:
+        """The trial spec of one point and one seed."""
+        return TrialSpec(
+            data=point.data,
+            model=point.model,
+            train=point.train,
+            objective=self.objective,
+            seed=seed,
+        ).normalised()
+
+
+def load_spec(path: Path) -> SweepSpec:
+    """Read and validate a spec file. Paths in it are relative to its folder.
+
+    Raises SpecError, worded for the user, for whatever is wrong with it.
+    """
+    source = read_source(path)
+    return _sweep(source, path.parent, path.read_text(encoding="utf-8-sig"))
+
+
+def parse_spec(text: str, file: str = "<spec>", folder: Path | None = None) -> SweepSpec:
+    """As `load_spec`, from text."""
+    return _sweep(read_text(text, file), folder or Path(), text)
+
+
+def _sweep(source: Source, folder: Path, text: str) -> SweepSpec:
+    if not isinstance(source.data, dict):
+        raise SpecError(f"{source.at(())}: a spec is a mapping of fields, not {source.data!r:.60}")
+    document = _validated(_Document, source, source.data, ())
+    axes = read_axes(source)
+    total = count_points([product for _, product in axes]) * len(document.seeds)
+    if total > MAX_POINTS:
+        raise SpecError(
+            f"{source.at(('space',))}: the space has {total:,} trials, {MAX_POINTS:,} are allowed"
+        )
+    if len(set(document.seeds)) < len(document.seeds):
+        raise SpecError(f"{source.at(('seeds',))}: a seed stands twice in {list(document.seeds)}")
+    return SweepSpec(
+        name=document.name,
+        description=" ".join(document.description.split()),
+        points=tuple(_points(source, axes, folder)),
+        seeds=document.seeds,
+        objective=document.objective,
+        resources=document.resources,
+        text=text,
+    )
+
+
+def _points(
+    source: Source, axes: list[tuple[Where, dict[str, list[Any]]]], folder: Path
+) -> Iterator[PlannedPoint]:
+    sections = {name: source.data.get(name) or {} for name in ("data", "model", "train")}
+    checked: dict[str, Any] = {}
+    for where, product in axes:
+        for params, positions in points(product):
+            origin: dict[Where, Where] = {
+                tuple(axis.split(".")): (*where, axis, i) for axis, i in positions.items()
+            }
+            for name, section in with_point(sections, params).items():
+                # A section that another point has already is not checked again.
+                identity = f"{name}:{json.dumps(section, sort_keys=True, default=str)}"
+                if identity not in checked:
+                    model = _SECTIONS[name]
+                    checked[identity] = _validated(model, source, section, (name,), origin)
+                checked[name] = checked[identity]
+            yield PlannedPoint(
+                params=dict(params),
+                data=checked["data"].relative_to(folder),
+                model=checked["model"],
+                train=checked["train"],
+            )
+
+
+_SECTIONS: dict[str, type[BaseModel]] = {"data": DataSpec, "model": ModelSpec, "train": TrainSpec}
+
+
+def _validated(
+    model: type[_Model],
+    source: Source,
+    data: Any,
+    where: Where,
+    origin: Mapping[Where, Where] | None = None,
+) -> _Model:
+    """`data` as a `model`. JSON mode is strict on types, and still takes a list for a tuple."""
+    try:
+        text = json.dumps(data, allow_nan=False)
+    except ValueError:
+        raise SpecError(f"{source.at(where)}: infinity and NaN are not allowed") from None
+    try:
+        return model.model_validate_json(text)
+    except ValidationError as error:
+        found = _clearest(error)
+        loc = (*where, *(part for part in found["loc"] if not _is_tag(part)))
+        at = source.at(_origin(loc, origin or {}))
+        raise SpecError(f"{at}: {_words(loc, found, model, found['loc'])}") from None
+
+
+def _clearest(error: ValidationError) -> Any:
+    """The first error; of a union's several complaints the one that reached furthest in."""
+    found = error.errors(include_url=False)
+    first = found[0]["loc"][:1]
+    return max((e for e in found if e["loc"][:1] == first), key=lambda e: len(e["loc"]))
+
+
+def _is_tag(part: str | int) -> bool:
+    """Whether pydantic put this in a location to name a union's member."""
+    return isinstance(part, str) and ("[" in part or part in {"str", "int", "constrained-int"})
+
+
+def _origin(loc: Where, origin: Mapping[Where, Where]) -> Where:
+    """Where a value was written: in its axis if an axis set it, else in its section."""
+    for path, written in origin.items():
+        if loc[: len(path)] == path:
+            return written
+    return loc
+
+
+def _words(loc: Where, error: Any, model: type[BaseModel], inner: Where) -> str:
+    name = ".".join(str(part) for part in loc)
+    kind, context, given = error["type"], error.get("ctx", {}), error["input"]
+    if kind == "extra_forbidden":
+        allowed = _fields_at(model, inner[:-1])
+        return f"unknown field {name!r}: {nearest(str(loc[-1]), allowed)}"
+    if kind == "missing":
+        return f"{name!r} is missing"
+    if kind == "literal_error":
+        return f"{name} is {given!r}: {nearest(str(given), _choices(model, inner))}"
+    if kind == "value_error":
+        return f"{name}: {context['error']}"
+    reason = (
+        error["msg"].removeprefix("Input ").removeprefix("should ").replace("valid array", "list")
+    )
+    return f"{name} is {given!r:.80}: it should {reason}"
+
+
+def _field(model: Any, loc: Where) -> Any:
+    """The type annotation at a location of a model, or None."""
+    here = model
+    for part in loc:
+        options = [here, *get_args(here)]
+        inner = next((o for o in options if isinstance(o, type) and issubclass(o, BaseModel)), None)
+        if inner is None or part not in inner.model_fields:
+            return None
+        here = inner.model_fields[str(part)].annotation
+    return here
+
+
+def _fields_at(model: type[BaseModel], loc: Where) -> list[str]:
+    here = _field(model, loc)
+    options = [here, *get_args(here)]
+    inner = next((o for o in options if isinstance(o, type) and issubclass(o, BaseModel)), model)
+    return list(inner.model_fields)
+
+
+def _choices(model: type[BaseModel], loc: Where) -> list[str]:
+    here = _field(model, loc)
+    options = [o for o in (here, *get_args(here)) if get_origin(o) is Literal]
+    return [str(choice) for option in options for choice in get_args(option)]

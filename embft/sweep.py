@@ -1,0 +1,175 @@
+"""Pending trials -> Ray Tune -> launcher. The only importer of Ray.
+
+Ray schedules; the truth is in the trial folders. Its own experiment state loses finished trials
+when the driver dies, so it is kept in a temporary folder and thrown away: a resumed sweep is
+a fresh `Tuner` over the trials without a record.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import shutil
+import signal
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import ray
+from ray import tune
+
+from embft.errors import EmbftError
+from embft.launcher import Limits, run_trial, warm_up
+from embft.memory import tree_memory
+from embft.plan import PlannedTrial
+from embft.trial import TrialDir
+
+_OBJECT_STORE_BYTES = 78_643_200  # the least that Ray takes; trials pass through files
+_TEMPLATE_BYTES = 500_000_000  # what the warm template adds to Ray's own share
+
+
+class Interrupted(BaseException):
+    """Someone asked the sweep to stop (Ctrl-C or SIGTERM)."""
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """The Ray cluster that a sweep runs on. cpus_per_trial: cores that each trial may use."""
+
+    cpus_per_trial: int
+    local: bool
+
+
+class TrialRunner(tune.Trainable):
+    """Runs one trial after another in one Ray actor, whose warm template lives as long as it."""
+
+    def setup(self, config: dict[str, Any]) -> None:
+        """Called once for each actor."""
+        self.given = config
+        warm_up()
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """The next trial, for the same actor."""
+        self.given = new_config
+        return True
+
+    def step(self) -> dict[str, Any]:
+        """Run the whole trial."""
+        status = run_trial(TrialDir(Path(self.given["trial"])), Limits(self.given["memory"]))
+        return {"status": status, "done": True}
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        """Nothing: the trial's folder is the record. Ray calls this at the end of a trial."""
+
+
+@contextlib.contextmanager
+def ray_cluster(concurrent: int, address: str | None = None) -> Iterator[Cluster]:
+    """A Ray of our own, or a connection to one that stands. No process is left behind."""
+    temporary = None
+    with stop_on_signals():
+        try:
+            if address is None:
+                temporary = tempfile.mkdtemp(prefix="embft-ray-")
+            cluster = _connect(concurrent, address, temporary)
+            with stop_on_signals():  # again, since connecting sets handlers of Ray's own
+                yield cluster
+        finally:
+            ray.shutdown()
+            if temporary is not None:
+                shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _connect(concurrent: int, address: str | None, temporary: str | None) -> Cluster:
+    if temporary is not None:
+        cores = os.cpu_count() or 1
+        ray.init(
+            num_cpus=max(cores, concurrent),
+            include_dashboard=False,
+            object_store_memory=_OBJECT_STORE_BYTES,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            _temp_dir=temporary,
+            _node_ip_address="127.0.0.1",
+        )
+        return Cluster(max(1, cores // concurrent), local=True)
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise EmbftError(f"--address {address}: cannot reach this Ray cluster ({reason})") from None
+    cores = int(max(node["Resources"].get("CPU", 1) for node in ray.nodes() if node["Alive"]))
+    total = int(ray.cluster_resources().get("CPU", 1))
+    return Cluster(max(1, min(cores, total // concurrent)), local=False)
+
+
+def run_trials(
+    trials: Sequence[PlannedTrial], cluster: Cluster, concurrent: int, memory: int | None
+) -> None:
+    """Run the trials to their records; what they came to is on disk.
+
+    memory: bytes for everything together, None for no limit. Raises Interrupted.
+    """
+    if not trials:
+        return
+    folder = trials[0].folder.sweep.resolve() / ".tune"
+    tuner = tune.Tuner(
+        tune.with_resources(TrialRunner, {"cpu": cluster.cpus_per_trial}),
+        param_space={
+            "trial": tune.grid_search([str(trial.folder.path.resolve()) for trial in trials]),
+            "memory": _worker_share(memory, concurrent),
+        },
+        tune_config=tune.TuneConfig(
+            max_concurrent_trials=concurrent,
+            reuse_actors=True,
+            trial_name_creator=lambda trial: f"embft_{trial.trial_id}",
+            trial_dirname_creator=lambda trial: str(trial.trial_id),
+        ),
+        run_config=tune.RunConfig(
+            name="tune",
+            storage_path=str(folder),
+            verbose=0,
+            failure_config=tune.FailureConfig(max_failures=0),
+            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+        ),
+    )
+    try:
+        tuner.fit()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _worker_share(memory: int | None, concurrent: int) -> int | None:
+    """What each worker may hold when driver, Ray and template have had theirs."""
+    if memory is None:
+        return None
+    ours = tree_memory(os.getpid()) + _TEMPLATE_BYTES
+    if memory <= ours:
+        raise EmbftError(
+            f"resources.memory is {memory / 1e9:.2f} GB, but embft and Ray alone hold "
+            f"{ours / 1e9:.2f} GB: allow more"
+        )
+    return (memory - ours) // concurrent
+
+
+@contextlib.contextmanager
+def stop_on_signals() -> Iterator[None]:
+    """Turn Ctrl-C and SIGTERM into Interrupted; the second one ends the process at once."""
+    pressed = False
+
+    def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - signal's signature
+        nonlocal pressed
+        if pressed:
+            os._exit(130)
+        pressed = True
+        raise Interrupted
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,291 @@
+"""The contract on disk: a trial's key, its directory, its result.
+
+Everything that passes between the driver, the launcher, a worker and the report passes through
+these types and these files. Knows no torch, no Ray and no YAML.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from embft.errors import RecordError
+from embft.spec import TrialSpec
+
+SCHEMA = 1
+# Part of every key: raise it when a change of ours makes the same trial give other scores.
+EVALUATION_VERSION = 1
+KEY_LENGTH = 12
+
+Metrics = dict[str, float]
+
+
+class _Record(BaseModel):
+    """A record on disk. Unknown fields are an error: a newer embft wrote them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class TrialInput(_Record):
+    """`trial.json`: what a worker is to do. `data` is relative to the sweep's folder."""
+
+    schema_version: int = SCHEMA
+    key: str
+    name: str
+    spec: TrialSpec
+    data: str
+    data_digest: str
+    model_digest: str
+    threads: int
+
+
+class EpochScore(_Record):
+    """One epoch: mean training loss, scores on dev, seconds since training began."""
+
+    epoch: int
+    loss: float | None
+    dev: Metrics
+    seconds: float
+
+
+class Proof(_Record):
+    """How the saved model was shown to be the trained one.
+
+    Largest absolute differences between embeddings of the same probe texts: saved and loaded again
+    in a fresh process against the trained model in memory, and against the base model.
+    """
+
+    probe_texts: int
+    against_memory: float
+    against_base: float
+    tolerance: float
+
+
+class Timings(_Record):
+    """Seconds: training, evaluation of the saved model, and the trial from start to end."""
+
+    train: float
+    evaluate: float
+    total: float
+
+
+class Provenance(_Record):
+    """What the user did not choose but may have to know. Not part of the key."""
+
+    embft: str
+    python: str
+    platform: str
+    processor: str
+    cpu_count: int
+    threads: int
+    precision: str
+    device: str
+    packages: dict[str, str]
+    revision: str | None
+    started: str
+    finished: str
+
+
+class _Result(_Record):
+    schema_version: int = SCHEMA
+    key: str
+    name: str
+    spec: TrialSpec
+    data_digest: str
+    model_digest: str
+    epochs: tuple[EpochScore, ...] = ()
+    peak_memory_mb: float | None = None
+    provenance: Provenance | None = None
+
+
+class Completed(_Result):
+    """A trial that trained, proved and scored."""
+
+    status: Literal["completed"] = "completed"
+    best_epoch: int | None
+    threshold: float | None
+    dev: Metrics
+    test: Metrics
+    dev_intervals: dict[str, tuple[float, float]] = Field(default_factory=dict)
+    test_intervals: dict[str, tuple[float, float]] = Field(default_factory=dict)
+    interval_scheme: str | None = None
+    undefined: dict[str, str] = Field(default_factory=dict)
+    proof: Proof | None
+    trainable_parameters: int
+    total_parameters: int
+    artifact_bytes: int
+    timings: Timings
+
+
+class Pruned(_Result):
+    """A trial that a scheduler stopped early."""
+
+    status: Literal["pruned"] = "pruned"
+    reason: str
+
+
+class Failed(_Result):
+    """A trial that ended without scores. reason: one word for the kind, e.g. `proof_failed`."""
+
+    status: Literal["failed"] = "failed"
+    reason: str
+    message: str
+    log_tail: str = ""
+    total_seconds: float = 0.0
+
+
+TrialResult = Annotated[Completed | Pruned | Failed, Field(discriminator="status")]
+_RESULT: TypeAdapter[Completed | Pruned | Failed] = TypeAdapter(TrialResult)
+
+
+def trial_key(spec: TrialSpec, data_digest: str, model_digest: str) -> str:
+    """The hash of everything that decides a trial's result.
+
+    Where data and base model came from does not count, their content does. Fields at their default
+    are left out, so that a field that a later version adds leaves the keys of old trials alone.
+    """
+    decided = spec.normalised().model_dump(mode="json", exclude_defaults=True, exclude={"data"})
+    decided.get("model", {}).pop("base", None)
+    decided.get("model", {}).pop("revision", None)
+    content = {
+        "spec": decided,
+        "data": data_digest,
+        "model": model_digest,
+        "evaluation": EVALUATION_VERSION,
+    }
+    return hashlib.sha256(canonical_json(content).encode()).hexdigest()[:KEY_LENGTH]
+
+
+def canonical_json(content: Any) -> str:
+    """One text for one content."""
+    return json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def write_atomic(path: Path, content: bytes | str) -> None:
+    """Replace a file as a whole: whoever reads it sees the old or the new content, never a part."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    data = content.encode() if isinstance(content, str) else content
+    with temporary.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a rename in this folder survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@dataclass(frozen=True)
+class TrialDir:
+    """A trial's folder: the one place that knows its file names."""
+
+    path: Path
+
+    @property
+    def key(self) -> str:
+        """The key in the folder's name."""
+        return self.path.name.rpartition("-")[2]
+
+    @property
+    def name(self) -> str:
+        """The folder's name, which is the trial's name everywhere."""
+        return self.path.name
+
+    @property
+    def sweep(self) -> Path:
+        """The sweep's folder."""
+        return self.path.parent.parent
+
+    input_file = property(lambda self: self.path / "trial.json")
+    result_file = property(lambda self: self.path / "result.json")
+    progress_file = property(lambda self: self.path / "progress.jsonl")
+    trained_file = property(lambda self: self.path / "trained.json")
+    failure_file = property(lambda self: self.path / "failure.json")
+    probe_file = property(lambda self: self.path / "probe.npz")
+    scores_file = property(lambda self: self.path / "scores.parquet")
+    log_file = property(lambda self: self.path / "log.txt")
+    model_folder = property(lambda self: self.path / "model")
+
+    def create(self, given: TrialInput) -> None:
+        """Make the folder afresh, without what an interrupted attempt left, and write the input."""
+        if self.path.exists():
+            shutil.rmtree(self.path)
+        self.path.mkdir(parents=True)
+        write_atomic(self.input_file, given.model_dump_json(indent=2))
+
+    def read_input(self) -> TrialInput:
+        """What the worker is to do."""
+        return TrialInput.model_validate_json(self.input_file.read_bytes())
+
+    def write_result(self, result: Completed | Pruned | Failed) -> None:
+        """Write the record that makes a trial finished."""
+        write_atomic(self.result_file, result.model_dump_json(indent=2))
+
+    def result(self) -> Completed | Pruned | Failed | None:
+        """The trial's record, or None while it has none. Raises RecordError if it is damaged."""
+        try:
+            raw = self.result_file.read_bytes()
+        except FileNotFoundError:
+            return None
+        return _parsed(raw, self.result_file)
+
+    def append_progress(self, event: Mapping[str, Any]) -> None:
+        """Add a line to the progress of the running trial."""
+        with self.progress_file.open("a") as file:
+            file.write(json.dumps(event, allow_nan=False) + "\n")
+
+    def progress(self) -> Iterator[dict[str, Any]]:
+        """The whole lines of the progress so far."""
+        try:
+            lines = self.progress_file.read_text().splitlines(keepends=True)
+        except FileNotFoundError:
+            return
+        for line in lines:
+            if line.endswith("\n"):
+                yield json.loads(line)
+
+    def log_tail(self, lines: int = 30) -> str:
+        """The last lines of the worker's log."""
+        try:
+            text = self.log_file.read_text(errors="replace")
+        except FileNotFoundError:
+            return ""
+        return "\n".join(text[-20_000:].splitlines()[-lines:])
+
+
+def _parsed(raw: bytes, path: Path) -> Completed | Pruned | Failed:
+    try:
+        version = json.loads(raw).get("schema_version", 0)
+        if version > SCHEMA:
+            raise RecordError(
+                f"{path}: written by a newer embft (schema {version}, this one reads {SCHEMA}): "
+                "upgrade embft, or give another results folder"
+            )
+        return _RESULT.validate_json(raw)
+    except (ValueError, AttributeError, ValidationError) as error:
+        first = " ".join(str(error).split())[:200]
+        raise RecordError(
+            f"{path}: this record is damaged ({first}): move the trial's folder away, and the same "
+            "command runs the trial again"
+        ) from None
+
+
+def find_trial(results: Path, key: str) -> TrialDir | None:
+    """A finished trial with this key in any sweep below `results`."""
+    found = sorted(results.glob(f"*/trials/*-{key}/result.json"))
+    return TrialDir(found[0].parent) if found else None

@@ -1,0 +1,190 @@
+"""What a running sweep shows: a live view on a terminal, plain lines elsewhere.
+
+Reads the trial folders, as everyone does; knows neither Ray nor how trials run.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from embft.plan import PlannedTrial
+from embft.trial import Completed, Failed, Pruned
+
+_POLL_SECONDS = 0.4
+
+
+@dataclass
+class _Trial:
+    """One trial as last seen on disk."""
+
+    planned: PlannedTrial
+    seen: int = 0
+    started: float | None = None
+    step: dict[str, Any] = field(default_factory=dict)
+    epoch: dict[str, Any] = field(default_factory=dict)
+    scoring: bool = False
+
+    @property
+    def name(self) -> str:
+        return self.planned.folder.name.rpartition("-")[0]
+
+    def share(self) -> float:
+        """How much of the training is done, 0 to 1."""
+        return self.step.get("step", 0) / self.step.get("steps", 1) if self.step else 0.0
+
+
+class SweepView:
+    """Follows the trials of a sweep until it is closed. `on_finished` runs after trials finish."""
+
+    def __init__(
+        self,
+        trials: Sequence[PlannedTrial],
+        done: int,
+        console: Console,
+        on_finished: Callable[[], None],
+    ) -> None:
+        self.console, self.on_finished = console, on_finished
+        self.open = {trial.key: _Trial(trial) for trial in trials}
+        self.total, self.done = len(trials) + done, done
+        self.first, self.start = done, time.monotonic()
+        self.best: tuple[float, str] | None = None
+        self.stop = threading.Event()
+        self.thread = threading.Thread(target=self._follow, daemon=True)
+
+    def __enter__(self) -> SweepView:
+        self.live = (
+            Live(get_renderable=self._render, console=self.console, refresh_per_second=4)
+            if self.console.is_terminal
+            else None
+        )
+        if self.live:
+            self.live.start()
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop.set()
+        self.thread.join()
+        if self.live:
+            self.live.stop()
+
+    def _follow(self) -> None:
+        while not self.stop.wait(_POLL_SECONDS):
+            self._look()
+        self._look()
+
+    def _look(self) -> None:
+        finished = [trial for trial in list(self.open.values()) if self._update(trial)]
+        for trial in finished:
+            del self.open[trial.planned.key]
+        if finished:
+            self.on_finished()
+
+    def _update(self, trial: _Trial) -> bool:
+        """Take in what is new on disk. Returns whether the trial has finished."""
+        events = list(trial.planned.folder.progress())
+        for event in events[trial.seen :]:
+            self._take(trial, event)
+        trial.seen = len(events)
+        result = trial.planned.folder.result()
+        if result is None:
+            return False
+        self.done += 1
+        self._finished(trial, result)
+        return True
+
+    def _take(self, trial: _Trial, event: dict[str, Any]) -> None:
+        if trial.started is None:
+            trial.started = time.monotonic()
+            self._line(f"{trial.name}: started")
+        if event["event"] == "step":
+            trial.step = event
+        elif event["event"] == "epoch":
+            trial.epoch = event
+            self._line(f"{trial.name}: {self._epoch(trial)}")
+        elif event["event"] == "scoring":
+            trial.scoring = True
+
+    def _finished(self, trial: _Trial, result: Completed | Pruned | Failed) -> None:
+        where = f"[{self.done}/{self.total}]"
+        if not isinstance(result, Completed):
+            self._say(f"{where} {trial.name}: {result.status}: {result.reason}", "red")
+            return
+        objective = trial.planned.spec.objective
+        score = result.dev.get(objective.metric)
+        shown = f"dev {objective.metric} {score:.3f}" if score is not None else "no dev score"
+        self._say(f"{where} {trial.name}: completed in {result.timings.total:.0f} s, {shown}")
+        if score is not None and not trial.planned.spec.is_baseline:
+            sign = 1 if objective.mode == "max" else -1
+            if self.best is None or sign * score > sign * self.best[0]:
+                self.best = (score, trial.name)
+
+    def _epoch(self, trial: _Trial) -> str:
+        metric = trial.planned.spec.objective.metric
+        score = trial.epoch["dev"].get(metric, float("nan"))
+        epochs = trial.planned.spec.train.epochs
+        return (
+            f"epoch {trial.epoch['epoch']}/{epochs}, loss {trial.epoch['loss']:.4f}, "
+            f"dev {metric} {score:.3f}"
+        )
+
+    def _line(self, text: str) -> None:
+        """A line that the live view shows in its own way."""
+        if self.live is None:
+            self._say(text)
+
+    def _say(self, text: str, style: str = "") -> None:
+        self.console.print(Text(text, style=style))
+
+    def _render(self) -> RenderableType:
+        parts: list[RenderableType] = [Text(self._headline(), style="bold")]
+        running = [trial for trial in list(self.open.values()) if trial.started is not None]
+        parts += [self._running(trial) for trial in running]
+        if not running and self.open:
+            parts.append(Text("  starting", style="dim"))
+        return Group(*parts)
+
+    def _headline(self) -> str:
+        text = f"{self.done} of {self.total} trials done"
+        if self.best:
+            text += f" · best {self.best[0]:.3f} ({self.best[1]})"
+        left = self._seconds_left()
+        return text + (f" · about {_duration(left)} left" if left is not None else "")
+
+    def _running(self, trial: _Trial) -> RenderableType:
+        grid = Table.grid(padding=(0, 2))
+        step, epochs = trial.step, trial.planned.spec.train.epochs
+        stage = "proving and scoring" if trial.scoring else "loading"
+        if step and not trial.scoring:
+            stage = f"epoch {step['epoch']}/{epochs}  loss {step['loss']:.4f}"
+        if trial.epoch and not trial.scoring:
+            metric = trial.planned.spec.objective.metric
+            score = trial.epoch["dev"].get(metric)
+            stage += f"  dev {metric} {score:.3f}" if score is not None else ""
+        bar = ProgressBar(total=1.0, completed=trial.share(), width=20)
+        grid.add_row(Text(f"  {trial.name}", style="cyan"), bar, Text(stage))
+        return grid
+
+    def _seconds_left(self) -> float | None:
+        """From the mean time of the trials that this run has finished, and the share of others."""
+        running = sum(trial.share() for trial in self.open.values())
+        worked = self.done - self.first + running
+        if worked < 0.5 or not self.open:
+            return None
+        return (time.monotonic() - self.start) / worked * (len(self.open) - running)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,232 @@
+"""The isolated process of a trial: read trial.json, train, save; in a second process load what was
+saved, prove, score, and write result.json.
+
+Each step runs in a process of its own, so that what is scored has been on disk, and two models are
+never in memory at once. Imported by the warm template, which is why its imports are at the top.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+import traceback
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from transformers.utils import logging as transformers_logging
+
+from embft.base_model import BaseModel, find_base_model
+from embft.data.pairs import SPLITS, Pairs, Splits
+from embft.errors import EmbftError, ModelError, ProofError
+from embft.evaluation.embed import embed, pair_cosines
+from embft.evaluation.scoring import score_dev, score_splits, write_scores
+from embft.models import (
+    build,
+    default_device,
+    load_base,
+    load_saved,
+    prove,
+    save,
+    total_parameters,
+    trainable_parameters,
+)
+from embft.provenance import now, provenance
+from embft.training import DivergedError, Step, resolve_precision, train
+from embft.trial import Completed, EpochScore, Proof, Timings, TrialDir, TrialInput, write_atomic
+
+_PROBE_TEXTS = 64
+_STEP_INTERVAL = 0.5  # seconds between two lines of progress
+
+_REASONS: dict[type[Exception], str] = {
+    ProofError: "proof_failed",
+    DivergedError: "diverged",
+    ModelError: "model_error",
+    EmbftError: "invalid_input",
+    MemoryError: "out_of_memory",
+}
+
+
+def run_step(step: str, folder: TrialDir) -> None:
+    """Run one step (`train` or `score`) of a trial and end this process.
+
+    Exit status 0 when the step is done; 1 with `failure.json` when it is not.
+    """
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    try:
+        STEPS[step](folder)
+    except Exception as error:  # noqa: BLE001 - whatever happens becomes the trial's failure
+        traceback.print_exc()
+        sys.stderr.flush()
+        named = (name for kind, name in _REASONS.items() if isinstance(error, kind))
+        failure = {
+            "reason": next(named, "crashed"),
+            "message": str(error) if isinstance(error, EmbftError) else _last_line(error),
+        }
+        write_atomic(folder.failure_file, json.dumps(failure))
+        sys.exit(1)
+
+
+def _last_line(error: Exception) -> str:
+    return "".join(traceback.format_exception_only(error)).strip()
+
+
+def train_step(folder: TrialDir) -> None:
+    """Train the model and save it, with embeddings of probe texts for the proof."""
+    started, clock = now(), time.perf_counter()
+    given = folder.read_input()
+    base = _base(given)
+    torch.set_num_threads(given.threads)
+    splits = read_splits(folder, given)
+    probe = _probe_texts(splits)
+    model = build(base.folder, given.spec.model, given.spec.train)
+    before = embed(model, probe)  # a new adapter changes nothing yet
+    curve = _Curve(folder, given, splits.dev)
+    best_epoch = train(
+        model,
+        given.spec.train,
+        splits.train,
+        given.spec.seed,
+        on_step=curve.step,
+        on_epoch=lambda epoch, loss: curve.epoch(model, epoch, loss),
+    )
+    train_seconds = curve.seconds()
+    np.savez(folder.probe_file, base=before, trained=embed(model, probe))
+    trained = {
+        "started": started,
+        "best_epoch": best_epoch,
+        "epochs": [score.model_dump() for score in curve.scores],
+        "trainable_parameters": trainable_parameters(model),
+        "total_parameters": total_parameters(model),
+        "artifact_bytes": save(model, folder.model_folder, given.spec.model.base),
+        "train_seconds": train_seconds,
+        "total_seconds": time.perf_counter() - clock,
+        "peak_memory_mb": _peak_memory_mb(),
+    }
+    write_atomic(folder.trained_file, json.dumps(trained, allow_nan=False))
+
+
+def score_step(folder: TrialDir) -> None:
+    """Load what was saved, prove it, score it on dev and test, and write the trial's record."""
+    started, clock = now(), time.perf_counter()
+    given = folder.read_input()
+    base = _base(given)
+    torch.set_num_threads(given.threads)
+    splits = read_splits(folder, given)
+    folder.append_progress({"event": "scoring"})
+    if given.spec.is_baseline:
+        model, proof = load_base(base.folder, given.spec.model), None
+        trained: dict[str, Any] = {"started": started, "total_parameters": total_parameters(model)}
+    else:
+        trained = json.loads(folder.trained_file.read_bytes())
+        model = load_saved(folder.model_folder, base.folder, given.spec.model)
+        proof = _proof(folder, embed(model, _probe_texts(splits)))
+    cosines = {split: pair_cosines(model, splits[split]) for split in ("dev", "test")}
+    write_scores(folder.scores_file, splits, cosines)
+    scored = score_splits(splits, cosines)
+    evaluate_seconds = time.perf_counter() - clock
+    folder.write_result(
+        Completed(
+            key=given.key,
+            name=given.name,
+            spec=given.spec,
+            data_digest=given.data_digest,
+            model_digest=given.model_digest,
+            epochs=tuple(EpochScore.model_validate(e) for e in trained.get("epochs", ())),
+            best_epoch=trained.get("best_epoch"),
+            threshold=scored.threshold,
+            dev=scored.dev.metrics,
+            test=scored.test.metrics,
+            dev_intervals=scored.dev.intervals,
+            test_intervals=scored.test.intervals,
+            interval_scheme=scored.test.scheme,
+            undefined=scored.undefined,
+            proof=proof,
+            trainable_parameters=trained.get("trainable_parameters", 0),
+            total_parameters=trained["total_parameters"],
+            artifact_bytes=trained.get("artifact_bytes", 0),
+            peak_memory_mb=max(_peak_memory_mb(), trained.get("peak_memory_mb", 0.0)),
+            timings=Timings(
+                train=trained.get("train_seconds", 0.0),
+                evaluate=evaluate_seconds,
+                total=trained.get("total_seconds", 0.0) + evaluate_seconds,
+            ),
+            provenance=provenance(
+                started=trained["started"],
+                threads=given.threads,
+                precision=resolve_precision(given.spec.train.precision, model.device.type),
+                device=default_device(),
+            ),
+        )
+    )
+
+
+STEPS: dict[str, Callable[[TrialDir], None]] = {"train": train_step, "score": score_step}
+
+
+def read_splits(folder: TrialDir, given: TrialInput) -> Splits:
+    """The data as the sweep froze it. Raises EmbftError when it is no longer what was planned."""
+    source = folder.sweep / given.data
+    train, dev, test = (Pairs.read(source / f"{name}.parquet") for name in SPLITS)
+    splits = Splits(train, dev, test)
+    if splits.digest() != given.data_digest:
+        raise EmbftError(f"{source}: the data has changed since the trial was planned")
+    return splits
+
+
+def _base(given: TrialInput) -> BaseModel:
+    base = find_base_model(given.spec.model.base, given.spec.model.revision)
+    if base.digest != given.model_digest:
+        raise ModelError(f"{base.folder}: the base model has changed since the trial was planned")
+    return base
+
+
+def _probe_texts(splits: Splits) -> list[str]:
+    return list(dict.fromkeys([*splits.dev.text_1, *splits.dev.text_2]))[:_PROBE_TEXTS]
+
+
+def _proof(folder: TrialDir, reloaded: Any) -> Proof:
+    with np.load(folder.probe_file, allow_pickle=False) as probe:
+        return prove(reloaded, probe["trained"], probe["base"])
+
+
+class _Curve:
+    """Scores each epoch on dev and tells the progress file."""
+
+    def __init__(self, folder: TrialDir, given: TrialInput, dev: Pairs) -> None:
+        self.folder, self.dev = folder, dev
+        self.objective = given.spec.objective
+        self.scores: list[EpochScore] = []
+        self.start = time.perf_counter()
+        self.last = 0.0
+
+    def seconds(self) -> float:
+        return time.perf_counter() - self.start
+
+    def step(self, step: Step) -> None:
+        if self.seconds() - self.last >= _STEP_INTERVAL:
+            self.last = self.seconds()
+            self.folder.append_progress({"event": "step", **vars(step), "seconds": self.last})
+
+    def epoch(self, model: Any, epoch: int, loss: float) -> float:
+        dev = score_dev(self.dev, pair_cosines(model, self.dev))
+        score = EpochScore(epoch=epoch, loss=loss, dev=dev, seconds=self.seconds())
+        self.scores.append(score)
+        self.folder.append_progress({"event": "epoch", **score.model_dump()})
+        if self.objective.metric not in dev:
+            raise EmbftError(f"the objective {self.objective.metric} is undefined on the dev split")
+        value = dev[self.objective.metric]
+        return value if self.objective.mode == "max" else -value
+
+
+def _peak_memory_mb() -> float:
+    """The most memory that this process held, in MB, pages shared with the template included."""
+    import resource
+
+    peak = float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+    return peak / 1e6 if sys.platform == "darwin" else peak / 1e3

@@ -1,0 +1,402 @@
+"""Leaderboards made by hand, with real files on disk, for the tests of the report.
+
+Scores are drawn, metrics are computed from them by the project's own metrics, so that the tables
+are consistent. Trains nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from embft.data.pairs import Pairs
+from embft.leaderboard.labels import config_label
+from embft.leaderboard.rows import Group, Leaderboard, Row
+from embft.metrics.weighted import sort_pairs, weighted_metrics
+from embft.spec import DataSpec, LoraSpec, ModelSpec, Objective, TrainSpec, TrialSpec
+from embft.trial import (
+    Completed,
+    EpochScore,
+    Failed,
+    Proof,
+    Provenance,
+    Pruned,
+    Timings,
+    TrialDir,
+    TrialInput,
+)
+
+Array = npt.NDArray[np.float64]
+LORA_LR_AXES = ("train.method", "train.lora.rank", "train.learning_rate")
+OUTDOORS = ("hike before breakfast", "sleep under canvas", "swim in cold lakes", "cycle to work")
+INDOORS = ("read until midnight", "bake sourdough", "rewatch old films", "keep to the sofa")
+VALUES = ("honesty", "a calm home", "saving every month", "long talks", "separate holidays")
+CATEGORIES = ("lifestyle", "values", "family", "money", "communication")
+PAIR_TYPES = ("compatible", "incompatible", "dealbreaker", "subtle_mismatch", "complex")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One trial to make up. quality: how far the labels' cosines end apart, -1 to 1."""
+
+    params: Mapping[str, Any]
+    quality: float
+    seed: int = 42
+    status: str = "completed"
+    epochs: int = 4
+    speed: float = 0.6
+    message: str = "loss is NaN at step 212 of epoch 2"
+
+
+@dataclass(frozen=True)
+class World:
+    """What the trials of one made-up sweep share."""
+
+    folder: Path
+    dev: Pairs
+    test: Pairs
+    noise: Mapping[str, Array]
+    axes: tuple[str, ...]
+    resamples: int = 200
+    metric: str = "spearman"
+    weights: Mapping[str, Array] = field(default_factory=dict)
+
+
+def lora_lr(folder: Path, seeds: Sequence[int] = (42,), **changes: Any) -> Leaderboard:
+    """The sweep of `lora_lr.yaml`, every trial completed."""
+    return make_board(folder, lora_lr_plans(seeds), seeds=tuple(seeds), **changes)
+
+
+def lora_lr_plans(seeds: Sequence[int] = (42,)) -> list[Plan]:
+    """LoRA ranks by learning rates, and full fine-tuning at two rates."""
+    quality = {2e-5: -0.05, 2e-4: 0.66, 2e-3: 0.8}
+    plans = [
+        Plan(params("lora", rank, rate), quality[rate] + 0.02 * np.log2(rank / 8), seed)
+        for rank in (4, 8, 16)
+        for rate in quality
+        for seed in seeds
+    ]
+    full = ((2e-5, 0.9), (2e-4, 0.86))
+    plans += [Plan(params("full", None, rate), q, seed) for rate, q in full for seed in seeds]
+    return plans
+
+
+def params(method: str, rank: int | None, rate: float) -> dict[str, Any]:
+    """A point of `lora_lr`'s space."""
+    return dict(zip(LORA_LR_AXES, (method, rank, rate), strict=True))
+
+
+def make_pairs(count: int, rng: np.random.Generator) -> Pairs:
+    """`count` dating-like pairs with a category and a pair type."""
+    label = (rng.random(count) < 0.5).astype(np.float64)
+    kinds, left, right = [], [], []
+    for i, positive in enumerate(label):
+        kinds.append(PAIR_TYPES[0 if positive and i % 5 else 4 if positive else 1 + i % 4])
+        likes = OUTDOORS if i % 2 else INDOORS
+        other = likes if positive else (INDOORS if i % 2 else OUTDOORS)
+        wish = VALUES[i % len(VALUES)]
+        left.append(f"Person {i}: I {likes[i % 4]}, and {wish} matters to me.")
+        right.append(f"Most weekends I {other[(i + 1) % 4]}; I look for {wish}, number {i}.")
+    categories = [CATEGORIES[i % len(CATEGORIES)] for i in range(count)]
+    return Pairs(left, right, label, {"category": categories, "pair_type": kinds})
+
+
+def make_board(
+    folder: Path,
+    plans: Sequence[Plan],
+    *,
+    axes: tuple[str, ...] = LORA_LR_AXES,
+    seeds: tuple[int, ...] = (42,),
+    pairs: tuple[int, int] = (300, 1000),
+    resamples: int = 200,
+    baseline: bool = True,
+    edit: Any = None,
+    **changes: Any,
+) -> Leaderboard:
+    """A board over made-up trials, written below `folder`. `edit` may change the test pairs."""
+    rng = np.random.default_rng(7)
+    dev, test = (make_pairs(count, rng) for count in pairs)
+    test = edit(test) if edit else test
+    (folder / "data").mkdir(parents=True, exist_ok=True)
+    for split, content in (("dev", dev), ("test", test)):
+        content.write(folder / "data" / f"{split}.parquet")
+    noise = {"dev": rng.normal(size=len(dev)), "test": rng.normal(size=len(test))}
+    weights = {
+        name: rng.multinomial(len(p), np.full(len(p), 1 / len(p)), size=resamples).astype(
+            np.float64
+        )
+        for name, p in (("dev", dev), ("test", test))
+    }
+    world = World(folder, dev, test, noise, axes, resamples, weights=weights)
+    base = make_row(world, Plan({}, -0.09), -1) if baseline else None
+    rows = [make_row(world, plan, i) for i, plan in enumerate(plans)]
+    groups = make_groups(rows)
+    order = {"completed": 0, "pruned": 1, "failed": 2, "running": 3, "pending": 4}
+    place = {row.trial: group.rank for group in groups for row in group.rows}
+    ranked = sorted(rows, key=lambda row: (order[row.status], place.get(row.trial, 0)))
+    board = Leaderboard(
+        name="lora-lr",
+        description="Does LoRA need a higher learning rate than full fine-tuning, and which rank "
+        "is enough?",
+        metric="spearman",
+        mode="max",
+        axes=axes,
+        seeds=seeds,
+        rows=(*([base] if base else []), *ranked),
+        groups=groups,
+        baseline=base,
+        pairs={"train": 1200, "dev": len(dev), "test": len(test)},
+        group_columns=("category", "pair_type"),
+        cautions=(),
+        verdict=(),
+        audit=None,
+        folder=folder,
+    )
+    board = replace(board, **changes)
+    return replace(board, verdict=board.verdict or sentences(board))
+
+
+def sentences(board: Leaderboard) -> tuple[str, ...]:
+    """A stand-in for the answer in words, made from the board's own numbers."""
+    if board.recommended is None:
+        return ("Nothing has completed yet, so there is nothing to recommend.",)
+    best = board.recommended
+    label = config_label(best.params, board.axes)
+    low, high = best.interval or (best.score, best.score)
+    tied = sum(group.tied for group in board.groups) - 1
+    return (
+        f"Use {label}: Spearman {best.score:.3f} on test (95 % interval {low:.3f} to {high:.3f}).",
+        f"{tied} others cannot be told apart from it, and it is the cheapest of them.",
+        "Without fine-tuning the base model scores "
+        f"{board.baseline.test['spearman'] if board.baseline else 0:.3f}.",
+    )
+
+
+def make_scores(world: World, split: str, quality: float, index: int) -> Array:
+    """Cosines of one trial: shared difficulty of the pairs, and some of its own noise."""
+    pairs = getattr(world, split)
+    own = np.random.default_rng(1000 + index).normal(size=len(pairs))
+    spread = 0.26 + 0.16 * np.isin(pairs.groups["pair_type"], ("subtle_mismatch", "complex"))
+    noise = spread * (0.8 * world.noise[split] + 0.35 * own)
+    scores: Array = np.clip(0.48 + quality * 0.46 * (2 * pairs.label - 1) + noise, -1, 1)
+    return scores
+
+
+def make_row(world: World, plan: Plan, index: int) -> Row:
+    """One trial's row, with its folder, input and scores on disk."""
+    is_baseline = index < 0
+    spec = trial_spec(plan)
+    key = f"{index + 1:012x}"
+    parts = [str(value) for value in plan.params.values() if value is not None]
+    name = "baseline-" + key if is_baseline else "-".join([*parts, f"seed{plan.seed}", key])
+    trial_dir = TrialDir(world.folder / "trials" / name)
+    given = TrialInput(
+        key=key, name=name, spec=spec, data="data", data_digest="d" * 64,
+        model_digest="m" * 64, threads=2,
+    )  # fmt: skip
+    trial_dir.create(given)
+    result = make_result(world, plan, index, given, trial_dir)
+    return Row(
+        trial="baseline" if is_baseline else name,
+        folder=trial_dir.path,
+        status=plan.status,
+        is_baseline=is_baseline,
+        seed=plan.seed,
+        params=dict(plan.params),
+        result=result,
+        spec_yaml=spec_text(plan),
+    )
+
+
+def trial_spec(plan: Plan) -> TrialSpec:
+    """The spec that a plan stands for; parameters that it does not know are left out."""
+    method = plan.params.get("train.method", "full" if plan.params else "none")
+    train = TrainSpec(
+        method=method,
+        epochs=plan.epochs,
+        learning_rate=plan.params.get("train.learning_rate") or 2e-5,
+        lora=LoraSpec(rank=plan.params.get("train.lora.rank") or 8),
+    )
+    return TrialSpec(
+        data=DataSpec(dataset="dating"), model=ModelSpec(), train=train, objective=Objective(),
+        seed=plan.seed,
+    )  # fmt: skip
+
+
+def spec_text(plan: Plan) -> str:
+    """The one-trial YAML of a plan."""
+    lines = ["name: lora-lr", "data: {dataset: dating}", "train:"]
+    lines += [f"  {k.removeprefix('train.')}: {v}" for k, v in plan.params.items() if v is not None]
+    return "\n".join([*lines, f"seeds: [{plan.seed}]", ""])
+
+
+def make_result(
+    world: World, plan: Plan, index: int, given: TrialInput, trial_dir: TrialDir
+) -> Completed | Pruned | Failed | None:
+    """The result of a plan, by its status."""
+    shared = {
+        "key": given.key, "name": given.name, "spec": given.spec, "data_digest": given.data_digest,
+        "model_digest": given.model_digest,
+    }  # fmt: skip
+    if plan.status in {"pending", "running"}:
+        return None
+    if plan.status == "failed":
+        log = f"Traceback (most recent call last):\n  …\nFloatingPointError: {plan.message}"
+        return Failed(
+            **shared, epochs=curve(plan, world, index, 1), reason="diverged",
+            message=plan.message, log_tail=log, total_seconds=21.0,
+        )  # fmt: skip
+    if plan.status == "pruned":
+        return Pruned(
+            **shared, epochs=curve(plan, world, index, 2), reason="worse than the median at epoch 2"
+        )
+    return completed(world, plan, index, shared, trial_dir)
+
+
+def curve(plan: Plan, world: World, index: int, epochs: int) -> tuple[EpochScore, ...]:
+    """Dev scores that approach the plan's quality."""
+    found = []
+    for epoch in range(1, epochs + 1):
+        share = 1 - np.exp(-plan.speed * 2.2 * epoch) if plan.params else 0.0
+        scores = make_scores(world, "dev", -0.09 + (plan.quality + 0.09) * share, index)
+        dev = point_metrics(world, "dev", scores, 0.5)
+        loss = float(0.25 - 0.2 * max(plan.quality, 0) * share)
+        found.append(EpochScore(epoch=epoch, loss=loss, dev=dev, seconds=9.5 * epoch))
+    return tuple(found)
+
+
+def point_metrics(world: World, split: str, scores: Array, threshold: float) -> dict[str, float]:
+    """The metrics of one split, without intervals."""
+    pairs = sort_pairs(scores, getattr(world, split).label, threshold)
+    found = weighted_metrics(pairs, np.ones((1, len(scores))))
+    return {name: float(value[0]) for name, value in found.items() if np.isfinite(value[0])}
+
+
+def intervals(
+    world: World, split: str, scores: Array, threshold: float
+) -> dict[str, tuple[float, float]]:
+    """Percentile intervals of the metrics of one split."""
+    pairs = sort_pairs(scores, getattr(world, split).label, threshold)
+    found = weighted_metrics(pairs, world.weights[split])
+    return {
+        name: (float(np.nanpercentile(v, 2.5)), float(np.nanpercentile(v, 97.5)))
+        for name, v in found.items()
+    }
+
+
+def completed(
+    world: World, plan: Plan, index: int, shared: dict[str, Any], trial_dir: TrialDir
+) -> Completed:
+    """A completed result with its scores on disk."""
+    scores = {split: make_scores(world, split, plan.quality, index) for split in ("dev", "test")}
+    write_scores(trial_dir.scores_file, world, scores)
+    lora = plan.params.get("train.method") == "lora"
+    rank = plan.params.get("train.lora.rank") or 8
+    baseline = not plan.params
+    epochs = () if baseline else curve(plan, world, index, plan.epochs)
+    best = max(epochs, key=lambda e: e.dev.get("spearman", -1)).epoch if epochs else None
+    trainable = 0 if baseline else 9216 * rank if lora else 22_713_216
+    seconds = 0.0 if baseline else (36.0 if lora else 58.0) + index % 5
+    proof = Proof(probe_texts=16, against_memory=0.0, against_base=0.31, tolerance=1e-5)
+    return Completed(
+        **shared,
+        epochs=epochs,
+        best_epoch=best,
+        threshold=0.5,
+        dev=point_metrics(world, "dev", scores["dev"], 0.5),
+        test=point_metrics(world, "test", scores["test"], 0.5),
+        dev_intervals=intervals(world, "dev", scores["dev"], 0.5),
+        test_intervals=intervals(world, "test", scores["test"], 0.5),
+        interval_scheme="pairs",
+        proof=None if baseline else proof,
+        trainable_parameters=trainable,
+        total_parameters=22_713_216,
+        artifact_bytes=0 if baseline else 4 * trainable + 4000,
+        timings=Timings(train=seconds, evaluate=4.2, total=seconds + 7),
+        peak_memory_mb=1240.0 + index % 7 * 11,
+        provenance=provenance(),
+    )
+
+
+def provenance() -> Provenance:
+    """A machine that never was."""
+    return Provenance(
+        embft="0.1.0", python="3.11.9", platform="Linux", processor="a processor", cpu_count=2,
+        threads=2, precision="bf16", device="cpu",
+        packages={"torch": "2.13.0", "sentence-transformers": "6.2.0"}, revision=None,
+        started="2025-01-05T10:00:00+00:00", finished="2025-01-05T10:00:45+00:00",
+    )  # fmt: skip
+
+
+def write_scores(path: Path, world: World, scores: Mapping[str, Array]) -> None:
+    """`scores.parquet` as a worker writes it."""
+    tables = [
+        pa.table(
+            {
+                "split": [split] * len(values),
+                "row": pa.array(range(len(values)), pa.int32()),
+                "label": getattr(world, split).label,
+                "score": pa.array(values, pa.float32()),
+            }
+        )
+        for split, values in scores.items()
+    ]
+    pq.write_table(pa.concat_tables(tables), path)
+
+
+def make_groups(rows: Sequence[Row]) -> tuple[Group, ...]:
+    """Completed configurations by mean dev score; tied where intervals overlap."""
+    by_params: dict[str, list[Row]] = {}
+    for row in rows:
+        if row.completed:
+            by_params.setdefault(repr(dict(row.params)), []).append(row)
+    groups = [_group(found) for found in by_params.values()]
+    groups.sort(key=lambda group: -group.dev_score)
+    if not groups:
+        return ()
+    leader = groups[0]
+    tied = [_overlap(group.interval, leader.interval) for group in groups]
+    cheapest = min(
+        (g for g, t in zip(groups, tied, strict=True) if t),
+        key=lambda g: g.best.completed.trainable_parameters if g.best.completed else 0,
+    )
+    count = sum(tied)
+    return tuple(
+        replace(
+            group, rank=i + 1, tied=tie, recommended=group is cheapest,
+            rank_low=1 if tie else i + 1, rank_high=count if tie else i + 1,
+            difference=None if i == 0 else group.score - leader.score,
+            difference_interval=None if i == 0 else _gap(group, leader),
+            p_value=None if i == 0 else (0.4 if tie else 0.001),
+        )
+        for i, (group, tie) in enumerate(zip(groups, tied, strict=True))
+    )  # fmt: skip
+
+
+def _group(rows: list[Row]) -> Group:
+    rows = sorted(rows, key=lambda row: -row.dev["spearman"])
+    low = fmean(row.test_intervals["spearman"][0] for row in rows)
+    high = fmean(row.test_intervals["spearman"][1] for row in rows)
+    return Group(
+        params=rows[0].params, rows=tuple(rows), rank=0, rank_low=0, rank_high=0,
+        dev_score=fmean(row.dev["spearman"] for row in rows),
+        score=fmean(row.test["spearman"] for row in rows), interval=(low, high), difference=None,
+        difference_interval=None, p_value=None, tied=False, recommended=False,
+    )  # fmt: skip
+
+
+def _overlap(one: tuple[float, float] | None, other: tuple[float, float] | None) -> bool:
+    return bool(one and other and one[0] <= other[1] and other[0] <= one[1])
+
+
+def _gap(group: Group, leader: Group) -> tuple[float, float]:
+    gap, half = group.score - leader.score, 0.008
+    return gap - half, gap + half

@@ -1,0 +1,258 @@
+"""Uncertainty: intervals hold the truth as often as they claim, comparisons err as rarely.
+
+Coverage is simulated from known distributions; bands allow for the simulation's own error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from embft.metrics.bootstrap import BootstrapResult, bootstrap, hierarchical
+from embft.metrics.comparison import compare, holm, tied_with_best
+from embft.metrics.optimism import Folds, cross_fit_optimism
+from embft.metrics.pairs import pair_metrics
+from embft.metrics.resampling import (
+    Resampling,
+    Units,
+    independent_pairs,
+    sampling_units,
+    text_clusters,
+    weight_chunks,
+)
+from embft.metrics.weighted import FloatArray
+
+Draw = Callable[[np.random.Generator, int], tuple[FloatArray, FloatArray]]
+METRICS = ("spearman", "auc", "average_precision", "margin", "cohens_d", "f1", "accuracy")
+
+
+def _binormal(rng: np.random.Generator, n: int) -> tuple[FloatArray, FloatArray]:
+    label = (rng.random(n) < 0.4).astype(np.float64)
+    return 1.2 * label + rng.normal(size=n), label
+
+
+def _graded(rng: np.random.Generator, n: int) -> tuple[FloatArray, FloatArray]:
+    label = np.clip(np.round(rng.normal(2.5, 1.5, n) * 2) / 2, 0, 5)
+    return 0.5 * label + 0.5 * rng.normal(size=n), label
+
+
+def _cover(result: BootstrapResult, truth: dict[str, float], name: str) -> bool:
+    return result.intervals[name].low <= truth[name] <= result.intervals[name].high
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("draw", "names"), [(_binormal, METRICS), (_graded, ("spearman", "pearson", "kendall"))]
+)
+def test_intervals_hold_the_truth_as_often_as_they_say(draw: Draw, names: tuple[str, ...]) -> None:
+    """A 95 % interval of 250 pairs holds the true value 93 to 97 times in 100, for each metric."""
+    truth = pair_metrics(*draw(np.random.default_rng(0), 1_000_000), 0.6)
+    held = dict.fromkeys(names, 0)
+    for i in range(700):
+        score, label = draw(np.random.default_rng([1, i]), 250)
+        result = bootstrap(score, label, 0.6, resampling=Resampling(400, seed=i))
+        for name in names:
+            held[name] += _cover(result, truth, name)
+    assert {n: h for n, h in held.items() if not 0.93 <= h / 700 <= 0.97} == {}
+
+
+def _crossed(rng: np.random.Generator, texts: int, n: int) -> tuple[FloatArray, FloatArray, Units]:
+    """Pairs of a few texts, each with an effect of its own on score and on label."""
+    ends = np.stack([rng.integers(0, texts, n), rng.integers(texts, 2 * texts, n)], axis=1)
+    on_score, on_label = (rng.normal(size=2 * texts)[ends].sum(axis=1) for _ in range(2))
+    label = (on_label + rng.normal(size=n) > 0).astype(np.float64)
+    first, second = ([f"text {i}" for i in column] for column in ends.T)
+    return label + on_score + rng.normal(size=n), label, sampling_units(first, second)
+
+
+def _clustered(
+    rng: np.random.Generator, clusters: int, n: int
+) -> tuple[FloatArray, FloatArray, Units]:
+    """Pairs whose first text repeats, with an effect of its own on score and on label."""
+    first = rng.integers(0, clusters, n)
+    on_score, on_label = (1.4 * rng.normal(size=clusters)[first] for _ in range(2))
+    label = (on_label + rng.normal(size=n) > 0).astype(np.float64)
+    units = sampling_units([f"text {i}" for i in first], [f"other {i}" for i in range(n)])
+    return label + on_score + rng.normal(size=n), label, units
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("draw", "scheme"), [(_clustered, "clusters"), (_crossed, "texts")])
+def test_repeated_texts_widen_the_interval_until_it_covers(
+    draw: Callable[..., tuple[FloatArray, FloatArray, Units]], scheme: str
+) -> None:
+    """Where texts repeat, intervals of single pairs fail and those of the chosen units hold."""
+    huge = draw(np.random.default_rng(0), 500_000, 1_000_000)
+    truth, names = pair_metrics(huge[0], huge[1], 0.5), ("spearman", "auc", "margin", "recall")
+    held, naive, width = dict.fromkeys(names, 0), 0, []
+    for i in range(300):
+        score, label, units = draw(np.random.default_rng([2, i]), 80, 320)
+        assert units.scheme == scheme
+        plan = Resampling(400, seed=i)
+        right, wrong = (bootstrap(score, label, 0.5, u, plan) for u in (units, None))
+        for name in names:
+            held[name] += _cover(right, truth, name)
+        naive += _cover(wrong, truth, "recall")
+        both = right.intervals["recall"], wrong.intervals["recall"]
+        width.append((both[0].high - both[0].low) / (both[1].high - both[1].low))
+    # 300 simulations of a true 95 % stray to 0.92 and 0.98.
+    assert {n: h for n, h in held.items() if not 0.915 <= h / 300 <= 0.985} == {}
+    assert naive / 300 < 0.9
+    assert np.median(width) > 1.2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_equal_configurations_differ_as_rarely_as_alpha(seeds: int) -> None:
+    """Two draws of one recipe come out different at 0.05 at most about 5 times in 100."""
+    runs, names = 300, ("spearman", "auc", "margin")
+    found = dict.fromkeys(names, 0)
+    for i in range(runs):
+        rng = np.random.default_rng([3, i])
+        label = (rng.random(250) < 0.5).astype(np.float64)
+        shared = rng.normal(size=250)
+        results = [
+            hierarchical(
+                _seed_scores(rng, label, shared, seeds),
+                label,
+                [0.5] * seeds,
+                resampling=Resampling(300, seed=i),
+            )
+            for _ in range(2)
+        ]
+        for name in names:
+            comparison = compare(results[0], results[1], name)
+            assert comparison is not None
+            found[name] += comparison.p_value < 0.05
+    assert max(found.values()) / runs < 0.085
+    assert min(found.values()) / runs > 0.01
+
+
+def _seed_scores(
+    rng: np.random.Generator, label: FloatArray, shared: FloatArray, seeds: int
+) -> list[FloatArray]:
+    """Scores that share most of their noise; with several seeds each has its own quality."""
+    spread = 0.25 if seeds > 1 else 0.0
+    slopes = 1.0 + spread * rng.normal(size=seeds)
+    return [a * label + 0.8 * shared + 0.6 * rng.normal(size=len(label)) for a in slopes]
+
+
+def test_real_difference_is_found_and_turned_as_asked() -> None:
+    """A clearly better model wins, the pairing narrows the interval, and lower-is-better flips."""
+    rng = np.random.default_rng(4)
+    score, label = _binormal(rng, 300)
+    good = bootstrap(score, label, 0.5)
+    bad = bootstrap(score + 1.5 * rng.normal(size=300), label, 0.5)
+    found, turned = (compare(good, bad, "auc", higher_is_better=up) for up in (True, False))
+    assert found is not None
+    assert turned is not None
+    assert 0 < found.low < found.difference < found.high
+    assert found.p_value < 0.01
+    assert turned.difference == -found.difference
+    widths = [r.intervals["auc"].high - r.intervals["auc"].low for r in (good, bad)]
+    assert found.high - found.low < np.hypot(widths[0], widths[1])
+    same = compare(good, good, "auc")
+    assert same is not None
+    assert (same.difference, same.p_value) == (0.0, 1.0)
+    with pytest.raises(ValueError, match="resampled differently"):
+        compare(good, bootstrap(score, label, 0.5, resampling=Resampling(seed=1)), "auc")
+
+
+def test_holm_equals_the_worked_example() -> None:
+    """Step-down: each p times those left, never below the one before, in the given order."""
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.9, 0.8]) == [1.0, 1.0]
+    assert holm([]) == []
+
+
+def test_tied_set_has_the_near_and_not_the_far() -> None:
+    """The best and a copy with a little noise are tied; a model of pure noise is not."""
+    rng = np.random.default_rng(5)
+    score, label = _binormal(rng, 300)
+    scores = {
+        "best": score,
+        "near": score + 0.1 * rng.normal(size=300),
+        "noise": rng.normal(size=300),
+        "constant": np.zeros(300),
+    }
+    results = {name: bootstrap(s, label, 0.5) for name, s in scores.items()}
+    assert set(tied_with_best(results, "auc")) == {"best", "near"}
+    assert "constant" not in tied_with_best(results, "spearman")
+    assert tied_with_best(results, "no such metric") == {}
+
+
+def test_seeds_widen_the_interval() -> None:
+    """Seeds that disagree widen the interval of their mean; equal seeds change nothing."""
+    score, label = _binormal(np.random.default_rng(6), 300)
+    one = bootstrap(score, label, 0.5).intervals["margin"]
+    same = hierarchical([score] * 3, label, [0.5] * 3).intervals["margin"]
+    apart = hierarchical([0.5 * score, score, 1.5 * score], label, [0.5] * 3).intervals["margin"]
+    assert (same.low, same.high) == pytest.approx((one.low, one.high))
+    assert apart.high - apart.low > 2 * (one.high - one.low)
+
+
+@pytest.mark.parametrize("scheme", ["pairs", "clusters", "texts"])
+def test_results_follow_from_the_seed(scheme: str) -> None:
+    """The same seed gives the same intervals to the last digit, another seed others."""
+    score, label = _binormal(np.random.default_rng(7), 120)
+    texts = {"pairs": 120, "clusters": 40, "texts": 4}[scheme]
+    first = [f"a{i % texts}" for i in range(120)]
+    second = [f"b{i if scheme != 'texts' else i % 7}" for i in range(120)]
+    units = sampling_units(first, second)
+    assert units.scheme == scheme
+    found = [bootstrap(score, label, 0.5, units, Resampling(200, seed=seed)) for seed in (0, 0, 1)]
+    assert found[0].intervals == found[1].intervals
+    assert found[0].intervals["auc"] != found[2].intervals["auc"]
+    assert all(value.shape == (200,) for value in found[0].samples.values())
+
+
+def test_clusters_are_the_connected_components() -> None:
+    """Pairs joined by a shared text, in either place and through others, are one cluster."""
+    first, second = ["a", "b", "x", "c", "q"], ["b", "c", "y", "d", "q"]
+    cluster = text_clusters(first, second)
+    assert len({cluster[0], cluster[1], cluster[3]}) == 1
+    assert len(set(cluster.tolist())) == 3
+    assert sampling_units(["a", "b"], ["c", "d"]).scheme == "pairs"
+
+
+def test_drawn_weights_keep_units_whole() -> None:
+    """Each resample draws as many units as there are, and a cluster's pairs together."""
+    units = Units("clusters", np.repeat(np.arange(20), 3))
+    weights = np.concatenate(list(weight_chunks(units, Resampling(50))))
+    assert weights.shape == (50, 60)
+    assert (weights.reshape(50, 20, 3) == weights.reshape(50, 20, 3)[:, :, :1]).all()
+    assert (weights.sum(axis=1) == 60).all()
+    assert independent_pairs(7).effective == 7
+
+
+def test_what_cannot_be_told_has_a_reason_and_no_interval() -> None:
+    """A perfect score, or one that most resamples leave undefined, gets no false certainty."""
+    perfect = bootstrap([0.1, 0.2, 0.8, 0.9] * 10, [0, 0, 1, 1] * 10, 0.5)
+    assert perfect.estimates["auc"] == 1.0
+    assert perfect.reasons["auc"] == "every resample gives the same score"
+    rare = bootstrap([0.1] * 29 + [0.2, 0.9], [0] * 30 + [1], 0.5)
+    assert rare.reasons["auc"].startswith("undefined in ")
+    assert "auc" not in rare.intervals
+    assert bootstrap([0.4], [1], 0.5).estimates == {}
+
+
+def test_cross_fitting_finds_the_luck_of_the_winner() -> None:
+    """Among equal trials the winner's lead is luck, and is found on average; a real lead is not."""
+    errors, optimisms = [], []
+    for i in range(60):
+        rng = np.random.default_rng([8, i])
+        label = (np.arange(200) % 2).astype(np.float64)
+        scores = label + 2 * rng.normal(size=(12, 200))
+        found = cross_fit_optimism(scores, label, "margin", folds=Folds(5, 4, i))
+        assert found is not None
+        errors.append(found.corrected - 1.0)
+        optimisms.append(found.optimism)
+    assert np.mean(optimisms) > 0.25
+    assert abs(np.mean(errors)) < 0.12
+    scores[3] = label + 0.1 * rng.normal(size=200)
+    clear = cross_fit_optimism(scores, label, "auc")
+    assert clear is not None
+    assert (clear.winner, clear.optimism, set(clear.winners)) == (3, 0.0, {3})
+    assert cross_fit_optimism(scores, np.ones(200), "auc") is None
