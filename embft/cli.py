@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -84,8 +85,7 @@ def sweep(spec: Path, results: Path, address: str | None, retry_failed: bool) ->
     board = _write_outputs(plan.folder)
     _print_outcome(console, board)
     if interrupted:
-        console.print(f"Interrupted. To carry on: embft sweep {spec}", style="yellow")
-        sys.exit(EXIT_INTERRUPTED)
+        _end_interrupted(console, f"Interrupted. To carry on: embft sweep {spec}")
     if any(row.status != "completed" for row in board.rows):
         sys.exit(EXIT_FAILED)
 
@@ -107,10 +107,19 @@ def _run(console: Any, plan: Plan, address: str | None, retry_failed: bool) -> b
             trials = prepare(plan, retry_failed=retry_failed, threads=cluster.cpus_per_trial)
             done = len(plan.trials) - len(trials)
             with SweepView(trials, done, console, lambda: _write_quietly(plan.folder)):
-                run_trials(trials, cluster, resources.concurrent_trials, resources.memory)
+                lost = run_trials(trials, cluster, resources.concurrent_trials, resources.memory)
+            for message in lost:
+                click.echo(f"embft: a trial was lost and will run again: {message}", err=True)
     except (Interrupted, KeyboardInterrupt):
         return True
     return False
+
+
+def _end_interrupted(console: Any, message: str) -> NoReturn:
+    """End at once: Ray's threads would wait for processes that are gone."""
+    console.print(message, style="yellow", soft_wrap=True)
+    sys.stdout.flush()
+    os._exit(EXIT_INTERRUPTED)
 
 
 @main.command()

@@ -1,8 +1,9 @@
-"""How much memory processes use."""
+"""Processes of ours: how much memory they use, and their end."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+from collections.abc import Sequence
 
 import psutil
 
@@ -27,9 +28,20 @@ def tree_memory(pid: int) -> int:
     return sum(process_memory(each) for each in [pid, *descendants(pid)])
 
 
-def descendants(pid: int) -> Iterable[int]:
+def descendants(pid: int) -> Sequence[int]:
     """The process ids below this one."""
     try:
         return [child.pid for child in psutil.Process(pid).children(recursive=True)]
     except psutil.NoSuchProcess:
         return []
+
+
+def end_descendants() -> None:
+    """Kill every process below this one and wait until they are gone."""
+    children = psutil.Process(os.getpid()).children(recursive=True)
+    for child in children:
+        try:
+            child.kill()
+        except psutil.NoSuchProcess:
+            continue
+    psutil.wait_procs(children, timeout=5)

@@ -24,7 +24,7 @@ from ray import tune
 
 from embft.errors import EmbftError
 from embft.launcher import Limits, run_trial, warm_up
-from embft.memory import tree_memory
+from embft.memory import end_descendants, tree_memory
 from embft.plan import PlannedTrial
 from embft.trial import TrialDir
 
@@ -77,8 +77,17 @@ def ray_cluster(concurrent: int, address: str | None = None) -> Iterator[Cluster
             cluster = _connect(concurrent, address, temporary)
             with stop_on_signals():  # again, since connecting sets handlers of Ray's own
                 yield cluster
-        finally:
+        except Interrupted:
+            # Not Ray's own shutdown: the signal that reached us may have ended half of its
+            # processes, and it would wait a minute for them.
+            end_descendants()
+            raise
+        except BaseException:
             ray.shutdown()
+            raise
+        else:
+            ray.shutdown()
+        finally:
             if temporary is not None:
                 shutil.rmtree(temporary, ignore_errors=True)
 
@@ -108,13 +117,16 @@ def _connect(concurrent: int, address: str | None, temporary: str | None) -> Clu
 
 def run_trials(
     trials: Sequence[PlannedTrial], cluster: Cluster, concurrent: int, memory: int | None
-) -> None:
+) -> list[str]:
     """Run the trials to their records; what they came to is on disk.
 
-    memory: bytes for everything together, None for no limit. Raises Interrupted.
+    memory: bytes for everything together, None for no limit. Returns what went wrong outside the
+    trials themselves (a node that was lost, say); such a trial has no record and runs again with
+    the next sweep. Raises Interrupted.
     """
     if not trials:
-        return
+        return []
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     folder = trials[0].folder.sweep.resolve() / ".tune"
     tuner = tune.Tuner(
         tune.with_resources(TrialRunner, {"cpu": cluster.cpus_per_trial}),
@@ -137,7 +149,7 @@ def run_trials(
         ),
     )
     try:
-        tuner.fit()
+        return [str(error) for error in tuner.fit().errors]
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -144,7 +144,7 @@ class SweepView:
             self._say(text)
 
     def _say(self, text: str, style: str = "") -> None:
-        self.console.print(Text(text, style=style))
+        self.console.print(Text(text, style=style), soft_wrap=True)
 
     def _render(self) -> RenderableType:
         parts: list[RenderableType] = [Text(self._headline(), style="bold")]

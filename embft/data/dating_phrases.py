@@ -257,7 +257,7 @@ WANTS: Final[dict[str, tuple[str, ...]]] = {
         "My partner has to be into {}",
         "I'm looking for someone who says yes to {}",
         "It's a must that my partner likes {}",
-        "I dream of sharing {} with a partner",
+        "I dream of a partner who appreciates {}",
         "I would gladly date a fan of {}",
     ),
     "dev": (
@@ -269,7 +269,7 @@ WANTS: Final[dict[str, tuple[str, ...]]] = {
         "The right one for me is crazy about {}",
         "I hope for a partner who is keen on {}",
         "I would fall for anyone drawn to {}",
-        "I want a partner to share {} with",
+        "I want a partner who delights in {}",
         "I'd love to meet somebody devoted to {}",
     ),
 }
@@ -280,7 +280,7 @@ REFUSES: Final[dict[str, tuple[str, ...]]] = {
         "My partner must not be into {}",
         "I'm looking for someone who says no to {}",
         "It's a dealbreaker if my partner likes {}",
-        "I would break up with a partner over {}",
+        "I would break up with a partner who favours {}",
         "I would never date a fan of {}",
     ),
     "dev": (
@@ -292,7 +292,7 @@ REFUSES: Final[dict[str, tuple[str, ...]]] = {
         "The wrong one for me is crazy about {}",
         "I reject any partner who is keen on {}",
         "I would run from anyone drawn to {}",
-        "I'd never put up with {} in a partner",
+        "I'd send away a partner who delights in {}",
         "I'd hate to meet somebody devoted to {}",
     ),
 }

@@ -11,7 +11,7 @@ from embft.leaderboard.agreement import Agreement
 from embft.leaderboard.axes import best_per_value, swings
 from embft.leaderboard.before_after import overlap
 from embft.leaderboard.curves import chosen_epochs, cost_points
-from embft.leaderboard.labels import axis_title, config_label, metric_label, number
+from embft.leaderboard.labels import axis_title, config_label, metric_label, number, one_line
 from embft.leaderboard.pair_scores import Model
 from embft.leaderboard.rows import Leaderboard, Row
 from embft.metrics.pairs import GroupRow
@@ -109,10 +109,9 @@ def weakest_group_finding(column: str, rows: Sequence[GroupRow]) -> str:
     if len(found) < 2:
         return f"Margin by {title}"
     low, high = min(found), max(found)
-    return (
-        f"By {title}, the labels are closest in {low[1]} (margin {number(low[0], 2)}) and furthest "
-        f"apart in {high[1]} ({number(high[0], 2)})"
-    )
+    closest = f"{one_line(low[1])} (margin {number(low[0], 2)})"
+    furthest = f"{one_line(high[1])} ({number(high[0], 2)})"
+    return f"By {title}, the labels are closest in {closest} and furthest apart in {furthest}"
 
 
 def false_positives_finding(column: str, before: int | None, rows: Sequence[GroupRow]) -> str:
@@ -124,7 +123,7 @@ def false_positives_finding(column: str, before: int | None, rows: Sequence[Grou
     worst = max(rows, key=lambda row: row.false_positives)
     return (
         f"{total} false positives at the threshold{was}; {worst.false_positives} of them are "
-        f"{worst.group} ({axis_title(column)})"
+        f"{one_line(worst.group)} ({axis_title(column)})"
     )
 
 

@@ -5,6 +5,7 @@ Covers titles, value texts and their order. Formats no scores and draws nothing.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -18,6 +19,10 @@ _TITLES = {
     "model.base": "base model",
 }
 _VALUES = {"lora": "LoRA", "full": "full", "none": "none"}
+# Line separators break Vega's expressions, in which sort orders end up, and bidi marks turn labels
+# round.
+_UNFIT = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]+")
+_NAME_LIMIT = 60
 _MISSING = "\N{EN DASH}"
 
 
@@ -43,7 +48,7 @@ def value_text(value: Any) -> str:
         return _float_text(value)
     if isinstance(value, (list, tuple)):
         return ", ".join(value_text(item) for item in value)
-    return _VALUES.get(str(value), str(value))
+    return _VALUES.get(str(value), one_line(str(value)))
 
 
 def _float_text(value: float) -> str:
@@ -105,3 +110,9 @@ def number(value: float, digits: int = 3) -> str:
 
 def _short(title: str) -> str:
     return "lr" if title == "learning rate" else title.removeprefix("LoRA ")
+
+
+def one_line(text: str) -> str:
+    """A user's word as a chart may show it: one line, no control marks, at most 60 characters."""
+    plain = " ".join(_UNFIT.sub(" ", text).split())
+    return plain if len(plain) <= _NAME_LIMIT else plain[: _NAME_LIMIT - 1] + "…"

@@ -69,7 +69,7 @@ class Units:
         """How many units of equal size would carry as much (Kish, 1965)."""
         drawn = self.unit if self.ends is None else self.ends.ravel()
         sizes = np.bincount(drawn).astype(np.float64)
-        return float(sizes.sum() ** 2 / (sizes**2).sum())
+        return float(sizes.sum() ** 2 / max((sizes**2).sum(), 1.0))
 
 
 def independent_pairs(n: int) -> Units:
@@ -83,7 +83,9 @@ def text_clusters(text_1: Sequence[str], text_2: Sequence[str]) -> IntArray:
     A text is the same text in either place.
     """
     ends = _text_ids(text_1, text_2)
-    texts = int(ends.max(initial=-1)) + 1
+    if not len(ends):
+        return np.zeros(0, dtype=np.int64)
+    texts = int(ends.max()) + 1
     links = sparse.coo_array((np.ones(len(ends)), (ends[:, 0], ends[:, 1])), shape=(texts, texts))
     component = csgraph.connected_components(links, directed=False)[1][ends[:, 0]]
     return np.unique(component, return_inverse=True)[1].astype(np.int64)

@@ -76,6 +76,16 @@ class SortedPairs:
             sums += np.sign(level - value) * below_less_above[self.run]
         return sums
 
+    @cached_property
+    def merged_away(self) -> float:
+        """What merging the labels into levels takes from the sum of `concordance_sums`."""
+        n = float(len(self.label))
+        untied = [n * n - float((np.bincount(k) ** 2.0).sum()) for k in (self.run, self.level)]
+        if not all(untied):
+            return 0.0
+        tau = float(stats.kendalltau(self.run, self.level).statistic)
+        return tau * float(np.sqrt(untied[0] * untied[1])) - float(self.concordance_sums.sum())
+
 
 def sort_pairs(score: npt.ArrayLike, label: npt.ArrayLike, threshold: float) -> SortedPairs:
     """Pairs made ready for `weighted_metrics`; raises ValueError on scores that are not finite."""
@@ -239,5 +249,5 @@ def _net_concordance(pairs: SortedPairs, w: FloatArray) -> FloatArray:
         exact: FloatArray = np.einsum("rn,rn->r", w, products.astype(np.float64))
         return exact
     sums, share = pairs.concordance_sums, w.mean(axis=1)
-    linear: FloatArray = 2 * share * (w @ sums) - share * share * sums.sum()
+    linear: FloatArray = 2 * share * (w @ sums) - share**2 * (sums.sum() - pairs.merged_away)
     return linear

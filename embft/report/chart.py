@@ -17,6 +17,8 @@ import altair as alt
 from embft.report.theme import PRINT, config
 
 STATIC_WIDTH = 720
+# The figure as a whole is described; a label for each mark would be read out a thousand times.
+_SPOKEN = re.compile(r' (?:aria-label|aria-roledescription|role|cursor)="[^"]*"')
 ROWS = "rows"
 
 
@@ -72,7 +74,7 @@ def static_svg(chart: Chart, width: int | None = None) -> str:
     import vl_convert
 
     drawn: str = vl_convert.vegalite_to_svg(_fixed(chart, width))
-    return _without_inline_styles(drawn)
+    return _SPOKEN.sub("", _without_inline_styles(drawn))
 
 
 def export_svg(chart: Chart, width: int = STATIC_WIDTH) -> str:

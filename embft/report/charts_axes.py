@@ -30,6 +30,7 @@ from embft.report.drawing import (
     domain,
     flat_axis,
     is_pale,
+    name_axis,
     opacity,
     score_axis,
     shipped_rows,
@@ -75,7 +76,7 @@ def _heatmap(board: Leaderboard, vertical: str, horizontal: str) -> Chart:
     ramp = list(RAMP if board.mode == "max" else RAMP[::-1])
     tight = alt.Scale(paddingInner=0.04)
     base = alt.Chart(rows()).encode(
-        x=alt.X("x:O", sort=xs, title=axis_title(horizontal), axis=flat_axis(), scale=tight),
+        x=alt.X("x:O", sort=xs, title=axis_title(horizontal), axis=name_axis(xs), scale=tight),
         y=alt.Y("y:O", scale=tight, sort=ys, title=axis_title(vertical), axis=flat_axis()),
         tooltip=tooltip_of(
             **{axis_title(vertical): "y", axis_title(horizontal): "x", "score": "text",
@@ -136,7 +137,7 @@ def _axis_chart(board: Leaderboard, axis: str) -> Chart:
     x: Any = (
         rate_axis(axis, [float(p["value"]) for p in points])
         if log
-        else alt.X("text:O", sort=texts, title=axis_title(axis), axis=flat_axis())
+        else alt.X("text:O", sort=texts, title=axis_title(axis), axis=name_axis(texts))
     )
     y = score_axis(board, [p["score"] for p in points], "test")
     colour = _split_colour(split, points)

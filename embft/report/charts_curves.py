@@ -176,10 +176,14 @@ def _cost_chart(board: Leaderboard, points: Sequence[CostPoint], cost: str, titl
         scale=alt.Scale(domain=kinds, range=["diamond", "circle", "circle"]),
     )
     size = alt.condition("datum.best", alt.value(190), alt.value(70))
+    shown = title.partition(" (")[0]
     dots = base.mark_point(filled=True, cursor="pointer").encode(
-        y=y, color=colour, shape=shape, size=size,
-        tooltip=tooltip_of(trial="label", score="shown", **{title.split(" (", maxsplit=1)[0]: "cost_text"}),
-    )  # fmt: skip
+        y=y,
+        color=colour,
+        shape=shape,
+        size=size,
+        tooltip=tooltip_of(trial="label", score="shown", **{shown: "cost_text"}),
+    )
     by_size = cost == "parameters"
     return Chart(
         key=f"cost-{cost}",

@@ -23,11 +23,11 @@ from embft.leaderboard.findings import (
     false_positives_finding,
     weakest_group_finding,
 )
-from embft.leaderboard.labels import axis_title, metric_label
+from embft.leaderboard.labels import axis_title, metric_label, one_line
 from embft.leaderboard.pair_scores import Model
 from embft.report import format as fmt
 from embft.report.chart import Chart, finish, rows
-from embft.report.drawing import flat_axis, slug, tooltip_of
+from embft.report.drawing import flat_axis, name_axis, slug, tooltip_of
 from embft.report.theme import (
     CATEGORIES,
     INK,
@@ -212,8 +212,8 @@ def _dots(models: Sequence[Model], names: Sequence[str], title: str, step: int) 
 def _by_group(models: Sequence[Model], texts: Pairs, column: str) -> Chart | None:
     tables = {model.name: group_rows(model, texts, column) for model in models}
     data = [
-        {"model": name, "group": row.group, "margin": row.margin, "shown": fmt.score(row.margin, 2),
-         "pairs": row.n}
+        {"model": name, "group": one_line(row.group), "margin": row.margin,
+         "shown": fmt.score(row.margin, 2), "pairs": row.n}
         for name, table in tables.items()
         for row in table
         if row.margin is not None
@@ -226,7 +226,8 @@ def _by_group(models: Sequence[Model], texts: Pairs, column: str) -> Chart | Non
     order = sorted({str(d["group"]) for d in data})
     tight = alt.Scale(paddingInner=0.05)
     base = alt.Chart(rows()).encode(
-        x=alt.X("model:N", sort=[m.name for m in models], title=None, axis=flat_axis(),
+        x=alt.X("model:N", sort=[m.name for m in models], title=None,
+                axis=name_axis([m.name for m in models]),
                 scale=tight),
         y=alt.Y("group:N", sort=order, title=axis_title(column), axis=flat_axis(), scale=tight),
         tooltip=tooltip_of(model="model", group="group", margin="shown", pairs="pairs"),
@@ -251,7 +252,7 @@ def _false_positives(models: Sequence[Model], texts: Pairs, column: str) -> Char
     if not any(tables.values()):
         return None
     data = [
-        {"model": name, "group": row.group, "count": row.false_positives, "of": row.n_0}
+        {"model": name, "group": one_line(row.group), "count": row.false_positives, "of": row.n_0}
         for name, table in tables.items()
         for row in table
         if row.n_0

@@ -82,6 +82,20 @@ def flat_axis() -> alt.Axis:
     return alt.Axis(domain=False, ticks=False, labelAngle=0, grid=False)
 
 
+def name_axis(names: Sequence[str]) -> alt.Axis:
+    """A horizontal `flat_axis` whose names turn aside where the chart is too narrow for them."""
+    room = 7 * max((len(name) for name in names), default=1) + 8
+    narrow = f"width < {room * len(names)}"
+    return alt.Axis(
+        domain=False,
+        ticks=False,
+        grid=False,
+        labelAngle=alt.ExprRef(f"{narrow} ? -40 : 0"),
+        labelAlign=alt.ExprRef(f"{narrow} ? 'right' : 'center'"),
+        labelBaseline=alt.ExprRef(f"{narrow} ? 'middle' : 'top'"),
+    )
+
+
 def tooltip_of(**fields: str) -> list[alt.Tooltip]:
     """A tooltip of these fields under these titles."""
     return [alt.Tooltip(f"{field}:N", title=title) for title, field in fields.items()]

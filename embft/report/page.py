@@ -153,12 +153,15 @@ def runner_up(board: Leaderboard) -> Stat | None:
 
 
 def progress(board: Leaderboard) -> str:
-    """How far the sweep is, in words; empty when every trial has ended well."""
+    """How far the sweep is, in a sentence; empty when every trial has completed."""
     names = ("completed", "failed", "pruned", "running", "pending")
     counts = {name: board.count(name) for name in names}
-    if counts["completed"] == sum(counts.values()):
+    total = sum(counts.values())
+    if counts["completed"] == total:
         return ""
-    return ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+    parts = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+    unfinished = counts["running"] + counts["pending"]
+    return f"{'An early look: of' if unfinished else 'Of'} {total} trials, {parts}."
 
 
 def method(board: Leaderboard) -> list[str]:
@@ -212,6 +215,7 @@ def _template() -> jinja2.Template:
         undefined=jinja2.StrictUndefined,
     )  # fmt: skip
     environment.filters["nb"] = unbroken
+    environment.filters["zip"] = zip
     return environment.get_template("page.html.j2")
 
 

@@ -13,6 +13,7 @@ from embft.report.charts_pairs import pair_charts, subject
 
 _NOTHING = "Nothing has completed yet, so there are no pairs to look at."
 _NO_SCORES = "The per-pair scores (scores.parquet) are not in the trials' folders."
+_ONLY_BASELINE = "Only the baseline has scores yet; there is nothing after to compare it with."
 _NO_TEXTS = "The texts are not beside the sweep, so its worst errors cannot be shown."
 
 
@@ -35,6 +36,8 @@ def pairs_view(board: Leaderboard) -> PairsView:
     if not found:
         done = any(row.completed for row in board.rows)
         return PairsView((), (), None, (), "", (), _NO_SCORES if done else _NOTHING)
+    if all(model.row.is_baseline for model in found):
+        return PairsView((), (), None, (), "", (), _ONLY_BASELINE)
     about = subject(found)
     texts = read_texts(board, about.row, "test")
     mistakes = worst_mistakes(found, texts, about) if texts is not None else []

@@ -176,4 +176,4 @@ def _number(line: Line, key: str) -> Cell:
 
 
 def _raw(value: float | None) -> str:
-    return "" if value is None or not math.isfinite(value) else f"{value:.10g}"
+    return "" if value is None or not math.isfinite(value) else f"{value:.8g}"

@@ -15,7 +15,7 @@ ACCENT, INK, MUTED, LINE, SURFACE = (
     f"var(--{name})" for name in ("accent", "ink", "muted", "line", "surface")
 )
 # Light to dark in one hue: the order survives every kind of colour blindness, and grey printing.
-RAMP = ("#eef3f8", "#c9dcec", "#93bddc", "#4f93c4", "#1f6ba5", "#0b4776")
+RAMP = ("#dde8f1", "#bcd3e7", "#8db8d9", "#4f93c4", "#1f6ba5", "#0b4776")
 INK_ON_PALE, INK_ON_DEEP = "#16202b", "#ffffff"
 PRINT = {
     "--c1": "#0072b2",

@@ -31,7 +31,6 @@ class Spark:
     """A small curve in pixels. chosen: the kept epoch's point."""
 
     points: str
-    dots: tuple[tuple[float, float], ...]
     chosen: tuple[float, float] | None
     low: str
     high: str
@@ -107,9 +106,9 @@ def _proof(done: Completed | None) -> tuple[str, str]:
         return "", ""
     proof = done.proof
     return "Saved model proved", (
-        f"Loaded again in a fresh process; {proof.probe_texts} texts: "
-        f"{proof.against_memory:.1e} from the trained model (tolerance {proof.tolerance:.0e}), "
-        f"{proof.against_base:.2f} from the base model."
+        f"Loaded again in a fresh process, its embeddings of {proof.probe_texts} texts differ by "
+        f"{proof.against_memory:.2g} from the trained model's (allowed: {proof.tolerance:.0e}) and "
+        f"by {proof.against_base:.2g} from the base model's."
     )
 
 
@@ -164,7 +163,6 @@ def _spark(board: Leaderboard, row: Row) -> Spark | None:
     scores = [score for _, score in found]
     return Spark(
         points=" ".join(f"{x},{y}" for x, y in points),
-        dots=tuple(points),
         chosen=chosen,
         low=fmt.score(min(scores)),
         high=fmt.score(max(scores)),

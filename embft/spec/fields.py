@@ -72,9 +72,15 @@ class DataSpec(Fields):
     def _one_source(self) -> DataSpec:
         if (self.dataset is None) == (self.train is None):
             raise ValueError("needs either `dataset: dating` or `train: FILE`")
-        if self.dataset and self.model_fields_set - {"dataset"}:
-            extra = ", ".join(sorted(self.model_fields_set - {"dataset"}))
-            raise ValueError(f"a built-in dataset has its own files and columns: remove {extra}")
+        given = [
+            name
+            for name, field in type(self).model_fields.items()
+            if name != "dataset" and getattr(self, name) != field.default
+        ]
+        if self.dataset and given:
+            raise ValueError(
+                f"a built-in dataset has its own files and columns: remove {', '.join(given)}"
+            )
         if self.label_range and self.label_range[0] >= self.label_range[1]:
             raise ValueError("label_range must be [low, high] with low below high")
         return self

@@ -24,80 +24,9 @@
   });
   showTheme();
 
-  // The table. Python ordered the rows; sorting another way never changes a rank.
   const table = byId("board");
-  const body = table.tBodies[0];
-  const headers = all("thead th", table);
-  const original = Array.from(body.rows);
-  const key = (row, column) => {
-    const cell = row.cells[column];
-    return cell.dataset.v !== undefined ? cell.dataset.v : cell.textContent.trim();
-  };
-  function compare(a, b) {
-    if (a === b) return 0;
-    if (a === "" || b === "") return a === "" ? 1 : -1;
-    const x = Number(a), y = Number(b);
-    return Number.isNaN(x) || Number.isNaN(y) ? a.localeCompare(b, undefined, { numeric: true }) : x - y;
-  }
-  function sortBy(column) {
-    const was = headers[column].getAttribute("aria-sort");
-    const numeric = headers[column].classList.contains("number") || headers[column].classList.contains("bar");
-    const first = numeric ? "descending" : "ascending";
-    const other = numeric ? "ascending" : "descending";
-    const next = was === "none" ? first : was === first ? other : "none";
-    headers.forEach((header) => header.setAttribute("aria-sort", "none"));
-    headers[column].setAttribute("aria-sort", next);
-    const sign = next === "descending" ? -1 : 1;
-    const rows = original.map((row, index) => [key(row, column), index, row]);
-    if (next !== "none")
-      rows.sort((a, b) => (a[0] === "" || b[0] === "" ? compare(a[0], b[0]) : sign * compare(a[0], b[0])) || a[1] - b[1]);
-    body.append(...rows.map((entry) => entry[2]));
-  }
-  headers.forEach((header, column) => header.querySelector("button").addEventListener("click", () => sortBy(column)));
-
-  const filter = byId("filter"), onlyTied = byId("only-tied"), shown = byId("shown");
-  const texts = original.map((row) => row.textContent.toLowerCase() + " " + row.dataset.trials.toLowerCase());
-  function applyFilter() {
-    const words = filter.value.toLowerCase().split(/\s+/).filter(Boolean);
-    let count = 0;
-    original.forEach((row, index) => {
-      const fits = words.every((word) => texts[index].includes(word)) && (!onlyTied.checked || row.classList.contains("tied"));
-      row.hidden = !fits;
-      count += fits ? 1 : 0;
-    });
-    shown.textContent = count === original.length ? "" : count + " of " + original.length + " shown";
-  }
-  filter.addEventListener("input", applyFilter);
-  onlyTied.addEventListener("change", applyFilter);
-
-  for (const box of all("#columns input"))
-    box.addEventListener("change", () => {
-      const column = Number(box.dataset.column);
-      for (const row of table.rows) row.cells[column].hidden = !box.checked;
-    });
-  document.addEventListener("click", (event) => {
-    for (const menu of all("details.menu[open]")) if (!menu.contains(event.target)) menu.open = false;
-  });
-
-  // A cell that begins like a formula would run in a spreadsheet.
-  const guarded = (text) => '"' + (/^[=+@\t\r]|^-(?!\d)/.test(text) ? "'" + text : text).replace(/"/g, '""') + '"';
-  byId("csv").addEventListener("click", () => {
-    const lines = [headers.map((header) => guarded(header.textContent.trim())).join(",")];
-    for (const row of body.rows) {
-      if (row.hidden) continue;
-      const cells = Array.from(row.cells).map((cell, column) => {
-        if (column === 0) return cell.textContent.trim();
-        if (column === 1) return cell.querySelector("a").textContent;
-        return headers[column].classList.contains("bar") ? (cell.querySelector("svg") || cell).getAttribute("aria-label") || "" : cell.dataset.v;
-      });
-      lines.push(cells.map(guarded).join(","));
-    }
-    const link = document.createElement("a");
-    link.href = URL.createObjectURL(new Blob(["\ufeff" + lines.join("\r\n") + "\r\n"], { type: "text/csv" }));
-    link.download = "leaderboard.csv";
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(link.href), 1000);
-  });
+  const original = table ? Array.from(table.tBodies[0].rows) : [];
+  if (table) setUpTable();
 
   // The worst errors.
   const errorFilter = byId("error-filter");
@@ -147,14 +76,14 @@
       const who = sign * better;
       const word = who > 0 ? "first is better" : who < 0 ? "second is better" : "cannot be told apart";
       const [one, two, gap, from, to] = sign > 0 ? [a, b, difference, low, high] : [b, a, -difference, -high, -low];
-      return make("tr", {}, make("th", { scope: "row" }, name), make("td", { class: "number" }, plain(one)),
-        make("td", { class: "number" }, plain(two)), make("td", { class: "number" }, signed(gap)),
-        make("td", { class: "number soft" }, plain(from) + " to " + plain(to)),
+      return make("tr", {}, make("th", { scope: "row" }, name), make("td", { class: "n" }, plain(one)),
+        make("td", { class: "n" }, plain(two)), make("td", { class: "n" }, signed(gap)),
+        make("td", { class: "n soft" }, plain(from) + " to " + plain(to)),
         make("td", {}, diffBar(from, gap, to, reach)),
         make("td", { class: who > 0 ? "wins" : who < 0 ? "loses" : "soft" }, word));
     });
     const head = [title, "first", "second", "difference", "95 % interval", "", ""].map((text, i) =>
-      make("th", i > 0 && i < 5 ? { scope: "col", class: "number" } : { scope: "col" }, text));
+      make("th", i > 0 && i < 5 ? { scope: "col", class: "n" } : { scope: "col" }, text));
     return make("div", { class: "scroll card", tabindex: "0" }, make("table", {},
       make("thead", {}, make("tr", {}, ...head)), make("tbody", {}, ...body)));
   }
@@ -220,6 +149,91 @@
       setTimeout(() => { button.textContent = "Copy"; }, 1600);
     });
 
+  function setUpTable() {
+    // The table. Python ordered the rows; sorting another way never changes a rank.
+    const body = table.tBodies[0];
+    const headers = all("thead th", table);
+    const key = (row, column) => {
+      const cell = row.cells[column];
+      return cell.dataset.v !== undefined ? cell.dataset.v : cell.textContent.trim();
+    };
+    function compare(a, b) {
+      if (a === b) return 0;
+      if (a === "" || b === "") return a === "" ? 1 : -1;
+      const x = Number(a), y = Number(b);
+      return Number.isNaN(x) || Number.isNaN(y) ? a.localeCompare(b, undefined, { numeric: true }) : x - y;
+    }
+    function sortBy(column) {
+      const was = headers[column].getAttribute("aria-sort");
+      const numeric = headers[column].classList.contains("n") || headers[column].classList.contains("bar");
+      const first = numeric ? "descending" : "ascending";
+      const other = numeric ? "ascending" : "descending";
+      const next = was === "none" ? first : was === first ? other : "none";
+      headers.forEach((header) => header.setAttribute("aria-sort", "none"));
+      headers[column].setAttribute("aria-sort", next);
+      const sign = next === "descending" ? -1 : 1;
+      const rows = original.map((row, index) => [key(row, column), index, row]);
+      if (next !== "none")
+        rows.sort((a, b) => (a[0] === "" || b[0] === "" ? compare(a[0], b[0]) : sign * compare(a[0], b[0])) || a[1] - b[1]);
+      body.append(...rows.map((entry) => entry[2]));
+    }
+    headers.forEach((header, column) => header.querySelector("button").addEventListener("click", () => sortBy(column)));
+
+    const filter = byId("filter"), onlyTied = byId("only-tied"), shown = byId("shown");
+    const texts = original.map((row) => row.textContent.toLowerCase() + " " + row.dataset.trials.toLowerCase());
+    function applyFilter() {
+      const words = filter.value.toLowerCase().split(/\s+/).filter(Boolean);
+      let count = 0;
+      original.forEach((row, index) => {
+        const fits = words.every((word) => texts[index].includes(word)) && (!onlyTied.checked || row.classList.contains("tied"));
+        row.hidden = !fits;
+        count += fits ? 1 : 0;
+      });
+      shown.textContent = count === original.length ? "" : count + " of " + original.length + " shown";
+    }
+    filter.addEventListener("input", applyFilter);
+    onlyTied.addEventListener("change", applyFilter);
+
+    function showColumn(box) {
+      for (const row of table.rows) row.cells[Number(box.dataset.column)].hidden = !box.checked;
+    }
+    const narrow = matchMedia("(max-width: 44rem)").matches;
+    for (const box of all("#columns input")) {
+      box.addEventListener("change", () => showColumn(box));
+      // A phone has no room for parameters that the configuration's name tells already.
+      if (narrow && headers[Number(box.dataset.column)].classList.contains("param")) { box.checked = false; showColumn(box); }
+    }
+    document.addEventListener("click", (event) => {
+      for (const menu of all("details.menu[open]")) if (!menu.contains(event.target)) menu.open = false;
+    });
+
+    // A cell that begins like a formula would run in a spreadsheet.
+    const guarded = (text) => '"' + (/^[=+@\t\r]|^-(?!\d)/.test(text) ? "'" + text : text).replace(/"/g, '""') + '"';
+    byId("csv").addEventListener("click", () => {
+      const lines = [headers.map((header) => guarded(header.textContent.trim())).join(",")];
+      for (const row of body.rows) {
+        if (row.hidden) continue;
+        const cells = Array.from(row.cells).map((cell, column) => {
+          if (column === 0) return cell.textContent.trim();
+          if (column === 1) return cell.querySelector("a").textContent;
+          return headers[column].classList.contains("bar") ? (cell.querySelector("svg") || cell).getAttribute("aria-label") || "" : cell.dataset.v;
+        });
+        lines.push(cells.map(guarded).join(","));
+      }
+      const link = document.createElement("a");
+      link.href = URL.createObjectURL(new Blob(["\ufeff" + lines.join("\r\n") + "\r\n"], { type: "text/csv" }));
+      link.download = "leaderboard.csv";
+      link.click();
+      setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+    });
+    body.addEventListener("click", (event) => {
+      const row = event.target.closest("tr");
+      if (event.target.closest("a") || !row) return;
+      const trial = row.dataset.trials.split(" ")[0];
+      pick(picked === trial ? "" : trial);
+    });
+  }
+
   // Trial pages: an address opens the page that it names.
   function openTarget() {
     let name = "";
@@ -239,21 +253,18 @@
     for (const row of original) row.classList.toggle("picked", trial !== "" && row.dataset.trials.split(" ").includes(trial));
     for (const view of views.values()) view.signal("picked", trial).runAsync();
   }
-  body.addEventListener("click", (event) => {
-    const row = event.target.closest("tr");
-    if (event.target.closest("a") || !row) return;
-    const trial = row.dataset.trials.split(" ")[0];
-    pick(picked === trial ? "" : trial);
-  });
   document.addEventListener("keydown", (event) => { if (event.key === "Escape") pick(""); });
 
+  // On a narrow page a legend in one line would be cut off.
+  const fitting = (plot) =>
+    plot.clientWidth > 430 ? data.config : Object.assign({}, data.config, { legend: Object.assign({}, data.config.legend, { columns: 2, columnPadding: 10 }) });
   async function draw(plot) {
     const spec = Object.assign({}, data.charts[plot.dataset.chart]);
     const still = plot.innerHTML;
     plot.classList.add("live");
     try {
       const result = await window.vegaEmbed(plot, spec, {
-        ast: true, actions: false, renderer: "svg", mode: "vega-lite", config: data.config,
+        ast: true, actions: false, renderer: "svg", mode: "vega-lite", config: fitting(plot),
         defaultStyle: false, tooltip: { disableDefaultStyle: true, theme: "own" },
       });
       views.set(plot, result.view);

@@ -1,0 +1,35 @@
+"""A sweep's charts as files of their own, for papers and slides."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from embft.leaderboard.rows import Leaderboard
+from embft.report.chart import Chart, export_png, export_svg
+from embft.report.charts_axes import axis_charts, heatmaps
+from embft.report.charts_curves import cost_charts, epochs_chart
+from embft.report.pairs import pairs_view
+from embft.trial import write_atomic
+
+
+def all_charts(board: Leaderboard) -> list[Chart]:
+    """Every chart of the report, in its order."""
+    epochs = epochs_chart(board)
+    found = [*pairs_view(board).charts, *heatmaps(board), *axis_charts(board)]
+    return [*found, *([epochs] if epochs else []), *cost_charts(board)]
+
+
+def export_charts(
+    board: Leaderboard,
+    folder: Path,
+    format: Literal["svg", "png"] = "svg",  # noqa: A002 - the word that users know
+) -> list[Path]:
+    """Write each chart to `folder`, on white, under its finding; the files' paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for chart in all_charts(board):
+        path = folder / f"{chart.key}.{format}"
+        write_atomic(path, export_svg(chart) if format == "svg" else export_png(chart))
+        paths.append(path)
+    return paths

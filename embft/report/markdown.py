@@ -1,0 +1,78 @@
+"""A sweep's answer as Markdown, for a pull request or an issue. No charts."""
+
+from __future__ import annotations
+
+import re
+
+from embft.leaderboard.labels import metric_label
+from embft.leaderboard.rows import Leaderboard
+from embft.leaderboard.table import Line, table_lines
+from embft.report import format as fmt
+
+_MOST_LINES = 25
+_SPECIAL = re.compile(r"([\\`*_\[\]|#@])")
+
+
+def render_markdown(board: Leaderboard) -> str:
+    """Question, answer, cautions and the table's first lines, as GitHub's Markdown."""
+    parts = [f"## {escape(board.name)}", escape(board.description)]
+    parts += [_sentences(board), _cautions(board), _table(board), _failures(board)]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def escape(text: str) -> str:
+    """A user's text as one line that Markdown and HTML leave as it is."""
+    flat = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;")
+    return _SPECIAL.sub(r"\\\1", flat)
+
+
+def _sentences(board: Leaderboard) -> str:
+    if not board.verdict:
+        return ""
+    first, *others = (escape(sentence) for sentence in board.verdict)
+    return "\n\n".join([f"**{first}**", *([" ".join(others)] if others else [])])
+
+
+def _cautions(board: Leaderboard) -> str:
+    if not board.cautions:
+        return ""
+    return "Beware:\n\n" + "\n".join(f"- {escape(caution)}" for caution in board.cautions)
+
+
+def _table(board: Leaderboard) -> str:
+    scored = [line for line in table_lines(board) if line.score is not None]
+    if not scored:
+        return ""
+    head = f"| rank | configuration | {metric_label(board.metric)}, test | 95 % interval |"
+    head += " vs baseline | trained weights | training |"
+    shown = scored[:_MOST_LINES]
+    rows = [head, "|---:|---|---:|---|---:|---:|---:|", *(_line(line) for line in shown)]
+    more = len(scored) - len(shown)
+    note = f"\n\n{more} more lines are in leaderboard.csv." if more else ""
+    tied = any(line.tied for line in scored)
+    meaning = "\n\nA range of ranks says that these places cannot be told apart." if tied else ""
+    return "\n".join(rows) + note + meaning
+
+
+def _line(line: Line) -> str:
+    name = escape(line.label)
+    name = f"**{name}** (recommended)" if line.recommended else name
+    cells = [
+        line.rank or fmt.MISSING,
+        name,
+        fmt.score(line.score),
+        fmt.interval(line.interval),
+        fmt.signed(line.delta),
+        fmt.count(line.trainable),
+        fmt.duration(line.seconds),
+    ]
+    return "| " + " | ".join(cells) + " |"
+
+
+def _failures(board: Leaderboard) -> str:
+    failed = [line for line in table_lines(board) if line.status == "failed"]
+    if not failed:
+        return ""
+    shown = [f"- {escape(line.label)}: {escape(line.reason[:200])}" for line in failed[:10]]
+    more = [f"- and {len(failed) - 10} more"] if len(failed) > 10 else []
+    return "Failed:\n\n" + "\n".join([*shown, *more])

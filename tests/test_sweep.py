@@ -1,0 +1,324 @@
+"""A whole sweep through the command line, on real Ray and a tiny real model."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from embft.trial import Completed, Failed, TrialDir
+
+EMBFT = [str(Path(sys.executable).with_name("embft"))]
+
+
+def embft(*arguments: str, cwd: Path, check: int | None = 0) -> subprocess.CompletedProcess[str]:
+    """Run the command as a user does; `check` is the exit status that must come back."""
+    environment = {**os.environ, "HOME": str(cwd), "TMPDIR": "/tmp"}  # noqa: S108 - short for sockets
+    run = subprocess.run(
+        [*EMBFT, *arguments], cwd=cwd, env=environment, capture_output=True, text=True, check=False
+    )
+    if check is not None:
+        assert run.returncode == check, run.stdout + run.stderr
+    return run
+
+
+def start(*arguments: str, cwd: Path) -> subprocess.Popen[str]:
+    """The same in the background, in a process group of its own."""
+    return subprocess.Popen(
+        [*EMBFT, *arguments],
+        cwd=cwd,
+        env={**os.environ, "HOME": str(cwd), "TMPDIR": "/tmp"},  # noqa: S108
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def wait_for(condition: object, seconds: float = 120) -> None:
+    """Wait until a condition holds."""
+    assert callable(condition)
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited too long"
+        time.sleep(0.1)
+
+
+def relatives(folder: Path) -> list[psutil.Process]:
+    """Living processes that belong to a sweep in this folder: they have it as their HOME."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            environment = process.environ()
+        except (psutil.Error, OSError):
+            continue
+        if environment.get("HOME") == str(folder) and process.status() != psutil.STATUS_ZOMBIE:
+            found.append(process)
+    return found
+
+
+def rows(folder: Path) -> dict[str, dict[str, str]]:
+    """leaderboard.csv by trial."""
+    with (folder / "leaderboard.csv").open(newline="") as file:
+        return {row["trial"]: row for row in csv.DictReader(file)}
+
+
+def records(folder: Path) -> dict[str, bytes]:
+    """Every result.json below a sweep's folder."""
+    return {p.parent.name: p.read_bytes() for p in folder.glob("trials/*/result.json")}
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that is both working directory and home."""
+    return tmp_path_factory.mktemp("sweep")
+
+
+@pytest.fixture
+def finished(home: Path, tiny_spec: str) -> Path:
+    """A finished tiny sweep; run once, shared by the tests of this module."""
+    spec = home / "tiny.yaml"
+    if not spec.exists():
+        spec.write_text(tiny_spec)
+        embft("sweep", "tiny.yaml", cwd=home)
+    return home / "results" / "tiny"
+
+
+def test_a_sweep_ends_with_leaderboard_and_report(finished: Path) -> None:
+    """Four trials and a baseline complete; every promised file and column is there."""
+    table = rows(finished)
+    assert len(table) == 5
+    assert "baseline" in table
+    assert {row["status"] for row in table.values()} == {"completed"}
+    columns = set(next(iter(table.values())))
+    assert columns >= {
+        "trial",
+        "status",
+        "seed",
+        "train.method",
+        "train.lora.rank",
+        "train.learning_rate",
+        "dev_spearman",
+        "test_spearman",
+        "test_spearman_low",
+        "test_spearman_high",
+        "test_auc",
+        "test_margin",
+        "train_seconds",
+        "total_seconds",
+        "trainable_parameters",
+        "peak_memory_mb",
+    }
+    assert {"spec.yaml", "leaderboard.json", "report.html", "trials", "data"} <= {
+        path.name for path in finished.iterdir()
+    }
+    assert (finished / "report.html").read_text().startswith("<!doctype html>")
+
+
+def test_a_record_explains_itself(finished: Path) -> None:
+    """result.json names schema, spec, digests, versions, machine, timings, memory and proof."""
+    for path in finished.glob("trials/*/result.json"):
+        result = TrialDir(path.parent).result()
+        assert isinstance(result, Completed)
+        assert result.schema_version >= 1
+        assert len(result.data_digest) == len(result.model_digest) == 64
+        assert result.provenance is not None
+        assert {"torch", "sentence-transformers", "ray"} <= set(result.provenance.packages)
+        assert result.peak_memory_mb
+        assert (result.proof is None) == result.spec.is_baseline
+        assert (path.parent / "scores.parquet").exists()
+
+
+def test_the_best_epoch_is_the_best_on_dev(finished: Path) -> None:
+    """The recorded epoch has the highest dev objective, and dev scores come from it."""
+    for path in finished.glob("trials/method*/result.json"):
+        result = TrialDir(path.parent).result()
+        assert isinstance(result, Completed)
+        assert result.best_epoch is not None
+        curve = [epoch.dev["spearman"] for epoch in result.epochs]
+        assert len(curve) == 2
+        assert curve[result.best_epoch - 1] == max(curve)
+        assert result.dev["spearman"] == pytest.approx(max(curve), abs=1e-6)
+
+
+def test_nothing_is_written_elsewhere(finished: Path) -> None:
+    """Home and working directory hold the spec and the results folder, nothing else."""
+    home = finished.parent.parent
+    assert {path.name for path in home.iterdir()} - {"other.yaml"} == {"tiny.yaml", "results"}
+    assert relatives(home) == []
+
+
+def test_the_same_command_again_runs_nothing(finished: Path) -> None:
+    """A finished sweep is found finished, at once, and its records stay as they are."""
+    home, before = finished.parent.parent, records(finished)
+    run = embft("sweep", "tiny.yaml", cwd=home)
+    assert "5 done, 0 to run" in run.stdout
+    assert records(finished) == before
+
+
+def test_an_edited_sweep_keeps_its_trials(finished: Path, tiny_spec: str) -> None:
+    """A new point runs alone; a removed one leaves the table but not the disk."""
+    home, before = finished.parent.parent, records(finished)
+    edited = tiny_spec.replace("rank: [2, 4]", "rank: [4, 8]")
+    (home / "tiny.yaml").write_text(edited)
+    run = embft("sweep", "tiny.yaml", cwd=home)
+    (home / "tiny.yaml").write_text(tiny_spec)
+    assert "4 done, 1 to run" in run.stdout
+    after = records(finished)
+    assert {name: after[name] for name in before} == before
+    assert len(rows(finished)) == 5
+    assert {r["train.lora.rank"] for r in rows(finished).values()} == {"", "4", "8"}
+
+
+def test_another_sweep_takes_over_finished_trials(finished: Path, tiny_spec: str) -> None:
+    """A trial that another sweep has finished is not run twice."""
+    home = finished.parent.parent
+    (home / "other.yaml").write_text(tiny_spec.replace("name: tiny", "name: other"))
+    run = embft("sweep", "other.yaml", cwd=home)
+    assert "started" not in run.stdout
+    assert len(rows(home / "results" / "other")) == 5
+
+
+def test_plan_leaderboard_and_report_commands(finished: Path) -> None:
+    """plan, leaderboard and report work on the finished sweep, tables as JSON too."""
+    home = finished.parent.parent
+    plan = json.loads(embft("plan", "tiny.yaml", "--format", "json", cwd=home).stdout)
+    assert [row["status"] for row in plan] == ["completed"] * 5
+    board = json.loads(embft("leaderboard", "results/tiny", "--format", "json", cwd=home).stdout)
+    assert board["metric"] == "spearman"
+    assert board["verdict"]
+    (finished / "report.html").unlink()
+    embft("report", "results/tiny", cwd=home)
+    assert (finished / "report.html").exists()
+
+
+def test_a_failed_trial_is_a_row_and_exit_1(tmp_path: Path, tiny_spec: str) -> None:
+    """A trial that cannot run leaves its reason; the others complete; --retry-failed runs it."""
+    spec = tiny_spec.replace(
+        "rank: [2, 4]", "rank: [2]\n    train.lora.target_modules: [[nolayer]]"
+    )
+    (tmp_path / "bad.yaml").write_text(spec)
+    embft("sweep", "bad.yaml", cwd=tmp_path, check=1)
+    table = rows(tmp_path / "results" / "tiny")
+    failed = [name for name, row in table.items() if row["status"] == "failed"]
+    assert len(failed) == 1
+    assert len(table) == 4
+    result = TrialDir(tmp_path / "results" / "tiny" / "trials" / failed[0]).result()
+    assert isinstance(result, Failed)
+    assert "no layer is called 'nolayer'" in result.message
+    assert "query" in result.message
+    again = embft("sweep", "bad.yaml", cwd=tmp_path, check=1)
+    assert "4 done, 0 to run" in again.stdout
+    retried = embft("sweep", "bad.yaml", "--retry-failed", cwd=tmp_path, check=1)
+    assert "3 done, 1 to run" in retried.stdout
+
+
+def test_bad_input_is_exit_2_without_a_traceback(tmp_path: Path) -> None:
+    """What the user can mend is one message on standard error."""
+    (tmp_path / "bad.yaml").write_text("name: a\ndata: {train: gone.csv}\nmodel: {base: ./x}\n")
+    for arguments in (["sweep", "bad.yaml"], ["plan", "bad.yaml"], ["sweep", "nosuch.yaml"]):
+        run = embft(*arguments, cwd=tmp_path, check=2)
+        assert "Traceback" not in run.stderr
+        assert run.stderr.startswith("embft: ")
+    assert not (tmp_path / "results").exists()
+
+
+LONG = ("epochs: 2", "epochs: 400")
+
+
+def test_kill_9_of_everything_loses_nothing(tmp_path: Path, tiny_spec: str) -> None:
+    """Killed in its third trial, the same command keeps the first two and completes the rest."""
+    folder = tmp_path / "results" / "tiny"
+    (tmp_path / "tiny.yaml").write_text(tiny_spec)
+    sweep = start("sweep", "tiny.yaml", cwd=tmp_path)
+    wait_for(lambda: len(records(folder)) >= 2 or sweep.poll() is not None)
+    for process in relatives(tmp_path):
+        process.kill()
+    sweep.wait()
+    before = records(folder)
+    assert 2 <= len(before) < 5
+    embft("sweep", "tiny.yaml", cwd=tmp_path)
+    after = records(folder)
+    assert len(after) == 5
+    assert {name: after[name] for name in before} == before
+    assert len(rows(folder)) == 5
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("whole_group", [False, True])
+def test_an_interruption_ends_cleanly(
+    tmp_path: Path, tiny_spec: str, number: signal.Signals, whole_group: bool
+) -> None:
+    """Ctrl-C and SIGTERM exit 130, say how to go on, and leave no process behind."""
+    (tmp_path / "tiny.yaml").write_text(tiny_spec.replace(*LONG))
+    sweep = start("sweep", "tiny.yaml", cwd=tmp_path)
+    wait_for(lambda: list(tmp_path.glob("results/tiny/trials/method*/progress.jsonl")))
+    (os.killpg if whole_group else os.kill)(sweep.pid, number)
+    output, _ = sweep.communicate(timeout=60)
+    assert sweep.returncode == 130, output
+    assert "To carry on: embft sweep tiny.yaml" in output
+    wait_for(lambda: relatives(tmp_path) == [], seconds=15)
+    assert (tmp_path / "results" / "tiny" / "report.html").exists()
+
+
+def test_a_killed_driver_leaves_no_process(tmp_path: Path, tiny_spec: str) -> None:
+    """A driver killed alone: Ray, template and worker end by themselves within seconds."""
+    (tmp_path / "tiny.yaml").write_text(tiny_spec.replace(*LONG))
+    sweep = start("sweep", "tiny.yaml", cwd=tmp_path)
+    wait_for(lambda: list(tmp_path.glob("results/tiny/trials/method*/progress.jsonl")))
+    sweep.kill()
+    sweep.wait()
+    wait_for(lambda: relatives(tmp_path) == [], seconds=30)
+
+
+def test_a_second_sweep_on_the_folder_is_refused(tmp_path: Path, tiny_spec: str) -> None:
+    """The second says which process holds the folder."""
+    (tmp_path / "tiny.yaml").write_text(tiny_spec.replace(*LONG))
+    sweep = start("sweep", "tiny.yaml", cwd=tmp_path)
+    try:
+        wait_for(lambda: list(tmp_path.glob("results/tiny/trials/method*/progress.jsonl")))
+        second = embft("sweep", "tiny.yaml", cwd=tmp_path, check=2)
+        assert f"process {sweep.pid} is running this sweep" in second.stderr
+    finally:
+        sweep.terminate()
+        sweep.communicate(timeout=60)
+
+
+def test_a_killed_worker_is_a_failed_trial(tmp_path: Path, tiny_spec: str) -> None:
+    """The trial whose worker is killed fails with its reason; the sweep goes on."""
+    (tmp_path / "tiny.yaml").write_text(tiny_spec.replace(*LONG))
+    sweep = start("sweep", "tiny.yaml", cwd=tmp_path)
+    try:
+        found: list[Path] = []
+
+        def running() -> bool:
+            found[:] = tmp_path.glob("results/tiny/trials/method*/log.txt")
+            return bool(found) and (found[0].parent / "progress.jsonl").exists()
+
+        wait_for(running)
+        log = found[0]
+        (worker,) = [p for p in relatives(tmp_path) if _writes(p, log)]
+        worker.kill()
+        wait_for((log.parent / "result.json").exists)
+        result = TrialDir(log.parent).result()
+        assert isinstance(result, Failed)
+        assert result.reason == "killed"
+        wait_for(lambda: len(list(tmp_path.glob("results/tiny/trials/method*/log.txt"))) == 2)
+    finally:
+        sweep.terminate()
+        sweep.communicate(timeout=60)
+
+
+def _writes(process: psutil.Process, log: Path) -> bool:
+    try:
+        return (Path(f"/proc/{process.pid}/fd/1")).resolve() == log.resolve()
+    except OSError:
+        return False
