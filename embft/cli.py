@@ -110,7 +110,7 @@ def _run(console: Any, plan: Plan, address: str | None, retry_failed: bool) -> b
                 lost = run_trials(trials, cluster, resources.concurrent_trials, resources.memory)
             for message in lost:
                 click.echo(f"embft: a trial was lost and will run again: {message}", err=True)
-    except (Interrupted, KeyboardInterrupt):
+    except Interrupted:
         return True
     return False
 

@@ -14,8 +14,10 @@ import shutil
 import signal
 import tempfile
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event, Thread
 from types import FrameType
 from typing import Any
 
@@ -29,19 +31,24 @@ from embft.plan import PlannedTrial
 from embft.trial import TrialDir
 
 _OBJECT_STORE_BYTES = 78_643_200  # the least that Ray takes; trials pass through files
+_STOP_SECONDS = 0.2
+EXIT_INTERRUPTED = 130
 _TEMPLATE_BYTES = 500_000_000  # what the warm template adds to Ray's own share
 
 
-class Interrupted(BaseException):
+class Interrupted(Exception):  # noqa: N818 - it is no error, someone asked for it
     """Someone asked the sweep to stop (Ctrl-C or SIGTERM)."""
 
 
 @dataclass(frozen=True)
 class Cluster:
-    """The Ray cluster that a sweep runs on. cpus_per_trial: cores that each trial may use."""
+    """The Ray cluster that a sweep runs on. cpus_per_trial: cores that each trial may use.
+
+    stop: set once someone has asked the sweep to stop.
+    """
 
     cpus_per_trial: int
-    local: bool
+    stop: Event
 
 
 class TrialRunner(tune.Trainable):
@@ -69,13 +76,12 @@ class TrialRunner(tune.Trainable):
 @contextlib.contextmanager
 def ray_cluster(concurrent: int, address: str | None = None) -> Iterator[Cluster]:
     """A Ray of our own, or a connection to one that stands. No process is left behind."""
-    temporary = None
-    with stop_on_signals():
+    temporary = tempfile.mkdtemp(prefix="embft-ray-") if address is None else None
+    stop = Event()
+    with stop_on_signals(stop):
         try:
-            if address is None:
-                temporary = tempfile.mkdtemp(prefix="embft-ray-")
-            cluster = _connect(concurrent, address, temporary)
-            with stop_on_signals():  # again, since connecting sets handlers of Ray's own
+            cluster = _connect(concurrent, address, temporary, stop)
+            with stop_on_signals(stop):  # again, since connecting sets handlers of Ray's own
                 yield cluster
         except Interrupted:
             # Not Ray's own shutdown: the signal that reached us may have ended half of its
@@ -92,7 +98,7 @@ def ray_cluster(concurrent: int, address: str | None = None) -> Iterator[Cluster
                 shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _connect(concurrent: int, address: str | None, temporary: str | None) -> Cluster:
+def _connect(concurrent: int, address: str | None, temporary: str | None, stop: Event) -> Cluster:
     if temporary is not None:
         cores = os.cpu_count() or 1
         ray.init(
@@ -104,7 +110,7 @@ def _connect(concurrent: int, address: str | None, temporary: str | None) -> Clu
             _temp_dir=temporary,
             _node_ip_address="127.0.0.1",
         )
-        return Cluster(max(1, cores // concurrent), local=True)
+        return Cluster(max(1, cores // concurrent), stop)
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, RuntimeError, ValueError) as error:
@@ -112,7 +118,7 @@ def _connect(concurrent: int, address: str | None, temporary: str | None) -> Clu
         raise EmbftError(f"--address {address}: cannot reach this Ray cluster ({reason})") from None
     cores = int(max(node["Resources"].get("CPU", 1) for node in ray.nodes() if node["Alive"]))
     total = int(ray.cluster_resources().get("CPU", 1))
-    return Cluster(max(1, min(cores, total // concurrent)), local=False)
+    return Cluster(max(1, min(cores, total // concurrent)), stop)
 
 
 def run_trials(
@@ -149,9 +155,30 @@ def run_trials(
         ),
     )
     try:
-        return [str(error) for error in tuner.fit().errors]
+        return _fit(tuner, cluster.stop)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _fit(tuner: tune.Tuner, stop: Event) -> list[str]:
+    """Run the tuner until it is done or `stop` is set. Returns its errors.
+
+    In a thread of its own: an exception that a signal raises inside Ray's compiled parts comes out
+    as another one, or not at all.
+    """
+    results: Future[tune.ResultGrid] = Future()
+
+    def fit() -> None:
+        try:
+            results.set_result(tuner.fit())
+        except BaseException as error:  # noqa: BLE001 - handed to the caller
+            results.set_exception(error)
+
+    Thread(target=fit, daemon=True).start()
+    while not results.done():
+        if stop.wait(_STOP_SECONDS):
+            raise Interrupted
+    return [str(error) for error in results.result().errors]
 
 
 def _worker_share(memory: int | None, concurrent: int) -> int | None:
@@ -168,18 +195,16 @@ def _worker_share(memory: int | None, concurrent: int) -> int | None:
 
 
 @contextlib.contextmanager
-def stop_on_signals() -> Iterator[None]:
-    """Turn Ctrl-C and SIGTERM into Interrupted; the second one ends the process at once."""
-    pressed = False
+def stop_on_signals(stop: Event) -> Iterator[None]:
+    """Set `stop` on Ctrl-C and SIGTERM; the second one ends everything at once."""
 
-    def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - signal's signature
-        nonlocal pressed
-        if pressed:
-            os._exit(130)
-        pressed = True
-        raise Interrupted
+    def handle(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - signal's signature
+        if stop.is_set():
+            end_descendants()
+            os._exit(EXIT_INTERRUPTED)
+        stop.set()
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:

@@ -20,7 +20,7 @@ from embft.data import dating, dating_phrases
 from embft.data.pairs import SPLITS, Pairs, Splits
 from embft.data.texts import normalise
 
-DIGEST = "?"
+DIGEST = "cad36f942202bc73d6eba101ed20d47b65f5d65964b5e41382eacde82ba5e8ed"
 SIZES = {"train": 1200, "dev": 300, "test": 1000}
 PHRASE_TABLES = ("LIKES", "DISLIKES", "WANTS", "REFUSES")
 

@@ -186,6 +186,27 @@ def test_every_state_has_all_sections(name: str, tmp_path: Path) -> None:
     assert render_markdown(board).startswith("## lora-lr")
 
 
+def test_an_undefined_score_is_no_number(board: Leaderboard) -> None:
+    """A configuration without a test score keeps its row, and no chart or sentence shows NaN."""
+    lost = replace(board.groups[2], score=float("nan"), interval=None)
+    groups = (*board.groups[:2], lost, *board.groups[3:])
+    html = render_report(replace(board, groups=groups))
+    assert f'data-trials="{lost.best.trial}"' in html
+    assert "nan" not in re.sub(r"<script.*?</script>|<[^>]*>", "", html, flags=re.DOTALL).split()
+
+
+def test_lower_is_better_turns_the_colours_round(board: Leaderboard) -> None:
+    """With mode min the deepest colour stands for the lowest score."""
+    ramps = []
+    for mode in ("max", "min"):
+        html = render_report(replace(board, mode=mode))
+        chart = page_data(html)["charts"]["heatmap-rank-learning-rate"]
+        ramps.append(chart["layer"][0]["encoding"]["color"]["scale"]["range"])
+        word = "higher" if mode == "max" else "lower"
+        assert f"{word} is better" in html
+    assert ramps[0] == ramps[1][::-1]
+
+
 def test_hostile_texts_stay_texts(tmp_path: Path) -> None:
     """Texts, groups, names and messages that look like code add no element to the page."""
 

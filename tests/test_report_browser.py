@@ -86,7 +86,8 @@ def shown_rows(page: Page) -> list[str]:
 
 
 def scroll_through(page: Page) -> None:
-    """Bring every chart into view once."""
+    """Unfold what is folded away and bring every chart into view once."""
+    page.evaluate("document.querySelectorAll('#mattered details').forEach((d) => (d.open = true))")
     for plot in page.locator("[data-chart]").all():
         if plot.is_visible():
             plot.scroll_into_view_if_needed()

@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from embft.leaderboard.agreement import Agreement
+from embft.leaderboard.association import Association
 from embft.leaderboard.axes import best_per_value, swings
 from embft.leaderboard.before_after import overlap
-from embft.leaderboard.curves import chosen_epochs, cost_points
+from embft.leaderboard.curves import CostPoint, chosen_epochs, cost_points
 from embft.leaderboard.labels import axis_title, config_label, metric_label, number, one_line
 from embft.leaderboard.pair_scores import Model
 from embft.leaderboard.rows import Leaderboard, Row
@@ -70,15 +71,43 @@ def cost_finding(board: Leaderboard) -> str:
         return "No trial has completed, so there is no cost to compare"
     sign = 1 if board.mode == "max" else -1
     best = max(points, key=lambda point: sign * point.score)
+    shipped = next((p for p in points if p.recommended), best)
+    if shipped is not best and shipped.parameters < best.parameters:
+        return _near_best(shipped, best)
     small = [p for p in points if p.on_parameters_front and p.parameters < best.parameters]
     if not small:
         return f"{best.label} scores highest ({number(best.score)}) and trains the fewest weights"
     near = max(small, key=lambda point: sign * point.score)
-    share = near.parameters / best.parameters
-    gap = abs(near.score - best.score)
+    return _near_best(near, best)
+
+
+def _near_best(near: CostPoint, best: CostPoint) -> str:
     return (
-        f"{near.label} comes within {number(gap)} of the highest score with "
-        f"{_percent(share)} of the trained weights"
+        f"{near.label} comes within {number(abs(near.score - best.score))} of the highest score "
+        f"with {_percent(near.parameters / best.parameters)} of the trained weights"
+    )
+
+
+def association_finding(told: Sequence[Association]) -> str:
+    """The axis with which most of the variance goes."""
+    first = told[0]
+    title = _capital(axis_title(first.axis))
+    between = f"{100 * first.low:.0f} to {100 * first.high:.0f} %"
+    return f"{title} goes with {100 * first.share:.0f} % of the scores' variance ({between})"
+
+
+def time_finding(board: Leaderboard) -> str:
+    """How long the fastest and the best train."""
+    points = cost_points(board)
+    if len(points) < 2:
+        return "Score against training time"
+    sign = 1 if board.mode == "max" else -1
+    best, fastest = max(points, key=lambda p: sign * p.score), min(points, key=lambda p: p.seconds)
+    if best is fastest:
+        return f"The highest score is also the fastest to train: {best.seconds:.0f} s"
+    return (
+        f"The highest score ({number(best.score)}) took {best.seconds:.0f} s to train, the fastest "
+        f"trial ({number(fastest.score)}) {fastest.seconds:.0f} s"
     )
 
 

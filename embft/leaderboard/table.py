@@ -6,8 +6,9 @@ ties come from `Leaderboard`; nothing here ranks anew.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any
 
@@ -49,6 +50,14 @@ class Line:
     memory_mb: float | None = None
     size: float | None = None
     reason: str = ""
+
+
+def scored(board: Leaderboard) -> Leaderboard:
+    """The board without the configurations whose test score is undefined: they have no place in a
+    chart, and stay rows without a rank.
+    """
+    groups = tuple(group for group in board.groups if math.isfinite(group.score))
+    return board if len(groups) == len(board.groups) else replace(board, groups=groups)
 
 
 def table_lines(board: Leaderboard) -> list[Line]:

@@ -47,9 +47,14 @@ def picked() -> alt.Parameter:
     return alt.param(name="picked", value="")
 
 
-def dimmed(test: str = "datum.trial === picked", faint: float = 0.18) -> dict[str, Any]:
-    """Opacity: full for the chosen trial, or for all while none is chosen."""
-    return {"condition": {"test": f"picked === '' || {test}", "value": 1}, "value": faint}
+def dimmed(
+    test: str = "datum.trial === picked", faint: float = 0.18, full: float = 1.0
+) -> dict[str, Any]:
+    """Opacity: 1 for the chosen trial, faint for others; `full` for all while none is chosen."""
+    return {
+        "condition": [{"test": "picked === ''", "value": full}, {"test": test, "value": 1}],
+        "value": faint,
+    }
 
 
 def finish(

@@ -26,6 +26,7 @@ from embft.report import format as fmt
 from embft.report.chart import Chart, dimmed, finish, rows
 from embft.report.drawing import (
     baseline_data,
+    baseline_note,
     baseline_rule,
     domain,
     flat_axis,
@@ -41,6 +42,7 @@ from embft.report.theme import ACCENT, CATEGORIES, INK_ON_DEEP, INK_ON_PALE, MUT
 
 CLEAN_RATE = "format(datum.value, '.3~e')"
 _MOST_HEATMAPS = 6
+_CROWD = 120
 
 
 def heatmaps(board: Leaderboard) -> list[Chart]:
@@ -87,9 +89,10 @@ def _heatmap(board: Leaderboard, vertical: str, horizontal: str) -> Chart:
         "score:Q", scale=alt.Scale(domain=[low, high], range=ramp, clamp=True), legend=None
     )
     done = base.transform_filter("isValid(datum.score)")
-    tiles = done.mark_rect(cornerRadius=4, strokeWidth=3, cursor="pointer").encode(
-        color=colour,
-        opacity=opacity(dimmed("indexof(datum.trials, picked) >= 0", 0.25)),
+    # The chosen cell gets a frame: dimming the others would make their numbers unreadable.
+    chosen = {"test": "picked !== '' && indexof(datum.trials, picked) >= 0", "value": 3}
+    tiles = done.mark_rect(cornerRadius=4, stroke=CATEGORIES[1], cursor="pointer").encode(
+        color=colour, strokeWidth=alt.StrokeWidthValue(0, condition=chosen)
     )
     empty = base.transform_filter("!isValid(datum.score)").mark_rect(
         fill="transparent", stroke=MUTED, strokeDash=[3, 3], cornerRadius=4
@@ -139,27 +142,31 @@ def _axis_chart(board: Leaderboard, axis: str) -> Chart:
         if log
         else alt.X("text:O", sort=texts, title=axis_title(axis), axis=name_axis(texts))
     )
-    y = score_axis(board, [p["score"] for p in points], "test")
+    scores = [p["score"] for p in points]
+    floor = baseline_data(board, scores)
+    y = score_axis(board, [*scores, *(row["score"] for row in floor)], "test")
+    crowded = len(points) > _CROWD
     colour = _split_colour(split, points)
     data = [{**p, "shown": fmt.score(p["score"])} for p in points]
-    dots = alt.Chart(rows()).mark_point(size=60, filled=True, cursor="pointer")
+    dots = alt.Chart(rows()).mark_point(size=28 if crowded else 60, filled=True, cursor="pointer")
     dots = dots.encode(
         x=x,
         y=y,
         color=colour,
-        opacity=opacity(dimmed(faint=0.12)),
+        opacity=opacity(dimmed(faint=0.06 if crowded else 0.12, full=0.4 if crowded else 1.0)),
         tooltip=tooltip_of(**{axis_title(axis): "text", "score": "shown", "trial": "trial"}),
     )
     line = alt.Chart(alt.NamedData("best")).mark_line(strokeDash=[4, 3], strokeWidth=1.5)
     line = line.encode(x=x, y=y, color=colour, detail="part:N")
-    base = baseline_rule(board)
+    base = baseline_rule() if floor else []
     layers = [*base, line, dots] if len(best) > 1 else [*base, dots]
     return Chart(
         key=f"axis-{slug(axis)}",
         title=axis_finding(board, axis),
         note="A dot for each trial; dashed lines join the best of each value"
-        + (", the dotted line is the baseline." if base else "."),
-        spec=finish(alt.layer(*layers), data, 230, best=best, base=baseline_data(board)),
+        + "".join(f"; {text}" for text in [baseline_note(board, bool(floor))] if text)
+        + ".",
+        spec=finish(alt.layer(*layers), data, 230, best=best, base=floor),
         size="half",
         points=len(data),
     )

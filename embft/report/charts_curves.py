@@ -9,13 +9,14 @@ import altair as alt
 
 from embft.leaderboard.axes import axis_value_text, axis_values, chart_axes, swings, visible_range
 from embft.leaderboard.curves import CostPoint, cost_points, curve_points, curve_rows
-from embft.leaderboard.findings import cost_finding, epochs_finding
+from embft.leaderboard.findings import cost_finding, epochs_finding, time_finding
 from embft.leaderboard.labels import axis_title
 from embft.leaderboard.rows import Leaderboard
 from embft.report import format as fmt
 from embft.report.chart import Chart, dimmed, finish, rows
 from embft.report.drawing import (
     baseline_data,
+    baseline_note,
     baseline_rule,
     cut_off,
     opacity,
@@ -23,6 +24,8 @@ from embft.report.drawing import (
     tooltip_of,
 )
 from embft.report.theme import ACCENT, CATEGORIES, MUTED, SURFACE
+
+_PICKED = "datum.trial === picked || isArray(datum.trials) && indexof(datum.trials, picked) >= 0"
 
 
 def epochs_chart(board: Leaderboard) -> Chart | None:
@@ -51,13 +54,15 @@ def epochs_chart(board: Leaderboard) -> Chart | None:
         for p in points
     ]
     last = max(p.epoch for p in points)
+    drawn = [cut_off(p.score, cut) for p in points]
+    floor = baseline_data(board, drawn, "dev")
     x = alt.X(
         "epoch:Q",
         title="epoch",
         scale=alt.Scale(domain=[1, max(last, 2)], nice=False, padding=14),
         axis=alt.Axis(values=_epoch_ticks(last), format="d", grid=False),
     )
-    y = score_axis(board, [cut_off(p.score, cut) for p in points], "dev")
+    y = score_axis(board, [*drawn, *(row["score"] for row in floor)], "dev")
     colour: Any = (
         alt.Color(
             "colour:N",
@@ -85,7 +90,9 @@ def epochs_chart(board: Leaderboard) -> Chart | None:
     note = "The ring marks the epoch that was kept, chosen on dev"
     note += "; the thick line is the recommended trial" if any(d["lead"] for d in data) else ""
     note += "; ▼ lies below the chart" if any(d["outside"] for d in data) else ""
-    rule = baseline_rule(board, "0.62 * width" if last <= 4 else "0.55 * width")
+    rule = baseline_rule("0.62 * width" if last <= 4 else "0.55 * width") if floor else []
+    about = baseline_note(board, bool(floor), "dev")
+    note += f"; {about}" if about else ""
     total = sum(bool(row.epochs) and not row.is_baseline for row in board.rows)
     note += f". The first {len(shown)} of {total} trials are drawn." if total > len(shown) else "."
     return Chart(
@@ -96,7 +103,7 @@ def epochs_chart(board: Leaderboard) -> Chart | None:
             alt.layer(*rule, lines, dots, chosen, outside.encode(color=colour)),
             data,
             340,
-            base=baseline_data(board, "dev"),
+            base=floor,
         ),
         points=len(data),
     )
@@ -118,7 +125,7 @@ def _cost_chart(board: Leaderboard, points: Sequence[CostPoint], cost: str, titl
     data = [
         {
             "trial": p.trial,
-            "trials": list(p.trials),
+            **({"trials": list(p.trials)} if len(p.trials) > 1 else {}),
             "label": p.label,
             "cost": max(getattr(p, cost), 1e-3),
             "cost_text": fmt.duration(p.seconds) if cost == "seconds" else fmt.count(p.parameters),
@@ -132,7 +139,9 @@ def _cost_chart(board: Leaderboard, points: Sequence[CostPoint], cost: str, titl
         }
         for p, on_front in zip(points, front, strict=True)
     ]
-    costs = [float(d["cost"]) for d in data]
+    # What is drawn last lies on top: the recommended, above the front, above the others.
+    data.sort(key=lambda d: (bool(d["best"]), bool(d["front"])))
+    costs = [max(float(getattr(p, cost)), 1e-3) for p in points]
     log = max(costs) / min(costs) > 20
     wide = (max(costs) - min(costs)) or max(costs)
     domain = (
@@ -156,9 +165,7 @@ def _cost_chart(board: Leaderboard, points: Sequence[CostPoint], cost: str, titl
         title=None,
         scale=alt.Scale(domain=kinds, range=[CATEGORIES[1], ACCENT, MUTED]),
     )
-    base = alt.Chart(rows()).encode(
-        x=x, opacity=opacity(dimmed("indexof(datum.trials, picked)>=0"))
-    )
+    base = alt.Chart(rows()).encode(x=x, opacity=opacity(dimmed(_PICKED)))
     bars = base.transform_filter("isValid(datum.low)").mark_rule(strokeWidth=1.5, aria=False)
     bars = bars.encode(y=alt.Y("low:Q"), y2="high:Q", color=colour)
     steps = (
@@ -187,7 +194,7 @@ def _cost_chart(board: Leaderboard, points: Sequence[CostPoint], cost: str, titl
     by_size = cost == "parameters"
     return Chart(
         key=f"cost-{cost}",
-        title=cost_finding(board) if by_size else "Score against training time",
+        title=cost_finding(board) if by_size else time_finding(board),
         note="Bars are 95 % intervals. Nothing is both better and cheaper than the points on the "
         "stepped line (the Pareto front).",
         spec=finish(alt.layer(steps, bars, dots), data, 280),

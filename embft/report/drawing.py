@@ -8,9 +8,8 @@ from typing import Any
 import altair as alt
 
 from embft.leaderboard.axes import visible_range
-from embft.leaderboard.labels import metric_label
+from embft.leaderboard.labels import metric_label, number
 from embft.leaderboard.rows import Leaderboard
-from embft.leaderboard.table import baseline_score
 from embft.report.theme import MUTED
 
 
@@ -45,10 +44,8 @@ def cut_off(value: float, bounds: tuple[float | None, float | None]) -> float:
 
 
 def score_axis(board: Leaderboard, scores: Sequence[float], split: str) -> alt.Y:
-    """The vertical axis of the objective, with room for the baseline."""
-    base = baseline_score(board)
-    values = [*scores, base] if base is not None else list(scores)
-    low, high = min(values), max(values)
+    """The vertical axis of the objective, just wide enough for these scores."""
+    low, high = min(scores), max(scores)
     room = 0.06 * (high - low) or 0.05
     return alt.Y(
         "score:Q",
@@ -58,17 +55,30 @@ def score_axis(board: Leaderboard, scores: Sequence[float], split: str) -> alt.Y
     )
 
 
-def baseline_data(board: Leaderboard, split: str = "test") -> list[dict[str, Any]]:
-    """The baseline's score as a table of one row, or of none."""
+def baseline_data(
+    board: Leaderboard, scores: Sequence[float], split: str = "test"
+) -> list[dict[str, float]]:
+    """The baseline's score as a table of one row; of none where it would crush the scores."""
     row = board.baseline
     value = getattr(row, split).get(board.metric) if row else None
-    return [] if value is None else [{"score": value}]
-
-
-def baseline_rule(board: Leaderboard, at: str = "width") -> list[alt.Chart]:
-    """A line at the baseline's score with its name at the place `at`, an expression of width."""
-    if not baseline_data(board):
+    if value is None or not scores:
         return []
+    span = max(scores) - min(scores)
+    outside = max(min(scores) - value, value - max(scores), 0.0)
+    return [{"score": value}] if outside <= max(span, 1e-9) or len(scores) < 3 else []
+
+
+def baseline_note(board: Leaderboard, drawn: bool, split: str = "test") -> str:
+    """What to say of the baseline under a chart."""
+    row = board.baseline
+    value = getattr(row, split).get(board.metric) if row else None
+    if value is None:
+        return ""
+    return "the dotted line is the baseline" if drawn else f"the baseline ({number(value)}) is off"
+
+
+def baseline_rule(at: str = "width") -> list[alt.Chart]:
+    """A line at the baseline's score with its name at the place `at`, an expression of width."""
     source = alt.Chart(alt.NamedData("base"))
     rule = source.mark_rule(stroke=MUTED, strokeDash=[2, 3], aria=False).encode(y="score:Q")
     text = source.mark_text(

@@ -6,18 +6,22 @@ from pathlib import Path
 from typing import Literal
 
 from embft.leaderboard.rows import Leaderboard
+from embft.leaderboard.table import scored
 from embft.report.chart import Chart, export_png, export_svg
 from embft.report.charts_axes import axis_charts, heatmaps
 from embft.report.charts_curves import cost_charts, epochs_chart
+from embft.report.charts_many import association_chart, parallel_chart
 from embft.report.pairs import pairs_view
 from embft.trial import write_atomic
 
 
 def all_charts(board: Leaderboard) -> list[Chart]:
     """Every chart of the report, in its order."""
+    board = scored(board)
     epochs = epochs_chart(board)
-    found = [*pairs_view(board).charts, *heatmaps(board), *axis_charts(board)]
-    return [*found, *([epochs] if epochs else []), *cost_charts(board)]
+    many = [association_chart(board), parallel_chart(board)]
+    found = [*pairs_view(board).charts, *heatmaps(board), *axis_charts(board), *many, epochs]
+    return [chart for chart in [*found, *cost_charts(board)] if chart is not None]
 
 
 def export_charts(

@@ -6,7 +6,7 @@ import re
 
 from embft.leaderboard.labels import metric_label
 from embft.leaderboard.rows import Leaderboard
-from embft.leaderboard.table import Line, table_lines
+from embft.leaderboard.table import Line, scored, table_lines
 from embft.report import format as fmt
 
 _MOST_LINES = 25
@@ -15,6 +15,7 @@ _SPECIAL = re.compile(r"([\\`*_\[\]|#@])")
 
 def render_markdown(board: Leaderboard) -> str:
     """Question, answer, cautions and the table's first lines, as GitHub's Markdown."""
+    board = scored(board)
     parts = [f"## {escape(board.name)}", escape(board.description)]
     parts += [_sentences(board), _cautions(board), _table(board), _failures(board)]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -40,16 +41,16 @@ def _cautions(board: Leaderboard) -> str:
 
 
 def _table(board: Leaderboard) -> str:
-    scored = [line for line in table_lines(board) if line.score is not None]
-    if not scored:
+    lines = [line for line in table_lines(board) if line.score is not None]
+    if not lines:
         return ""
     head = f"| rank | configuration | {metric_label(board.metric)}, test | 95 % interval |"
     head += " vs baseline | trained weights | training |"
-    shown = scored[:_MOST_LINES]
+    shown = lines[:_MOST_LINES]
     rows = [head, "|---:|---|---:|---|---:|---:|---:|", *(_line(line) for line in shown)]
-    more = len(scored) - len(shown)
+    more = len(lines) - len(shown)
     note = f"\n\n{more} more lines are in leaderboard.csv." if more else ""
-    tied = any(line.tied for line in scored)
+    tied = any(line.tied for line in lines)
     meaning = "\n\nA range of ranks says that these places cannot be told apart." if tied else ""
     return "\n".join(rows) + note + meaning
 

@@ -20,12 +20,13 @@ from embft.leaderboard.agreement import agreements
 from embft.leaderboard.findings import agreement_finding, leader_finding
 from embft.leaderboard.labels import config_label, metric_label
 from embft.leaderboard.rows import Leaderboard
-from embft.leaderboard.table import table_lines
+from embft.leaderboard.table import scored, table_lines
 from embft.report import bundle
 from embft.report import format as fmt
 from embft.report.chart import Chart, static_svg
 from embft.report.charts_axes import axis_charts, heatmaps
 from embft.report.charts_curves import cost_charts, epochs_chart
+from embft.report.charts_many import association_chart, parallel_chart
 from embft.report.comparison import compare_data
 from embft.report.pairs import pairs_view
 from embft.report.table import BAR_WIDTH, build_table
@@ -60,10 +61,14 @@ def write_report(board: Leaderboard, path: Path) -> None:
 
 def render_report(board: Leaderboard, compare: tuple[str, str] | None = None) -> str:
     """The page as text. `compare`: two trials that "compare two" begins with."""
+    board = scored(board)
     across, alone = heatmaps(board), axis_charts(board)
     epochs, cost = epochs_chart(board), cost_charts(board)
+    association, lines = association_chart(board), parallel_chart(board)
+    folded = [*across[1:], *([lines] if lines else [])]
+    alone = [*([association] if association else []), *alone]
     pairs = pairs_view(board)
-    drawn = [*across, *alone, *([epochs] if epochs else []), *cost, *pairs.charts]
+    drawn = [*across[:1], *folded, *alone, *([epochs] if epochs else []), *cost, *pairs.charts]
     figures = {chart.key: figure(chart) for chart in drawn}
     couples = compare_data(board, compare)
     context = {
@@ -74,7 +79,7 @@ def render_report(board: Leaderboard, compare: tuple[str, str] | None = None) ->
         "pairs": pairs,
         "pair_figures": [figures[chart.key] for chart in pairs.charts],
         "axis_figures": [figures[chart.key] for chart in [*across[:1], *alone]],
-        "more_heatmaps": [figures[chart.key] for chart in across[1:]],
+        "more_figures": [figures[chart.key] for chart in folded],
         "epochs": figures[epochs.key] if epochs else None,
         "cost": [figures[chart.key] for chart in cost],
         "agreements": agreements(board),

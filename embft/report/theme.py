@@ -46,7 +46,7 @@ def config() -> dict[str, Any]:
             "tickColor": LINE,
             "labelPadding": 6,
             "titlePadding": 10,
-            "labelLimit": 220,
+            "labelLimit": 170,
         },
         "legend": {
             **plain,
@@ -54,6 +54,7 @@ def config() -> dict[str, Any]:
             "symbolStrokeWidth": 2,
             "symbolOpacity": 1,
             "titleOrient": "left",
+            "titlePadding": 10,
             "columnPadding": 16,
             "labelLimit": 160,
             "offset": 12,
