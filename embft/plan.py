@@ -15,10 +15,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from embft.base_model import find_base_model
+from embft.base_model import BaseModel, find_base_model, max_tokens, token_counter
 from embft.data.load import Columns, build_splits
 from embft.data.pairs import SPLITS, Splits
-from embft.errors import EmbftError, RecordError
+from embft.errors import DataError, EmbftError, RecordError
 from embft.metrics.definitions import METRICS
 from embft.spec import DataSpec, Point, SweepSpec, TrialSpec
 from embft.trial import (
@@ -47,7 +47,7 @@ class PlannedTrial:
     key: str
     folder: TrialDir
     data_digest: str
-    model_digest: str
+    base: BaseModel
 
     @cached_property
     def finished(self) -> Completed | Pruned | Failed | None:
@@ -60,9 +60,9 @@ class PlannedTrial:
             key=self.key,
             name=self.folder.name,
             spec=self.spec,
-            data=f"data/{self.data_digest[:DIGEST_LENGTH]}",
+            data=data_folder(self.data_digest),
             data_digest=self.data_digest,
-            model_digest=self.model_digest,
+            model_digest=self.base.digest,
             threads=threads,
         )
 
@@ -120,9 +120,7 @@ def _planned(
     digest = known[source]
     model = find_base_model(trial.model.base, trial.model.revision)
     key = trial_key(trial, digest, model.digest)
-    return PlannedTrial(
-        params, trial, key, _folder(folder, params, trial, key), digest, model.digest
-    )
+    return PlannedTrial(params, trial, key, _folder(folder, params, trial, key), digest, model)
 
 
 def _folder(sweep: Path, params: Point, trial: TrialSpec, key: str) -> TrialDir:
@@ -148,8 +146,30 @@ def _shown(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value).rpartition("/")[2]
 
 
+def spec_data(spec: SweepSpec) -> Splits:
+    """The splits of a spec's first trial, whatever `on_leak` says."""
+    _, trial = next(spec.trials())
+    return load_data(trial.data.model_copy(update={"on_leak": "warn"}))
+
+
 def load_data(spec: DataSpec) -> Splits:
-    """The splits that a data section names. Raises DataError."""
+    """The splits that a data section names, treated as its `on_leak` says. Raises DataError."""
+    splits = _read_data(spec)
+    if spec.on_leak == "warn":
+        return splits
+    from embft.data.audit import audit, drop_leaked
+
+    found = audit(splits)
+    leaked = sum(len(rows) for name, rows in found.leaked_rows.items() if name != "train")
+    if leaked and spec.on_leak == "fail":
+        raise DataError(
+            f"{leaked} rows of dev and test also stand in another split, and data.on_leak is fail: "
+            "`embft data audit` shows them; remove them, or set data.on_leak to drop or warn"
+        )
+    return drop_leaked(splits, found) if leaked else splits
+
+
+def _read_data(spec: DataSpec) -> Splits:
     if spec.dataset == "dating":
         from embft.data.dating import generate
 
@@ -186,7 +206,8 @@ def prepare(plan: Plan, *, retry_failed: bool, threads: int) -> tuple[PlannedTri
     plan.folder.mkdir(parents=True, exist_ok=True)
     write_atomic(plan.folder / "spec.yaml", plan.spec.text)
     for digest, splits in plan.data.items():
-        _freeze(plan.folder / "data" / digest[:DIGEST_LENGTH], splits)
+        base = next(t.base for t in plan.trials if t.data_digest == digest)
+        _freeze(plan.folder / data_folder(digest), splits, base)
     pending = [t for t in plan.pending(retry_failed=retry_failed) if not _adopt(t)]
     for trial in pending:
         trial.folder.create(trial.input(threads))
@@ -213,6 +234,7 @@ def plan_record(plan: Plan) -> dict[str, Any]:
             }
             for t in plan.trials
         ],
+        "data": [data_folder(digest) for digest in plan.data],
         "pairs": {name: len(any_splits[0][name]) for name in SPLITS},
         "group_columns": sorted(any_splits[0].test.groups),
         "dev_is_cut": any(splits.dev_is_cut for splits in any_splits),
@@ -220,14 +242,25 @@ def plan_record(plan: Plan) -> dict[str, Any]:
     }
 
 
-def _freeze(folder: Path, splits: Splits) -> None:
-    """Keep the data as it was planned, so that an edited file cannot mix into a running sweep."""
+def data_folder(digest: str) -> str:
+    """Where a sweep keeps its frozen data, relative to its folder."""
+    return f"data/{digest[:DIGEST_LENGTH]}"
+
+
+def _freeze(folder: Path, splits: Splits, base: BaseModel) -> None:
+    """Keep the data as it was planned, so that an edited file cannot mix into a running sweep, and
+    what the audit says of it.
+    """
     if folder.exists():
         return
+    from embft.data.audit import audit
+
+    found = audit(splits, token_lengths=token_counter(base), max_tokens=max_tokens(base))
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
     temporary.mkdir(parents=True)
     for name in SPLITS:
         splits[name].write(temporary / f"{name}.parquet")
+    write_atomic(temporary / "audit.json", json.dumps(found.to_json(), allow_nan=False))
     temporary.rename(folder)
     sync_folder(folder.parent)
 

@@ -55,7 +55,7 @@ def build_leaderboard(folder: Path) -> Leaderboard:
         group_columns=tuple(plan["group_columns"]),
         cautions=(),
         verdict=(),
-        audit=_audit(folder),
+        audit=_audit(folder, plan),
         folder=folder,
     )
     board = replace(board, cautions=tuple(cautions(board, plan)))
@@ -249,8 +249,9 @@ def test_scores(row: Row) -> tuple[Any, Any] | None:
 test_scores.__test__ = False  # type: ignore[attr-defined]  # pytest must not collect it
 
 
-def _audit(folder: Path) -> Mapping[str, Any] | None:
-    path = folder / "audit.json"
+def _audit(folder: Path, plan: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """What the audit said of the sweep's (first) data."""
+    path = folder / plan["data"][0] / "audit.json"
     if not path.exists():
         return None
     found: Mapping[str, Any] = json.loads(path.read_text())

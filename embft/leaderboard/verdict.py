@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from embft.leaderboard.labels import config_label, metric_label, number
 from embft.leaderboard.rows import Group, Interval, Leaderboard
-from embft.metrics.definitions import METRICS
 
 
 def verdict(board: Leaderboard) -> Iterator[str]:
@@ -17,8 +17,8 @@ def verdict(board: Leaderboard) -> Iterator[str]:
         yield "No trial has completed yet." if pending else "No trial completed."
         return
     yield (
-        f"Recommended: {describe(chosen.params) or 'the only configuration'}, with a test "
-        f"{metric_label(board)} of {with_interval(chosen.score, chosen.interval)}."
+        f"Recommended: {_name(board, chosen)}, test {metric_label(board.metric)} "
+        f"{with_interval(chosen.score, chosen.interval)}."
     )
     yield from _against_baseline(board, chosen)
     yield from _against_others(board, chosen)
@@ -49,7 +49,7 @@ def _against_others(board: Leaderboard, chosen: Group) -> Iterator[str]:
     if len(tied) > 1 and chosen is not leader:
         yield (
             f"{len(tied)} of {len(board.groups)} configurations cannot be told apart from the "
-            f"leader on dev ({describe(leader.params)}, test {leader.score:.3f}); the recommended "
+            f"leader on dev ({_name(board, leader)}, test {number(leader.score)}); the recommended "
             "one is the cheapest of them by trainable parameters, then training time."
         )
     elif len(tied) > 1:
@@ -60,7 +60,7 @@ def _against_others(board: Leaderboard, chosen: Group) -> Iterator[str]:
     else:
         second = board.groups[1]
         yield (
-            f"It is really ahead of the runner-up, {describe(second.params)} "
+            f"It is really ahead of the runner-up, {_name(board, second)} "
             f"({with_interval(second.score, second.interval)}): {_p_value(second)}."
         )
 
@@ -118,29 +118,11 @@ def _overlap(one: Interval, other: Interval) -> bool:
     return one[0] <= other[1] and other[0] <= one[1]
 
 
-def metric_label(board: Leaderboard) -> str:
-    """The objective's name as a reader knows it."""
-    return METRICS[board.metric].label
-
-
 def with_interval(score: float, interval: Interval | None) -> str:
     """`0.812 (0.790 to 0.831)`."""
-    return f"{score:.3f}" + (f" ({interval[0]:.3f} to {interval[1]:.3f})" if interval else "")
+    between = f" ({number(interval[0])} to {number(interval[1])})" if interval else ""
+    return number(score) + between
 
 
-def describe(params: Mapping[str, Any]) -> str:
-    """A configuration in words: the varying parameters without their sections."""
-    return ", ".join(
-        f"{name.removeprefix('train.').replace('_', ' ').replace('.', ' ')} {shown(value)}"
-        for name, value in params.items()
-        if value is not None
-    )
-
-
-def shown(value: Any) -> str:
-    """A parameter as people write it: 2e-5, not 2e-05."""
-    if isinstance(value, float):
-        return f"{value:g}".replace("e-0", "e-").replace("e+0", "e+")
-    if isinstance(value, list | tuple):
-        return "[" + ", ".join(shown(item) for item in value) + "]"
-    return str(value)
+def _name(board: Leaderboard, group: Group) -> str:
+    return config_label(group.params, board.axes)

@@ -67,6 +67,7 @@ class DataSpec(Fields):
     groups: tuple[Text, ...] = ()
     label_range: tuple[float, float] | None = None
     dev_fraction: float = Field(default=0.1, gt=0, lt=1)
+    on_leak: Literal["warn", "drop", "fail"] = "warn"
 
     @model_validator(mode="after")
     def _one_source(self) -> DataSpec:
@@ -75,7 +76,7 @@ class DataSpec(Fields):
         given = [
             name
             for name, field in type(self).model_fields.items()
-            if name != "dataset" and getattr(self, name) != field.default
+            if name not in {"dataset", "on_leak"} and getattr(self, name) != field.default
         ]
         if self.dataset and given:
             raise ValueError(

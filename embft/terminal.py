@@ -1,0 +1,145 @@
+"""How plans, leaderboards and audits look on a terminal."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from embft.data.audit.findings import Audit
+from embft.leaderboard.export import to_csv
+from embft.leaderboard.labels import number, value_text
+from embft.leaderboard.rows import Group, Leaderboard, Row
+from embft.plan import Plan
+
+_STYLES = {"problem": "bold red", "warning": "yellow", "info": "dim"}
+
+
+def print_plan_line(console: Console, plan: Plan, *, retry_failed: bool) -> None:
+    """One line before a sweep: how much is done and what will run."""
+    pending = plan.pending(retry_failed=retry_failed)
+    done = len(plan.trials) - len(pending)
+    failed = sum(t.finished is not None and t.finished.status == "failed" for t in plan.trials)
+    line = Text(plan.spec.name, style="bold")
+    line.append(f": {len(plan.trials)} trials with the baseline, ", style="not bold")
+    line.append(f"{done} done, {len(pending)} to run, in {plan.folder}", style="not bold")
+    console.print(line, soft_wrap=True)
+    if failed and not retry_failed:
+        console.print(f"{failed} of those done have failed: --retry-failed runs them again")
+
+
+def plan_records(plan: Plan) -> list[dict[str, Any]]:
+    """A flat record for each trial of a plan."""
+    names = list(dict.fromkeys(name for trial in plan.trials for name in trial.params))
+    return [
+        {
+            "trial": trial.folder.name,
+            "status": trial.finished.status if trial.finished else "pending",
+            "seed": trial.spec.seed,
+            **{name: trial.params.get(name) for name in names},
+        }
+        for trial in plan.trials
+    ]
+
+
+def print_records(
+    console: Console, form: str, records: Sequence[Mapping[str, Any]], title: str
+) -> None:
+    """Records as JSON or CSV for scripts, or as a table for people."""
+    if form == "json":
+        console.out(json.dumps(records, indent=2), highlight=False)
+    elif form == "csv":
+        console.out(to_csv([dict(record) for record in records]), end="", highlight=False)
+    else:
+        table = _table(title)
+        for name in records[0] if records else ():
+            table.add_column(name.rpartition(".")[2], overflow="fold")
+        for record in records:
+            cells = {**record, "trial": _key(str(record.get("trial", "")))}
+            table.add_row(*("" if value is None else value_text(value) for value in cells.values()))
+        console.print(table)
+
+
+def print_leaderboard(console: Console, board: Leaderboard) -> None:
+    """The ranked table, the answer, and what to beware of."""
+    table = _table(f"{board.name}: ranked by dev {board.metric}")
+    for heading in ("rank", "trial", "status", *(a.rpartition(".")[2] for a in board.axes)):
+        table.add_column(heading, overflow="fold")
+    for heading in (f"dev {board.metric}", f"test {board.metric}", "train s", "trainable"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    groups = {row.trial: group for group in board.groups for row in group.rows}
+    for row in board.rows:
+        table.add_row(*_cells(board, row, groups.get(row.trial)))
+    console.print(table)
+    for sentence in board.verdict:
+        console.print(Text(sentence), soft_wrap=True)
+    for sentence in board.cautions:
+        console.print(Text(f"Beware: {sentence}", style="yellow"), soft_wrap=True)
+    for row in board.rows:
+        if row.status == "failed" and row.result is not None:
+            failure = getattr(row.result, "message", "")
+            console.print(Text(f"Failed: {row.trial}: {failure}", style="red"), soft_wrap=True)
+    if (board.folder / "report.html").exists():
+        console.print(Text(f"Report: {board.folder / 'report.html'}"), soft_wrap=True)
+
+
+def print_audit(console: Console, audit: Audit, *, everything: bool = False) -> None:
+    """The findings, gravest first, with what each does and what to do; infos only on demand."""
+    sizes = ", ".join(f"{count:,} {name}" for name, count in audit.sizes.items())
+    console.print(Text(f"Data audit of {sizes} pairs", style="bold"))
+    shown_findings = [f for f in audit.findings if everything or f.severity != "info"]
+    for finding in shown_findings:
+        console.print()
+        mark = Text(f"{finding.severity}: ", style=_STYLES[finding.severity])
+        console.print(mark.append(finding.message, style="not bold not dim"), soft_wrap=True)
+        console.print(Text(f"  effect: {finding.effect}"), soft_wrap=True)
+        console.print(Text(f"  advice: {finding.advice}"), soft_wrap=True)
+        for example in finding.examples[:2]:
+            console.print(Text(f"  e.g. {json.dumps(example, ensure_ascii=False)}", style="dim"))
+    if not shown_findings:
+        console.print("Nothing to beware of was found.")
+    hidden = len(audit.findings) - len(shown_findings)
+    if hidden:
+        console.print(Text(f"\n{hidden} more for information: --all shows them", style="dim"))
+
+
+def _cells(board: Leaderboard, row: Row, group: Group | None) -> list[str]:
+    rank = ""
+    if group:
+        same = group.rank_low == group.rank_high
+        rank = str(group.rank) if same else f"{group.rank_low}–{group.rank_high}"
+        rank += " ★" if group.recommended else ""
+    result = row.completed
+    return [
+        rank,
+        _key(row.trial),
+        row.status,
+        *(
+            value_text(row.params.get(axis)) if row.params.get(axis) is not None else ""
+            for axis in board.axes
+        ),
+        _number(row.dev.get(board.metric)),
+        _number(row.test.get(board.metric), row.test_intervals.get(board.metric)),
+        f"{result.timings.train:.0f}" if result else "",
+        f"{result.trainable_parameters:,}" if result else "",
+    ]
+
+
+def _key(trial: str) -> str:
+    return trial.rpartition("-")[2]
+
+
+def _number(value: float | None, interval: tuple[float, float] | None = None) -> str:
+    if value is None:
+        return ""
+    between = f" ({number(interval[0])} to {number(interval[1])})" if interval else ""
+    return number(value) + between
+
+
+def _table(title: str) -> Table:
+    return Table(title=title, box=box.SIMPLE, title_justify="left", title_style="bold")
