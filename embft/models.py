@@ -107,7 +107,7 @@ def total_parameters(model: SentenceTransformer) -> int:
 
 
 def save(model: SentenceTransformer, folder: Path, base: str) -> int:
-    """Save the model, or its adapter alone when it has one. Returns the size in bytes.
+    """Save the model, or its adapter alone when it has one. Returns its weights' size in bytes.
 
     An adapter names its base as the spec does, not by its path on this machine, so that both can
     be moved. The folder appears whole or not at all.
@@ -123,7 +123,7 @@ def save(model: SentenceTransformer, folder: Path, base: str) -> int:
     shutil.rmtree(folder, ignore_errors=True)
     temporary.rename(folder)
     sync_folder(folder.parent)
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    return sum(path.stat().st_size for path in folder.rglob("*.safetensors"))
 
 
 def load_saved(folder: Path, base_folder: Path, spec: ModelSpec) -> SentenceTransformer:

@@ -27,7 +27,6 @@ from embft.trial import (
     Pruned,
     TrialDir,
     TrialInput,
-    canonical_json,
     find_trial,
     sync_folder,
     trial_key,
@@ -211,7 +210,7 @@ def prepare(plan: Plan, *, retry_failed: bool, threads: int) -> tuple[PlannedTri
     pending = [t for t in plan.pending(retry_failed=retry_failed) if not _adopt(t)]
     for trial in pending:
         trial.folder.create(trial.input(threads))
-    write_atomic(plan.folder / "plan.json", canonical_json(plan_record(plan)))
+    write_atomic(plan.folder / "plan.json", json.dumps(plan_record(plan), indent=1))
     return tuple(pending)
 
 

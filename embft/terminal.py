@@ -13,10 +13,11 @@ from rich.text import Text
 
 from embft.data.audit.findings import Audit
 from embft.leaderboard.export import to_csv
-from embft.leaderboard.labels import number, value_text
+from embft.leaderboard.labels import axis_title, metric_label, number, value_text
 from embft.leaderboard.rows import Group, Leaderboard, Row
 from embft.plan import Plan
 
+_WIDE = 110  # columns from which on intervals fit beside the scores
 _STYLES = {"problem": "bold red", "warning": "yellow", "info": "dim"}
 
 
@@ -67,14 +68,15 @@ def print_records(
 
 def print_leaderboard(console: Console, board: Leaderboard) -> None:
     """The ranked table, the answer, and what to beware of."""
-    table = _table(f"{board.name}: ranked by dev {board.metric}")
-    for heading in ("rank", "trial", "status", *(a.rpartition(".")[2] for a in board.axes)):
-        table.add_column(heading, overflow="fold")
-    for heading in (f"dev {board.metric}", f"test {board.metric}", "train s", "trainable"):
+    table = _table(f"{board.name}: {metric_label(board.metric)}, ranked on dev")
+    for heading in ("rank", "trial", "status", *(axis_title(axis) for axis in board.axes)):
+        table.add_column(heading, min_width=4, overflow="fold")
+    for heading in ("dev", "test", "train s", "trainable"):
         table.add_column(heading, justify="right", no_wrap=True)
     groups = {row.trial: group for group in board.groups for row in group.rows}
+    wide = console.width >= _WIDE
     for row in board.rows:
-        table.add_row(*_cells(board, row, groups.get(row.trial)))
+        table.add_row(*_cells(board, row, groups.get(row.trial), wide=wide))
     console.print(table)
     for sentence in board.verdict:
         console.print(Text(sentence), soft_wrap=True)
@@ -108,7 +110,7 @@ def print_audit(console: Console, audit: Audit, *, everything: bool = False) -> 
         console.print(Text(f"\n{hidden} more for information: --all shows them", style="dim"))
 
 
-def _cells(board: Leaderboard, row: Row, group: Group | None) -> list[str]:
+def _cells(board: Leaderboard, row: Row, group: Group | None, *, wide: bool) -> list[str]:
     rank = ""
     if group:
         same = group.rank_low == group.rank_high
@@ -124,7 +126,10 @@ def _cells(board: Leaderboard, row: Row, group: Group | None) -> list[str]:
             for axis in board.axes
         ),
         _number(row.dev.get(board.metric)),
-        _number(row.test.get(board.metric), row.test_intervals.get(board.metric)),
+        _number(
+            row.test.get(board.metric),
+            row.test_intervals.get(board.metric) if wide else None,
+        ),
         f"{result.timings.train:.0f}" if result else "",
         f"{result.trainable_parameters:,}" if result else "",
     ]

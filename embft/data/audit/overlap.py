@@ -87,7 +87,7 @@ def _leak(corpus: Corpus, between: tuple[str, str], rows: IntArray, kind: str, h
     keys = corpus.normal_pairs(split)[rows]
     origin = first_rows(corpus.normal_pairs(source), keys[:EXAMPLES])
     advice = (
-        "Remove these pairs from train (`drop_leaked` does), so that scores stay comparable."
+        "Remove these pairs from train (`data.on_leak: drop` does), so that scores stay comparable."
         if source == "train"
         else "Remove them from dev: what selects must not report."
     )
