@@ -22,6 +22,7 @@ from embft.memory import process_memory
 from embft.trial import Completed, EpochScore, Failed, TrialDir, TrialInput
 
 _WATCH_SECONDS = 0.2
+_MEMORY_SECONDS = 1.0  # reading it costs milliseconds, of the worker too
 _ORPHAN_SECONDS = 1.0
 _EXIT_ORPHANED = 75
 
@@ -70,9 +71,11 @@ def _run_worker(step: str, folder: TrialDir, limits: Limits) -> _End:
     """Start a worker and wait for its end, or end it when it holds more memory than it may."""
     worker = _CONTEXT.Process(target=_enter, args=(step, str(folder.path)), daemon=True)
     worker.start()
-    peak, over_limit = 0, False
+    peak, over_limit, looked = 0, False, 0.0
     while worker.exitcode is None:
-        peak = max(peak, process_memory(worker.pid or 0))
+        if time.monotonic() - looked >= _MEMORY_SECONDS:
+            looked = time.monotonic()
+            peak = max(peak, process_memory(worker.pid or 0))
         if limits.memory is not None and peak > limits.memory and not over_limit:
             over_limit = True
             _kill(worker)

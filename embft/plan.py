@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from embft.base_model import BaseModel, find_base_model, max_tokens, token_counter
 from embft.data.load import Columns, build_splits
@@ -22,6 +22,7 @@ from embft.errors import DataError, EmbftError, RecordError
 from embft.metrics.definitions import METRICS
 from embft.spec import DataSpec, Point, SweepSpec, TrialSpec
 from embft.trial import (
+    LEAKS_FILE,
     Completed,
     Failed,
     Pruned,
@@ -32,6 +33,9 @@ from embft.trial import (
     trial_key,
     write_atomic,
 )
+
+if TYPE_CHECKING:
+    from embft.data.audit import Audit
 
 DIGEST_LENGTH = 12
 BASELINE = "baseline"
@@ -260,8 +264,15 @@ def _freeze(folder: Path, splits: Splits, base: BaseModel) -> None:
     for name in SPLITS:
         splits[name].write(temporary / f"{name}.parquet")
     write_atomic(temporary / "audit.json", json.dumps(found.to_json(), allow_nan=False))
+    write_atomic(temporary / LEAKS_FILE, json.dumps(_leaked_test_rows(splits, found)))
     temporary.rename(folder)
     sync_folder(folder.parent)
+
+
+def _leaked_test_rows(splits: Splits, found: Audit) -> list[int]:
+    """The rows of test that stand in train or dev too; of dev's own rows where test is dev."""
+    names = ("dev_from_train",) if splits.test_is_dev else ("test_from_train", "test_from_dev")
+    return sorted({int(row) for name in names for row in found.leaked_rows[name]})
 
 
 def _adopt(trial: PlannedTrial) -> bool:

@@ -7,7 +7,7 @@ stock trainer's: docs/decisions/0003-training-loop.md.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -21,7 +21,7 @@ from embft.data.pairs import Pairs
 from embft.errors import EmbftError
 from embft.spec import TrainSpec
 
-LOSSES: dict[str, Callable[[SentenceTransformer], torch.nn.Module]] = {
+LOSSES: dict[str, Callable[[SentenceTransformer], Any]] = {
     "cosine_similarity": losses.CosineSimilarityLoss,
 }
 _SCHEDULES = {"linear": "linear", "constant": "constant_with_warmup", "cosine": "cosine"}
@@ -88,7 +88,9 @@ class _Loop:
         self.device = str(model.device)
         self.loss = LOSSES[spec.loss](model)
         self.trainable = [p for p in model.parameters() if p.requires_grad]
-        self.optimizer = torch.optim.AdamW(_decay_groups(model, spec), lr=spec.learning_rate)
+        self.optimizer = torch.optim.AdamW(
+            _decay_groups(model, spec), lr=spec.learning_rate, fused=True
+        )
         self.steps_per_epoch = math.ceil(len(pairs) / spec.batch_size)
         self.steps = self.steps_per_epoch * spec.epochs
         self.schedule = get_scheduler(
@@ -97,7 +99,8 @@ class _Loop:
             num_warmup_steps=spec.warmup_steps,
             num_training_steps=self.steps,
         )
-        self.pairs = pairs
+        self.texts = Tokenised(model, [*pairs.text_1, *pairs.text_2])
+        self.count = len(pairs)
         self.labels = torch.tensor(pairs.label, dtype=torch.float32)
 
     def autocast(self) -> AbstractContextManager[Any]:
@@ -105,24 +108,56 @@ class _Loop:
             return torch.autocast(self.model.device.type, dtype=torch.bfloat16)
         return nullcontext()
 
-    def batches(self, epoch: int, seed: int) -> Iterator[tuple[list[dict[str, Any]], torch.Tensor]]:
-        """The epoch's batches. Their order depends on seed and epoch alone, so that a resumed
-        trial sees the same ones.
+    def batches(self, epoch: int, seed: int) -> Iterator[torch.Tensor]:
+        """The rows of the epoch's batches. Their order depends on seed and epoch alone, so that a
+        resumed trial sees the same ones.
         """
         generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
-        order = torch.randperm(len(self.pairs), generator=generator)
-        for rows in order.split(self.spec.batch_size):
-            chosen = rows.tolist()
-            columns = (self.pairs.text_1, self.pairs.text_2)
-            features = [self._features([column[i] for i in chosen]) for column in columns]
-            yield features, self.labels[rows].to(self.device)
+        order = torch.randperm(self.count, generator=generator)
+        yield from order.split(self.spec.batch_size)
 
-    def _features(self, texts: list[str]) -> dict[str, Any]:
-        found = self.model.preprocess(texts)
+    def loss_of(self, rows: torch.Tensor) -> torch.Tensor:
+        """The loss of these pairs.
+
+        Both columns go through the model in one pass: half as many operations, of twice the size.
+        """
+        chosen = rows.tolist()
+        features = self.texts.batch([*chosen, *(i + self.count for i in chosen)], self.device)
+        with self.autocast():
+            first, second = self.model(features)["sentence_embedding"].chunk(2)
+            loss: torch.Tensor = self.loss.compute_loss_from_embeddings(
+                [first, second], self.labels[rows].to(self.device)
+            )
+        return loss
+
+
+class Tokenised:
+    """Texts as tokens, tokenised once: batches are put together from them without the tokenizer."""
+
+    def __init__(self, model: SentenceTransformer, texts: Sequence[str]) -> None:
+        self.features = {text: model.preprocess([text]) for text in dict.fromkeys(texts)}
+        self.texts = texts
+        self.pad_token = getattr(model.tokenizer, "pad_token_id", None) or 0
+        self.left = getattr(model.tokenizer, "padding_side", "right") == "left"
+
+    def batch(self, rows: Sequence[int], device: str) -> dict[str, Any]:
+        """The model's input for these texts, padded to the longest, as its own tokenizer pads."""
+        found = [self.features[self.texts[i]] for i in rows]
         return {
-            name: value.to(self.device) if isinstance(value, torch.Tensor) else value
-            for name, value in found.items()
+            name: self._padded([f[name][0] for f in found], name).to(device)
+            if isinstance(value, torch.Tensor)
+            else value
+            for name, value in found[0].items()
         }
+
+    def _padded(self, rows: list[torch.Tensor], name: str) -> torch.Tensor:
+        fill = self.pad_token if name == "input_ids" else 0
+        return torch.nn.utils.rnn.pad_sequence(
+            rows,
+            batch_first=True,
+            padding_value=fill,
+            padding_side="left" if self.left else "right",
+        )
 
 
 def _run_epoch(loop: _Loop, epoch: int, seed: int, on_step: Callable[[Step], None]) -> float:
@@ -130,9 +165,8 @@ def _run_epoch(loop: _Loop, epoch: int, seed: int, on_step: Callable[[Step], Non
     loop.model.train()
     total = 0.0
     first = (epoch - 1) * loop.steps_per_epoch
-    for step, (features, labels) in enumerate(loop.batches(epoch, seed), first + 1):
-        with loop.autocast():
-            loss = loop.loss(features, labels)
+    for step, rows in enumerate(loop.batches(epoch, seed), first + 1):
+        loss = loop.loss_of(rows)
         value = loss.item()
         if not math.isfinite(value):
             raise DivergedError(
@@ -144,9 +178,9 @@ def _run_epoch(loop: _Loop, epoch: int, seed: int, on_step: Callable[[Step], Non
         loop.optimizer.step()
         loop.schedule.step()
         loop.optimizer.zero_grad(set_to_none=True)
-        total += value * len(labels)
+        total += value * len(rows)
         on_step(Step(epoch, step, loop.steps, value))
-    return total / len(loop.pairs)
+    return total / loop.count
 
 
 def _decay_groups(model: SentenceTransformer, spec: TrainSpec) -> list[dict[str, Any]]:

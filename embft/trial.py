@@ -24,6 +24,8 @@ SCHEMA = 1
 # Part of every key: raise it when a change of ours makes the same trial give other scores.
 EVALUATION_VERSION = 1
 KEY_LENGTH = 12
+# Beside the frozen data: the rows of test that also stand in train or dev.
+LEAKS_FILE = "leaks.json"
 
 Metrics = dict[str, float]
 
@@ -114,6 +116,7 @@ class Completed(_Result):
     threshold: float | None
     dev: Metrics
     test: Metrics
+    test_without_leaks: Metrics = Field(default_factory=dict)
     dev_intervals: dict[str, tuple[float, float]] = Field(default_factory=dict)
     test_intervals: dict[str, tuple[float, float]] = Field(default_factory=dict)
     interval_scheme: str | None = None

@@ -36,7 +36,16 @@ from embft.models import (
 )
 from embft.provenance import now, provenance
 from embft.training import DivergedError, Step, resolve_precision, train
-from embft.trial import Completed, EpochScore, Proof, Timings, TrialDir, TrialInput, write_atomic
+from embft.trial import (
+    LEAKS_FILE,
+    Completed,
+    EpochScore,
+    Proof,
+    Timings,
+    TrialDir,
+    TrialInput,
+    write_atomic,
+)
 
 _PROBE_TEXTS = 64
 _STEP_INTERVAL = 0.5  # seconds between two lines of progress
@@ -128,7 +137,8 @@ def score_step(folder: TrialDir) -> None:
         proof = _proof(folder, embed(model, _probe_texts(splits)))
     cosines = {split: pair_cosines(model, splits[split]) for split in ("dev", "test")}
     write_scores(folder.scores_file, splits, cosines)
-    scored = score_splits(splits, cosines)
+    leaked = json.loads((folder.sweep / given.data / LEAKS_FILE).read_bytes())
+    scored = score_splits(splits, cosines, leaked)
     evaluate_seconds = time.perf_counter() - clock
     folder.write_result(
         Completed(
@@ -142,6 +152,7 @@ def score_step(folder: TrialDir) -> None:
             threshold=scored.threshold,
             dev=scored.dev.metrics,
             test=scored.test.metrics,
+            test_without_leaks=scored.test_without_leaks,
             dev_intervals=scored.dev.intervals,
             test_intervals=scored.test.intervals,
             interval_scheme=scored.test.scheme,

@@ -1,5 +1,7 @@
 """Evaluation: a model and data in, scores out. Does not know how the model was made.
 
-`embed.py` turns texts into embeddings and pairs into cosines, `scoring.py` turns cosines into
-metrics with intervals.
+`embed.py` turns texts into embeddings and pairs into cosines, `scoring.py` cosines into metrics
+with intervals. `evaluators.py` names what else can be measured and finds the user's own functions:
+`clusters.py`, `collapse.py`, `labelled.py` (retrieval, v-measure) and `probe.py`, all of which take
+the `Context` of `context.py`. `standalone.py` loads one model and runs everything on it.
 """

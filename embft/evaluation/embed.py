@@ -1,17 +1,27 @@
-"""Texts -> embeddings, pairs -> cosines."""
+"""Texts -> embeddings, pairs -> cosines. Judges nothing: `scoring.py` and the evaluators do."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 from sentence_transformers import SentenceTransformer
 
-from embft.data.pairs import Pairs
+from embft.data.pairs import Pairs, Splits
 
 Embeddings = npt.NDArray[np.float32]
 Scores = npt.NDArray[np.float64]
+EVALUATED = ("dev", "test")
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """The embeddings of n pairs as the model gives them: `first` and `second` are (n, width)."""
+
+    first: Embeddings
+    second: Embeddings
 
 
 def embed(model: SentenceTransformer, texts: Sequence[str], batch_size: int = 64) -> Embeddings:
@@ -22,14 +32,50 @@ def embed(model: SentenceTransformer, texts: Sequence[str], batch_size: int = 64
     return found.astype(np.float32, copy=False)
 
 
+def embed_splits(model: SentenceTransformer, splits: Splits) -> dict[str, Embedded]:
+    """The embeddings of dev and test. A text that repeats in either is encoded once.
+
+    Where dev stands in for test, both are the same object.
+    """
+    if splits.test is splits.dev:
+        (dev,) = _embed_all(model, [splits.dev])
+        return dict.fromkeys(EVALUATED, dev)
+    found = _embed_all(model, [splits[name] for name in EVALUATED])
+    return dict(zip(EVALUATED, found, strict=True))
+
+
 def pair_cosines(model: SentenceTransformer, pairs: Pairs) -> Scores:
     """The cosine of each pair's two texts, shape (n,). A text that repeats is encoded once."""
-    texts = list(dict.fromkeys([*pairs.text_1, *pairs.text_2]))
-    position = {text: i for i, text in enumerate(texts)}
-    vectors = embed(model, texts).astype(np.float64)
+    (embedded,) = _embed_all(model, [pairs])
+    return cosines(embedded)
+
+
+def cosines(embedded: Embedded) -> Scores:
+    """The cosine of each pair, shape (n,), computed in float64; 0 where an embedding is zero."""
+    dot, one, other = (
+        np.einsum("ij,ij->i", left, right, dtype=np.float64)
+        for left, right in (
+            (embedded.first, embedded.second),
+            (embedded.first, embedded.first),
+            (embedded.second, embedded.second),
+        )
+    )
+    lengths = np.sqrt(one) * np.sqrt(other)
+    found: Scores = dot / np.where(lengths > 0, lengths, 1.0)
+    return found
+
+
+def unit(embeddings: npt.NDArray[np.floating]) -> Scores:
+    """The embeddings scaled to length 1, in float64; a zero embedding stays zero."""
+    vectors = np.asarray(embeddings, np.float64)
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    vectors /= np.where(norms > 0, norms, 1.0)
-    first = vectors[[position[text] for text in pairs.text_1]]
-    second = vectors[[position[text] for text in pairs.text_2]]
-    cosines: Scores = np.einsum("ij,ij->i", first, second)
-    return cosines
+    scaled: Scores = vectors / np.where(norms > 0, norms, 1.0)
+    return scaled
+
+
+def _embed_all(model: SentenceTransformer, splits: Sequence[Pairs]) -> list[Embedded]:
+    columns = [column for pairs in splits for column in (pairs.text_1, pairs.text_2)]
+    position = {text: i for i, text in enumerate(dict.fromkeys(t for c in columns for t in c))}
+    vectors = embed(model, list(position))
+    rows = [vectors[[position[text] for text in column]] for column in columns]
+    return [Embedded(*both) for both in zip(rows[::2], rows[1::2], strict=True)]

@@ -5,7 +5,7 @@ The threshold for F1 and its kin is chosen on dev and applied to test.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,11 +30,15 @@ class SplitScores:
 
 @dataclass(frozen=True)
 class ScoredSplits:
-    """Dev and test; `undefined` says for each metric that test has not, why."""
+    """Dev and test; `undefined` says for each metric that test has not, why.
+
+    test_without_leaks: test's metrics on the pairs that stand in no other split, if any leaked.
+    """
 
     threshold: float | None
     dev: SplitScores
     test: SplitScores
+    test_without_leaks: Metrics
     undefined: dict[str, str]
 
 
@@ -50,14 +54,28 @@ def dev_threshold(pairs: Pairs, cosines: Scores) -> float | None:
     return best_f1_threshold(cosines, pairs.label)
 
 
-def score_splits(splits: Splits, cosines: Mapping[str, Scores]) -> ScoredSplits:
-    """Metrics and intervals of dev and test. `cosines`: split -> shape (n,)."""
+def score_splits(
+    splits: Splits, cosines: Mapping[str, Scores], leaked: Sequence[int] = ()
+) -> ScoredSplits:
+    """Metrics and intervals of dev and test.
+
+    cosines: split -> shape (n,). leaked: the rows of test that also stand in another split.
+    """
     threshold = dev_threshold(splits.dev, cosines["dev"])
     at = threshold or 0.0
     dev = _score(splits.dev, cosines["dev"], at)
     test = dev if splits.test is splits.dev else _score(splits.test, cosines["test"], at)
     reasons = undefined_reasons(cosines["test"], splits.test.label, at)
-    return ScoredSplits(threshold, dev, test, reasons)
+    return ScoredSplits(threshold, dev, test, _without(splits.test, cosines, leaked, at), reasons)
+
+
+def _without(
+    test: Pairs, cosines: Mapping[str, Scores], leaked: Sequence[int], threshold: float
+) -> Metrics:
+    kept = np.setdiff1d(np.arange(len(test)), np.asarray(leaked, dtype=np.int64))
+    if not len(leaked) or not len(kept):
+        return {}
+    return pair_metrics(cosines["test"][kept], test.label[kept], threshold)
 
 
 def _score(pairs: Pairs, cosines: Scores, threshold: float) -> SplitScores:

@@ -43,6 +43,7 @@ def to_records(board: Leaderboard) -> list[dict[str, Any]]:
                 **row.params,
                 **_scores("dev", row.dev, row.dev_intervals),
                 **_scores("test", row.test, row.test_intervals),
+                **_without_leaks(row),
                 **_costs(row),
                 "reason": row.result.reason if isinstance(row.result, Failed | Pruned) else None,
             }
@@ -60,6 +61,11 @@ def _scores(
         if name in intervals:
             cells[f"{split}_{name}_low"], cells[f"{split}_{name}_high"] = intervals[name]
     return cells
+
+
+def _without_leaks(row: Row) -> dict[str, float]:
+    found = row.completed.test_without_leaks if row.completed else {}
+    return {f"test_{name}_without_leaks": value for name, value in found.items()}
 
 
 def _costs(row: Row) -> dict[str, Any]:

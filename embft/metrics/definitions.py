@@ -153,6 +153,15 @@ _ALL = (
         formula="share of pairs in their cluster's majority label (UMAP, HDBSCAN); noise left out",
     ),
     Metric(
+        "probe_spearman",
+        "Probe Spearman",
+        higher_is_better=True,
+        binary_only=False,
+        bounds=_CORRELATION,
+        formula="Spearman of cosine and label on 120 pairs of general English "
+        "(1 paraphrase, 0.5 same topic, 0 unrelated); 0.94 is the highest possible",
+    ),
+    Metric(
         "v_measure",
         "V-measure",
         higher_is_better=True,
@@ -204,5 +213,24 @@ QUANTITIES: dict[str, Quantity] = {
         Quantity("false_positives", "False positives", "label 0 with score >= threshold"),
         Quantity("clusters", "Clusters", "clusters that HDBSCAN found"),
         Quantity("noise", "Noise", "share of pairs that HDBSCAN left outside every cluster"),
+        Quantity(
+            "cluster_purity_spread",
+            "Spread of cluster purity",
+            "sd of cluster purity over five seeds of UMAP, ddof 1",
+        ),
+        Quantity("mean_cosine", "Mean cosine", "mean cosine of two different texts"),
+        Quantity(
+            "effective_rank",
+            "Effective rank",
+            "exp of the entropy of the singular values' shares (embeddings of length 1, texts "
+            "counted once)",
+        ),
+        Quantity(
+            "uniformity",
+            "Uniformity",
+            "log of the mean of exp(-2 |x - y|^2) of two different texts",
+        ),
+        Quantity("alignment", "Alignment", "mean of |x - y|^2 over the pairs labelled 1"),
+        Quantity("v_measure_spread", "Spread of v-measure", "sd over seeds of k-means, ddof 1"),
     )
 }

@@ -1,0 +1,172 @@
+"""Cluster purity: whether pairs of one label lie together on a map of the texts.
+
+Both texts of every pair are laid out in two dimensions by UMAP (McInnes et al., 2018), a pair is
+the mean of its two points, and HDBSCAN (Campello et al., 2013) finds clusters of pairs. UMAP is
+random, so purity is measured with several seeds: the first is reported, the spread beside it.
+
+Purity is no less than the share of the more frequent label, however bad the embeddings are, and
+it grows with the number of clusters: read it with both.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from embft.evaluation.context import Context, Found
+from embft.evaluation.embed import Embedded
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+SEEDS = (42, 43, 44, 45, 46)
+NEIGHBOURS, LEAST_DISTANCE = 15, 0.1
+LEAST_CLUSTER, LEAST_SAMPLES = 10, 5
+LEAST_PAIRS = 20
+MOST_PAIRS = 5_000
+"""More pairs than these are sampled: UMAP's time grows with them, the purity hardly changes."""
+NOISE = -1
+
+
+def clusters(context: Context) -> dict[str, Found]:
+    """cluster_purity, clusters and noise of dev (one seed) and test; of test the spread too."""
+    splits, embedded = context.splits, context.embedded
+    test = cluster_metrics(embedded["test"], splits.test.label)
+    if splits.test is splits.dev:
+        return {"dev": test, "test": test}
+    return {"dev": cluster_metrics(embedded["dev"], splits.dev.label, SEEDS[:1]), "test": test}
+
+
+def cluster_metrics(
+    embedded: Embedded, label: npt.ArrayLike, seeds: Sequence[int] = SEEDS
+) -> Found:
+    """Purity, number of clusters and share of noise with the first seed, and purity's sd.
+
+    `label` (n,); graded labels are cut at their median. The sd (ddof 1) is over the seeds that
+    gave a cluster, absent with a single seed. Where a metric is undefined, the reason stands.
+    """
+    kept = _sample(len(embedded.first))
+    chosen = Embedded(embedded.first[kept], embedded.second[kept])
+    side = two_sided(np.asarray(label, np.float64)[kept])
+    reason = _unfit(chosen)
+    if reason:
+        return {"cluster_purity": reason}
+    found = [_clustered(project_pairs(chosen, seed), side) for seed in seeds]
+    return {**found[0], **_spread(found)}
+
+
+def project_pairs(embedded: Embedded, seed: int = SEEDS[0]) -> FloatArray:
+    """A point for each pair, shape (n, 2): the mean of its two texts' points on one UMAP.
+
+    15 neighbours, least distance 0.1, cosine. Takes every pair; needs at least 20. The same
+    embeddings and seed give the same points with the same versions of umap-learn and numba.
+    """
+    with _quiet():
+        import umap
+
+        mapped = umap.UMAP(
+            n_neighbors=NEIGHBOURS,
+            min_dist=LEAST_DISTANCE,
+            metric="cosine",
+            random_state=seed,
+            n_jobs=1,
+        ).fit_transform(np.vstack([embedded.first, embedded.second]))
+    n = len(embedded.first)
+    points: FloatArray = (mapped[:n].astype(np.float64) + mapped[n:]) / 2
+    return points
+
+
+def find_clusters(points: npt.NDArray[np.floating]) -> IntArray:
+    """The cluster of each point (n, 2) by HDBSCAN, shape (n,), -1 for noise.
+
+    Clusters of at least 10 points, 5 samples for a core point, excess of mass.
+    """
+    with _quiet():
+        import hdbscan
+
+        model = hdbscan.HDBSCAN(
+            min_cluster_size=LEAST_CLUSTER,
+            min_samples=LEAST_SAMPLES,
+            cluster_selection_method="eom",
+            core_dist_n_jobs=1,
+        )
+        found: IntArray = model.fit_predict(np.asarray(points, np.float64)).astype(np.int64)
+    return found
+
+
+def purity(cluster: npt.ArrayLike, label: npt.ArrayLike) -> float | None:
+    """The share of points that have their cluster's most frequent label; None where all are noise.
+
+    `cluster` (n,) with -1 for noise, which is left out; `label` (n,). Clusters weigh by their size
+    (Manning, Raghavan and Schütze, 2008, 16.3).
+    """
+    clusters_, labels = np.asarray(cluster), np.asarray(label)
+    inside = clusters_ != NOISE
+    if not inside.any():
+        return None
+    rows = np.unique(clusters_[inside], return_inverse=True)[1]
+    columns = np.unique(labels[inside], return_inverse=True)[1]
+    table = np.zeros((rows.max() + 1, columns.max() + 1))
+    np.add.at(table, (rows, columns), 1)
+    return float(table.max(axis=1).sum() / inside.sum())
+
+
+def two_sided(label: FloatArray) -> npt.NDArray[np.bool_]:
+    """Labels 0 and 1 as they are, graded ones cut at their median. Shape (n,)."""
+    if np.isin(label, (0.0, 1.0)).all():
+        return label == 1
+    side: npt.NDArray[np.bool_] = label > np.median(label)
+    return side
+
+
+def _clustered(points: FloatArray, side: npt.NDArray[np.bool_]) -> Found:
+    cluster = find_clusters(points)
+    found = purity(cluster, side)
+    return {
+        "cluster_purity": "HDBSCAN found no cluster" if found is None else found,
+        "clusters": float(cluster.max() + 1),
+        "noise": float((cluster == NOISE).mean()),
+    }
+
+
+def _spread(found: Sequence[Found]) -> Found:
+    if len(found) < 2:
+        return {}
+    values = [v for f in found if isinstance(v := f["cluster_purity"], float)]
+    if len(values) < 2:
+        return {"cluster_purity_spread": "fewer than 2 seeds gave a cluster"}
+    return {"cluster_purity_spread": float(np.std(values, ddof=1))}
+
+
+def _unfit(embedded: Embedded) -> str | None:
+    """Why these embeddings cannot be laid out, or None."""
+    both = np.vstack([embedded.first, embedded.second])
+    if len(embedded.first) < LEAST_PAIRS:
+        return f"fewer than {LEAST_PAIRS} pairs ({len(embedded.first)})"
+    if not np.isfinite(both).all():
+        return "embeddings are not finite numbers"
+    different = len(np.unique(both.round(6), axis=0))
+    if different <= NEIGHBOURS:
+        return f"only {different} different embeddings, UMAP needs more than {NEIGHBOURS}"
+    return None
+
+
+def _sample(count: int) -> IntArray:
+    """The rows of all pairs, or of `MOST_PAIRS` drawn without replacement, in ascending order."""
+    if count <= MOST_PAIRS:
+        return np.arange(count)
+    drawn = np.random.default_rng(0).choice(count, MOST_PAIRS, replace=False)
+    return np.sort(drawn)
+
+
+@contextmanager
+def _quiet() -> Iterator[Any]:
+    """Without what the two libraries say of their own dependencies."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield

@@ -1,0 +1,40 @@
+"""A small fixed test of general English: what fine-tuning to one domain costs elsewhere.
+
+The pairs are in `probe_pairs.py`. A fall against the base model's value is what is forgotten; it
+is for whoever has both rows to compute. 120 pairs show a large loss, not a small one.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from sentence_transformers import SentenceTransformer
+
+from embft.data.pairs import Pairs
+from embft.evaluation.context import Context, Found
+from embft.evaluation.embed import pair_cosines
+from embft.evaluation.probe_pairs import PROBE
+from embft.metrics.pairs import pair_metrics
+
+
+def probe(context: Context) -> dict[str, Found]:
+    """probe_spearman, which depends on the model alone; it stands with test."""
+    return {"test": probe_metrics(context.model)}
+
+
+def probe_metrics(model: SentenceTransformer) -> Found:
+    """The Spearman correlation of cosine and label over the probe pairs.
+
+    The labels have three values, so that even a perfect model stays below 1, at 0.94.
+    """
+    pairs = probe_pairs()
+    scores = pair_cosines(model, pairs)
+    if not np.isfinite(scores).all():
+        return {"probe_spearman": "embeddings are not finite numbers"}
+    found = pair_metrics(scores, pairs.label, 0.0).get("spearman")
+    return {"probe_spearman": "all cosines are equal" if found is None else found}
+
+
+def probe_pairs() -> Pairs:
+    """The probe pairs, label 1 for a paraphrase, 0.5 for the same topic, 0 for unrelated texts."""
+    first, second, label = zip(*PROBE, strict=True)
+    return Pairs(first, second, np.array(label, np.float64))
