@@ -68,13 +68,13 @@ def print_records(
 
 def print_leaderboard(console: Console, board: Leaderboard) -> None:
     """The ranked table, the answer, and what to beware of."""
+    wide = console.width >= _WIDE
     table = _table(f"{board.name}: {metric_label(board.metric)}, ranked on dev")
     for heading in ("rank", "trial", "status", *(axis_title(axis) for axis in board.axes)):
-        table.add_column(heading, min_width=4, overflow="fold")
-    for heading in ("dev", "test", "train s", "trainable"):
+        table.add_column(heading, no_wrap=heading in {"rank", "trial", "status"}, min_width=4)
+    for heading in ("dev", "test", "train s", *(["trainable"] if wide else [])):
         table.add_column(heading, justify="right", no_wrap=True)
     groups = {row.trial: group for group in board.groups for row in group.rows}
-    wide = console.width >= _WIDE
     for row in board.rows:
         table.add_row(*_cells(board, row, groups.get(row.trial), wide=wide))
     console.print(table)
@@ -119,7 +119,7 @@ def _cells(board: Leaderboard, row: Row, group: Group | None, *, wide: bool) -> 
     result = row.completed
     return [
         rank,
-        _key(row.trial),
+        _key(row.trial) if wide else _key(row.trial)[:8],
         row.status,
         *(
             value_text(row.params.get(axis)) if row.params.get(axis) is not None else ""
@@ -131,7 +131,7 @@ def _cells(board: Leaderboard, row: Row, group: Group | None, *, wide: bool) -> 
             row.test_intervals.get(board.metric) if wide else None,
         ),
         f"{result.timings.train:.0f}" if result else "",
-        f"{result.trainable_parameters:,}" if result else "",
+        *([f"{result.trainable_parameters:,}" if result else ""] if wide else []),
     ]
 
 

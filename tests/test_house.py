@@ -36,7 +36,8 @@ ALLOWED = {
     "ray_settings": set(),
     "sweep": _TRIAL | {"launcher", "memory", "plan"},
     "view": _TRIAL | {"plan"},
-    "leaderboard": _TRIAL | _DATA | _METRICS | {"leaderboard", "plan"},
+    "terminal": _TRIAL | _DATA | {"leaderboard", "plan"},
+    "leaderboard": _TRIAL | _DATA | _METRICS | {"leaderboard", "lock", "plan"},
     "report": _TRIAL | _DATA | _METRICS | {"leaderboard", "report"},
 }
 ONLY_IN = {"ray": "sweep", "altair": "report", "vl_convert": "report", "click": "cli"}

@@ -64,11 +64,11 @@ class Row:
 class Group:
     """One configuration: the trials that differ in nothing but their seed.
 
-    rank counts from 1 by the mean dev objective. rank_low to rank_high: the ranks that cannot be
-    told apart. score and interval: the objective on the test split, the mean over seeds.
-    difference: test objective of this group minus the leader's, with its interval and the p-value
-    corrected for the number of comparisons (Holm, 1979); None for the leader.
-    tied: cannot be told apart from the leader. recommended: the cheapest of the tied.
+    rank counts from 1 by the mean dev objective. rank_low to rank_high: the ranks that dev cannot
+    tell apart. tied: dev cannot tell it from the leader. recommended: the cheapest of the tied.
+    score and interval: the objective on the test split, the mean over seeds. difference: test
+    objective of this group minus the leader's, with its interval and a p-value corrected for the
+    number of comparisons (Holm, 1979); None for the leader.
     """
 
     params: Mapping[str, Any]

@@ -43,33 +43,36 @@ def _against_baseline(board: Leaderboard, chosen: Group) -> Iterator[str]:
 
 def _against_others(board: Leaderboard, chosen: Group) -> Iterator[str]:
     tied = [group for group in board.groups if group.tied]
+    leader = board.groups[0]
     if len(board.groups) == 1:
         return
-    leader = board.groups[0]
-    if len(tied) > 1 and chosen is not leader:
-        yield (
-            f"{len(tied)} of {len(board.groups)} configurations cannot be told apart from the "
-            f"leader on dev ({_name(board, leader)}, test {number(leader.score)}); the recommended "
-            "one is the cheapest of them by trainable parameters, then training time."
-        )
-    elif len(tied) > 1:
-        yield (
-            f"{len(tied)} of {len(board.groups)} configurations cannot be told apart; this one "
-            "leads on dev and is also the cheapest of them."
-        )
-    else:
+    if len(tied) == 1:
         second = board.groups[1]
         yield (
-            f"It is really ahead of the runner-up, {_name(board, second)} "
-            f"({with_interval(second.score, second.interval)}): {_p_value(second)}."
+            f"On dev it is really ahead of the runner-up, {_name(board, second)}; on test that one "
+            f"has {with_interval(second.score, second.interval)}{_difference(second)}."
+        )
+        return
+    them = f"{len(tied)} of {len(board.groups)} configurations cannot be told apart on dev"
+    if chosen is leader:
+        yield f"{them}; this one leads and is also the cheapest of them."
+    else:
+        yield (
+            f"{them} from the leader, {_name(board, leader)} (test "
+            f"{with_interval(leader.score, leader.interval)}); the recommended one is the cheapest "
+            f"of them, by trainable parameters, then training time{_difference(chosen)}."
         )
 
 
-def _p_value(group: Group) -> str:
-    if group.p_value is None:
-        return "but the two could not be compared on the same pairs"
-    shown = "p < 0.001" if group.p_value < 0.001 else f"p = {group.p_value:.3f}"
-    return f"{shown} by a paired bootstrap, corrected for the number of comparisons"
+def _difference(group: Group) -> str:
+    """A group's difference to the leader on test, with its interval and what it means."""
+    if group.difference is None or group.difference_interval is None or group.p_value is None:
+        return ""
+    sure = "surely different" if group.p_value < 0.05 else "not surely different"
+    return (
+        f"; on test its difference to the leader is "
+        f"{with_interval(group.difference, group.difference_interval)}, {sure}"
+    )
 
 
 def _costs(chosen: Group) -> str:
@@ -99,6 +102,7 @@ def cautions(board: Leaderboard, plan: Mapping[str, Any]) -> Iterator[str]:
         yield f"{failed} of {_trained(board)} trials failed; their reasons are below."
     if unfinished := board.count("pending") + board.count("running"):
         yield f"{unfinished} of {_trained(board)} trials have not finished: this is an early look."
+    yield from _test_disagrees(board)
     if len(board.seeds) == 1 and board.groups:
         yield (
             "One seed only: the intervals cover the choice of evaluation pairs, not the luck of "
@@ -108,6 +112,28 @@ def cautions(board: Leaderboard, plan: Mapping[str, Any]) -> Iterator[str]:
         for finding in board.audit.get("findings", ()):
             if finding["severity"] == "problem":
                 yield finding["message"]
+
+
+def _test_disagrees(board: Leaderboard) -> Iterator[str]:
+    """Say so where test puts others surely ahead of what was chosen on dev."""
+    sign = 1 if board.mode == "max" else -1
+    ahead = [
+        group
+        for group in board.groups
+        if group.difference is not None
+        and group.p_value is not None
+        and group.p_value < 0.05
+        and sign * group.difference > 0
+    ]
+    if ahead:
+        best = max(ahead, key=lambda group: sign * group.score)
+        others = f" and {len(ahead) - 1} more" if len(ahead) > 1 else ""
+        yield (
+            f"On test, {_name(board, best)} ({number(best.score)}){others} is surely ahead of "
+            f"{_name(board, board.groups[0])} ({number(board.groups[0].score)}), the leader on "
+            "dev. Choosing on test would make its scores optimistic; a larger dev split chooses "
+            "better."
+        )
 
 
 def _trained(board: Leaderboard) -> int:

@@ -1,0 +1,187 @@
+"""Configurations ranked, compared and tied.
+
+Ranks, ties and the recommendation come from dev; scores, intervals and differences that are
+reported come from test, on which nothing is chosen.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from embft.data.pairs import Pairs
+from embft.leaderboard.rows import Group, Row
+from embft.metrics.bootstrap import BootstrapResult, hierarchical
+from embft.metrics.comparison import Comparison, compare, holm
+from embft.metrics.resampling import Units, sampling_units
+from embft.trial import TrialDir
+
+SIGNIFICANCE = 0.05
+# With more configurations only the leader is compared: all pairs of 1,000 would take a minute.
+_ALL_PAIRS = 40
+
+Floats = npt.NDArray[np.float64]
+Tested = dict[tuple[int, int], tuple[Comparison, float]]
+
+
+@dataclass(frozen=True)
+class _Member:
+    """A configuration's trials, best seed on dev first, and resamples of their scores."""
+
+    rows: tuple[Row, ...]
+    dev: BootstrapResult | None
+    test: BootstrapResult | None
+
+
+def rank_groups(rows: Sequence[Row], metric: str, *, higher: bool) -> list[Group]:
+    """Completed configurations by their mean dev objective, the best first."""
+    units: dict[tuple[str, str], Units] = {}
+    members = [
+        _Member(group, *(_resampled(group, split, units) for split in ("dev", "test")))
+        for group in _configurations(rows, metric, higher)
+    ]
+    places = _Places(members, metric)
+    on_test = _compared(members, "test", metric)
+    return [
+        _group(member, metric, places, place, on_test.get((0, place)))
+        for place, member in enumerate(members)
+    ]
+
+
+def _configurations(rows: Sequence[Row], metric: str, higher: bool) -> Iterator[tuple[Row, ...]]:
+    """The completed rows of each configuration, best seed first, best configuration first."""
+    sign = -1.0 if higher else 1.0
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        if row.completed and not row.is_baseline and metric in row.dev:
+            found.setdefault(json.dumps(dict(row.params), sort_keys=True), []).append(row)
+    groups = [sorted(group, key=lambda row: sign * row.dev[metric]) for group in found.values()]
+    groups.sort(key=lambda group: sign * _mean_dev(group, metric))
+    yield from map(tuple, groups)
+
+
+def _mean_dev(rows: Sequence[Row], metric: str) -> float:
+    return float(np.mean([row.dev[metric] for row in rows]))
+
+
+class _Places:
+    """What dev says of the places 0, 1, ...: who is surely better than whom, who is tied."""
+
+    def __init__(self, members: Sequence[_Member], metric: str) -> None:
+        compared = _compared(members, "dev", metric)
+        self.count = len(members)
+        self.surely = {pair for pair, (_, p_value) in compared.items() if p_value < SIGNIFICANCE}
+        self.tied = [
+            place == 0 or ((0, place) in compared and (0, place) not in self.surely)
+            for place in range(self.count)
+        ]
+        candidates = [place for place in range(self.count) if self.tied[place]]
+        self.recommended = min(candidates, key=lambda i: _cost(members[i].rows), default=None)
+
+    def interval(self, place: int) -> tuple[int, int]:
+        """The ranks, from 1, that dev cannot tell from this place."""
+        if self.count > _ALL_PAIRS:
+            return (1, sum(self.tied)) if self.tied[place] else (place + 1, place + 1)
+        better = sum(pair[1] == place for pair in self.surely)
+        worse = sum(pair[0] == place for pair in self.surely)
+        return 1 + better, self.count - worse
+
+
+def _group(
+    member: _Member,
+    metric: str,
+    places: _Places,
+    place: int,
+    compared: tuple[Comparison, float] | None,
+) -> Group:
+    low, high = places.interval(place)
+    interval = member.test.intervals.get(metric) if member.test else None
+    # Compared was the leader minus this one; a reader expects this one minus the leader.
+    return Group(
+        params=member.rows[0].params,
+        rows=member.rows,
+        rank=place + 1,
+        rank_low=low,
+        rank_high=high,
+        dev_score=_mean_dev(member.rows, metric),
+        score=float(np.mean([row.test.get(metric, np.nan) for row in member.rows])),
+        interval=(interval.low, interval.high) if interval else None,
+        difference=-compared[0].difference if compared else None,
+        difference_interval=(-compared[0].high, -compared[0].low) if compared else None,
+        p_value=compared[1] if compared else None,
+        tied=places.tied[place],
+        recommended=place == places.recommended,
+    )
+
+
+def _cost(rows: Sequence[Row]) -> tuple[float, float]:
+    """Trainable parameters, then training time."""
+    done = [row.completed for row in rows if row.completed]
+    return (
+        float(np.mean([result.trainable_parameters for result in done])),
+        float(np.mean([result.timings.train for result in done])),
+    )
+
+
+def _compared(members: Sequence[_Member], split: str, metric: str) -> Tested:
+    """Paired comparisons of places (one, other), p-values corrected for all of them."""
+    places = range(len(members))
+    pairs = combinations(places, 2) if len(members) <= _ALL_PAIRS else ((0, i) for i in places[1:])
+    found = {
+        pair: comparison
+        for pair in pairs
+        if (comparison := _compare(members[pair[0]], members[pair[1]], split, metric))
+    }
+    corrected = holm([c.p_value for c in found.values()]) if found else []
+    return {pair: (found[pair], p) for pair, p in zip(found, corrected, strict=True)}
+
+
+def _compare(one: _Member, other: _Member, split: str, metric: str) -> Comparison | None:
+    first, second = getattr(one, split), getattr(other, split)
+    same_pairs = _data(one.rows[0]) == _data(other.rows[0])
+    if first is None or second is None or not same_pairs:
+        return None
+    return compare(first, second, metric)
+
+
+def _data(row: Row) -> str | None:
+    return row.completed.data_digest if row.completed else None
+
+
+def _resampled(
+    rows: Sequence[Row], split: str, units: dict[tuple[str, str], Units]
+) -> BootstrapResult | None:
+    """Resamples of a group's scores, or None where its per-pair scores are not on disk."""
+    found = [pair_scores(row, split) for row in rows]
+    tables = [table for table in found if table is not None]
+    if len(tables) < len(found):
+        return None
+    key = (str(_data(rows[0])), split)
+    if key not in units:
+        units[key] = _units(rows[0], split)
+    thresholds = [(row.completed.threshold if row.completed else None) or 0.0 for row in rows]
+    label = tables[0][0]
+    return hierarchical([score for _, score in tables], label, thresholds, units[key])
+
+
+def _units(row: Row, split: str) -> Units:
+    folder = TrialDir(row.folder)
+    pairs = Pairs.read(folder.sweep / folder.read_input().data / f"{split}.parquet")
+    return sampling_units(pairs.text_1, pairs.text_2)
+
+
+def pair_scores(row: Row, split: str) -> tuple[Floats, Floats] | None:
+    """A trial's labels and cosines on a split, each (n,), or None where there are none."""
+    path = TrialDir(row.folder).scores_file
+    if not path.exists():
+        return None
+    table = pq.read_table(path, columns=["split", "label", "score"])
+    table = table.filter(pc.equal(table["split"], split))
+    return table["label"].to_numpy(), table["score"].to_numpy().astype(np.float64)
