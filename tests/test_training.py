@@ -11,6 +11,7 @@ import torch
 
 from embft.data.load import build_splits
 from embft.data.pairs import Splits
+from embft.dropout import BulkDropout, use_bulk_dropout
 from embft.models import build
 from embft.spec import LoraSpec, ModelSpec, TrainSpec
 from embft.training import DivergedError, Step, Tokenised, _Loop, train
@@ -117,3 +118,26 @@ def test_a_diverged_loss_is_an_error_not_a_score(tiny_model: Path, splits: Split
         next(model.parameters()).fill_(float("nan"))
     with pytest.raises(DivergedError, match=r"epoch 1, step 1: try a smaller train.learning_rate"):
         train(model, TrainSpec(), splits.train, 1, on_step=lambda _: None, on_epoch=lambda *_: 0.0)
+
+
+def test_bulk_dropout_drops_the_share_it_should() -> None:
+    """A share p becomes zero, the rest is scaled to keep the mean, eval changes nothing."""
+    dropout = BulkDropout(0.1, np.random.Generator(np.random.SFC64(0)))
+    ones = torch.ones(1000, 1000, requires_grad=True)
+    out = dropout(ones)
+    assert (out == 0).float().mean().item() == pytest.approx(0.1, abs=1e-3)
+    assert out.mean().item() == pytest.approx(1.0, abs=1e-3)
+    out.sum().backward()
+    assert torch.equal(ones.grad == 0, out == 0)
+    assert dropout.eval()(ones) is ones
+
+
+def test_bulk_dropout_takes_every_dropouts_place(tiny_model: Path) -> None:
+    """No stock dropout is left in a model with an adapter, and the saved names do not change."""
+    model = build(tiny_model, MODEL, TrainSpec(method="lora"))
+    before = list(model.state_dict())
+    use_bulk_dropout(model, seed=1)
+    kinds = [type(module) for module in model.modules()]
+    assert torch.nn.Dropout not in kinds
+    assert BulkDropout in kinds
+    assert list(model.state_dict()) == before

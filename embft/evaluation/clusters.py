@@ -119,9 +119,8 @@ def purity(cluster: npt.ArrayLike, label: npt.ArrayLike) -> float | None:
 def two_sided(label: FloatArray) -> npt.NDArray[np.bool_]:
     """Labels 0 and 1 as they are, graded ones cut at their median. Shape (n,)."""
     if np.isin(label, (0.0, 1.0)).all():
-        return label == 1
-    side: npt.NDArray[np.bool_] = label > np.median(label)
-    return side
+        return np.asarray(label == 1, np.bool_)
+    return np.asarray(label > np.median(label), np.bool_)
 
 
 def _clustered(points: FloatArray, side: npt.NDArray[np.bool_]) -> Found:

@@ -24,7 +24,7 @@ class Embedded:
     second: Embeddings
 
 
-def embed(model: SentenceTransformer, texts: Sequence[str], batch_size: int = 64) -> Embeddings:
+def embed(model: SentenceTransformer, texts: Sequence[str], batch_size: int = 32) -> Embeddings:
     """Embeddings as the model gives them, shape (n, width)."""
     found: Embeddings = model.encode(
         list(texts), batch_size=batch_size, show_progress_bar=False, convert_to_numpy=True

@@ -85,7 +85,8 @@ def pair_retrieval(embedded: Embedded, pairs: Pairs) -> Found:
     The candidates are all distinct second texts of pairs labelled 1, so that the numbers depend on
     the size of the split. A query that stands among the candidates itself does not find itself.
     """
-    rows = [i for i in np.flatnonzero(pairs.label == 1) if pairs.text_1[i] != pairs.text_2[i]]
+    positive = np.flatnonzero(pairs.label == 1).tolist()
+    rows = [i for i in positive if pairs.text_1[i] != pairs.text_2[i]]
     query = _numbered([pairs.text_1[i] for i in rows])
     candidate = _numbered([pairs.text_2[i] for i in rows])
     if len(candidate) < 2:

@@ -1,0 +1,182 @@
+"""Ranks, ties, the recommendation and the answer are what the records say."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from leaderboards import lora_lr
+
+from embft.leaderboard.build import one_trial_yaml
+from embft.leaderboard.export import to_csv, to_json, to_records
+from embft.leaderboard.labels import number
+from embft.leaderboard.ranking import pair_scores, rank_groups
+from embft.leaderboard.rows import Leaderboard
+from embft.leaderboard.verdict import cautions, verdict
+from embft.metrics.pairs import pair_metrics
+from embft.spec import parse_spec
+
+PLAN = {"test_is_dev": False, "dev_is_cut": False}
+
+
+@pytest.fixture(scope="module")
+def board(tmp_path_factory: pytest.TempPathFactory) -> Leaderboard:
+    """The made-up sweep, ranked by the code under test."""
+    made = lora_lr(tmp_path_factory.mktemp("board"))
+    groups = rank_groups(made.rows, made.metric, higher=True)
+    return replace(made, groups=tuple(groups), audit=None)
+
+
+def test_ranks_follow_dev(board: Leaderboard) -> None:
+    """Groups come by their mean dev objective, and test scores are the records'."""
+    scores = [group.dev_score for group in board.groups]
+    assert scores == sorted(scores, reverse=True)
+    assert [group.rank for group in board.groups] == list(range(1, len(scores) + 1))
+    for group in board.groups:
+        assert group.score == pytest.approx(group.best.test["spearman"])
+
+
+def test_min_turns_the_order(board: Leaderboard) -> None:
+    """With `mode: min` the lowest dev score leads, and differences keep their sign."""
+    groups = rank_groups(board.rows, "spearman", higher=False)
+    scores = [group.dev_score for group in groups]
+    assert scores == sorted(scores)
+    last = groups[-1]
+    assert last.difference == pytest.approx(last.score - groups[0].score, abs=1e-4)
+
+
+def test_differences_are_to_the_leader_on_test(board: Leaderboard) -> None:
+    """Each difference is this score minus the leader's, inside its interval."""
+    leader = board.groups[0]
+    assert leader.difference is None
+    for group in board.groups[1:]:
+        assert group.difference is not None
+        assert group.difference_interval is not None
+        assert group.difference == pytest.approx(group.score - leader.score, abs=1e-4)
+        assert group.difference_interval[0] <= group.difference <= group.difference_interval[1]
+
+
+def test_rank_intervals_agree_with_ties(board: Leaderboard) -> None:
+    """The leader's interval spans the tied; everyone's own rank lies in its interval."""
+    tied = [group for group in board.groups if group.tied]
+    assert board.groups[0].tied
+    assert board.groups[0].rank_high == len(tied)
+    for group in board.groups:
+        assert group.rank_low <= group.rank <= group.rank_high
+        assert group.tied == (group.rank_low == 1)
+    worst = board.groups[-1]
+    assert not worst.tied, "a configuration that learned nothing is told apart"
+
+
+def test_the_cheapest_of_the_tied_is_recommended(board: Leaderboard) -> None:
+    """Among the tied the fewest trainable parameters win, then the shorter training."""
+    recommended = [group for group in board.groups if group.recommended]
+    assert len(recommended) == 1
+    costs = {
+        (g.best.completed.trainable_parameters, g.best.completed.timings.train): g
+        for g in board.groups
+        if g.tied and g.best.completed
+    }
+    assert recommended[0] is costs[min(costs)]
+
+
+def test_equal_trials_are_tied(board: Leaderboard) -> None:
+    """Two configurations with the very same scores cannot be told apart."""
+    first = board.groups[0].best
+    twin = replace(first, trial="twin", params={**first.params, "train.lora.rank": 99})
+    groups = rank_groups([first, twin], "spearman", higher=True)
+    assert [group.tied for group in groups] == [True, True]
+    assert groups[1].p_value == 1.0
+
+
+def test_scores_on_disk_give_the_records_metrics(board: Leaderboard) -> None:
+    """A reader of scores.parquet finds the metrics that the record states."""
+    row = board.groups[0].best
+    found = pair_scores(row, "test")
+    assert found is not None
+    assert row.completed is not None
+    label, score = found
+    metrics = pair_metrics(score, label, row.completed.threshold or 0.0)
+    assert metrics["spearman"] == pytest.approx(row.test["spearman"], abs=1e-4)
+
+
+def test_each_number_of_the_answer_is_the_boards(board: Leaderboard) -> None:
+    """The verdict's score, interval, gain over the baseline and cost stand in the tables."""
+    sentences = list(verdict(board))
+    chosen, text = board.recommended, " ".join(sentences)
+    assert chosen is not None
+    assert chosen.interval is not None
+    assert board.baseline is not None
+    assert chosen.best.completed is not None
+    assert number(chosen.score) in sentences[0]
+    assert number(chosen.interval[0]) in sentences[0]
+    assert f"{abs(chosen.score - board.baseline.test['spearman']):.3f} better" in text
+    assert f"{chosen.best.completed.trainable_parameters:,} parameters" in text
+
+
+def test_cautions_name_what_a_reader_must_know(board: Leaderboard) -> None:
+    """No test split, one seed, unfinished trials and audit problems are each said."""
+    said = list(cautions(board, {"test_is_dev": True, "dev_is_cut": True}))
+    assert any("optimistic" in sentence for sentence in said)
+    assert any("One seed only" in sentence for sentence in said)
+    problem = {"severity": "problem", "message": "42 pairs leak."}
+    audited = replace(board, audit={"findings": [problem]})
+    assert "42 pairs leak." in list(cautions(audited, PLAN))
+    assert "42 pairs leak." not in list(cautions(board, PLAN))
+
+
+def test_a_test_that_disagrees_with_dev_is_said(board: Leaderboard) -> None:
+    """When test puts another surely ahead of dev's leader, the reader learns it."""
+    second = replace(board.groups[1], difference=0.05, p_value=0.001, score=0.99)
+    turned = replace(board, groups=(board.groups[0], second, *board.groups[2:]))
+    assert any("surely ahead" in sentence for sentence in cautions(turned, PLAN))
+
+
+def test_csv_has_the_promised_columns(board: Leaderboard) -> None:
+    """A row for each trial and the baseline, params under dotted paths, intervals beside scores."""
+    rows = list(csv.DictReader(io.StringIO(to_csv(to_records(board)))))
+    assert len(rows) == len(board.rows)
+    assert sum(row["trial"] == "baseline" for row in rows) == 1
+    assert {"train.lora.rank", "test_spearman_low", "test_spearman_high", "seed"} <= rows[0].keys()
+    for row, expected in zip(rows, board.rows, strict=True):
+        assert float(row["test_spearman"]) == expected.test["spearman"]
+
+
+def test_json_is_plain_and_complete(board: Leaderboard) -> None:
+    """The JSON parses, holds no NaN, and has the same trials."""
+    content = json.loads(to_json(board))
+    assert len(content["trials"]) == len(board.rows)
+    assert content["metric"] == "spearman"
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+x", "-x", "@x", "\tx", "\rx"])
+def test_spreadsheet_formulas_are_made_harmless(text: str) -> None:
+    """A text that a spreadsheet would run begins with an apostrophe; numbers stay numbers."""
+    cell = next(csv.DictReader(io.StringIO(to_csv([{"a": text, "b": "-1.5e-3"}]))))
+    assert cell["a"].startswith("'")
+    assert cell["b"] == "-1.5e-3"
+
+
+def test_a_row_to_copy_is_a_spec(board: Leaderboard) -> None:
+    """The one-trial YAML of a row parses to that very trial."""
+    row = board.groups[0].best
+    assert row.result is not None
+    text = one_trial_yaml(row.result.spec, "lora-lr")
+    trials = [trial for _, trial in parse_spec(text).trials()]
+    assert trials == [row.result.spec]
+
+
+def test_seeds_widen_the_interval(tmp_path: Path) -> None:
+    """Three seeds of a configuration are one group whose interval covers seeds and pairs."""
+    made = lora_lr(tmp_path, seeds=(1, 2, 3))
+    groups = rank_groups(made.rows, "spearman", higher=True)
+    assert all(len(group.rows) == 3 for group in groups)
+    leader = groups[0]
+    assert leader.score == pytest.approx(np.mean([r.test["spearman"] for r in leader.rows]))
+    assert leader.interval is not None
+    assert leader.interval[0] < leader.score < leader.interval[1]
