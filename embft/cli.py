@@ -15,6 +15,7 @@ from embft.errors import EmbftError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from embft.data.pairs import Splits
     from embft.leaderboard.rows import Leaderboard
     from embft.plan import Plan
     from embft.spec import SweepSpec
@@ -99,7 +100,7 @@ def _run(console: Console, plan: Plan, address: str | None, retry_failed: bool) 
     from embft.plan import prepare
 
     ray_settings.configure(address)
-    from embft.sweep import Interrupted, ray_cluster, run_trials
+    from embft.sweep import Interrupted, RayDiedError, ray_cluster, run_trials
     from embft.view import SweepView
 
     resources = plan.spec.resources
@@ -112,6 +113,9 @@ def _run(console: Console, plan: Plan, address: str | None, retry_failed: bool) 
             for message in lost:
                 click.echo(f"embft: a trial was lost and will run again: {message}", err=True)
     except Interrupted:
+        return True
+    except RayDiedError as error:
+        click.echo(f"embft: {error}", err=True)
         return True
     return False
 
@@ -167,6 +171,35 @@ def leaderboard(folder: Path, form: str) -> None:
         print_leaderboard(_console(), board)
 
 
+@main.command()
+@click.argument("model")
+@click.option(
+    "--data",
+    "sources",
+    required=True,
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="A spec, or TRAIN, DEV and TEST files in this order; give the option for each.",
+)
+@click.option(
+    "--evaluator",
+    "names",
+    multiple=True,
+    help="clusters, collapse, probe, retrieval, or module:function; may be repeated.",
+)
+@_FORMAT
+def evaluate(model: str, sources: tuple[Path, ...], names: tuple[str, ...], form: str) -> None:
+    """Score MODEL (a folder, a trial's folder, or a hub name) without training it."""
+    from embft.standalone import evaluate_model
+    from embft.terminal import print_records
+
+    splits = _splits(sources, None, ("text_1", "text_2", "label"))
+    found = evaluate_model(model, splits, names)
+    print_records(_console(), form, found.rows, f"{model}: intervals by resampling {found.scheme}")
+    for name, reason in found.undefined.items():
+        click.echo(f"{name}: {reason}", err=True)
+
+
 @main.group()
 def data() -> None:
     """Make and inspect data."""
@@ -211,23 +244,33 @@ def audit(
     import json
 
     from embft.data.audit import audit as run_audit
-    from embft.plan import load_data, spec_data
-    from embft.spec import ColumnsSpec, DataSpec
     from embft.terminal import print_audit
 
-    if sources[0].suffix in {".yaml", ".yml"}:
-        found = run_audit(spec_data(_load(sources[0])))
-    else:
-        if len(sources) > 3:
-            raise EmbftError(f"{len(sources)} files were given: TRAIN, DEV and TEST are three")
-        train, dev, test = [*map(str, sources), None, None][:3]
-        named = ColumnsSpec(text_1=columns[0], text_2=columns[1], label=columns[2])
-        files = DataSpec(train=train, dev=dev, test=test, columns=named, label_range=label_range)
-        found = run_audit(load_data(files))
+    found = run_audit(_splits(sources, label_range, columns))
     if form == "json":
         click.echo(json.dumps(found.to_json(), indent=2))
     else:
         print_audit(_console(), found, everything=everything)
+
+
+def _splits(
+    sources: tuple[Path, ...],
+    label_range: tuple[float, float] | None,
+    columns: tuple[str, str, str],
+) -> Splits:
+    """The data of one spec, or of TRAIN [DEV [TEST]] files."""
+    from embft.plan import load_data, spec_data
+    from embft.spec import ColumnsSpec, DataSpec
+
+    if sources[0].suffix in {".yaml", ".yml"}:
+        return spec_data(_load(sources[0]))
+    if len(sources) > 3:
+        raise EmbftError(f"{len(sources)} files were given: TRAIN, DEV and TEST are three")
+    train, dev, test = [*map(str, sources), None, None][:3]
+    named = ColumnsSpec(text_1=columns[0], text_2=columns[1], label=columns[2])
+    return load_data(
+        DataSpec(train=train, dev=dev, test=test, columns=named, label_range=label_range)
+    )
 
 
 def _console() -> Console:

@@ -36,6 +36,14 @@ def descendants(pid: int) -> Sequence[int]:
         return []
 
 
+def has_descendant(name: str) -> bool:
+    """Whether a living process of this name is below this one."""
+    return any(
+        child.name() == name and child.status() != psutil.STATUS_ZOMBIE
+        for child in psutil.Process(os.getpid()).children()
+    )
+
+
 def end_descendants() -> None:
     """Kill every process below this one and wait until they are gone."""
     children = psutil.Process(os.getpid()).children(recursive=True)

@@ -26,7 +26,7 @@ from ray import tune
 
 from embft.errors import EmbftError
 from embft.launcher import Limits, run_trial, warm_up
-from embft.memory import end_descendants, tree_memory
+from embft.memory import end_descendants, has_descendant, tree_memory
 from embft.plan import PlannedTrial
 from embft.trial import TrialDir
 
@@ -40,15 +40,20 @@ class Interrupted(Exception):  # noqa: N818 - it is no error, someone asked for 
     """Someone asked the sweep to stop (Ctrl-C or SIGTERM)."""
 
 
+class RayDiedError(Exception):
+    """Ray's own processes are gone."""
+
+
 @dataclass(frozen=True)
 class Cluster:
     """The Ray cluster that a sweep runs on. cpus_per_trial: cores that each trial may use.
 
-    stop: set once someone has asked the sweep to stop.
+    stop: set once someone has asked the sweep to stop. ours: started by this process.
     """
 
     cpus_per_trial: int
     stop: Event
+    ours: bool
 
 
 class TrialRunner(tune.Trainable):
@@ -83,7 +88,7 @@ def ray_cluster(concurrent: int, address: str | None = None) -> Iterator[Cluster
             cluster = _connect(concurrent, address, temporary, stop)
             with stop_on_signals(stop):  # again, since connecting sets handlers of Ray's own
                 yield cluster
-        except Interrupted:
+        except (Interrupted, RayDiedError):
             # Not Ray's own shutdown: the signal that reached us may have ended half of its
             # processes, and it would wait a minute for them.
             end_descendants()
@@ -110,7 +115,7 @@ def _connect(concurrent: int, address: str | None, temporary: str | None, stop: 
             _temp_dir=temporary,
             _node_ip_address="127.0.0.1",
         )
-        return Cluster(max(1, cores // concurrent), stop)
+        return Cluster(max(1, cores // concurrent), stop, ours=True)
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, RuntimeError, ValueError) as error:
@@ -118,7 +123,7 @@ def _connect(concurrent: int, address: str | None, temporary: str | None, stop: 
         raise EmbftError(f"--address {address}: cannot reach this Ray cluster ({reason})") from None
     cores = int(max(node["Resources"].get("CPU", 1) for node in ray.nodes() if node["Alive"]))
     total = int(ray.cluster_resources().get("CPU", 1))
-    return Cluster(max(1, min(cores, total // concurrent)), stop)
+    return Cluster(max(1, min(cores, total // concurrent)), stop, ours=False)
 
 
 def run_trials(
@@ -155,13 +160,15 @@ def run_trials(
         ),
     )
     try:
-        return _fit(tuner, cluster.stop)
+        return _fit(tuner, cluster.stop, ours=cluster.ours)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _fit(tuner: tune.Tuner, stop: Event) -> list[str]:
+def _fit(tuner: tune.Tuner, stop: Event, *, ours: bool) -> list[str]:
     """Run the tuner until it is done or `stop` is set. Returns its errors.
+
+    ours: Ray was started by this process, and must live as long.
 
     In a thread of its own: an exception that a signal raises inside Ray's compiled parts comes out
     as another one, or not at all.
@@ -178,6 +185,10 @@ def _fit(tuner: tune.Tuner, stop: Event) -> list[str]:
     while not results.done():
         if stop.wait(_STOP_SECONDS):
             raise Interrupted
+        if ours and not has_descendant("raylet"):
+            # Tune would wait for ever. What finished is on disk; the same command goes on.
+            end_descendants()
+            raise RayDiedError("Ray ended unexpectedly: the same command carries on")
     return [str(error) for error in results.result().errors]
 
 

@@ -61,8 +61,8 @@ def print_records(
         for name in records[0] if records else ():
             table.add_column(name.rpartition(".")[2], overflow="fold")
         for record in records:
-            cells = {**record, "trial": _key(str(record.get("trial", "")))}
-            table.add_row(*("" if value is None else value_text(value) for value in cells.values()))
+            cells = [_key(str(v)) if name == "trial" else v for name, v in record.items()]
+            table.add_row(*("" if value is None else value_text(value) for value in cells))
         console.print(table)
 
 

@@ -22,7 +22,9 @@ from transformers.utils import logging as transformers_logging
 from embft.base_model import BaseModel, find_base_model
 from embft.data.pairs import SPLITS, Pairs, Splits
 from embft.errors import EmbftError, ModelError, ProofError
-from embft.evaluation.embed import embed, pair_cosines
+from embft.evaluation.context import Context
+from embft.evaluation.embed import EVALUATED, cosines, embed, embed_splits, pair_cosines
+from embft.evaluation.evaluators import evaluate
 from embft.evaluation.scoring import score_dev, score_splits, write_scores
 from embft.models import (
     build,
@@ -135,10 +137,13 @@ def score_step(folder: TrialDir) -> None:
         trained = json.loads(folder.trained_file.read_bytes())
         model = load_saved(folder.model_folder, base.folder, given.spec.model)
         proof = _proof(folder, embed(model, _probe_texts(splits)))
-    cosines = {split: pair_cosines(model, splits[split]) for split in ("dev", "test")}
-    write_scores(folder.scores_file, splits, cosines)
+    embedded = embed_splits(model, splits)
+    scores = {split: cosines(embedded[split]) for split in EVALUATED}
+    write_scores(folder.scores_file, splits, scores)
     leaked = json.loads((folder.sweep / given.data / LEAKS_FILE).read_bytes())
-    scored = score_splits(splits, cosines, leaked)
+    scored = score_splits(splits, scores, leaked)
+    context = Context(model, splits, embedded, scored.threshold, given.spec.seed)
+    more = evaluate(context, given.spec.evaluators)
     evaluate_seconds = time.perf_counter() - clock
     folder.write_result(
         Completed(
@@ -150,13 +155,13 @@ def score_step(folder: TrialDir) -> None:
             epochs=tuple(EpochScore.model_validate(e) for e in trained.get("epochs", ())),
             best_epoch=trained.get("best_epoch"),
             threshold=scored.threshold,
-            dev=scored.dev.metrics,
-            test=scored.test.metrics,
+            dev={**scored.dev.metrics, **more.dev},
+            test={**scored.test.metrics, **more.test},
             test_without_leaks=scored.test_without_leaks,
             dev_intervals=scored.dev.intervals,
             test_intervals=scored.test.intervals,
             interval_scheme=scored.test.scheme,
-            undefined=scored.undefined,
+            undefined={**scored.undefined, **more.undefined},
             proof=proof,
             trainable_parameters=trained.get("trainable_parameters", 0),
             total_parameters=trained["total_parameters"],

@@ -25,14 +25,14 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import torch
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
-    from transformers import BertConfig, BertModel, BertTokenizerFast
+    from transformers import BertConfig, BertModel, BertTokenizer
 
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("tiny") / "bert"
     specials = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     letters = [chr(c) for c in range(97, 123)] + [f"##{chr(c)}" for c in range(97, 123)]
-    vocabulary = {word: i for i, word in enumerate([*specials, *_WORDS, *letters])}
-    tokenizer = BertTokenizerFast(vocab=vocabulary)
+    vocabulary = {word: i for i, word in enumerate(dict.fromkeys([*specials, *_WORDS, *letters]))}
+    tokenizer = BertTokenizer(vocab=vocabulary)
     config = BertConfig(
         vocab_size=len(vocabulary),
         hidden_size=32,

@@ -446,7 +446,7 @@ def test_built_in_metrics_are_defined(context: Context) -> None:
 def test_one_model_is_evaluated_outside_a_sweep(tiny_model: Path, pair_files: Path) -> None:
     """A folder's model gives rows with intervals for both splits, and the evaluators' rows."""
     from embft.data.load import build_splits
-    from embft.evaluation.standalone import evaluate_model
+    from embft.standalone import evaluate_model
 
     train, dev, test_file = (pair_files / f"{split}.jsonl" for split in ("train", "dev", "test"))
     splits = build_splits(train, dev, test_file)
@@ -463,9 +463,9 @@ def test_one_model_is_evaluated_outside_a_sweep(tiny_model: Path, pair_files: Pa
 def test_an_adapters_folder_is_loaded_on_its_base(tiny_model: Path, tmp_path: Path) -> None:
     """`load_model` of a saved adapter gives the adapter's embeddings, and says what is missing."""
     from embft.evaluation.embed import embed
-    from embft.evaluation.standalone import load_model
     from embft.models import build, save
     from embft.spec import ModelSpec, TrainSpec
+    from embft.standalone import load_model
 
     spec = ModelSpec(base=str(tiny_model))
     model = build(tiny_model, spec, TrainSpec(method="lora"))

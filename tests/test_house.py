@@ -32,6 +32,7 @@ ALLOWED = {
     "training": _SPEC | _DATA | {"dropout"},
     "evaluation": _TRIAL | _DATA | _METRICS,
     "worker": _TRIAL | _DATA | {"base_model", "evaluation", "models", "provenance", "training"},
+    "standalone": _TRIAL | _DATA | _METRICS | {"base_model", "evaluation", "models"},
     "launcher": _TRIAL | {"memory", "worker"},
     "plan": _TRIAL | _DATA | _METRICS | {"base_model"},
     "ray_settings": set(),

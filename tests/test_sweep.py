@@ -322,3 +322,40 @@ def _writes(process: psutil.Process, log: Path) -> bool:
         return (Path(f"/proc/{process.pid}/fd/1")).resolve() == log.resolve()
     except OSError:
         return False
+
+
+def test_a_cluster_that_stands_runs_the_same_sweep(tmp_path: Path, tiny_spec: str) -> None:
+    """With --address the trials run on a head and a second node, and both outlive the sweep."""
+    ray = str(Path(sys.executable).with_name("ray"))
+    port, environment = "16399", {**os.environ, "RAY_USAGE_STATS_ENABLED": "0"}
+    common = ["--num-cpus=1", "--object-store-memory=78643200", "--disable-usage-stats"]
+    head = ["--head", f"--port={port}", "--include-dashboard=false", "--node-ip-address=127.0.0.1"]
+    nodes: list[subprocess.Popen[bytes]] = []
+    try:
+        for arguments in (head, [f"--address=127.0.0.1:{port}"]):
+            nodes.append(
+                subprocess.Popen(
+                    [ray, "start", "--block", *arguments, *common],
+                    env={**environment, "HOME": str(tmp_path)},
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    start_new_session=True,
+                )
+            )
+            time.sleep(6)
+        (tmp_path / "tiny.yaml").write_text(tiny_spec + "resources: {concurrent_trials: 2}\n")
+        embft("sweep", "tiny.yaml", "--address", f"127.0.0.1:{port}", cwd=tmp_path)
+        assert len(rows(tmp_path / "results" / "tiny")) == 5
+        assert [node.poll() for node in nodes] == [None, None]
+    finally:
+        for node in nodes:
+            for process in [*psutil.Process(node.pid).children(recursive=True), node]:
+                process.kill()
+
+
+def test_an_address_where_no_cluster_stands_is_exit_2(tmp_path: Path, tiny_spec: str) -> None:
+    """The message names the address."""
+    (tmp_path / "tiny.yaml").write_text(tiny_spec)
+    run = embft("sweep", "tiny.yaml", "--address", "127.0.0.1:1", cwd=tmp_path, check=2)
+    assert "--address 127.0.0.1:1" in run.stderr
+    assert "Traceback" not in run.stderr

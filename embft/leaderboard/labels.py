@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from embft.metrics.definitions import METRICS
+from embft.metrics.definitions import METRICS, QUANTITIES
 
 _TITLES = {
     "train.lora.rank": "LoRA rank",
@@ -94,7 +94,8 @@ def is_log_axis(axis: str, values: Iterable[Any]) -> bool:
 
 def metric_label(metric: str) -> str:
     """The metric's name in words; an unknown metric keeps its own."""
-    return METRICS[metric].label if metric in METRICS else metric.replace("_", " ")
+    known = METRICS.get(metric) or QUANTITIES.get(metric)
+    return known.label if known else metric.replace("_", " ")
 
 
 def higher_is_better(metric: str) -> bool:

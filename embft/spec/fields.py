@@ -142,6 +142,9 @@ class Resources(Fields):
     memory: Size | None = None
 
 
+Evaluator = Literal["clusters", "collapse", "probe", "retrieval"]
+
+
 class TrialSpec(Fields):
     """One point of the search space and one seed: everything the user decides about a trial."""
 
@@ -150,6 +153,7 @@ class TrialSpec(Fields):
     train: TrainSpec
     objective: Objective
     seed: int
+    evaluators: tuple[Evaluator, ...] = ()
 
     @property
     def is_baseline(self) -> bool:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field, ValidationError
 from embft.errors import SpecError, nearest
 from embft.spec.fields import (
     DataSpec,
+    Evaluator,
     Fields,
     ModelSpec,
     Name,
@@ -47,6 +48,7 @@ class _Document(Fields):
     seeds: tuple[int, ...] = Field(default=(42,), min_length=1)
     objective: Objective = Objective()
     resources: Resources = Resources()
+    evaluators: tuple[Evaluator, ...] = ()
 
 
 class SweepSpec(Fields):
@@ -58,6 +60,7 @@ class SweepSpec(Fields):
     seeds: tuple[int, ...]
     objective: Objective
     resources: Resources
+    evaluators: tuple[Evaluator, ...]
     text: str
 
     def trials(self) -> Iterator[tuple[Point, TrialSpec]]:
@@ -83,6 +86,7 @@ class SweepSpec(Fields):
             train=point.train,
             objective=self.objective,
             seed=seed,
+            evaluators=tuple(sorted(set(self.evaluators))),
         ).normalised()
 
 
@@ -119,6 +123,7 @@ def _sweep(source: Source, folder: Path, text: str) -> SweepSpec:
         seeds=document.seeds,
         objective=document.objective,
         resources=document.resources,
+        evaluators=document.evaluators,
         text=text,
     )
 
