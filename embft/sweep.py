@@ -12,6 +12,7 @@ import logging
 import os
 import shutil
 import signal
+import socket
 import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
@@ -116,6 +117,7 @@ def _connect(concurrent: int, address: str | None, temporary: str | None, stop: 
             _node_ip_address="127.0.0.1",
         )
         return Cluster(max(1, cores // concurrent), stop, ours=True)
+    _check_reachable(str(address))
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, RuntimeError, ValueError) as error:
@@ -124,6 +126,17 @@ def _connect(concurrent: int, address: str | None, temporary: str | None, stop: 
     cores = int(max(node["Resources"].get("CPU", 1) for node in ray.nodes() if node["Alive"]))
     total = int(ray.cluster_resources().get("CPU", 1))
     return Cluster(max(1, min(cores, total // concurrent)), stop, ours=False)
+
+
+def _check_reachable(address: str) -> None:
+    """Refuse an address where nothing listens; Ray itself would try for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    try:
+        socket.create_connection((host or "127.0.0.1", int(port)), timeout=5).close()
+    except (OSError, ValueError) as error:
+        raise EmbftError(
+            f"--address {address}: no Ray cluster answers there ({error}); give its head's HOST:PORT"
+        ) from None
 
 
 def run_trials(

@@ -157,9 +157,9 @@ def test_json_is_plain_and_complete(board: Leaderboard) -> None:
 @pytest.mark.parametrize("text", ["=1+1", "+x", "-x", "@x", "\tx", "\rx"])
 def test_spreadsheet_formulas_are_made_harmless(text: str) -> None:
     """A text that a spreadsheet would run begins with an apostrophe; numbers stay numbers."""
-    cell = next(csv.DictReader(io.StringIO(to_csv([{"a": text, "b": "-1.5e-3"}]))))
-    assert cell["a"].startswith("'")
-    assert cell["b"] == "-1.5e-3"
+    written = to_csv([{"a": text, "b": "-1.5e-3"}])
+    assert f"'{text}" in written
+    assert "'-1.5e-3" not in written
 
 
 def test_a_row_to_copy_is_a_spec(board: Leaderboard) -> None:

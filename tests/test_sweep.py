@@ -23,7 +23,13 @@ def embft(*arguments: str, cwd: Path, check: int | None = 0) -> subprocess.Compl
     """Run the command as a user does; `check` is the exit status that must come back."""
     environment = {**os.environ, "HOME": str(cwd), "TMPDIR": "/tmp"}  # noqa: S108 - short for sockets
     run = subprocess.run(
-        [*EMBFT, *arguments], cwd=cwd, env=environment, capture_output=True, text=True, check=False
+        [*EMBFT, *arguments],
+        cwd=cwd,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=240,
     )
     if check is not None:
         assert run.returncode == check, run.stdout + run.stderr
@@ -327,12 +333,13 @@ def _writes(process: psutil.Process, log: Path) -> bool:
 def test_a_cluster_that_stands_runs_the_same_sweep(tmp_path: Path, tiny_spec: str) -> None:
     """With --address the trials run on a head and a second node, and both outlive the sweep."""
     ray = str(Path(sys.executable).with_name("ray"))
-    port, environment = "16399", {**os.environ, "RAY_USAGE_STATS_ENABLED": "0"}
+    port, environment = "6399", {**os.environ, "RAY_USAGE_STATS_ENABLED": "0"}
     common = ["--num-cpus=1", "--object-store-memory=78643200", "--disable-usage-stats"]
     head = ["--head", f"--port={port}", "--include-dashboard=false", "--node-ip-address=127.0.0.1"]
     nodes: list[subprocess.Popen[bytes]] = []
     try:
-        for arguments in (head, [f"--address=127.0.0.1:{port}"]):
+        second = [f"--address=127.0.0.1:{port}", "--node-ip-address=127.0.0.1"]
+        for arguments in (head, second):
             nodes.append(
                 subprocess.Popen(
                     [ray, "start", "--block", *arguments, *common],
@@ -349,8 +356,9 @@ def test_a_cluster_that_stands_runs_the_same_sweep(tmp_path: Path, tiny_spec: st
         assert [node.poll() for node in nodes] == [None, None]
     finally:
         for node in nodes:
-            for process in [*psutil.Process(node.pid).children(recursive=True), node]:
+            for process in psutil.Process(node.pid).children(recursive=True):
                 process.kill()
+            node.kill()
 
 
 def test_an_address_where_no_cluster_stands_is_exit_2(tmp_path: Path, tiny_spec: str) -> None:
