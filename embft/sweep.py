@@ -135,7 +135,8 @@ def _check_reachable(address: str) -> None:
         socket.create_connection((host or "127.0.0.1", int(port)), timeout=5).close()
     except (OSError, ValueError) as error:
         raise EmbftError(
-            f"--address {address}: no Ray cluster answers there ({error}); give its head's HOST:PORT"
+            f"--address {address}: no Ray cluster answers there ({error}); "
+            "give HOST:PORT of its head"
         ) from None
 
 
