@@ -15,8 +15,8 @@ help:
 	@echo "make quickstart  run sweeps/quickstart.yaml, about a minute"
 	@echo "make test        lint, types and tests"
 	@echo "make lint        ruff and mypy alone"
-	@echo "make bench       the benchmarks of docs/performance.md"
-	@echo "make reproduce   the table of docs/reproduction.md, from ../shared/data"
+	@echo "make bench       the benchmarks (so far: the audit of a million pairs)"
+	@echo "make reproduce   the study of docs/reproduction.md, from ../shared/data"
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -47,7 +47,7 @@ format: install
 	$(BIN)/ruff check --fix .
 
 bench: install
-	$(BIN)/python -m benchmarks.vs_stock
+	$(BIN)/python benchmarks/audit_scale.py
 
 reproduce: install
 	$(BIN)/embft sweep sweeps/seed_study.yaml --results $(RESULTS)
