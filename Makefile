@@ -7,13 +7,14 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install sweep quickstart test lint format bench reproduce clean
+.PHONY: help install sweep quickstart test soak lint format bench reproduce clean
 
 help:
 	@echo "make install     build .venv with everything that embft needs"
 	@echo "make sweep       run sweeps/lora_lr.yaml to its report"
 	@echo "make quickstart  run sweeps/quickstart.yaml, about a minute"
 	@echo "make test        lint, types and tests"
+	@echo "make soak        the long tests: kills, crash points, fuzz"
 	@echo "make lint        ruff and mypy alone"
 	@echo "make bench       the benchmarks (so far: the audit of a million pairs)"
 	@echo "make reproduce   the study of docs/reproduction.md, from ../shared/data"
@@ -41,6 +42,9 @@ lint: install
 
 test: lint
 	$(BIN)/pytest
+
+soak: install
+	$(BIN)/pytest -m long --timeout 7200
 
 format: install
 	$(BIN)/ruff format .
