@@ -259,7 +259,7 @@ def _splits(
     columns: tuple[str, str, str],
 ) -> Splits:
     """The data of one spec, or of TRAIN [DEV [TEST]] files."""
-    from embft.plan import load_data, spec_data
+    from embft.sources import load_data, spec_data
     from embft.spec import ColumnsSpec, DataSpec
 
     if sources[0].suffix in {".yaml", ".yml"}:

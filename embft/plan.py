@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from embft.base_model import BaseModel, find_base_model, max_tokens, token_counter
-from embft.data.load import Columns, build_splits
 from embft.data.pairs import SPLITS, Splits
-from embft.errors import DataError, EmbftError, RecordError
+from embft.errors import EmbftError, RecordError
 from embft.metrics.definitions import METRICS
-from embft.spec import DataSpec, Point, SweepSpec, TrialSpec
+from embft.sources import load_data
+from embft.spec import Point, SweepSpec, TrialSpec
 from embft.trial import (
     LEAKS_FILE,
     Completed,
@@ -147,46 +147,6 @@ def _shown(value: Any) -> str:
     if isinstance(value, list | tuple):
         return "+".join(_shown(item) for item in value)
     return f"{value:g}" if isinstance(value, float) else str(value).rpartition("/")[2]
-
-
-def spec_data(spec: SweepSpec) -> Splits:
-    """The splits of a spec's first trial, whatever `on_leak` says."""
-    _, trial = next(spec.trials())
-    return load_data(trial.data.model_copy(update={"on_leak": "warn"}))
-
-
-def load_data(spec: DataSpec) -> Splits:
-    """The splits that a data section names, treated as its `on_leak` says. Raises DataError."""
-    splits = _read_data(spec)
-    if spec.on_leak == "warn":
-        return splits
-    from embft.data.audit import audit, drop_leaked
-
-    found = audit(splits)
-    leaked = sum(len(rows) for name, rows in found.leaked_rows.items() if name != "train")
-    if leaked and spec.on_leak == "fail":
-        raise DataError(
-            f"{leaked} rows of dev and test also stand in another split, and data.on_leak is fail: "
-            "`embft data audit` shows them; remove them, or set data.on_leak to drop or warn"
-        )
-    return drop_leaked(splits, found) if leaked else splits
-
-
-def _read_data(spec: DataSpec) -> Splits:
-    if spec.dataset == "dating":
-        from embft.data.dating import generate
-
-        return generate()
-    columns = Columns(spec.columns.text_1, spec.columns.text_2, spec.columns.label)
-    return build_splits(
-        train=Path(str(spec.train)),
-        dev=Path(spec.dev) if spec.dev else None,
-        test=Path(spec.test) if spec.test else None,
-        columns=columns,
-        groups=spec.groups,
-        label_range=spec.label_range,
-        dev_fraction=spec.dev_fraction,
-    )
 
 
 def check_objective(metric: str, splits: Splits) -> None:

@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from embft.data.audit import Audit, Finding, audit, drop_leaked
-from embft.data.load import Columns, build_splits
+from embft.data.load import PairFile
 from embft.data.pairs import Pairs, Splits
+from embft.data.splits import build_splits
 from embft.data.texts import normalise
 from embft.errors import DataError
 
@@ -419,7 +420,9 @@ def test_dating() -> None:
     if not DATING.is_dir():
         pytest.skip(f"{DATING} is absent")
     path = DATING / "eval.jsonl"
-    splits = build_splits(DATING / "train.jsonl", path, path, Columns(), ["category"])
+    splits = build_splits(
+        *(PairFile(file, groups=["category"]) for file in (DATING / "train.jsonl", path, path))
+    )
     found = audit(splits)
     leak = the(found, "leak_dev_from_train")
     assert (leak.count, leak.total, leak.details["distinct"]) == (42, 295, 35)

@@ -445,11 +445,12 @@ def test_built_in_metrics_are_defined(context: Context) -> None:
 
 def test_one_model_is_evaluated_outside_a_sweep(tiny_model: Path, pair_files: Path) -> None:
     """A folder's model gives rows with intervals for both splits, and the evaluators' rows."""
-    from embft.data.load import build_splits
+    from embft.data.load import PairFile
+    from embft.data.splits import build_splits
     from embft.standalone import evaluate_model
 
     train, dev, test_file = (pair_files / f"{split}.jsonl" for split in ("train", "dev", "test"))
-    splits = build_splits(train, dev, test_file)
+    splits = build_splits(*map(PairFile, (train, dev, test_file)))
     found = evaluate_model(str(tiny_model), splits, ["collapse", "retrieval"])
     rows = {(row["split"], row["metric"]): row for row in found.rows}
     test = rows["test", "spearman"]

@@ -14,8 +14,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from embft.data.load import Columns, build_splits, cut_dev, load_pairs
+from embft.data.cut import cut_dev
+from embft.data.load import Columns, PairFile, load_pairs
 from embft.data.pairs import Pairs
+from embft.data.splits import build_splits
 from embft.data.texts import normalise
 from embft.errors import DataError
 
@@ -369,8 +371,9 @@ def test_splits(write: Write) -> None:
     rows: list[dict[str, object]] = [
         {"text_1": f"a{i}", "text_2": f"b{i}", "label": i % 2} for i in range(40)
     ]
-    train = write("train.jsonl", jsonl(rows))
-    dev, test = write("dev.jsonl", jsonl(rows[:4])), write("test.jsonl", jsonl(rows[4:10]))
+    parts = {"train": rows, "dev": rows[:4], "test": rows[4:10]}
+    train, dev, test = (PairFile(write(f"{k}.jsonl", jsonl(v))) for k, v in parts.items())
+    again = PairFile(dev.path.parent / "." / "dev.jsonl")
     full = build_splits(train, dev, test)
     assert [len(full[name]) for name in ("train", "dev", "test")] == [40, 4, 6]
     assert (full.dev_is_cut, full.test_is_dev) == (False, False)
@@ -380,7 +383,7 @@ def test_splits(write: Write) -> None:
     assert alone.test.digest() == alone.dev.digest()
     assert build_splits(train, None, test).dev_is_cut
     assert build_splits(train, dev).test_is_dev
-    assert build_splits(train, dev, dev.parent / "." / "dev.jsonl").test_is_dev
+    assert build_splits(train, dev, again).test_is_dev
     with pytest.raises(DataError, match=r"same file as `data\.train`"):
         build_splits(train, None, train)
 
@@ -389,14 +392,11 @@ def test_real_data() -> None:
     """The STS benchmark and the dating pairs load whole."""
     if not DATA.is_dir():
         pytest.skip(f"{DATA} is absent")
-    splits = build_splits(
-        DATA / "stsb" / "sts-train.csv",
-        None,
-        DATA / "stsb" / "sts-dev.csv",
-        Columns(5, 6, 4),
-        ["0"],
-        (0, 5),
+    train, dev = (
+        PairFile(DATA / "stsb" / f"sts-{name}.csv", Columns(5, 6, 4), ["0"], (0, 5))
+        for name in ("train", "dev")
     )
+    splits = build_splits(train, test=dev)
     assert [len(splits[name]) for name in ("train", "dev", "test")] == [3375, 374, 1000]
     assert not known(splits.train) & known(splits.dev)
     dating = load_pairs(DATA / "dating" / "train.jsonl", Columns(), ["category"])

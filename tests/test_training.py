@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from embft.data.load import build_splits
+from embft.data.load import PairFile
 from embft.data.pairs import Splits
+from embft.data.splits import build_splits
 from embft.dropout import BulkDropout, use_bulk_dropout
 from embft.models import build
 from embft.spec import LoraSpec, ModelSpec, TrainSpec
@@ -21,7 +22,7 @@ MODEL = ModelSpec(base="tiny")
 
 @pytest.fixture(scope="module")
 def splits(pair_files: Path) -> Splits:
-    return build_splits(pair_files / "train.jsonl", pair_files / "dev.jsonl")
+    return build_splits(PairFile(pair_files / "train.jsonl"), PairFile(pair_files / "dev.jsonl"))
 
 
 def _train(folder: Path, splits: Splits, spec: TrainSpec, seed: int = 1) -> tuple[Any, list[float]]:

@@ -32,10 +32,10 @@ def cut_dev(train: Pairs, fraction: float = 0.1, name: str = "train") -> tuple[P
             f"{name}: {len(train)} pairs are too few to set a part aside as dev; at least "
             f"{MIN_PAIRS} are needed. Give a file as `data.dev`, or more pairs."
         )
-    texts = [[normalise(text) for text in side] for side in (train.text_1, train.text_2)]
-    hashes = _hashes(*texts)
-    first, second = text_ids(*texts)
-    for units in (_components(first, second), pair_ids(first, second)):
+    texts = [[normalise(text) for text in side] for side in train.columns]
+    hashes = _hashes(texts)
+    ids = text_ids(*texts)
+    for units in (_components(ids), pair_ids(ids[0], ids[1])):
         chosen = _choose(units, hashes, train.label, fraction)
         if chosen is not None:
             return train.take(np.flatnonzero(~chosen)), train.take(np.flatnonzero(chosen))
@@ -45,23 +45,25 @@ def cut_dev(train: Pairs, fraction: float = 0.1, name: str = "train") -> tuple[P
     )
 
 
-def _hashes(first: Sequence[str], second: Sequence[str]) -> npt.NDArray[np.uint64]:
-    """A number for each pair, from its normalised texts alone and in either order."""
+def _hashes(sides: Sequence[Sequence[str]]) -> npt.NDArray[np.uint64]:
+    """A number for each row, from its normalised texts alone and in any order."""
     digests = (
-        hashlib.blake2b("\0".join(sorted(pair)).encode("utf-8", "surrogatepass"), digest_size=8)
-        for pair in zip(first, second, strict=True)
+        hashlib.blake2b("\0".join(sorted(row)).encode("utf-8", "surrogatepass"), digest_size=8)
+        for row in zip(*sides, strict=True)
     )
     joined = b"".join(digest.digest() for digest in digests)
     return np.frombuffer(joined, ">u8").astype(np.uint64)
 
 
-def _components(first: IntArray, second: IntArray) -> IntArray:
-    """For each pair the connected component of the graph whose edges are the pairs."""
+def _components(sides: Sequence[IntArray]) -> IntArray:
+    """For each row the connected component of the graph whose edges join the texts of a row."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    size = int(max(first.max(), second.max())) + 1
-    graph = coo_array((np.ones(len(first), np.int8), (first, second)), shape=(size, size))
+    first, others = sides[0], sides[1:]
+    size = int(max(side.max() for side in sides)) + 1
+    edges = (np.tile(first, len(others)), np.concatenate(others))
+    graph = coo_array((np.ones(len(edges[0]), np.int8), edges), shape=(size, size))
     _, of_text = connected_components(graph, directed=False)
     return np.asarray(of_text[first], np.int64)
 

@@ -1,8 +1,7 @@
-"""From the users' files to pairs and splits.
+"""From the users' files to pairs.
 
-Covers the checks of every value, the scaling of labels, and which file serves which split. The
-formats are in `read.py`, the cutting of dev from train in `cut.py`. What is formally right but
-bad data is `audit.py`'s matter.
+Covers the checks of every value and the scaling of labels. The formats are in `read.py`, which file
+serves which split is in `splits.py`. What is formally right but bad data is the audit's matter.
 """
 
 from __future__ import annotations
@@ -15,12 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from embft.data.cut import cut_dev
-from embft.data.pairs import Pairs, Splits
+from embft.data.pairs import Pairs
 from embft.data.read import cut, read_rows
 from embft.errors import DataError
-
-__all__ = ["Columns", "build_splits", "cut_dev", "load_pairs"]
 
 Range = tuple[float, float]
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
@@ -31,14 +27,40 @@ _BOOLS = {"true": True, "false": False}
 class Columns:
     """The columns' names in the users' file.
 
-    Integers are positions from 0, in a csv or tsv file that has no header; all three must then be
-    integers, and group columns are given as digits ("0"). With tabs between the fields quotes have
-    no meaning there: the STS benchmark is `Columns(5, 6, 4)`.
+    Without a label the rows are positives, and with a `text_3` (the hard negative) they are
+    triplets, which have no label. Integers are positions from 0, in a csv or tsv file that has no
+    header; all must then be integers, and group columns are given as digits ("0"). With tabs
+    between the fields quotes have no meaning there: the STS benchmark is `Columns(5, 6, 4)`.
     """
 
     text_1: str | int = "text_1"
     text_2: str | int = "text_2"
-    label: str | int = "label"
+    label: str | int | None = "label"
+    text_3: str | int | None = None
+
+    def __post_init__(self) -> None:
+        if self.text_3 is not None and self.label is not None:
+            raise ValueError("triplets have no label")
+
+    @property
+    def texts(self) -> dict[str, str | int]:
+        """The columns of texts under our names: two, or three of triplets."""
+        third = {} if self.text_3 is None else {"text_3": self.text_3}
+        return {"text_1": self.text_1, "text_2": self.text_2, **third}
+
+
+@dataclass(frozen=True)
+class PairFile:
+    """A file of pairs and how it is to be read; see `load_pairs`."""
+
+    path: Path
+    columns: Columns = Columns()
+    groups: Sequence[str] = ()
+    label_range: Range | None = None
+
+    def load(self) -> Pairs:
+        """Every pair of the file. Raises DataError."""
+        return load_pairs(self.path, self.columns, self.groups, self.label_range)
 
 
 def load_pairs(
@@ -47,33 +69,38 @@ def load_pairs(
     groups: Sequence[str] = (),
     label_range: Range | None = None,
 ) -> Pairs:
-    """Every pair of the file, in its order.
+    """Every pair or triplet of the file, in its order.
 
     Formats by suffix: .jsonl, .csv, .tsv (each also with .gz) and .parquet. Texts are kept as they
     are. label_range: (low, high), both finite; labels must lie inside and are scaled to [0, 1];
-    without it each must be 0 or 1 (true and false count as such). Groups become text, missing
-    values "". Raises DataError with file, line and column.
+    without it each must be 0 or 1 (true and false count as such); it says nothing of files without
+    labels. Groups become text, missing values "". Raises DataError with file, line and column.
     """
     names = _names(path, columns, groups)
-    text_1: list[str] = []
-    text_2: list[str] = []
+    count = len(columns.texts)
+    texts: list[list[str]] = [[] for _ in range(count)]
     labels: list[float] = []
     group_values: list[list[str]] = [[] for _ in groups]
     label_of = _label_parser(path, label_range)
     lines: list[int] = []
-    for line, (first, second, label, *others) in read_rows(path, names, required=3):
+    for line, values in read_rows(path, names, required=len(names) - len(groups)):
         at = _place(path, line)
-        text_1.append(_text(at, names[0], first))
-        text_2.append(_text(at, names[1], second))
-        labels.append(label_of(at, names[2], label))
+        for into, name, value in zip(texts, names, values, strict=False):
+            into.append(text_of(at, name, value))
+        if columns.label is not None:
+            labels.append(label_of(at, columns.label, values[count]))
         lines.append(line)
-        for name, values, value in zip(groups, group_values, others, strict=True):
-            values.append(_group(at, name, value))
+        others = values[len(names) - len(groups) :]
+        for name, into, value in zip(groups, group_values, others, strict=True):
+            into.append(_group(at, name, value))
     if not lines:
         raise DataError(f"{path}: the file holds no pairs; give a file with at least one.")
-    pairs = Pairs(text_1, text_2, np.array(labels), dict(zip(groups, group_values, strict=True)))
+    by_group = dict(zip(groups, group_values, strict=True))
+    if columns.label is None:
+        return Pairs.unlabelled(texts[0], texts[1], texts[2] if count == 3 else None, by_group)
+    pairs = Pairs(texts[0], texts[1], np.array(labels), by_group)
     if label_range is None:
-        _require_binary(path, names[2], pairs, lines)
+        _require_binary(path, columns.label, pairs, lines)
         return pairs
     low, high = label_range
     # A label at the upper end must not land an ulp above 1.
@@ -81,59 +108,17 @@ def load_pairs(
     return Pairs(pairs.text_1, pairs.text_2, scaled, pairs.groups)
 
 
-def build_splits(  # noqa: PLR0913, PLR0917 - a parameter for each field of the data section
-    train: Path,
-    dev: Path | None = None,
-    test: Path | None = None,
-    columns: Columns | None = None,
-    groups: Sequence[str] = (),
-    label_range: Range | None = None,
-    dev_fraction: float = 0.1,
-) -> Splits:
-    """The three splits. Without `dev` a part of train is set aside; without `test` dev stands in.
-
-    dev_fraction: the share of train that becomes dev where no file is given. Raises DataError,
-    also when dev or test is train's own file.
-    """
-    for name, path in (("dev", dev), ("test", test)):
-        if path is not None and _same_file(train, path):
-            raise DataError(
-                f"{path}: `data.{name}` is the same file as `data.train`; scores on training "
-                f"pairs tell nothing. Leave `data.{name}` out, and a part of train is set aside."
-            )
-
-    def load(path: Path) -> Pairs:
-        return load_pairs(path, columns or Columns(), groups, label_range)
-
-    train_pairs = load(train)
-    train_left, dev_pairs = (
-        (train_pairs, load(dev)) if dev else cut_dev(train_pairs, dev_fraction, str(train))
-    )
-    repeats = test is None or (dev is not None and _same_file(dev, test))
-    return Splits(
-        train_left,
-        dev_pairs,
-        dev_pairs if test is None or repeats else load(test),
-        dev_is_cut=dev is None,
-        test_is_dev=repeats,
-    )
-
-
-def _same_file(one: Path, other: Path) -> bool:
-    try:
-        return one.samefile(other)
-    except OSError:
-        return False  # the reader says what is wrong with it
-
-
 def _names(path: Path, columns: Columns, groups: Sequence[str]) -> list[str | int]:
-    """The wanted columns: text 1, text 2, label, groups."""
-    main = [columns.text_1, columns.text_2, columns.label]
+    """The wanted columns: texts, label if there is one, groups."""
+    label = {} if columns.label is None else {"label": columns.label}
+    named = {**columns.texts, **label}
+    main = list(named.values())
     by_position = [isinstance(column, int) for column in main]
-    if len(set(main)) < 3:
+    if len(set(main)) < len(main):
+        given = ", ".join(f"{name} {column!r}" for name, column in named.items())
         raise DataError(
-            f"{path}: `data.columns` names a column twice: text_1 {main[0]!r}, text_2 {main[1]!r}, "
-            f"label {main[2]!r}; they must be three columns."
+            f"{path}: `data.columns` names a column twice: {given}; they must be {len(main)} "
+            f"different columns."
         )
     if not any(by_position):
         return [*main, *groups]
@@ -151,7 +136,8 @@ def _place(path: Path, line: int) -> str:
     return f"{path}, {'row' if path.suffix.lower() == '.parquet' else 'line'} {line}"
 
 
-def _text(at: str, column: str | int, value: object) -> str:
+def text_of(at: str, column: str | int, value: object) -> str:
+    """The value as a text, if it is one. `at` is where it stands. Raises DataError."""
     if not isinstance(value, str):
         raise DataError(
             f"{at}, column {column!r}: {cut(value)} is no text; a text must be a non-empty "

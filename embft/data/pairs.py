@@ -1,7 +1,7 @@
-"""Pairs of texts with labels, and the three splits they come in.
+"""Pairs of texts, labelled or not, and the three splits they come in.
 
 Covers the types, their digest and their file on disk. Does not read the users' formats
-(`load.py`) and does not judge what it holds (`audit.py`).
+(`load.py`), turns no shape into another (`shapes.py`) and does not judge what it holds (`audit`).
 """
 
 from __future__ import annotations
@@ -11,29 +11,68 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 SPLITS = ("train", "dev", "test")
 
+Shape = Literal["labelled", "positives", "triplets"]
+SHAPES: tuple[Shape, ...] = get_args(Shape)
+
 
 @dataclass(frozen=True)
 class Pairs:
-    """`n` pairs of texts.
+    """`n` pairs of texts, or `n` triplets.
 
     text_1, text_2: n texts each. label: shape (n,), float64 in [0, 1]; binary labels are 0.0 and
     1.0, graded scores are scaled by the range that the spec names. groups: column name -> n values,
-    the columns by which scores are broken down.
+    the columns by which scores are broken down. text_3: n hard negatives, of triplets only.
+    labelled: whether the labels were given; where they were not, each is 1.0.
+
+    shape says what a row is: `labelled` (text_1, text_2, label); `positives` (text_1 is the anchor,
+    text_2 belongs to it); `triplets` (anchor, positive, and text_3, which does not belong to it).
     """
 
     text_1: Sequence[str]
     text_2: Sequence[str]
     label: npt.NDArray[np.float64]
     groups: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    text_3: tuple[str, ...] | None = None
+    labelled: bool = True
+
+    def __post_init__(self) -> None:
+        if self.text_3 is not None and self.labelled:
+            raise ValueError("triplets have no label")
+
+    @classmethod
+    def unlabelled(
+        cls,
+        text_1: Sequence[str],
+        text_2: Sequence[str],
+        text_3: Sequence[str] | None = None,
+        groups: Mapping[str, Sequence[str]] | None = None,
+    ) -> Pairs:
+        """Positives, or triplets where there are negatives (`text_3`)."""
+        third = None if text_3 is None else tuple(text_3)
+        return cls(text_1, text_2, np.ones(len(text_1)), groups or {}, third, labelled=False)
 
     def __len__(self) -> int:
         return len(self.text_1)
+
+    @property
+    def shape(self) -> Shape:
+        """What a row is."""
+        if self.text_3 is not None:
+            return "triplets"
+        return "labelled" if self.labelled else "positives"
+
+    @property
+    def columns(self) -> tuple[Sequence[str], ...]:
+        """The columns of texts: two, or three of triplets."""
+        third = () if self.text_3 is None else (self.text_3,)
+        return (self.text_1, self.text_2, *third)
 
     @property
     def is_binary(self) -> bool:
@@ -47,12 +86,17 @@ class Pairs:
             [self.text_2[i] for i in rows],
             self.label[np.asarray(rows, dtype=np.int64)],
             {name: [values[i] for i in rows] for name, values in self.groups.items()},
+            None if self.text_3 is None else tuple(self.text_3[i] for i in rows),
+            self.labelled,
         )
 
     def digest(self) -> str:
         """SHA-256 over the content in its order; the files it came from do not matter."""
         digest = hashlib.sha256()
-        for row in zip(self.text_1, self.text_2, self.label.tolist(), strict=True):
+        if not self.labelled:
+            digest.update(self.shape.encode())
+        given = [*self.columns, *([self.label.tolist()] if self.labelled else [])]
+        for row in zip(*given, strict=True):
             digest.update(json.dumps(row, ensure_ascii=True).encode())
         digest.update(json.dumps({k: list(v) for k, v in sorted(self.groups.items())}).encode())
         return digest.hexdigest()
@@ -62,9 +106,10 @@ class Pairs:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        columns = {"text_1": list(self.text_1), "text_2": list(self.text_2), "label": self.label}
+        columns = {f"text_{i}": list(texts) for i, texts in enumerate(self.columns, 1)}
+        label = {"label": self.label} if self.labelled else {}
         groups = {f"group:{name}": list(values) for name, values in self.groups.items()}
-        pq.write_table(pa.table({**columns, **groups}), path)
+        pq.write_table(pa.table({**columns, **label, **groups}), path)
 
     @classmethod
     def read(cls, path: Path) -> Pairs:
@@ -72,16 +117,16 @@ class Pairs:
         import pyarrow.parquet as pq
 
         table = pq.read_table(path)
-        return cls(
-            table["text_1"].to_pylist(),
-            table["text_2"].to_pylist(),
-            table["label"].to_numpy().astype(np.float64),
-            {
-                name.removeprefix("group:"): table[name].to_pylist()
-                for name in table.column_names
-                if name.startswith("group:")
-            },
-        )
+        first, second = table["text_1"].to_pylist(), table["text_2"].to_pylist()
+        groups = {
+            name.removeprefix("group:"): table[name].to_pylist()
+            for name in table.column_names
+            if name.startswith("group:")
+        }
+        if "label" in table.column_names:
+            return cls(first, second, table["label"].to_numpy().astype(np.float64), groups)
+        third = table["text_3"].to_pylist() if "text_3" in table.column_names else None
+        return cls.unlabelled(first, second, third, groups)
 
 
 @dataclass(frozen=True)
@@ -116,9 +161,10 @@ def write_jsonl(pairs: Pairs, path: Path) -> None:
         for i in range(len(pairs)):
             label = pairs.label[i].item()
             row = {
-                "text_1": pairs.text_1[i],
-                "text_2": pairs.text_2[i],
-                "label": int(label) if label.is_integer() else label,
+                **{f"text_{n}": texts[i] for n, texts in enumerate(pairs.columns, 1)},
+                **(
+                    {"label": int(label) if label.is_integer() else label} if pairs.labelled else {}
+                ),
                 **{name: values[i] for name, values in pairs.groups.items()},
             }
             file.write(json.dumps(row, ensure_ascii=False) + "\n")

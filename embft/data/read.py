@@ -64,13 +64,18 @@ def missing(
     """The error for a column that is not there; what is meant is a column not wanted otherwise."""
     odd = [mark for mark in ";\t|," if len(present) == 1 and mark in present[0]]
     hint = f" The header looks separated by {odd[0]!r}, which is not this format's." if odd else ""
-    hint = hint or " A csv or tsv file without a header needs positions, such as `text_1: 0`."
+    if not hint and suffix_of(path).startswith((".csv", ".tsv")):
+        hint = " A csv or tsv file without a header needs positions, such as `text_1: 0`."
+    if name == "label":
+        hint += (
+            " For pairs without labels say so: `data.columns: {label: null}`; with hard negatives "
+            "name their column as `text_3`."
+        )
     close = difflib.get_close_matches(name, [other for other in present if other not in wanted], 1)
     meant = f"did you mean {close[0]!r}? " if close else ""
     return DataError(
         f"{path}{where}: no column {name!r}; {meant}the file has: {_listed(present)}. Set "
-        f"`data.columns` (or `data.groups`) to the file's own names."
-        + (hint if suffix_of(path).startswith((".csv", ".tsv")) else "")
+        f"`data.columns` (or `data.groups`) to the file's own names." + hint
     )
 
 

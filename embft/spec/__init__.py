@@ -5,9 +5,9 @@ expands the search space, `parse.py` joins them and words the errors. Nothing he
 or click.
 """
 
+from embft.spec.base import ColumnsSpec
+from embft.spec.data import DataSpec
 from embft.spec.fields import (
-    ColumnsSpec,
-    DataSpec,
     LoraSpec,
     ModelSpec,
     Objective,

@@ -1,15 +1,18 @@
 """Which fields a spec has, what they may hold, and their defaults.
 
-Only shapes and bounds of single values; the search space is in `space.py`.
+Only shapes and bounds of single values; the data section is in `data.py`, the search space in
+`space.py`.
 """
 
 from __future__ import annotations
 
 import re
-from pathlib import PurePath
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, Field
+
+from embft.spec.base import Fields, Text
+from embft.spec.data import DataSpec
 
 _UNITS = {
     "B": 1,
@@ -17,12 +20,6 @@ _UNITS = {
     **{f"{p}iB": 1024 ** (i + 1) for i, p in enumerate("KMGT")},
 }
 _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]+)")
-
-
-class Fields(BaseModel):
-    """A section of the spec: immutable, and without unknown fields."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
 def parse_size(value: object) -> object:
@@ -36,61 +33,8 @@ def parse_size(value: object) -> object:
     return int(float(match[1]) * units[match[2].lower()])
 
 
-def _text(value: str) -> str:
-    if not value.strip():
-        raise ValueError("must not be empty")
-    return value
-
-
 Size = Annotated[int, BeforeValidator(parse_size), Field(gt=0)]
-Text = Annotated[str, AfterValidator(_text)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
-Column = Annotated[str, AfterValidator(_text)] | Annotated[int, Field(ge=0)]
-
-
-class ColumnsSpec(Fields):
-    """The columns of the user's files; a number is the position in a file without a header."""
-
-    text_1: Column = "text_1"
-    text_2: Column = "text_2"
-    label: Column = "label"
-
-
-class DataSpec(Fields):
-    """A built-in dataset, or files of pairs."""
-
-    dataset: Literal["dating"] | None = None
-    train: str | None = None
-    dev: str | None = None
-    test: str | None = None
-    columns: ColumnsSpec = ColumnsSpec()
-    groups: tuple[Text, ...] = ()
-    label_range: tuple[float, float] | None = None
-    dev_fraction: float = Field(default=0.1, gt=0, lt=1)
-    on_leak: Literal["warn", "drop", "fail"] = "warn"
-
-    @model_validator(mode="after")
-    def _one_source(self) -> DataSpec:
-        if (self.dataset is None) == (self.train is None):
-            raise ValueError("needs either `dataset: dating` or `train: FILE`")
-        given = [
-            name
-            for name, field in type(self).model_fields.items()
-            if name not in {"dataset", "on_leak"} and getattr(self, name) != field.default
-        ]
-        if self.dataset and given:
-            raise ValueError(
-                f"a built-in dataset has its own files and columns: remove {', '.join(given)}"
-            )
-        if self.label_range and self.label_range[0] >= self.label_range[1]:
-            raise ValueError("label_range must be [low, high] with low below high")
-        return self
-
-    def relative_to(self, folder: PurePath) -> DataSpec:
-        """The same data with its paths read as relative to `folder`."""
-        paths = {name: getattr(self, name) for name in ("train", "dev", "test")}
-        moved = {name: str(folder / path) for name, path in paths.items() if path is not None}
-        return self.model_copy(update=moved)
 
 
 class ModelSpec(Fields):

@@ -10,10 +10,10 @@ from typing import Any, Literal, TypeVar, get_args, get_origin
 from pydantic import BaseModel, Field, ValidationError
 
 from embft.errors import SpecError, nearest
+from embft.spec.base import Fields
+from embft.spec.data import DataSpec
 from embft.spec.fields import (
-    DataSpec,
     Evaluator,
-    Fields,
     ModelSpec,
     Name,
     Objective,
@@ -186,7 +186,8 @@ def _clearest(error: ValidationError) -> Any:
 
 def _is_tag(part: str | int) -> bool:
     """Whether pydantic put this in a location to name a union's member."""
-    return isinstance(part, str) and ("[" in part or part in {"str", "int", "constrained-int"})
+    tags = {"str", "int", "constrained-int"}
+    return isinstance(part, str) and ("[" in part or part in tags or part.endswith("Spec"))
 
 
 def _origin(loc: Where, origin: Mapping[Where, Where]) -> Where:

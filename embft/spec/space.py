@@ -13,7 +13,8 @@ from typing import Any, get_args
 from pydantic import BaseModel
 
 from embft.errors import SpecError, nearest
-from embft.spec.fields import DataSpec, ModelSpec, TrainSpec
+from embft.spec.data import DataSpec
+from embft.spec.fields import ModelSpec, TrainSpec
 from embft.spec.source import Source, Where
 
 Point = Mapping[str, Any]
@@ -30,13 +31,21 @@ def axis_names() -> list[str]:
 def _leaves(path: str, model: type[BaseModel]) -> Iterator[str]:
     for name, field in model.model_fields.items():
         inner = _section(field.annotation)
-        yield from _leaves(f"{path}.{name}", inner) if inner else [f"{path}.{name}"]
+        if inner:
+            yield from _leaves(f"{path}.{name}", inner)
+        if not inner or _is_text_too(field.annotation):
+            yield f"{path}.{name}"
 
 
 def _section(annotation: Any) -> type[BaseModel] | None:
     """The section that a field's type is or may be, or None for a single value."""
     options = [annotation, *get_args(annotation)]
     return next((o for o in options if isinstance(o, type) and issubclass(o, BaseModel)), None)
+
+
+def _is_text_too(annotation: Any) -> bool:
+    """Whether a text may stand in a section's place, such as a path."""
+    return any(o is str or str in get_args(o) for o in get_args(annotation))
 
 
 def read_axes(source: Source) -> list[tuple[Where, dict[str, list[Any]]]]:

@@ -6,7 +6,7 @@ Computed once for an audit and read by all of its parts.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -21,13 +21,15 @@ class Corpus:
     """The splits that differ (without test where it is dev), and their texts' identifiers.
 
     exact, normal: split -> (identifiers of text_1, of text_2), of the texts as they are and as
-    `normalise` makes them. texts: the normalised text of each `normal` identifier.
+    `normalise` makes them. texts: the normalised text of each `normal` identifier. negatives: of
+    splits of triplets, the identifiers of text_3 as in `exact`.
     """
 
     splits: Mapping[str, Pairs]
     exact: Mapping[str, Sides]
     normal: Mapping[str, Sides]
     texts: Sequence[str]
+    negatives: Mapping[str, IntArray]
 
     def exact_pairs(self, split: str) -> IntArray:
         """An identifier for each row's ordered pair of texts, word for word."""
@@ -37,6 +39,17 @@ class Corpus:
     def normal_pairs(self, split: str) -> IntArray:
         """An identifier for each row's pair of normalised texts, in either order."""
         return pair_ids(*self.normal[split])
+
+    def labelled(self) -> Corpus:
+        """The splits that have labels, with the same identifiers."""
+        return replace(self, splits={k: v for k, v in self.splits.items() if v.labelled})
+
+    def exact_texts(self, split: str) -> IntArray:
+        """The identifiers of all texts of a split, word for word."""
+        return np.concatenate([*self.exact[split], *self._negatives(split)])
+
+    def _negatives(self, split: str) -> Sequence[IntArray]:
+        return [self.negatives[split]] if split in self.negatives else []
 
 
 def make_corpus(splits: Splits) -> Corpus:
@@ -48,10 +61,15 @@ def make_corpus(splits: Splits) -> Corpus:
         name: (number_texts(pairs.text_1, seen), number_texts(pairs.text_2, seen))
         for name, pairs in parts.items()
     }
+    negatives = {
+        name: number_texts(pairs.text_3, seen)
+        for name, pairs in parts.items()
+        if pairs.text_3 is not None
+    }
     normal_seen: dict[str, int] = {}
     of_exact = number_texts([normalise(text) for text in seen], normal_seen)
     normal = {name: (of_exact[first], of_exact[second]) for name, (first, second) in exact.items()}
-    return Corpus(parts, exact, normal, list(normal_seen))
+    return Corpus(parts, exact, normal, list(normal_seen), negatives)
 
 
 def first_rows(keys: IntArray, wanted: IntArray) -> IntArray:

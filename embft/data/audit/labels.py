@@ -24,12 +24,14 @@ TokenLengths = Callable[[Sequence[str]], Sequence[int]]
 
 def balance(corpus: Corpus) -> Iterator[Finding]:
     """Splits with one label only, with a rare one, or with another share than train."""
+    corpus = corpus.labelled()
     for split, pairs in corpus.splits.items():
         if pairs.label.min() == pairs.label.max():
             yield _one_label(split, len(pairs), float(pairs.label[0]))
         elif pairs.is_binary and min(pairs.label.mean(), 1 - pairs.label.mean()) < RARE:
             yield _rare_label(split, pairs.label)
-    yield from _shift(corpus)
+    if "train" in corpus.splits:
+        yield from _shift(corpus)
 
 
 def _one_label(split: str, total: int, label: float) -> Finding:
@@ -156,7 +158,8 @@ def false_negatives(corpus: Corpus) -> Iterator[Finding]:
     other positive row in its batch counts as a negative.
     """
     train = corpus.splits["train"]
-    positive = np.flatnonzero(train.label > (train.label.min() + train.label.max()) / 2)
+    high = train.label > (train.label.min() + train.label.max()) / 2
+    positive = np.flatnonzero(high | (not train.labelled))
     if len(positive) < 2:
         return
     first, second = (side[positive] for side in corpus.normal["train"])

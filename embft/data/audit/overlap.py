@@ -111,7 +111,7 @@ def _leak(corpus: Corpus, between: tuple[str, str], rows: IntArray, kind: str, h
 def shared_texts(corpus: Corpus) -> Iterator[Finding]:
     """Scored pairs of which one text, or both, stand somewhere in train (or in dev)."""
     for split, source in sources(corpus):
-        known = np.concatenate(corpus.exact[source])
+        known = corpus.exact_texts(source)
         first, second = (np.isin(side, known) for side in corpus.exact[split])
         both, either = first & second, first | second
         if not either.any():
@@ -141,7 +141,13 @@ def _shared_grade(count: int, total: int, source: str) -> Severity:
 
 
 def contradictions(corpus: Corpus) -> Iterator[Finding]:
-    """Equal normalised pairs with different labels, inside a split or between splits."""
+    """Equal normalised pairs with different labels, inside a split or between splits.
+
+    Splits without labels of their own contradict nobody.
+    """
+    corpus = corpus.labelled()
+    if not corpus.splits:
+        return
     keys = np.concatenate([corpus.normal_pairs(split) for split in corpus.splits])
     labels = np.concatenate([pairs.label for pairs in corpus.splits.values()])
     distinct, unit = np.unique(keys, return_inverse=True)

@@ -39,7 +39,8 @@ def quality(corpus: Corpus) -> Iterator[Finding]:
     words = [[corpus.texts[i].split() for i in side[rows]] for side in corpus.normal["train"]]
     yield _info("quality_form", "form", _form(corpus, drawn), len(rows))
     yield _info("quality_diversity", "diversity", _diversity(train, words), len(rows))
-    yield _info("quality_bias", "bias", _bias(train, drawn, words), len(rows))
+    if train.labelled:
+        yield _info("quality_bias", "bias", _bias(train, drawn, words), len(rows))
     yield _info("quality_language", "language", _language(drawn, words), len(rows))
 
 
@@ -167,6 +168,7 @@ def _word_rates(drawn: Pairs, words: Sequence[Sequence[Sequence[str]]]) -> dict[
 def _language(drawn: Pairs, words: Sequence[Sequence[Sequence[str]]]) -> dict[str, Any]:
     overlap = np.array([_overlap(a, b) for a, b in zip(*words, strict=True)])
     high = drawn.label > (drawn.label.min() + drawn.label.max()) / 2
+    high |= not drawn.labelled
     texts = [text for side in words for text in side]
     pairs = Counter(two for text in texts for two in pairwise(text))
     openings = Counter(" ".join(text[:3]) for text in texts)

@@ -1,0 +1,52 @@
+"""What every section of a spec is made of."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+
+class Fields(BaseModel):
+    """A section of the spec: immutable, and without unknown fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+def _text(value: str) -> str:
+    if not value.strip():
+        raise ValueError("must not be empty")
+    return value
+
+
+Text = Annotated[str, AfterValidator(_text)]
+Column = Annotated[str, AfterValidator(_text)] | Annotated[int, Field(ge=0)]
+
+
+class ColumnsSpec(Fields):
+    """The columns of the user's files; a number is the position in a file without a header.
+
+    `label: null`: the rows are positives. `text_3`, the hard negative: they are triplets, which
+    have no label.
+    """
+
+    text_1: Column = "text_1"
+    text_2: Column = "text_2"
+    label: Column | None = "label"
+    text_3: Column | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_label_beside_negatives(cls, given: Any) -> Any:
+        """With text_3 the label's default does not hold."""
+        if isinstance(given, dict) and given.get("text_3") is not None and "label" not in given:
+            return {**given, "label": None}
+        return given
+
+    @model_validator(mode="after")
+    def _triplets_or_labels(self) -> ColumnsSpec:
+        if self.text_3 is not None and self.label is not None:
+            raise ValueError(
+                "triplets (text_1, text_2, text_3) have no label: remove either label or text_3"
+            )
+        return self
