@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from embft.data.pairs import Splits
-    from embft.leaderboard.rows import Leaderboard
     from embft.plan import Plan
     from embft.spec import SweepSpec
 
@@ -36,6 +35,13 @@ _FORMAT = click.option(
     type=click.Choice(["table", "json", "csv"]),
     default="table",
     show_default=True,
+)
+_FOLDERS = click.argument(
+    "folders",
+    metavar="FOLDER...",
+    nargs=-1,
+    required=True,
+    type=click.Path(path_type=Path, file_okay=False),
 )
 
 
@@ -77,6 +83,7 @@ def sweep(spec: Path, results: Path, address: str | None, retry_failed: bool) ->
     Exit status: 0 all trials completed, 1 some failed, 2 the input is at fault, 130 interrupted.
     """
     from embft.lock import sweep_lock
+    from embft.report.output import write_outputs
     from embft.terminal import print_leaderboard, print_plan_line
 
     console = _console()
@@ -84,7 +91,7 @@ def sweep(spec: Path, results: Path, address: str | None, retry_failed: bool) ->
     with sweep_lock(plan.folder):
         print_plan_line(console, plan, retry_failed=retry_failed)
         interrupted = _run(console, plan, address, retry_failed)
-        board = _write_outputs(plan.folder)
+        board = write_outputs(plan.folder)
     print_leaderboard(console, board)
     if interrupted:
         _end_interrupted(console, f"Interrupted. To carry on: embft sweep {spec}")
@@ -141,26 +148,59 @@ def plan(spec: Path, results: Path, form: str) -> None:
 
 
 @main.command()
-@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@_FOLDERS
+@click.option(
+    "--compare",
+    nargs=2,
+    metavar="A B",
+    help="Begin with these two trials side by side: names, keys, `baseline`, `recommended`.",
+)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["html", "md"]),
+    default="html",
+    show_default=True,
+    help="A page, or Markdown for a pull request (printed unless --out names a file).",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The file to write. [default: FOLDER/report.html; of several sweeps A+B.html beside them]",
+)
+@click.option(
+    "--charts",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Also write each chart as a file of its own into this folder.",
+)
+@click.option(
+    "--charts-format", type=click.Choice(["svg", "png"]), default="svg", show_default=True
+)
 @click.option("--open", "open_", is_flag=True, help="Open the report in a browser.")
-def report(folder: Path, open_: bool) -> None:
-    """Write leaderboard and report of a sweep's FOLDER (results/NAME) again."""
-    board = _write_outputs(folder)
-    path = (board.folder / "report.html").resolve()
-    click.echo(path)
-    if open_:
+def report(folders: tuple[Path, ...], open_: bool, **wanted: Any) -> None:
+    """Write leaderboard and report of a sweep's FOLDER (results/NAME) again.
+
+    Several folders make one report, where their trials were scored on the same pairs.
+    """
+    from embft.leaderboard.build import build_leaderboard
+    from embft.report.output import Wanted, write_wanted
+
+    board = build_leaderboard(*folders)
+    path, lines = write_wanted(board, folders, Wanted(**wanted))
+    click.echo("\n".join(lines), nl=path is not None)
+    if open_ and path:
         click.launch(path.as_uri())
 
 
 @main.command()
-@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@_FOLDERS
 @_FORMAT
-def leaderboard(folder: Path, form: str) -> None:
-    """Print the leaderboard of a sweep's FOLDER (results/NAME)."""
+def leaderboard(folders: tuple[Path, ...], form: str) -> None:
+    """Print the leaderboard of a sweep's FOLDER (results/NAME), or of several together."""
     from embft.leaderboard.build import build_leaderboard
     from embft.leaderboard.export import to_csv, to_json, to_records
 
-    board = build_leaderboard(folder)
+    board = build_leaderboard(*folders)
     if form == "json":
         click.echo(to_json(board))
     elif form == "csv":
@@ -291,22 +331,13 @@ def _plan(spec: Path, results: Path) -> Plan:
     return make_plan(_load(spec), results)
 
 
-def _write_outputs(folder: Path) -> Leaderboard:
-    from embft.leaderboard.build import build_leaderboard
-    from embft.leaderboard.export import write_tables
-    from embft.report import write_report
-
-    board = build_leaderboard(folder)
-    write_tables(board)
-    write_report(board, board.folder / "report.html")
-    return board
-
-
 def _write_quietly(folder: Path) -> None:
     """Between trials a report that cannot be written must not end the sweep; at its end it may."""
     import logging
 
     try:
-        _write_outputs(folder)
+        from embft.report.output import write_outputs
+
+        write_outputs(folder)
     except Exception:
         logging.getLogger("embft").warning("the report could not be written yet", exc_info=True)

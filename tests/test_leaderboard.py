@@ -15,7 +15,8 @@ from leaderboards import lora_lr
 from embft.leaderboard.build import one_trial_yaml
 from embft.leaderboard.export import to_csv, to_json, to_records
 from embft.leaderboard.labels import number
-from embft.leaderboard.ranking import pair_scores, rank_groups
+from embft.leaderboard.pair_scores import read_scores
+from embft.leaderboard.ranking import rank_groups
 from embft.leaderboard.rows import Leaderboard
 from embft.leaderboard.verdict import cautions, verdict
 from embft.metrics.pairs import pair_metrics
@@ -97,11 +98,11 @@ def test_equal_trials_are_tied(board: Leaderboard) -> None:
 def test_scores_on_disk_give_the_records_metrics(board: Leaderboard) -> None:
     """A reader of scores.parquet finds the metrics that the record states."""
     row = board.groups[0].best
-    found = pair_scores(row, "test")
+    found = read_scores(row, "test")
     assert found is not None
     assert row.completed is not None
-    label, score = found
-    metrics = pair_metrics(score, label, row.completed.threshold or 0.0)
+    assert found.threshold == row.completed.threshold
+    metrics = pair_metrics(found.score, found.label, found.threshold or 0.0)
     assert metrics["spearman"] == pytest.approx(row.test["spearman"], abs=1e-4)
 
 

@@ -137,9 +137,9 @@ def test_roc_curve_agrees_with_sklearn(found: list[Model]) -> None:
         assert point.high >= point.true_positive_rate - 1e-9
 
 
-def test_groups_count_every_pair_once(board: Leaderboard, found: list[Model]) -> None:
+def test_groups_count_every_pair_once(found: list[Model]) -> None:
     """The groups' pairs and false positives add up to the whole."""
-    texts = read_texts(board, found[1].row, "test")
+    texts = read_texts(found[1].row, "test")
     assert texts is not None
     rows = group_rows(found[1], texts, "category")
     counts = mistake_counts(found[1].test)
@@ -148,9 +148,9 @@ def test_groups_count_every_pair_once(board: Leaderboard, found: list[Model]) ->
     assert sum(row.false_positives for row in rows) == counts[0]
 
 
-def test_worst_mistakes_are_mistakes_in_order(board: Leaderboard, found: list[Model]) -> None:
+def test_worst_mistakes_are_mistakes_in_order(found: list[Model]) -> None:
     """False positives are label 0 above the threshold, the highest first, with their own texts."""
-    texts = read_texts(board, found[1].row, "test")
+    texts = read_texts(found[1].row, "test")
     assert texts is not None
     wrong = worst_mistakes(found, texts, found[1], most=5)
     high = [item for item in wrong if item.kind == "too high"]
@@ -165,7 +165,7 @@ def test_worst_mistakes_are_mistakes_in_order(board: Leaderboard, found: list[Mo
 def test_versus_is_the_difference_of_the_two(board: Leaderboard) -> None:
     """Differences are those of the records, and their intervals hold them."""
     two = comparable(board)[:3]
-    texts = read_texts(board, two[0].row, "test")
+    texts = read_texts(two[0].row, "test")
     couples = versus(two, texts, board.group_columns)
     assert [(c.first, c.second) for c in couples] == [(0, 1), (0, 2), (1, 2)]
     for couple in couples:

@@ -13,27 +13,26 @@ from typing import Any
 
 import yaml
 
+from embft.leaderboard.joined import SWEEP, joined_plan
 from embft.leaderboard.ranking import rank_groups
 from embft.leaderboard.rows import Group, Leaderboard, Row
 from embft.leaderboard.verdict import cautions, verdict
 from embft.lock import is_running
-from embft.plan import BASELINE, read_plan
+from embft.plan import BASELINE
 from embft.spec import TrialSpec
 from embft.trial import TrialDir
 
 _STATUS_ORDER = ("completed", "pruned", "failed", "running", "pending")
 
 
-def build_leaderboard(folder: Path) -> Leaderboard:
-    """The leaderboard of a sweep's folder, finished or not. Raises RecordError."""
-    plan = read_plan(folder)
-    specs = [TrialSpec.model_validate_json(json.dumps(t["spec"])) for t in plan["trials"]]
-    axes = _varying_axes([t["params"] for t in plan["trials"]])
-    alive = is_running(folder)
-    rows = [
-        _row(folder / "trials" / trial["folder"], spec, axes, plan["name"], alive=alive)
-        for trial, spec in zip(plan["trials"], specs, strict=True)
-    ]
+def build_leaderboard(*folders: Path) -> Leaderboard:
+    """The leaderboard of a sweep's folder, finished or not, or of several sweeps as one.
+
+    Raises RecordError for what is missing or damaged, EmbftError for sweeps that do not compare.
+    """
+    plan = joined_plan(folders)
+    axes, alive = plan["axes"], {folder: is_running(folder) for folder in folders}
+    rows = _named([_row(trial, axes, alive=alive[trial[SWEEP]]) for trial in plan["trials"]])
     groups = rank_groups(rows, plan["metric"], higher=plan["mode"] == "max")
     board = Leaderboard(
         name=plan["name"],
@@ -44,45 +43,56 @@ def build_leaderboard(folder: Path) -> Leaderboard:
         seeds=tuple(plan["seeds"]),
         rows=tuple(_ranked_rows(rows, groups)),
         groups=tuple(groups),
-        baseline=next((row for row in rows if row.is_baseline), None),
+        baseline=_baseline(rows, groups),
         pairs=plan["pairs"],
         group_columns=tuple(plan["group_columns"]),
         cautions=(),
         verdict=(),
-        audit=_audit(folder, plan),
-        folder=folder,
+        audit=_audit(folders[0], plan),
+        folder=folders[0],
     )
     board = replace(board, cautions=tuple(cautions(board, plan)))
     return replace(board, verdict=tuple(verdict(board)))
 
 
-def _varying_axes(params: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The axes on which at least two trials differ; an axis that only some have differs."""
-    trained = [point for point in params if point]
-    names = list(dict.fromkeys(name for point in trained for name in point))
-    return [name for name in names if len({repr(point.get(name)) for point in trained}) > 1]
-
-
-def _row(path: Path, spec: TrialSpec, axes: Sequence[str], sweep: str, *, alive: bool) -> Row:
-    folder = TrialDir(path)
+def _row(trial: Mapping[str, Any], axes: Sequence[str], *, alive: bool) -> Row:
+    spec = TrialSpec.model_validate_json(json.dumps(trial["spec"]))
+    folder = TrialDir(trial[SWEEP] / "trials" / trial["folder"])
     result = folder.result()
     running = alive and result is None and folder.progress_file.exists()
     return Row(
-        trial=BASELINE if spec.is_baseline else path.name,
-        folder=path,
+        trial=folder.name,
+        folder=folder.path,
         status=result.status if result else "running" if running else "pending",
         is_baseline=spec.is_baseline,
         seed=spec.seed,
-        params={name: _applying(name, spec) for name in axes},
+        params={axis: _on_axis(axis, trial, spec) for axis in axes},
         result=result,
-        spec_yaml=one_trial_yaml(spec, sweep),
+        spec_yaml=one_trial_yaml(spec, trial["sweep_name"]),
     )
 
 
-def _applying(axis: str, spec: TrialSpec) -> Any:
+def _named(rows: Sequence[Row]) -> list[Row]:
+    """The rows, the first baseline called `baseline`; further ones keep their folders' names."""
+    first = next((row for row in rows if row.is_baseline), None)
+    return [replace(row, trial=BASELINE) if row is first else row for row in rows]
+
+
+def _baseline(rows: Sequence[Row], groups: Sequence[Group]) -> Row | None:
+    """The untrained model to compare with: the recommended trial's own, where there are several."""
+    found = [row for row in rows if row.is_baseline]
+    shipped = next((group.best for group in groups if group.recommended), None)
+    own = (row for row in found if shipped and row.starts(shipped))
+    return next(own, found[0] if found else None)
+
+
+def _on_axis(axis: str, trial: Mapping[str, Any], spec: TrialSpec) -> Any:
     """The trial's value on an axis, or None where it has no effect."""
-    if spec.is_baseline or (axis.startswith("train.lora.") and spec.train.method != "lora"):
+    untrained = spec.is_baseline and not axis.startswith(("model.", "data."))
+    if untrained or (axis.startswith("train.lora.") and spec.train.method != "lora"):
         return None
+    if axis == SWEEP:
+        return trial["sweep_name"]
     value: Any = spec.model_dump(mode="json")
     for name in axis.split("."):
         value = value[name]

@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from embft.data.pairs import Pairs
@@ -65,19 +64,33 @@ def read_scores(row: Row, split: str) -> PairScores | None:
     return None if found is None else PairScores(*found, row.completed.threshold)
 
 
-def read_texts(board: Leaderboard, row: Row, split: str) -> Pairs | None:
+def read_texts(row: Row, split: str) -> Pairs | None:
     """The texts and groups of the split that the row was scored on, or None."""
-    trial = TrialDir(row.folder)
     try:
-        # The one field that is needed, so that a report can be made of an older version's trials.
-        data = json.loads(trial.input_file.read_bytes())["data"]
-        for sweep in (board.folder, trial.sweep):
-            path = sweep / data / f"{split}.parquet"
-            if path.exists():
-                return _texts(path, path.stat().st_mtime_ns)
+        path = _texts_file(row, split)
+        return _texts(path, path.stat().st_mtime_ns)
     except (OSError, ValueError, KeyError):
         return None
-    return None
+
+
+def pairs_digest(row: Row, split: str) -> str:
+    """The digest of the pairs that the row was scored on: scores compare where it is the same."""
+    try:
+        return file_digest(_texts_file(row, split))
+    except (OSError, ValueError, KeyError):
+        return f"{row.completed.data_digest if row.completed else ''} {split}"
+
+
+def file_digest(path: Path) -> str:
+    """The digest of the pairs in a file that a sweep froze. Raises OSError where it is not."""
+    return _digest(path, path.stat().st_mtime_ns)
+
+
+def _texts_file(row: Row, split: str) -> Path:
+    trial = TrialDir(row.folder)
+    # The one field that is needed, so that a report can be made of an older version's trials.
+    data: str = json.loads(trial.input_file.read_bytes())["data"]
+    return trial.sweep / data / f"{split}.parquet"
 
 
 def models(board: Leaderboard, most: int = 4) -> list[Model]:
@@ -114,14 +127,15 @@ def _candidates(board: Leaderboard) -> list[tuple[str, str, Row]]:
 def _scores(path: Path, stamp: int) -> dict[str, tuple[FloatArray, FloatArray]]:
     del stamp  # A part of the key: a file that was written anew is read anew.
     table = pq.read_table(path)
+    columns = {name: table[name].to_numpy() for name in ("row", "label", "score")}
+    splits = np.asarray(table["split"].to_pylist())
     found = {}
     for split in ("dev", "test"):
-        part = table.filter(pc.equal(table["split"], split)).sort_by("row")
-        if part.num_rows:
-            found[split] = (
-                part["label"].to_numpy().astype(np.float64),
-                part["score"].to_numpy().astype(np.float64),
-            )
+        inside = np.flatnonzero(splits == split)
+        inside = inside[np.argsort(columns["row"][inside], kind="stable")]
+        if len(inside):
+            label, score = (columns[name][inside].astype(np.float64) for name in ("label", "score"))
+            found[split] = label, score
     return found
 
 
@@ -129,3 +143,8 @@ def _scores(path: Path, stamp: int) -> dict[str, tuple[FloatArray, FloatArray]]:
 def _texts(path: Path, stamp: int) -> Pairs:
     del stamp
     return Pairs.read(path)
+
+
+@lru_cache(maxsize=64)
+def _digest(path: Path, stamp: int) -> str:
+    return _texts(path, stamp).digest()

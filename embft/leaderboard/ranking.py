@@ -12,23 +12,26 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
-import numpy.typing as npt
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from embft.data.pairs import Pairs
+from embft.leaderboard.pair_scores import pairs_digest, read_scores, read_texts
 from embft.leaderboard.rows import Group, Row
 from embft.metrics.bootstrap import BootstrapResult, hierarchical
 from embft.metrics.comparison import Comparison, compare, holm
-from embft.metrics.resampling import Units, sampling_units
-from embft.trial import TrialDir
+from embft.metrics.resampling import Units, independent_pairs, sampling_units
 
 SIGNIFICANCE = 0.05
 # With more configurations only the leader is compared: all pairs of 1,000 would take a minute.
 _ALL_PAIRS = 40
 
-Floats = npt.NDArray[np.float64]
 Tested = dict[tuple[int, int], tuple[Comparison, float]]
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """Resamples of a configuration's scores, and the digest of the pairs that were scored."""
+
+    pairs: str
+    scores: BootstrapResult
 
 
 @dataclass(frozen=True)
@@ -36,13 +39,13 @@ class _Member:
     """A configuration's trials, best seed on dev first, and resamples of their scores."""
 
     rows: tuple[Row, ...]
-    dev: BootstrapResult | None
-    test: BootstrapResult | None
+    dev: _Drawn | None
+    test: _Drawn | None
 
 
 def rank_groups(rows: Sequence[Row], metric: str, *, higher: bool) -> list[Group]:
     """Completed configurations by their mean dev objective, the best first."""
-    units: dict[tuple[str, str], Units] = {}
+    units: dict[str, Units] = {}
     members = [
         _Member(group, *(_resampled(group, split, units) for split in ("dev", "test")))
         for group in _configurations(rows, metric, higher)
@@ -102,7 +105,7 @@ def _group(
     compared: tuple[Comparison, float] | None,
 ) -> Group:
     low, high = places.interval(place)
-    interval = member.test.intervals.get(metric) if member.test else None
+    interval = member.test.scores.intervals.get(metric) if member.test else None
     # Compared was the leader minus this one; a reader expects this one minus the leader.
     return Group(
         params=member.rows[0].params,
@@ -145,43 +148,28 @@ def _compared(members: Sequence[_Member], split: str, metric: str) -> Tested:
 
 def _compare(one: _Member, other: _Member, split: str, metric: str) -> Comparison | None:
     first, second = getattr(one, split), getattr(other, split)
-    same_pairs = _data(one.rows[0]) == _data(other.rows[0])
-    if first is None or second is None or not same_pairs:
+    if first is None or second is None or first.pairs != second.pairs:
         return None
-    return compare(first, second, metric)
+    return compare(first.scores, second.scores, metric)
 
 
-def _data(row: Row) -> str | None:
-    return row.completed.data_digest if row.completed else None
-
-
-def _resampled(
-    rows: Sequence[Row], split: str, units: dict[tuple[str, str], Units]
-) -> BootstrapResult | None:
+def _resampled(rows: Sequence[Row], split: str, units: dict[str, Units]) -> _Drawn | None:
     """Resamples of a group's scores, or None where its per-pair scores are not on disk."""
-    found = [pair_scores(row, split) for row in rows]
+    found = [read_scores(row, split) for row in rows]
     tables = [table for table in found if table is not None]
     if len(tables) < len(found):
         return None
-    key = (str(_data(rows[0])), split)
-    if key not in units:
-        units[key] = _units(rows[0], split)
-    thresholds = [(row.completed.threshold if row.completed else None) or 0.0 for row in rows]
-    label = tables[0][0]
-    return hierarchical([score for _, score in tables], label, thresholds, units[key])
+    pairs = pairs_digest(rows[0], split)
+    if pairs not in units:
+        units[pairs] = _units(rows[0], split, len(tables[0].label))
+    thresholds = [table.threshold or 0.0 for table in tables]
+    scores = [table.score for table in tables]
+    return _Drawn(pairs, hierarchical(scores, tables[0].label, thresholds, units[pairs]))
 
 
-def _units(row: Row, split: str) -> Units:
-    folder = TrialDir(row.folder)
-    pairs = Pairs.read(folder.sweep / folder.read_input().data / f"{split}.parquet")
-    return sampling_units(pairs.text_1, pairs.text_2)
-
-
-def pair_scores(row: Row, split: str) -> tuple[Floats, Floats] | None:
-    """A trial's labels and cosines on a split, each (n,), or None where there are none."""
-    path = TrialDir(row.folder).scores_file
-    if not path.exists():
-        return None
-    table = pq.read_table(path, columns=["split", "label", "score"])
-    table = table.filter(pc.equal(table["split"], split))
-    return table["label"].to_numpy(), table["score"].to_numpy().astype(np.float64)
+def _units(row: Row, split: str, count: int) -> Units:
+    """What is resampled: single pairs where the texts that would say more are not on disk."""
+    texts = read_texts(row, split)
+    if texts is None:
+        return independent_pairs(count)
+    return sampling_units(texts.text_1, texts.text_2)

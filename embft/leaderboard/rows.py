@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,16 @@ class Row:
     def dev_intervals(self) -> Mapping[str, Interval]:
         """95 % intervals of the dev scores, for the metrics that have one."""
         return self.completed.dev_intervals if self.completed else {}
+
+    def starts(self, other: Row) -> bool:
+        """Whether this untrained model is the one that `other` was trained from, on its data."""
+        one, two = self.result, other.result
+        return bool(
+            self.is_baseline
+            and one
+            and two
+            and (one.model_digest, one.data_digest) == (two.model_digest, two.data_digest)
+        )
 
     @property
     def epochs(self) -> tuple[EpochScore, ...]:
@@ -121,6 +132,15 @@ class Leaderboard:
     def recommended(self) -> Group | None:
         """The configuration to ship, or None while nothing completed."""
         return next((group for group in self.groups if group.recommended), None)
+
+    def baseline_of(self, row: Row) -> Row | None:
+        """The untrained model that a trial started from, or None."""
+        own = (other for other in self._baselines if other.starts(row))
+        return next(own, self.baseline)
+
+    @cached_property
+    def _baselines(self) -> tuple[Row, ...]:
+        return tuple(row for row in self.rows if row.is_baseline)
 
     def count(self, status: str) -> int:
         """How many trials, the baseline not counted, have this status."""

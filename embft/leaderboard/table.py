@@ -63,11 +63,22 @@ def scored(board: Leaderboard) -> Leaderboard:
 def table_lines(board: Leaderboard) -> list[Line]:
     """Completed configurations by rank, the baseline where its score puts it, then the rest."""
     lines = [_group_line(board, group) for group in board.groups]
-    if board.baseline is not None:
-        lines = _with_baseline(board, lines, _baseline_line(board, board.baseline))
+    for row in board.rows:
+        if row.is_baseline:
+            lines = _with_baseline(board, lines, _baseline_line(board, row))
     grouped = {row.trial for group in board.groups for row in group.rows}
     rest = [row for row in board.rows if row.trial not in grouped and not row.is_baseline]
     return lines + [_row_line(board, row) for row in rest]
+
+
+def row_label(board: Leaderboard, row: Row) -> str:
+    """A trial in words; of several baselines each says which it is."""
+    if not row.is_baseline:
+        return config_label(row.params, board.axes)
+    several = sum(other.is_baseline for other in board.rows) > 1
+    return "Baseline, not trained" + (
+        f": {config_label(row.params, board.axes)}" if several else ""
+    )
 
 
 def rank_text(group: Group) -> str:
@@ -76,9 +87,9 @@ def rank_text(group: Group) -> str:
     return str(group.rank) if low >= high else f"{low}\N{EN DASH}{high}"
 
 
-def baseline_score(board: Leaderboard, metric: str | None = None) -> float | None:
+def baseline_score(row: Row | None, metric: str) -> float | None:
     """The untrained model's test score, or None."""
-    return board.baseline.test.get(metric or board.metric) if board.baseline else None
+    return row.test.get(metric) if row else None
 
 
 def mean_of(rows: Sequence[Row], pick: Callable[[Completed], float | None]) -> float | None:
@@ -96,7 +107,7 @@ def mean_metrics(rows: Sequence[Row], split: str = "test") -> dict[str, float]:
 
 
 def _group_line(board: Leaderboard, group: Group) -> Line:
-    base, rows = baseline_score(board), group.rows
+    base, rows = baseline_score(board.baseline_of(group.best), board.metric), group.rows
     trainable = mean_of(rows, lambda done: done.trainable_parameters)
     return Line(
         trial=group.best.trial,
@@ -127,9 +138,9 @@ def _baseline_line(board: Leaderboard, row: Row) -> Line:
     return Line(
         trial=row.trial,
         trials=(row.trial,),
-        label="Baseline, not trained",
+        label=row_label(board, row),
         status=row.status,
-        params={},
+        params=row.params,
         is_baseline=True,
         score=row.test.get(board.metric),
         interval=row.test_intervals.get(board.metric),
@@ -153,7 +164,7 @@ def _row_line(board: Leaderboard, row: Row) -> Line:
     return Line(
         trial=row.trial,
         trials=(row.trial,),
-        label=config_label(row.params, board.axes),
+        label=row_label(board, row),
         status=row.status,
         params=row.params,
         seed_names=(row.seed,),

@@ -9,6 +9,7 @@ from embft.leaderboard.compare import Difference, Versus, comparable, versus
 from embft.leaderboard.labels import axis_title, metric_label
 from embft.leaderboard.pair_scores import Model, read_texts
 from embft.leaderboard.rows import Leaderboard
+from embft.leaderboard.table import row_label
 
 TEXT_LIMIT = 600
 
@@ -21,7 +22,7 @@ def compare_data(board: Leaderboard, chosen: tuple[str, str] | None = None) -> d
     found = comparable(board, chosen or ())
     if len(found) < 2:
         return {}
-    texts = read_texts(board, found[0].row, "test")
+    texts = read_texts(found[0].row, "test")
     couples = versus(found, texts, board.group_columns)
     rows = sorted({row for couple in couples for row in couple.apart})
     return {
@@ -65,7 +66,7 @@ def _numbers(d: Difference) -> list[float | int]:
 
 def _label(model: Model, board: Leaderboard) -> str:
     if model.row.is_baseline:
-        return "Baseline, not trained"
+        return row_label(board, model.row)
     seed = f", seed {model.row.seed}" if len(board.seeds) > 1 else ""
     shipped = " (recommended)" if model.name == "Recommended" else ""
     return f"{model.label}{seed}{shipped}"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 
+from embft.leaderboard.compare import comparable, versus
 from embft.leaderboard.labels import metric_label
+from embft.leaderboard.pair_scores import read_texts
 from embft.leaderboard.rows import Leaderboard
 from embft.leaderboard.table import Line, scored, table_lines
 from embft.report import format as fmt
@@ -13,11 +15,15 @@ _MOST_LINES = 25
 _SPECIAL = re.compile(r"([\\`*_\[\]|#@])")
 
 
-def render_markdown(board: Leaderboard) -> str:
-    """Question, answer, cautions and the table's first lines, as GitHub's Markdown."""
+def render_markdown(board: Leaderboard, compare: tuple[str, str] | None = None) -> str:
+    """Question, answer, cautions and the table's first lines, as GitHub's Markdown.
+
+    `compare`: the names of two trials whose differences are added as a table.
+    """
     board = scored(board)
     parts = [f"## {escape(board.name)}", escape(board.description)]
-    parts += [_sentences(board), _cautions(board), _table(board), _failures(board)]
+    parts += [_sentences(board), _cautions(board), _table(board)]
+    parts += [_comparison(board, compare) if compare else "", _failures(board)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -68,6 +74,22 @@ def _line(line: Line) -> str:
         fmt.duration(line.seconds),
     ]
     return "| " + " | ".join(cells) + " |"
+
+
+def _comparison(board: Leaderboard, compare: tuple[str, str]) -> str:
+    """The paired differences of two trials, metric by metric."""
+    two = {model.row.trial: model for model in comparable(board, compare)}
+    first, second = (two[name] for name in compare)
+    couple = versus([first, second], read_texts(first.row, "test"), ())[0]
+    head = f"### {escape(first.label)} against {escape(second.label)}"
+    rows = ["| metric, test | first | second | difference | 95 % interval | |",
+            "|---|---:|---:|---:|---|---|"]  # fmt: skip
+    words = {1: "first is better", -1: "second is better", 0: "cannot be told apart"}
+    for item in couple.metrics:
+        cells = [fmt.score(item.first), fmt.score(item.second), fmt.signed(item.difference)]
+        cells += [fmt.interval((item.low, item.high)), words[item.better]]
+        rows.append(f"| {metric_label(item.name)} | " + " | ".join(cells) + " |")
+    return head + "\n\n" + "\n".join(rows)
 
 
 def _failures(board: Leaderboard) -> str:

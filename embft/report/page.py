@@ -54,9 +54,9 @@ class Figure:
     svg: Markup
 
 
-def write_report(board: Leaderboard, path: Path) -> None:
+def write_report(board: Leaderboard, path: Path, compare: tuple[str, str] | None = None) -> None:
     """Write the page to `path`; whoever opens it meanwhile sees the old one or the new one."""
-    write_atomic(path, render_report(board))
+    write_atomic(path, render_report(board, compare))
 
 
 def render_report(board: Leaderboard, compare: tuple[str, str] | None = None) -> str:

@@ -39,7 +39,7 @@ def pairs_view(board: Leaderboard) -> PairsView:
     if all(model.row.is_baseline for model in found):
         return PairsView((), (), None, (), "", (), _ONLY_BASELINE)
     about = subject(found)
-    texts = read_texts(board, about.row, "test")
+    texts = read_texts(about.row, "test")
     mistakes = worst_mistakes(found, texts, about) if texts is not None else []
     kinds = ("False positives", "False negatives")
     if not about.test.is_binary:

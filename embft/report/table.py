@@ -115,7 +115,7 @@ def _bar(board: Leaderboard, line: Line, ends: tuple[float, float]) -> Bar | Non
     if line.score is None:
         return None
     low, high = line.interval or (None, None)
-    base = baseline_score(board)
+    base = baseline_score(board.baseline, board.metric)
     return Bar(
         low=None if low is None else _place(low, ends),
         high=None if high is None else _place(high, ends),
@@ -145,7 +145,7 @@ def _cell(board: Leaderboard, line: Line, key: str, ends: tuple[float, float] | 
     if kind == "param":
         value = line.params.get(name)
         raw = value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
-        text = "" if line.is_baseline else value_text(value)
+        text = "" if line.is_baseline and value is None else value_text(value)
         return Cell(text, text if raw is None else repr(raw))
     if kind == "metric":
         found = (line.metrics or {}).get(name)

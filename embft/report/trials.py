@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from embft.leaderboard.labels import config_label, metric_label
+from embft.leaderboard.labels import metric_label
 from embft.leaderboard.rows import Leaderboard, Row
-from embft.leaderboard.table import rank_text
+from embft.leaderboard.table import rank_text, row_label
 from embft.report import format as fmt
 from embft.trial import Completed, Failed, Provenance, Pruned
 
@@ -79,7 +79,7 @@ def _page(board: Leaderboard, row: Row, rank: str, shared: Facts) -> TrialPage:
     done, result = row.completed, row.result
     proof, detail = _proof(done)
     own = _provenance(p) if (p := _provenance_of(row)) else {}
-    label = "Baseline, not trained" if row.is_baseline else config_label(row.params, board.axes)
+    label = row_label(board, row)
     several = len(board.seeds) > 1 and not row.is_baseline
     return TrialPage(
         trial=row.trial,

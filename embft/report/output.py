@@ -1,0 +1,79 @@
+"""What the commands write: tables, page, Markdown and charts, each to its place."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from embft.leaderboard.build import build_leaderboard
+from embft.leaderboard.export import write_tables
+from embft.leaderboard.lookup import find_scored
+from embft.leaderboard.rows import Leaderboard
+from embft.report.export import export_charts
+from embft.report.markdown import render_markdown
+from embft.report.page import write_report
+from embft.trial import write_atomic
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a user asked for. compare: two trials by what the user calls them."""
+
+    form: Literal["html", "md"] = "html"
+    out: Path | None = None
+    compare: tuple[str, str] | None = None
+    charts: Path | None = None
+    charts_format: Literal["svg", "png"] = "svg"
+
+
+def write_outputs(folder: Path) -> Leaderboard:
+    """Write leaderboard and report of a sweep into its own folder."""
+    board = build_leaderboard(folder)
+    write_wanted(board, [folder], Wanted())
+    return board
+
+
+def write_wanted(
+    board: Leaderboard, folders: Sequence[Path], wanted: Wanted
+) -> tuple[Path | None, list[str]]:
+    """Write what was asked for: the file, if any, and the lines to print.
+
+    Markdown without a file is the lines. Raises EmbftError for a trial that there is not.
+    """
+    two = _two(board, wanted.compare)
+    lines = _charts(board, wanted)
+    if wanted.form == "md" and wanted.out is None:
+        return None, [render_markdown(board, two)]
+    path = (wanted.out or report_path(folders, wanted.form)).resolve()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if wanted.form == "md":
+        write_atomic(path, render_markdown(board, two))
+        return path, [str(path), *lines]
+    if len(folders) == 1:
+        write_tables(board)
+    write_report(board, path, two)
+    return path, [str(path), *lines]
+
+
+def report_path(folders: Sequence[Path], form: str = "html") -> Path:
+    """Inside the sweep's folder; of several sweeps beside the first, since it is none's own."""
+    if len(folders) == 1:
+        return folders[0] / f"report.{form}"
+    names = "+".join(folder.resolve().name for folder in folders)
+    return folders[0].resolve().parent / f"{names}.{form}"
+
+
+def _two(board: Leaderboard, names: tuple[str, str] | None) -> tuple[str, str] | None:
+    if names is None:
+        return None
+    first, second = (find_scored(board, name).trial for name in names)
+    return first, second
+
+
+def _charts(board: Leaderboard, wanted: Wanted) -> list[str]:
+    if wanted.charts is None:
+        return []
+    count = len(export_charts(board, wanted.charts, wanted.charts_format))
+    return [f"{count} charts in {wanted.charts.resolve()}"]
