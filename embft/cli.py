@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from embft import __version__
-from embft.errors import EmbftError
+from embft.errors import EXIT_FAILED, EXIT_INPUT, EXIT_INTERRUPTED, EmbftError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from embft.data.pairs import Splits
-    from embft.plan import Plan
+    from embft.plan import Plan, PlannedTrial
     from embft.spec import SweepSpec
-
-EXIT_FAILED, EXIT_INPUT, EXIT_INTERRUPTED = 1, 2, 130
 
 _SPEC = click.argument("spec", type=click.Path(path_type=Path, dir_okay=False))
 _RESULTS = click.option(
@@ -83,14 +82,16 @@ def sweep(spec: Path, results: Path, address: str | None, retry_failed: bool) ->
     Exit status: 0 all trials completed, 1 some failed, 2 the input is at fault, 130 interrupted.
     """
     from embft.lock import sweep_lock
+    from embft.plan import prepare
     from embft.report.output import write_outputs
     from embft.terminal import print_leaderboard, print_plan_line
 
     console = _console()
     plan = _plan(spec, results)
     with sweep_lock(plan.folder):
-        print_plan_line(console, plan, retry_failed=retry_failed)
-        interrupted = _run(console, plan, address, retry_failed)
+        pending = prepare(plan, retry_failed=retry_failed)
+        print_plan_line(console, plan, pending)
+        interrupted = bool(pending) and _run(console, plan, pending, address)
         board = write_outputs(plan.folder)
     print_leaderboard(console, board)
     if interrupted:
@@ -99,12 +100,11 @@ def sweep(spec: Path, results: Path, address: str | None, retry_failed: bool) ->
         sys.exit(EXIT_FAILED)
 
 
-def _run(console: Console, plan: Plan, address: str | None, retry_failed: bool) -> bool:
+def _run(
+    console: Console, plan: Plan, pending: Sequence[PlannedTrial], address: str | None
+) -> bool:
     """Run what is pending. Returns whether it was interrupted."""
-    if not plan.pending(retry_failed=retry_failed):
-        return False
     from embft import ray_settings
-    from embft.plan import prepare
 
     ray_settings.configure(address)
     from embft.sweep import Interrupted, RayDiedError, ray_cluster, run_trials
@@ -113,10 +113,11 @@ def _run(console: Console, plan: Plan, address: str | None, retry_failed: bool) 
     resources = plan.spec.resources
     try:
         with ray_cluster(resources.concurrent_trials, address) as cluster:
-            trials = prepare(plan, retry_failed=retry_failed, threads=cluster.cpus_per_trial)
-            done = len(plan.trials) - len(trials)
-            with SweepView(trials, done, console, lambda: _write_quietly(plan.folder)):
-                lost = run_trials(trials, cluster, resources.concurrent_trials, resources.memory)
+            for trial in pending:
+                trial.folder.create(trial.input(cluster.cpus_per_trial))
+            done = len(plan.trials) - len(pending)
+            with SweepView(pending, done, console, lambda: _write_quietly(plan.folder)):
+                lost = run_trials(pending, cluster, resources.concurrent_trials, resources.memory)
             for message in lost:
                 click.echo(f"embft: a trial was lost and will run again: {message}", err=True)
     except Interrupted:

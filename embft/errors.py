@@ -9,6 +9,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+# The exit statuses of every command; 0 is all well.
+EXIT_FAILED, EXIT_INPUT, EXIT_INTERRUPTED = 1, 2, 130
+
 
 class EmbftError(Exception):
     """Something the user can mend. The message says where, what was given, what is allowed."""

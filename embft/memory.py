@@ -36,8 +36,8 @@ def descendants(pid: int) -> Sequence[int]:
         return []
 
 
-def has_descendant(name: str) -> bool:
-    """Whether a living process of this name is below this one."""
+def has_child(name: str) -> bool:
+    """Whether a living process of this name was started by this one."""
     return any(
         child.name() == name and child.status() != psutil.STATUS_ZOMBIE
         for child in psutil.Process(os.getpid()).children()

@@ -164,16 +164,17 @@ def check_objective(metric: str, splits: Splits) -> None:
         )
 
 
-def prepare(plan: Plan, *, retry_failed: bool, threads: int) -> tuple[PlannedTrial, ...]:
-    """Write what workers read, take over trials of other sweeps, and return what is left to run."""
+def prepare(plan: Plan, *, retry_failed: bool) -> tuple[PlannedTrial, ...]:
+    """Freeze the data, adopt trials of other sweeps, write the plan. Returns what is to run.
+
+    The trials' own folders come later: how many threads they get, only the cluster knows.
+    """
     plan.folder.mkdir(parents=True, exist_ok=True)
     write_atomic(plan.folder / "spec.yaml", plan.spec.text)
     for digest, splits in plan.data.items():
         base = next(t.base for t in plan.trials if t.data_digest == digest)
         _freeze(plan.folder / data_folder(digest), splits, base)
     pending = [t for t in plan.pending(retry_failed=retry_failed) if not _adopt(t)]
-    for trial in pending:
-        trial.folder.create(trial.input(threads))
     write_atomic(plan.folder / "plan.json", json.dumps(plan_record(plan), indent=1))
     return tuple(pending)
 

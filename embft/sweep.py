@@ -25,15 +25,14 @@ from typing import Any
 import ray
 from ray import tune
 
-from embft.errors import EmbftError
+from embft.errors import EXIT_INTERRUPTED, EmbftError
 from embft.launcher import Limits, run_trial, warm_up
-from embft.memory import end_descendants, has_descendant, tree_memory
+from embft.memory import end_descendants, has_child, tree_memory
 from embft.plan import PlannedTrial
 from embft.trial import TrialDir
 
 _OBJECT_STORE_BYTES = 78_643_200  # the least that Ray takes; trials pass through files
 _STOP_SECONDS = 0.2
-EXIT_INTERRUPTED = 130
 _TEMPLATE_BYTES = 500_000_000  # what the warm template adds to Ray's own share
 
 
@@ -147,7 +146,7 @@ def run_trials(
 
     memory: bytes for everything together, None for no limit. Returns what went wrong outside the
     trials themselves (a node that was lost, say); such a trial has no record and runs again with
-    the next sweep. Raises Interrupted.
+    the next sweep. Raises Interrupted, and RayDiedError when a Ray of our own has ended.
     """
     if not trials:
         return []
@@ -199,9 +198,8 @@ def _fit(tuner: tune.Tuner, stop: Event, *, ours: bool) -> list[str]:
     while not results.done():
         if stop.wait(_STOP_SECONDS):
             raise Interrupted
-        if ours and not has_descendant("raylet"):
+        if ours and not has_child("raylet"):
             # Tune would wait for ever. What finished is on disk; the same command goes on.
-            end_descendants()
             raise RayDiedError("Ray ended unexpectedly: the same command carries on")
     return [str(error) for error in results.result().errors]
 

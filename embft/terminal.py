@@ -15,22 +15,22 @@ from embft.data.audit.findings import Audit
 from embft.leaderboard.export import to_csv
 from embft.leaderboard.labels import axis_title, metric_label, number, value_text
 from embft.leaderboard.rows import Group, Leaderboard, Row
-from embft.plan import Plan
+from embft.plan import Plan, PlannedTrial
 
 _WIDE = 110  # columns from which on intervals fit beside the scores
 _STYLES = {"problem": "bold red", "warning": "yellow", "info": "dim"}
 
 
-def print_plan_line(console: Console, plan: Plan, *, retry_failed: bool) -> None:
+def print_plan_line(console: Console, plan: Plan, pending: Sequence[PlannedTrial]) -> None:
     """One line before a sweep: how much is done and what will run."""
-    pending = plan.pending(retry_failed=retry_failed)
     done = len(plan.trials) - len(pending)
     failed = sum(t.finished is not None and t.finished.status == "failed" for t in plan.trials)
+    failed -= sum(t.finished is not None for t in pending)  # to run again, as was asked
     line = Text(plan.spec.name, style="bold")
     line.append(f": {len(plan.trials)} trials with the baseline, ", style="not bold")
     line.append(f"{done} done, {len(pending)} to run, in {plan.folder}", style="not bold")
     console.print(line, soft_wrap=True)
-    if failed and not retry_failed:
+    if failed:
         console.print(f"{failed} of those done have failed: --retry-failed runs them again")
 
 

@@ -223,12 +223,19 @@ class TrialDir:
     scores_file = property(lambda self: self.path / "scores.parquet")
     log_file = property(lambda self: self.path / "log.txt")
     model_folder = property(lambda self: self.path / "model")
+    checkpoints_folder = property(lambda self: self.path / "checkpoints")
 
     def create(self, given: TrialInput) -> None:
-        """Make the folder afresh, without what an interrupted attempt left, and write the input."""
-        if self.path.exists():
-            shutil.rmtree(self.path)
-        self.path.mkdir(parents=True)
+        """Make the folder afresh and write the input.
+
+        Of an interrupted attempt the checkpoints stay, so that training goes on from them.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        for left in set(self.path.iterdir()) - {self.checkpoints_folder}:
+            if left.is_dir() and not left.is_symlink():
+                shutil.rmtree(left)
+            else:
+                left.unlink()
         write_atomic(self.input_file, given.model_dump_json(indent=2))
 
     def read_input(self) -> TrialInput:

@@ -21,6 +21,7 @@ from embft.plan import PlannedTrial
 from embft.trial import Completed, Failed, Pruned
 
 _POLL_SECONDS = 0.4
+_REST = 9.0  # so that what follows finished trials (a report) takes a tenth of one core at most
 
 
 @dataclass
@@ -44,7 +45,11 @@ class _Trial:
 
 
 class SweepView:
-    """Follows the trials of a sweep until it is closed. `on_finished` runs after trials finish."""
+    """Follows the trials of a sweep until it is closed.
+
+    `on_finished` runs after trials finish, in a thread of its own, and never for the last ones:
+    whoever closes the view has the last word.
+    """
 
     def __init__(
         self,
@@ -59,7 +64,10 @@ class SweepView:
         self.first, self.start = done, time.monotonic()
         self.best: tuple[float, str] | None = None
         self.stop = threading.Event()
-        self.thread = threading.Thread(target=self._follow, daemon=True)
+        self.finished = threading.Event()
+        self.threads = [
+            threading.Thread(target=work, daemon=True) for work in (self._follow, self._tell)
+        ]
 
     def __enter__(self) -> SweepView:
         self.live = (
@@ -69,26 +77,40 @@ class SweepView:
         )
         if self.live:
             self.live.start()
-        self.thread.start()
+        for thread in self.threads:
+            thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self.stop.set()
-        self.thread.join()
+        self.finished.set()
+        for thread in self.threads:
+            thread.join()
         if self.live:
             self.live.stop()
 
     def _follow(self) -> None:
         while not self.stop.wait(_POLL_SECONDS):
-            self._look()
+            if self._look():
+                self.finished.set()
         self._look()
 
-    def _look(self) -> None:
+    def _tell(self) -> None:
+        """Call `on_finished` when trials have finished, and then rest nine times as long."""
+        while not self.stop.is_set():
+            self.finished.wait()
+            self.finished.clear()
+            if not self.stop.is_set():
+                began = time.monotonic()
+                self.on_finished()
+                self.stop.wait(_REST * (time.monotonic() - began))
+
+    def _look(self) -> bool:
+        """Take in what is new. Returns whether a trial has finished."""
         finished = [trial for trial in list(self.open.values()) if self._update(trial)]
         for trial in finished:
             del self.open[trial.planned.key]
-        if finished:
-            self.on_finished()
+        return bool(finished)
 
     def _update(self, trial: _Trial) -> bool:
         """Take in what is new on disk. Returns whether the trial has finished."""

@@ -35,7 +35,7 @@ train: {{epochs: 1, batch_size: 8, learning_rate: 1e-2}}
 space: {{train.method: [full, lora]}}
 """
     )
-    trials = prepare(make_plan(spec, folder / "results"), retry_failed=False, threads=1)
+    trials = prepare(make_plan(spec, folder / "results"), retry_failed=False)
     found: dict[str, TrialDir] = {
         t.spec.train.method: t.folder for t in trials if not t.spec.is_baseline
     }

@@ -13,62 +13,11 @@ from pathlib import Path
 
 import psutil
 import pytest
+from commands import embft, relatives, start, wait_for
 
+from embft.plan import make_plan, prepare
+from embft.spec import parse_spec
 from embft.trial import Completed, Failed, TrialDir
-
-EMBFT = [str(Path(sys.executable).with_name("embft"))]
-
-
-def embft(*arguments: str, cwd: Path, check: int | None = 0) -> subprocess.CompletedProcess[str]:
-    """Run the command as a user does; `check` is the exit status that must come back."""
-    environment = {**os.environ, "HOME": str(cwd), "TMPDIR": "/tmp"}  # noqa: S108 - short for sockets
-    run = subprocess.run(
-        [*EMBFT, *arguments],
-        cwd=cwd,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=240,
-    )
-    if check is not None:
-        assert run.returncode == check, run.stdout + run.stderr
-    return run
-
-
-def start(*arguments: str, cwd: Path) -> subprocess.Popen[str]:
-    """The same in the background, in a process group of its own."""
-    return subprocess.Popen(
-        [*EMBFT, *arguments],
-        cwd=cwd,
-        env={**os.environ, "HOME": str(cwd), "TMPDIR": "/tmp"},  # noqa: S108
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-
-
-def wait_for(condition: object, seconds: float = 120) -> None:
-    """Wait until a condition holds."""
-    assert callable(condition)
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited too long"
-        time.sleep(0.1)
-
-
-def relatives(folder: Path) -> list[psutil.Process]:
-    """Living processes that belong to a sweep in this folder: they have it as their HOME."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            environment = process.environ()
-        except (psutil.Error, OSError):
-            continue
-        if environment.get("HOME") == str(folder) and process.status() != psutil.STATUS_ZOMBIE:
-            found.append(process)
-    return found
 
 
 def rows(folder: Path) -> dict[str, dict[str, str]]:
@@ -184,12 +133,40 @@ def test_an_edited_sweep_keeps_its_trials(finished: Path, tiny_spec: str) -> Non
     assert {r["train.lora.rank"] for r in rows(finished).values()} == {"", "4", "8"}
 
 
+def test_a_sweep_that_only_loses_trials_shows_the_others(finished: Path, tiny_spec: str) -> None:
+    """Where nothing is left to run, plan and leaderboard still follow the edited spec."""
+    home = finished.parent.parent
+    (home / "tiny.yaml").write_text(tiny_spec.replace("rank: [2, 4]", "rank: [4]"))
+    run = embft("sweep", "tiny.yaml", cwd=home)
+    assert "4 done, 0 to run" in run.stdout
+    assert {row["train.method"] for row in rows(finished).values()} == {"", "full", "lora"}
+    assert len(rows(finished)) == 4
+    (home / "tiny.yaml").write_text(tiny_spec)
+    embft("sweep", "tiny.yaml", cwd=home)
+    assert len(rows(finished)) == 5
+
+
+def test_an_interrupted_trial_keeps_its_checkpoints(tmp_path: Path, tiny_spec: str) -> None:
+    """Starting a trial again clears what an attempt left, except the checkpoints of its key."""
+    plan = make_plan(parse_spec(tiny_spec), tmp_path)
+    trial = prepare(plan, retry_failed=False)[1]
+    trial.folder.create(trial.input(threads=1))
+    trial.folder.append_progress({"event": "scoring"})
+    kept = trial.folder.checkpoints_folder / "epoch-1" / "manifest.json"
+    kept.parent.mkdir(parents=True)
+    kept.write_text("{}")
+    (trial.folder.model_folder).mkdir()
+    trial.folder.create(trial.input(threads=1))
+    assert kept.exists()
+    assert {path.name for path in trial.folder.path.iterdir()} == {"checkpoints", "trial.json"}
+
+
 def test_another_sweep_takes_over_finished_trials(finished: Path, tiny_spec: str) -> None:
     """A trial that another sweep has finished is not run twice."""
     home = finished.parent.parent
     (home / "other.yaml").write_text(tiny_spec.replace("name: tiny", "name: other"))
     run = embft("sweep", "other.yaml", cwd=home)
-    assert "started" not in run.stdout
+    assert "5 done, 0 to run" in run.stdout
     assert len(rows(home / "results" / "other")) == 5
 
 

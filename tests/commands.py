@@ -1,0 +1,65 @@
+"""The command line as a user runs it, and what it leaves running: helpers of tests."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+
+EMBFT = [str(Path(sys.executable).with_name("embft"))]
+
+
+def embft(*arguments: str, cwd: Path, check: int | None = 0) -> subprocess.CompletedProcess[str]:
+    """Run the command as a user does; `check` is the exit status that must come back."""
+    environment = {**os.environ, "HOME": str(cwd), "TMPDIR": "/tmp"}  # noqa: S108 - short for sockets
+    run = subprocess.run(
+        [*EMBFT, *arguments],
+        cwd=cwd,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=240,
+    )
+    if check is not None:
+        assert run.returncode == check, run.stdout + run.stderr
+    return run
+
+
+def start(*arguments: str, cwd: Path) -> subprocess.Popen[str]:
+    """The same in the background, in a process group of its own."""
+    return subprocess.Popen(
+        [*EMBFT, *arguments],
+        cwd=cwd,
+        env={**os.environ, "HOME": str(cwd), "TMPDIR": "/tmp"},  # noqa: S108
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def wait_for(condition: object, seconds: float = 120) -> None:
+    """Wait until a condition holds."""
+    assert callable(condition)
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited too long"
+        time.sleep(0.1)
+
+
+def relatives(folder: Path) -> list[psutil.Process]:
+    """Living processes that belong to a sweep in this folder: they have it as their HOME."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            environment = process.environ()
+        except (psutil.Error, OSError):
+            continue
+        if environment.get("HOME") == str(folder) and process.status() != psutil.STATUS_ZOMBIE:
+            found.append(process)
+    return found
