@@ -5,15 +5,20 @@ Where the section's fields meet the readers of `data/`, which know no spec.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from embft.data.load import Columns, PairFile
-from embft.data.pairs import Splits
+from embft.data.nli import NliFile
+from embft.data.noise import Noise, noisy
+from embft.data.pairs import Shape, Splits
+from embft.data.same_label import SameLabel
 from embft.data.shapes import to_shape
-from embft.data.splits import Source, build_splits
+from embft.data.single import TextFile
+from embft.data.splits import Source, build_splits, with_files
 from embft.errors import DataError
 from embft.spec import ColumnsSpec, DataSpec, SweepSpec
-from embft.spec.data import SplitSpec
+from embft.spec.data import SameLabelSpec, SplitSpec
 
 
 def spec_data(spec: SweepSpec) -> Splits:
@@ -40,25 +45,39 @@ def load_data(spec: DataSpec) -> Splits:
 
 
 def _read(spec: DataSpec) -> Splits:
+    splits = _made(spec)
+    train = splits.train if spec.shape is None else to_shape(splits.train, spec.shape)
+    if spec.noise is not None:
+        noise = Noise(**spec.noise.model_dump())
+        train = noisy(train, noise, spec.seed)
+    return replace(splits, train=train)
+
+
+def _made(spec: DataSpec) -> Splits:
+    dev, test = (_file(part) if part else None for part in (spec.split("dev"), spec.split("test")))
     if spec.dataset == "dating":
         from embft.data.dating import generate
 
-        made = generate()
-        train = made.train if spec.shape is None else to_shape(made.train, spec.shape)
-        return Splits(train, made.dev, made.test)
-    dev, test = spec.split("dev"), spec.split("test")
-    return build_splits(
-        _train(spec),
-        _file(dev) if dev else None,
-        _file(test) if test else None,
-        dev_fraction=spec.dev_fraction,
-        shape=spec.shape,
-    )
+        return generate()
+    if spec.same_label is not None:
+        made = _same_label(spec.same_label, spec.shape).split(spec.dev_fraction, spec.seed)
+        return with_files(made, dev, test)
+    return build_splits(_train(spec), dev, test, dev_fraction=spec.dev_fraction)
 
 
 def _train(spec: DataSpec) -> Source:
+    if spec.text is not None:
+        return TextFile(Path(spec.text.file), spec.text.column)
+    if spec.nli is not None:
+        fields = spec.nli.model_dump(exclude={"file"})
+        return NliFile(Path(spec.nli.file), **fields)
     columns = _columns(spec.columns)
     return PairFile(Path(str(spec.train)), columns, spec.groups, spec.label_range)
+
+
+def _same_label(spec: SameLabelSpec, shape: Shape | None) -> SameLabel:
+    fields = spec.model_dump(exclude={"file"})
+    return SameLabel(Path(spec.file), **fields, shape=shape or "positives")
 
 
 def _file(split: SplitSpec) -> PairFile:

@@ -8,10 +8,9 @@ held back from train, so that learning is rewarded and remembering is not.
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Final
 
 import numpy as np
 
@@ -24,12 +23,12 @@ from embft.data.dating_phrases import (
     TOPICS,
     WANTS,
 )
+from embft.data.draw import Draw
 from embft.data.pairs import SPLITS, Pairs, Splits
 from embft.data.texts import normalise
 
 VERSION: Final = 1
 
-_T = TypeVar("_T")
 _Subject = tuple[str, str]  # category, subcategory
 _SEED = 20_240_611
 _SIZES: Final = {"train": 1200, "dev": 300, "test": 1000}
@@ -85,7 +84,7 @@ def generate() -> Splits:
 
 def _rows(split: str, seed: int, seen: set[str]) -> Iterator[_Row]:
     """The pairs of a split, in an order that mixes subjects and labels; their texts join `seen`."""
-    author = _Author(split, random.Random(seed))  # noqa: S311 - data, no secret
+    author = _Author(split, seed)
     kinds = [(kind, label) for kind, label, count in _MIX for _ in range(count)]
     for _ in range(_SIZES[split] // len(kinds)):
         subjects = author.shuffled(_SUBJECTS)
@@ -152,30 +151,12 @@ def _stances(
     return _Stance(topic, likes), _Stance(other, likes == bool(label))
 
 
-class _Author:
-    """Writes one split: its phrasings, its topics, its random choices.
+class _Author(Draw):
+    """Writes one split: its phrasings, its topics, its random choices."""
 
-    Of `random`, only `random()` is promised to give the same numbers in every version of Python;
-    all choices are made of it.
-    """
-
-    def __init__(self, split: str, rng: random.Random) -> None:
+    def __init__(self, split: str, seed: int) -> None:
+        super().__init__(seed)
         self.split = split
-        self.rng = rng
-
-    def tosses(self, chance: float = 0.5) -> bool:
-        return self.rng.random() < chance
-
-    def picks(self, values: Sequence[_T]) -> _T:
-        return values[int(self.rng.random() * len(values))]
-
-    def shuffled(self, values: Sequence[_T]) -> list[_T]:
-        """The values in another order (Fisher and Yates, 1938)."""
-        order = list(values)
-        for last in range(len(order) - 1, 0, -1):
-            other = int(self.rng.random() * (last + 1))
-            order[last], order[other] = order[other], order[last]
-        return order
 
     def topics(self, subject: _Subject) -> list[list[str]]:
         """The topics of the subject's two ways, as far as this split speaks of them."""

@@ -84,7 +84,7 @@ def load_pairs(
     label_of = _label_parser(path, label_range)
     lines: list[int] = []
     for line, values in read_rows(path, names, required=len(names) - len(groups)):
-        at = _place(path, line)
+        at = place_of(path, line)
         for into, name, value in zip(texts, names, values, strict=False):
             into.append(text_of(at, name, value))
         if columns.label is not None:
@@ -132,7 +132,8 @@ def _names(path: Path, columns: Columns, groups: Sequence[str]) -> list[str | in
     return [*main, *(int(name) for name in groups)]
 
 
-def _place(path: Path, line: int) -> str:
+def place_of(path: Path, line: int) -> str:
+    """A line or row of a file, as messages name it."""
     return f"{path}, {'row' if path.suffix.lower() == '.parquet' else 'line'} {line}"
 
 
@@ -235,7 +236,7 @@ def _require_binary(path: Path, column: str | int, pairs: Pairs, lines: Sequence
     row = int(np.flatnonzero(~np.isin(pairs.label, (0.0, 1.0)))[0])
     low, high = float(pairs.label.min()), float(pairs.label.max())
     raise DataError(
-        f"{_place(path, lines[row])}, column {column!r}: {pairs.label[row]:g} is neither 0 nor 1. "
-        f"For graded labels set `data.label_range: [low, high]`, the ends of their scale; this "
+        f"{place_of(path, lines[row])}, column {column!r}: {pairs.label[row]:g} is neither 0 nor 1."
+        f" For graded labels set `data.label_range: [low, high]`, the ends of their scale; this "
         f"file's labels run from {low:g} to {high:g}."
     )

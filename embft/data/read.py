@@ -51,6 +51,11 @@ def read_rows(path: Path, wanted: Sequence[str | int], required: int) -> Iterato
             f"{path}: the columns are given as positions ({positions}), which is for csv and tsv "
             f"files without a header; name the columns instead."
         )
+    if positions and names:
+        raise DataError(
+            f"{path}: {names[0]!r} is a name and {positions[0]} a position; columns are either all "
+            f"names, or all positions in a file without a header."
+        )
     if positions:
         return _headless(path, positions)
     if suffix == ".parquet":

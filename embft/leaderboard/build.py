@@ -95,7 +95,8 @@ def _on_axis(axis: str, trial: Mapping[str, Any], spec: TrialSpec) -> Any:
         return trial["sweep_name"]
     value: Any = spec.model_dump(mode="json")
     for name in axis.split("."):
-        value = value[name]
+        # A section that this trial does not have, or a text in its place.
+        value = value.get(name) if isinstance(value, dict) else None
     return value
 
 

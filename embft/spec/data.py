@@ -6,13 +6,15 @@ Only shapes and bounds of single values; `embft/sources.py` turns a section into
 from __future__ import annotations
 
 from pathlib import PurePath
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from embft.spec.base import ColumnsSpec, Fields, Text
+from embft.spec.base import Column, ColumnsSpec, Fields, Text
 
 Shape = Literal["labelled", "positives", "triplets"]
+SOURCES = ("dataset", "train", "text", "nli", "same_label")
+_READING = ("dev", "test", "columns", "groups", "label_range", "dev_fraction")
 
 
 def _ordered(label_range: tuple[float, float] | None) -> None:
@@ -20,10 +22,13 @@ def _ordered(label_range: tuple[float, float] | None) -> None:
         raise ValueError("label_range must be [low, high] with low below high")
 
 
-class SplitSpec(Fields):
+class _File(Fields):
+    file: Text
+
+
+class SplitSpec(_File):
     """A dev or test file of another form than train; what is left out is as in `data`."""
 
-    file: Text
     columns: ColumnsSpec | None = None
     label_range: tuple[float, float] | None = None
     groups: tuple[Text, ...] | None = None
@@ -36,36 +41,91 @@ class SplitSpec(Fields):
         return self
 
 
-class DataSpec(Fields):
-    """A built-in dataset, or files of pairs.
+class TextSpec(_File):
+    """A file of texts without pairs: each is its own positive (unsupervised SimCSE)."""
 
-    shape: what train is turned into where it is not what the loss needs.
+    column: Column = "text"
+
+
+class NliSpec(_File):
+    """A file of inference: entailments as positives, contradictions as hard negatives."""
+
+    premise: Column = "premise"
+    hypothesis: Column = "hypothesis"
+    label: Column = "label"
+    negatives: bool = True
+
+
+class SameLabelSpec(_File):
+    """A file of texts with class labels, of which pairs are made.
+
+    labels: those to train on, by name, or a share of them; the others are held out, as test.
+    """
+
+    text: Column = "text"
+    label: Column = "label"
+    pairs: int | None = Field(default=None, ge=1, le=10_000_000)
+    labels: Annotated[float, Field(gt=0, le=1)] | tuple[Text, ...] | None = None
+
+
+class NoiseSpec(Fields):
+    """Noise on the words of every train text; see `embft/data/noise.py`."""
+
+    delete_words: float = Field(default=0.1, ge=0, lt=1)
+    swap_words: int = Field(default=1, ge=0, le=100)
+    swap_characters: float = Field(default=0.05, ge=0, le=1)
+
+
+class DataSpec(Fields):
+    """Where the pairs come from: one of a built-in dataset, `train`, `text`, `nli`, `same_label`.
+
+    columns, groups and label_range say how `train`, `dev` and `test` are read. shape: what train is
+    turned into where its own is not what the loss needs. seed: of everything drawn in making the
+    data, which the trials' seeds do not change.
     """
 
     dataset: Literal["dating"] | None = None
     train: Text | None = None
+    text: TextSpec | None = None
+    nli: NliSpec | None = None
+    same_label: SameLabelSpec | None = None
     dev: Text | SplitSpec | None = None
     test: Text | SplitSpec | None = None
     columns: ColumnsSpec = ColumnsSpec()
     groups: tuple[Text, ...] = ()
     label_range: tuple[float, float] | None = None
     shape: Shape | None = None
+    noise: NoiseSpec | None = None
+    seed: int = 42
     dev_fraction: float = Field(default=0.1, gt=0, lt=1)
     on_leak: Literal["warn", "drop", "fail"] = "warn"
 
     @model_validator(mode="after")
     def _one_source(self) -> DataSpec:
-        if (self.dataset is None) == (self.train is None):
-            raise ValueError("needs either `dataset: dating` or `train: FILE`")
+        sources = [name for name in SOURCES if getattr(self, name) is not None]
+        if len(sources) != 1:
+            raise ValueError(
+                f"needs one of `dataset: dating`, `train: FILE`, `text`, `nli` and `same_label`; "
+                f"here is {' and '.join(sources) or 'none'}"
+            )
+        if self.text is not None and self.dev is None:
+            raise ValueError(
+                "`text` pairs each text with itself, which every model scores perfectly: give "
+                "labelled pairs as `dev`"
+            )
         given = [
             name
-            for name, field in type(self).model_fields.items()
-            if name not in {"dataset", "on_leak", "shape"} and getattr(self, name) != field.default
+            for name in _READING
+            if getattr(self, name) != type(self).model_fields[name].default
         ]
         if self.dataset and given:
             raise ValueError(
                 f"a built-in dataset has its own files and columns: remove {', '.join(given)}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _ranges_have_labels(self) -> DataSpec:
         _ordered(self.label_range)
         ranged = [split for split in (self.dev, self.test) if isinstance(split, SplitSpec)]
         ranged = [split for split in ranged if split.label_range and not split.columns]
@@ -93,11 +153,16 @@ class DataSpec(Fields):
 
     def relative_to(self, folder: PurePath) -> DataSpec:
         """The same data with its paths read as relative to `folder`."""
-        moved: dict[str, object] = {}
-        for name in ("train", "dev", "test"):
-            given = getattr(self, name)
-            if isinstance(given, SplitSpec):
-                moved[name] = given.model_copy(update={"file": str(folder / given.file)})
-            elif given is not None:
-                moved[name] = str(folder / given)
-        return self.model_copy(update=moved)
+        return self.model_copy(
+            update={
+                name: _moved(given, folder)
+                for name in (*SOURCES[1:], "dev", "test")
+                if (given := getattr(self, name)) is not None
+            }
+        )
+
+
+def _moved(given: str | _File, folder: PurePath) -> str | _File:
+    if isinstance(given, str):
+        return str(folder / given)
+    return given.model_copy(update={"file": str(folder / given.file)})

@@ -186,8 +186,9 @@ def _clearest(error: ValidationError) -> Any:
 
 def _is_tag(part: str | int) -> bool:
     """Whether pydantic put this in a location to name a union's member."""
-    tags = {"str", "int", "constrained-int"}
-    return isinstance(part, str) and ("[" in part or part in tags or part.endswith("Spec"))
+    if not isinstance(part, str):
+        return False
+    return "[" in part or part in {"str", "int"} or part.endswith("Spec") or "constrained-" in part
 
 
 def _origin(loc: Where, origin: Mapping[Where, Where]) -> Where:
