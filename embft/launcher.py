@@ -98,7 +98,7 @@ def _enter(step: str, path: str) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parents, args=(os.getppid(),), daemon=True).start()
     folder = TrialDir(Path(path))
-    log = os.open(folder.log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    log = folder.open_log()
     os.dup2(log, sys.stdout.fileno() if sys.stdout else 1)
     os.dup2(log, 2)
     from embft import worker

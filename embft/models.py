@@ -25,7 +25,7 @@ from sentence_transformers import SentenceTransformer
 
 from embft.errors import ModelError, ProofError, nearest
 from embft.spec import LoraSpec, ModelSpec, TrainSpec
-from embft.trial import Proof, sync_folder, write_atomic
+from embft.trial import Proof, replace_folder, write_atomic
 
 Embeddings = npt.NDArray[np.float32]
 
@@ -120,9 +120,7 @@ def save(model: SentenceTransformer, folder: Path, base: str) -> int:
         content = json.loads(config.read_text())
         content["base_model_name_or_path"] = base
         write_atomic(config, json.dumps(content, indent=2, sort_keys=True))
-    shutil.rmtree(folder, ignore_errors=True)
-    temporary.rename(folder)
-    sync_folder(folder.parent)
+    replace_folder(temporary, folder)
     return sum(path.stat().st_size for path in folder.rglob("*.safetensors"))
 
 

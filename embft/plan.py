@@ -6,38 +6,39 @@ anything runs. Imports no torch and no Ray.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Annotated, Any
 
-from embft.base_model import BaseModel, find_base_model, max_tokens, token_counter
+from pydantic import Field, TypeAdapter, ValidationError
+from typing_extensions import TypedDict
+
+from embft.base_model import BaseModel, find_base_model
 from embft.data.pairs import SPLITS, Splits
 from embft.errors import EmbftError, RecordError
+from embft.frozen import data_folder, freeze
 from embft.metrics.definitions import METRICS
+from embft.seal import damaged, sealed, unsealed
 from embft.sources import load_data
 from embft.spec import Point, SweepSpec, TrialSpec
 from embft.trial import (
-    LEAKS_FILE,
     Completed,
     Failed,
+    FileName,
+    InsidePath,
     Pruned,
     TrialDir,
     TrialInput,
     find_trial,
-    sync_folder,
+    replace_folder,
     trial_key,
     write_atomic,
 )
 
-if TYPE_CHECKING:
-    from embft.data.audit import Audit
-
-DIGEST_LENGTH = 12
 BASELINE = "baseline"
 
 
@@ -170,16 +171,35 @@ def prepare(plan: Plan, *, retry_failed: bool) -> tuple[PlannedTrial, ...]:
     The trials' own folders come later: how many threads they get, only the cluster knows.
     """
     plan.folder.mkdir(parents=True, exist_ok=True)
+    _refuse_links(plan.folder)
+    _remove_torn(plan.folder)
     write_atomic(plan.folder / "spec.yaml", plan.spec.text)
     for digest, splits in plan.data.items():
         base = next(t.base for t in plan.trials if t.data_digest == digest)
-        _freeze(plan.folder / data_folder(digest), splits, base)
+        freeze(plan.folder / data_folder(digest), splits, base)
     pending = [t for t in plan.pending(retry_failed=retry_failed) if not _adopt(t)]
-    write_atomic(plan.folder / "plan.json", json.dumps(plan_record(plan), indent=1))
+    write_atomic(plan.folder / "plan.json", sealed(plan_record(plan)))
     return tuple(pending)
 
 
-def plan_record(plan: Plan) -> dict[str, Any]:
+def _refuse_links(folder: Path) -> None:
+    """A results folder may come from anyone: what is written or removed in it must be in it."""
+    for path in folder.rglob("*"):
+        if path.is_symlink():
+            raise RecordError(
+                f"{path}: a symbolic link in a results folder may lead anywhere: put what it "
+                "points to in its place, or remove it"
+            )
+
+
+def _remove_torn(folder: Path) -> None:
+    """Remove what interrupted writes have left under their temporary names."""
+    for pattern in (".*.tmp", "trials/.*.tmp", "data/.*.tmp"):
+        for path in folder.glob(pattern):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def plan_record(plan: Plan) -> PlanRecord:
     """`plan.json`: which trials the sweep has now, so that a report needs no spec."""
     spec = plan.spec
     any_splits = list(plan.data.values())
@@ -206,65 +226,67 @@ def plan_record(plan: Plan) -> dict[str, Any]:
     }
 
 
-def data_folder(digest: str) -> str:
-    """Where a sweep keeps its frozen data, relative to its folder."""
-    return f"data/{digest[:DIGEST_LENGTH]}"
-
-
-def _freeze(folder: Path, splits: Splits, base: BaseModel) -> None:
-    """Keep the data as it was planned, so that an edited file cannot mix into a running sweep, and
-    what the audit says of it.
-    """
-    if folder.exists():
-        return
-    from embft.data.audit import audit
-
-    found = audit(splits, token_lengths=token_counter(base), max_tokens=max_tokens(base))
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
-    temporary.mkdir(parents=True)
-    for name in SPLITS:
-        splits[name].write(temporary / f"{name}.parquet")
-    write_atomic(temporary / "audit.json", json.dumps(found.to_json(), allow_nan=False))
-    write_atomic(temporary / LEAKS_FILE, json.dumps(_leaked_test_rows(splits, found)))
-    temporary.rename(folder)
-    sync_folder(folder.parent)
-
-
-def _leaked_test_rows(splits: Splits, found: Audit) -> list[int]:
-    """The rows of test that stand in train or dev too; of dev's own rows where test is dev."""
-    names = ("dev_from_train",) if splits.test_is_dev else ("test_from_train", "test_from_dev")
-    return sorted({int(row) for name in names for row in found.leaked_rows[name]})
-
-
 def _adopt(trial: PlannedTrial) -> bool:
     """Copy a trial that another sweep has completed. Returns whether there was one."""
     if trial.finished is not None:
         return False
     try:
         found = find_trial(trial.folder.sweep.parent, trial.key)
-        if found is None or not isinstance(found.result(), Completed):
+        record = found.result() if found else None
+        if found is None or not isinstance(record, Completed):
             return False
     except RecordError:
         return False
     target = trial.folder.path
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    shutil.rmtree(target, ignore_errors=True)
-    shutil.copytree(found.path, temporary)
-    temporary.rename(target)
-    sync_folder(target.parent)
+    try:
+        _refuse_links(found.path)
+        shutil.copytree(found.path, temporary)
+        TrialDir(temporary).check_files(record)
+    except RecordError:
+        shutil.rmtree(temporary, ignore_errors=True)
+        return False
+    replace_folder(temporary, target)
     return True
 
 
-def read_plan(folder: Path) -> dict[str, Any]:
+class PlanEntry(TypedDict):
+    """One trial of `plan.json`: its folder's name, its params and spec as plain data."""
+
+    folder: FileName
+    params: dict[str, Any]
+    spec: dict[str, Any]
+
+
+class PlanRecord(TypedDict):
+    """What `plan.json` holds."""
+
+    schema_version: int
+    name: str
+    description: str
+    metric: str
+    mode: str
+    seeds: list[int]
+    trials: list[PlanEntry]
+    data: Annotated[list[InsidePath], Field(min_length=1)]
+    pairs: dict[str, int]
+    group_columns: list[str]
+    dev_is_cut: bool
+    test_is_dev: bool
+
+
+_PLAN = TypeAdapter(PlanRecord)
+
+
+def read_plan(folder: Path) -> PlanRecord:
     """The `plan.json` of a sweep's folder. Raises RecordError when it is no such folder."""
     path = folder / "plan.json"
     try:
-        found: dict[str, Any] = json.loads(path.read_text())
+        return _PLAN.validate_python(unsealed(path))
     except FileNotFoundError:
         raise RecordError(
             f"{folder}: no sweep's results are here (no plan.json): give a folder such as "
             "results/lora-lr"
         ) from None
-    except ValueError as error:
-        raise RecordError(f"{path}: damaged ({error}): run the sweep's command again") from None
-    return found
+    except ValidationError as error:
+        raise damaged(path, str(error)) from None

@@ -84,6 +84,9 @@ def load_model(name: str) -> SentenceTransformer:
     if (folder / "trial.json").is_file():
         trial = TrialDir(folder)
         spec = trial.read_input().spec
+        result = trial.result()
+        if result is not None:
+            trial.check_files(result)
         if not spec.is_baseline:
             return _load(trial.model_folder, spec.model)
         return load_base(find_base_model(spec.model.base, spec.model.revision).folder, spec.model)

@@ -6,28 +6,45 @@ these types and these files. Knows no torch, no Ray and no YAML.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from embft.errors import RecordError
+from embft.seal import canonical_json, check_digests, damaged, digests, sealed, unsealed
 from embft.spec import TrialSpec
 
 SCHEMA = 1
 # Part of every key: raise it when a change of ours makes the same trial give other scores.
 EVALUATION_VERSION = 1
 KEY_LENGTH = 12
-# Beside the frozen data: the rows of test that also stand in train or dev.
-LEAKS_FILE = "leaks.json"
 
 Metrics = dict[str, float]
+
+
+def _inside(value: str) -> str:
+    path = PurePosixPath(value)
+    if path.is_absolute() or ".." in path.parts or not path.parts or "\0" in value:
+        raise ValueError("must be a path inside the sweep's folder")
+    return value
+
+
+def _file_name(value: str) -> str:
+    if len(PurePosixPath(_inside(value)).parts) > 1:
+        raise ValueError("must be a plain file name")
+    return value
+
+
+InsidePath = Annotated[str, AfterValidator(_inside)]
+FileName = Annotated[str, AfterValidator(_file_name)]
 
 
 class _Record(BaseModel):
@@ -43,7 +60,7 @@ class TrialInput(_Record):
     key: str
     name: str
     spec: TrialSpec
-    data: str
+    data: InsidePath
     data_digest: str
     model_digest: str
     threads: int
@@ -126,6 +143,8 @@ class Completed(_Result):
     total_parameters: int
     artifact_bytes: int
     timings: Timings
+    # Path in the trial's folder -> SHA-256 of what was scored: the per-pair scores, the model.
+    files: dict[InsidePath, str] = Field(default_factory=dict)
 
 
 class Pruned(_Result):
@@ -167,21 +186,30 @@ def trial_key(spec: TrialSpec, data_digest: str, model_digest: str) -> str:
     return hashlib.sha256(canonical_json(content).encode()).hexdigest()[:KEY_LENGTH]
 
 
-def canonical_json(content: Any) -> str:
-    """One text for one content."""
-    return json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
-
-
 def write_atomic(path: Path, content: bytes | str) -> None:
     """Replace a file as a whole: whoever reads it sees the old or the new content, never a part."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    data = content.encode() if isinstance(content, str) else content
-    with temporary.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        with temporary.open("wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
     sync_folder(path.parent)
+
+
+def replace_folder(temporary: Path, folder: Path) -> None:
+    """Put a folder that was filled under another name in its place: whole or not at all."""
+    for path in temporary.rglob("*"):
+        sync_folder(path)  # files too: a folder's name may not outlive what is in it
+    sync_folder(temporary)
+    shutil.rmtree(folder, ignore_errors=True)
+    temporary.rename(folder)
+    sync_folder(folder.parent)
 
 
 def sync_folder(folder: Path) -> None:
@@ -236,38 +264,71 @@ class TrialDir:
                 shutil.rmtree(left)
             else:
                 left.unlink()
-        write_atomic(self.input_file, given.model_dump_json(indent=2))
+        write_atomic(self.input_file, sealed(json.loads(given.model_dump_json())))
 
     def read_input(self) -> TrialInput:
-        """What the worker is to do."""
-        return TrialInput.model_validate_json(self.input_file.read_bytes())
+        """What the worker is to do. Raises RecordError if it is damaged or another trial's."""
+        found: TrialInput = _parsed(TypeAdapter(TrialInput), self.input_file, self.key)
+        return found
 
     def write_result(self, result: Completed | Pruned | Failed) -> None:
         """Write the record that makes a trial finished."""
-        write_atomic(self.result_file, result.model_dump_json(indent=2))
+        write_atomic(self.result_file, sealed(json.loads(result.model_dump_json())))
 
     def result(self) -> Completed | Pruned | Failed | None:
-        """The trial's record, or None while it has none. Raises RecordError if it is damaged."""
+        """The trial's record, or None while it has none.
+
+        Raises RecordError if it is damaged, another trial's, or a newer version's.
+        """
         try:
-            raw = self.result_file.read_bytes()
+            found: Completed | Pruned | Failed = _parsed(_RESULT, self.result_file, self.key)
         except FileNotFoundError:
             return None
-        return _parsed(raw, self.result_file)
+        return found
+
+    def write_trained(self, trained: Mapping[str, Any]) -> None:
+        """Keep what training came to for the step that scores."""
+        write_atomic(self.trained_file, sealed({"key": self.key, **trained}))
+
+    def read_trained(self) -> dict[str, Any]:
+        """What training came to. Raises RecordError if it is damaged or another trial's."""
+        found = unsealed(self.trained_file)
+        if found["key"] != self.key:
+            raise damaged(self.trained_file, f"it is of trial {found['key']}")
+        return found
+
+    def written_files(self) -> dict[str, str]:
+        """The digests that a record vouches for: the per-pair scores and the saved model."""
+        model = [path for path in self.model_folder.rglob("*") if path.is_file()]
+        return digests(self.path, [self.scores_file, *model])
+
+    def check_files(self, result: Completed | Pruned | Failed, below: str = "") -> None:
+        """Raise RecordError when a file that the record vouches for is not as it was written.
+
+        below: only the files whose path begins so.
+        """
+        files = result.files if isinstance(result, Completed) else {}
+        check_digests(self.path, {k: v for k, v in files.items() if k.startswith(below)})
 
     def append_progress(self, event: Mapping[str, Any]) -> None:
         """Add a line to the progress of the running trial."""
-        with self.progress_file.open("a") as file:
-            file.write(json.dumps(event, allow_nan=False) + "\n")
+        line = sealed(event, indent=None) + "\n"
+        with open(self.progress_file, "a", opener=_no_link) as file:
+            file.write(line)
 
     def progress(self) -> Iterator[dict[str, Any]]:
-        """The whole lines of the progress so far."""
+        """The progress so far; lines that are not whole are left out."""
         try:
-            lines = self.progress_file.read_text().splitlines(keepends=True)
+            lines = self.progress_file.read_bytes().splitlines()
         except FileNotFoundError:
             return
         for line in lines:
-            if line.endswith("\n"):
-                yield json.loads(line)
+            with contextlib.suppress(RecordError):
+                yield unsealed(self.progress_file, line)
+
+    def open_log(self) -> int:
+        """A descriptor that appends to the worker's log."""
+        return _no_link(str(self.log_file), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
     def log_tail(self, lines: int = 30) -> str:
         """The last lines of the worker's log."""
@@ -278,21 +339,27 @@ class TrialDir:
         return "\n".join(text[-20_000:].splitlines()[-lines:])
 
 
-def _parsed(raw: bytes, path: Path) -> Completed | Pruned | Failed:
-    try:
-        version = json.loads(raw).get("schema_version", 0)
-        if version > SCHEMA:
-            raise RecordError(
-                f"{path}: written by a newer embft (schema {version}, this one reads {SCHEMA}): "
-                "upgrade embft, or give another results folder"
-            )
-        return _RESULT.validate_json(raw)
-    except (ValueError, AttributeError, ValidationError) as error:
-        first = " ".join(str(error).split())[:200]
+def _no_link(path: str, flags: int) -> int:
+    """As os.open, but a link that someone laid there is an error: it may lead anywhere."""
+    return os.open(path, flags | os.O_NOFOLLOW, 0o644)
+
+
+def _parsed(form: TypeAdapter[Any], path: Path, key: str) -> Any:
+    """A sealed record. Raises FileNotFoundError, and RecordError for whatever is not whole."""
+    content = unsealed(path)
+    version = content.get("schema_version", 0)
+    if isinstance(version, int) and version > SCHEMA:
         raise RecordError(
-            f"{path}: this record is damaged ({first}): move the trial's folder away, and the same "
-            "command runs the trial again"
-        ) from None
+            f"{path}: written by a newer embft (schema {version}, this one reads {SCHEMA}): "
+            "upgrade embft, or give another results folder"
+        )
+    try:
+        found = form.validate_json(json.dumps(content))
+    except ValidationError as error:
+        raise damaged(path, str(error)) from None
+    if found.key != key:
+        raise damaged(path, f"it is the record of trial {found.key}")
+    return found
 
 
 def find_trial(results: Path, key: str) -> TrialDir | None:

@@ -7,6 +7,7 @@ never in memory at once. Imported by the warm template, which is why its imports
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 import time
@@ -26,6 +27,7 @@ from embft.evaluation.context import Context
 from embft.evaluation.embed import EVALUATED, cosines, embed, embed_splits, pair_cosines
 from embft.evaluation.evaluators import evaluate
 from embft.evaluation.scoring import score_dev, score_splits, write_scores
+from embft.frozen import leaked_test_rows, read_split
 from embft.models import (
     build,
     default_device,
@@ -39,7 +41,6 @@ from embft.models import (
 from embft.provenance import now, provenance
 from embft.training import DivergedError, Step, resolve_precision, train
 from embft.trial import (
-    LEAKS_FILE,
     Completed,
     EpochScore,
     Proof,
@@ -107,7 +108,7 @@ def train_step(folder: TrialDir) -> None:
         on_epoch=lambda epoch, loss: curve.epoch(model, epoch, loss),
     )
     train_seconds = curve.seconds()
-    np.savez(folder.probe_file, base=before, trained=embed(model, probe))
+    _write_probe(folder, before, embed(model, probe))
     trained = {
         "started": started,
         "best_epoch": best_epoch,
@@ -119,7 +120,7 @@ def train_step(folder: TrialDir) -> None:
         "total_seconds": time.perf_counter() - clock,
         "peak_memory_mb": _peak_memory_mb(),
     }
-    write_atomic(folder.trained_file, json.dumps(trained, allow_nan=False))
+    folder.write_trained(trained)
 
 
 def score_step(folder: TrialDir) -> None:
@@ -134,13 +135,13 @@ def score_step(folder: TrialDir) -> None:
         model, proof = load_base(base.folder, given.spec.model), None
         trained: dict[str, Any] = {"started": started, "total_parameters": total_parameters(model)}
     else:
-        trained = json.loads(folder.trained_file.read_bytes())
+        trained = folder.read_trained()
         model = load_saved(folder.model_folder, base.folder, given.spec.model)
         proof = _proof(folder, embed(model, _probe_texts(splits)))
     embedded = embed_splits(model, splits)
     scores = {split: cosines(embedded[split]) for split in EVALUATED}
     write_scores(folder.scores_file, splits, scores)
-    leaked = json.loads((folder.sweep / given.data / LEAKS_FILE).read_bytes())
+    leaked = leaked_test_rows(folder.sweep / given.data)
     scored = score_splits(splits, scores, leaked)
     context = Context(model, splits, embedded, scored.threshold, given.spec.seed)
     more = evaluate(context, given.spec.evaluators)
@@ -166,6 +167,7 @@ def score_step(folder: TrialDir) -> None:
             trainable_parameters=trained.get("trainable_parameters", 0),
             total_parameters=trained["total_parameters"],
             artifact_bytes=trained.get("artifact_bytes", 0),
+            files=folder.written_files(),
             peak_memory_mb=max(_peak_memory_mb(), trained.get("peak_memory_mb", 0.0)),
             timings=Timings(
                 train=trained.get("train_seconds", 0.0),
@@ -188,7 +190,7 @@ STEPS: dict[str, Callable[[TrialDir], None]] = {"train": train_step, "score": sc
 def read_splits(folder: TrialDir, given: TrialInput) -> Splits:
     """The data as the sweep froze it. Raises EmbftError when it is no longer what was planned."""
     source = folder.sweep / given.data
-    train, dev, test = (Pairs.read(source / f"{name}.parquet") for name in SPLITS)
+    train, dev, test = (read_split(source, name) for name in SPLITS)
     splits = Splits(train, dev, test)
     if splits.digest() != given.data_digest:
         raise EmbftError(f"{source}: the data has changed since the trial was planned")
@@ -204,6 +206,12 @@ def _base(given: TrialInput) -> BaseModel:
 
 def _probe_texts(splits: Splits) -> list[str]:
     return list(dict.fromkeys([*splits.dev.text_1, *splits.dev.text_2]))[:_PROBE_TEXTS]
+
+
+def _write_probe(folder: TrialDir, base: Any, trained: Any) -> None:
+    content = io.BytesIO()
+    np.savez(content, base=base, trained=trained)
+    write_atomic(folder.probe_file, content.getvalue())
 
 
 def _proof(folder: TrialDir, reloaded: Any) -> Proof:

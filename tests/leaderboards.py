@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from embft.data.pairs import Pairs
+from embft.frozen import write_manifest
 from embft.leaderboard.labels import config_label
 from embft.leaderboard.rows import Group, Leaderboard, Row
 from embft.metrics.weighted import sort_pairs, weighted_metrics
@@ -128,6 +129,7 @@ def make_board(
     (folder / "data").mkdir(parents=True, exist_ok=True)
     for split, content in (("dev", dev), ("test", test)):
         content.write(folder / "data" / f"{split}.parquet")
+    write_manifest(folder / "data")
     noise = {"dev": rng.normal(size=len(dev)), "test": rng.normal(size=len(test))}
     weights = {
         name: rng.multinomial(len(p), np.full(len(p), 1 / len(p)), size=resamples).astype(

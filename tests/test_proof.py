@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from embft.errors import ModelError, ProofError
 from embft.plan import make_plan, prepare
+from embft.seal import sealed, unsealed
 from embft.spec import parse_spec
 from embft.trial import Completed, TrialDir
 from embft.worker import score_step, train_step
@@ -162,7 +163,7 @@ def test_an_adapter_names_its_base_not_its_path(
 def test_a_base_that_changed_since_the_plan_is_refused(trained: dict[str, TrialDir]) -> None:
     """A base model with other weights than planned fails the trial instead of mixing."""
     folder = _copy(trained, "lora")
-    content = json.loads(folder.input_file.read_text())
-    folder.input_file.write_text(json.dumps({**content, "model_digest": "0" * 64}))
+    content = unsealed(folder.input_file)
+    folder.input_file.write_text(sealed({**content, "model_digest": "0" * 64}))
     with pytest.raises(ModelError, match="changed since the trial was planned"):
         score_step(folder)

@@ -16,7 +16,7 @@ from embft.evaluation.embed import Scores
 from embft.metrics.bootstrap import bootstrap
 from embft.metrics.pairs import best_f1_threshold, pair_metrics, undefined_reasons
 from embft.metrics.resampling import sampling_units
-from embft.trial import Metrics
+from embft.trial import Metrics, write_atomic
 
 
 @dataclass(frozen=True)
@@ -104,6 +104,6 @@ def write_scores(path: Path, splits: Splits, cosines: Mapping[str, Scores]) -> N
         )
         for split, values in cosines.items()
     ]
-    temporary = path.with_suffix(".tmp")
-    pq.write_table(pa.concat_tables(tables), temporary)
-    temporary.replace(path)
+    content = pa.BufferOutputStream()
+    pq.write_table(pa.concat_tables(tables), content)
+    write_atomic(path, content.getvalue().to_pybytes())

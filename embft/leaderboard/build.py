@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from embft.frozen import frozen_audit
 from embft.leaderboard.joined import SWEEP, joined_plan
 from embft.leaderboard.ranking import rank_groups
 from embft.leaderboard.rows import Group, Leaderboard, Row
@@ -48,7 +49,7 @@ def build_leaderboard(*folders: Path) -> Leaderboard:
         group_columns=tuple(plan["group_columns"]),
         cautions=(),
         verdict=(),
-        audit=_audit(folders[0], plan),
+        audit=frozen_audit(folders[0] / plan["data"][0]),
         folder=folders[0],
     )
     board = replace(board, cautions=tuple(cautions(board, plan)))
@@ -115,12 +116,3 @@ def _ranked_rows(rows: Sequence[Row], groups: Sequence[Group]) -> list[Row]:
     order = {row.trial: i for i, group in enumerate(groups) for row in group.rows}
     place = {status: i for i, status in enumerate(_STATUS_ORDER)}
     return sorted(rows, key=lambda row: (place[row.status], order.get(row.trial, len(rows))))
-
-
-def _audit(folder: Path, plan: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """What the audit said of the sweep's (first) data."""
-    path = folder / plan["data"][0] / "audit.json"
-    if not path.exists():
-        return None
-    found: Mapping[str, Any] = json.loads(path.read_text())
-    return found

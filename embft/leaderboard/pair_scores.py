@@ -5,7 +5,6 @@ Covers reading alone. What is missing or does not fit is None: the report then s
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -16,8 +15,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from embft.data.pairs import Pairs
+from embft.frozen import read_split
 from embft.leaderboard.labels import config_label
 from embft.leaderboard.rows import Leaderboard, Row
+from embft.seal import unsealed
 from embft.trial import TrialDir
 
 FloatArray = npt.NDArray[np.float64]
@@ -55,7 +56,9 @@ def read_scores(row: Row, split: str) -> PairScores | None:
     """The row's scores on a split, in the split's order, or None where there are none."""
     if row.completed is None:
         return None
-    path = TrialDir(row.folder).scores_file
+    folder = TrialDir(row.folder)
+    path = folder.scores_file
+    folder.check_files(row.completed, path.name)
     try:
         stamp = path.stat().st_mtime_ns
         found = _scores(path, stamp).get(split)
@@ -69,7 +72,7 @@ def read_texts(row: Row, split: str) -> Pairs | None:
     try:
         path = _texts_file(row, split)
         return _texts(path, path.stat().st_mtime_ns)
-    except (OSError, ValueError, KeyError):
+    except FileNotFoundError:
         return None
 
 
@@ -77,7 +80,7 @@ def pairs_digest(row: Row, split: str) -> str:
     """The digest of the pairs that the row was scored on: scores compare where it is the same."""
     try:
         return file_digest(_texts_file(row, split))
-    except (OSError, ValueError, KeyError):
+    except FileNotFoundError:
         return f"{row.completed.data_digest if row.completed else ''} {split}"
 
 
@@ -89,7 +92,7 @@ def file_digest(path: Path) -> str:
 def _texts_file(row: Row, split: str) -> Path:
     trial = TrialDir(row.folder)
     # The one field that is needed, so that a report can be made of an older version's trials.
-    data: str = json.loads(trial.input_file.read_bytes())["data"]
+    data: str = unsealed(trial.input_file)["data"]
     return trial.sweep / data / f"{split}.parquet"
 
 
@@ -142,7 +145,7 @@ def _scores(path: Path, stamp: int) -> dict[str, tuple[FloatArray, FloatArray]]:
 @lru_cache(maxsize=8)
 def _texts(path: Path, stamp: int) -> Pairs:
     del stamp
-    return Pairs.read(path)
+    return read_split(path.parent, path.stem)
 
 
 @lru_cache(maxsize=64)

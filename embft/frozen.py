@@ -1,0 +1,90 @@
+"""The data as a sweep froze it: `data/<digest>/` below the sweep's folder.
+
+Covers writing it whole, and knowing whether it still is. Reads no users' files.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from embft.base_model import BaseModel, max_tokens, token_counter
+from embft.data.pairs import SPLITS, Pairs, Splits
+from embft.errors import RecordError
+from embft.seal import check_digests, folder_digests, sealed, unsealed
+from embft.trial import replace_folder, write_atomic
+
+if TYPE_CHECKING:
+    from embft.data.audit import Audit
+
+DIGEST_LENGTH = 12
+_AUDIT, _LEAKS, _MANIFEST = "audit.json", "leaks.json", "manifest.json"
+
+
+def data_folder(digest: str) -> str:
+    """Where a sweep keeps its frozen data, relative to its folder."""
+    return f"data/{digest[:DIGEST_LENGTH]}"
+
+
+def freeze(folder: Path, splits: Splits, base: BaseModel) -> None:
+    """Keep the data as it was planned, so that an edited file cannot mix into a running sweep, and
+    what the audit says of it. What stands there already is kept if it is whole.
+    """
+    if _is_whole(folder):
+        return
+    from embft.data.audit import audit
+
+    found = audit(splits, token_lengths=token_counter(base), max_tokens=max_tokens(base))
+    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    for name in SPLITS:
+        splits[name].write(temporary / f"{name}.parquet")
+    (temporary / _AUDIT).write_text(sealed(found.to_json()))
+    (temporary / _LEAKS).write_text(sealed({"test": _leaked_test_rows(splits, found)}))
+    write_manifest(temporary)
+    replace_folder(temporary, folder)
+
+
+def write_manifest(folder: Path) -> None:
+    """Write down what the folder holds, so that `read_split` can tell whether it still does."""
+    write_atomic(folder / _MANIFEST, sealed({"files": folder_digests(folder)}))
+
+
+def read_split(folder: Path, split: str) -> Pairs:
+    """One split of the frozen data.
+
+    Raises FileNotFoundError where there is none, RecordError where it is not what was written.
+    """
+    name = f"{split}.parquet"
+    check_digests(folder, {name: unsealed(folder / _MANIFEST)["files"][name]})
+    return Pairs.read(folder / name)
+
+
+def _is_whole(folder: Path) -> bool:
+    try:
+        check_digests(folder, unsealed(folder / _MANIFEST)["files"])
+    except (FileNotFoundError, RecordError):
+        return False
+    return True
+
+
+def _leaked_test_rows(splits: Splits, found: Audit) -> list[int]:
+    """The rows of test that stand in train or dev too; of dev's own rows where test is dev."""
+    names = ("dev_from_train",) if splits.test_is_dev else ("test_from_train", "test_from_dev")
+    return sorted({int(row) for name in names for row in found.leaked_rows[name]})
+
+
+def leaked_test_rows(folder: Path) -> list[int]:
+    """The rows of test that also stand in train or dev. Raises RecordError."""
+    return [int(row) for row in unsealed(folder / _LEAKS)["test"]]
+
+
+def frozen_audit(folder: Path) -> dict[str, Any] | None:
+    """What the audit said of the data, or None where there is none. Raises RecordError."""
+    try:
+        return unsealed(folder / _AUDIT)
+    except FileNotFoundError:
+        return None

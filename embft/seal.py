@@ -1,0 +1,100 @@
+"""Records and folders that carry their own digest: a damaged one is never taken for whole.
+
+A seal finds accidents (a torn write, a flipped bit, a file from elsewhere), not forgery: whoever
+can write the file can seal it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import stat
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from embft.errors import RecordError
+
+SEAL = "seal"
+MAX_RECORD_BYTES = 256 * 2**20
+
+
+def canonical_json(content: Any) -> str:
+    """One text for one content."""
+    return json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def sealed(content: Mapping[str, Any], indent: int | None = 1) -> str:
+    """The content as JSON, with the SHA-256 of everything else in its last field, `seal`."""
+    return json.dumps({**content, SEAL: _digest(content)}, indent=indent, allow_nan=False)
+
+
+def unsealed(path: Path, raw: bytes | None = None) -> dict[str, Any]:
+    """What was sealed into this file, or into `raw`, a part of it.
+
+    Raises FileNotFoundError, and RecordError where it is not what was written.
+    """
+    try:
+        content = json.loads(read_regular(path) if raw is None else raw)
+        seal = content.pop(SEAL)
+        whole = bool(seal == _digest(content))
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise damaged(path, f"{type(error).__name__}: {error}") from None
+    if not whole:
+        raise damaged(path, "its content does not match its seal")
+    return dict(content)
+
+
+def damaged(path: Path, reason: str) -> RecordError:
+    """The error for a file of a results folder that is not as it was written."""
+    shown = " ".join(reason.split())[:200]
+    return RecordError(
+        f"{path}: this file is damaged ({shown}): move {path.parent} away, and the same command "
+        "makes what is missing again"
+    )
+
+
+def _digest(content: Mapping[str, Any]) -> str:
+    return hashlib.sha256(canonical_json(content).encode()).hexdigest()
+
+
+def read_regular(path: Path, limit: int = MAX_RECORD_BYTES) -> bytes:
+    """A file's bytes. Raises OSError for anything but a plain file of at most `limit` bytes."""
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError("not a plain file")
+    if found.st_size > limit:
+        raise OSError(f"{found.st_size:,} bytes, {limit:,} are allowed")
+    return path.read_bytes()
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file's bytes. Raises OSError for anything but a plain file."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise OSError("not a plain file")
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def digests(root: Path, files: Iterable[Path]) -> dict[str, str]:
+    """Path relative to `root` -> SHA-256, sorted."""
+    return {path.relative_to(root).as_posix(): file_digest(path) for path in sorted(files)}
+
+
+def folder_digests(folder: Path) -> dict[str, str]:
+    """The digests of every file below a folder."""
+    return digests(folder, (path for path in folder.rglob("*") if not path.is_dir()))
+
+
+def check_digests(root: Path, expected: Mapping[str, str]) -> None:
+    """Raise RecordError for the first of these files that is missing or not what it was."""
+    for name, digest in expected.items():
+        path = root / name
+        try:
+            found = file_digest(path)
+        except OSError as error:
+            raise damaged(path, error.strerror or str(error)) from None
+        if found != digest:
+            raise damaged(path, "its bytes are not the ones that were written")
