@@ -1,7 +1,7 @@
 """A base model's name -> a folder on this machine, and the digest of what is in it.
 
-Looks in this order: a folder, the `offline` package, the local hub cache, the hub. Does not load
-the model (`models.py`) and imports no torch, so that a plan stays fast.
+Looks in this order: a folder, the built-in decoders, the `offline` package, the local hub cache,
+the hub. Does not load the model (`models/`) and imports no torch, so that a plan stays fast.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 
 from embft.errors import ModelError
 from embft.seal import file_digest
+from embft.tiny_decoder import BUILT_IN, built_in_decoder
 
 # What decides the embeddings; READMEs and other exports of the same weights do not.
 _CONTENT = ("*.safetensors", "*.json", "*.txt", "*.model")
@@ -39,7 +40,12 @@ def find_base_model(base: str, revision: str | None = None) -> BaseModel:
 
     Raises ModelError when it is neither here nor to be had, or holds no safetensors.
     """
-    folder = _local_folder(base) or _offline_package(base, revision) or _from_hub(base, revision)
+    folder = (
+        _local_folder(base)
+        or (built_in_decoder(base) if base in BUILT_IN and revision is None else None)
+        or _offline_package(base, revision)
+        or _from_hub(base, revision)
+    )
     return BaseModel(base, folder, folder_digest(folder))
 
 

@@ -8,13 +8,12 @@ or click.
 from embft.spec.base import ColumnsSpec
 from embft.spec.data import DataSpec
 from embft.spec.fields import (
-    LoraSpec,
-    ModelSpec,
     Objective,
     Resources,
     TrainSpec,
     TrialSpec,
 )
+from embft.spec.model import LoraSpec, ModelSpec
 from embft.spec.parse import SweepSpec, load_spec, parse_spec
 from embft.spec.space import Point
 

@@ -1,7 +1,7 @@
 """Which fields a spec has, what they may hold, and their defaults.
 
-Only shapes and bounds of single values; the data section is in `data.py`, the search space in
-`space.py`.
+Only shapes and bounds of single values; the data section is in `data.py`, the model's in
+`model.py`, the search space in `space.py`.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
-from embft.spec.base import Fields, Text
+from embft.spec.base import Fields
 from embft.spec.data import DataSpec
+from embft.spec.model import LoraSpec, ModelSpec
 
 _UNITS = {
     "B": 1,
@@ -35,23 +36,6 @@ def parse_size(value: object) -> object:
 
 Size = Annotated[int, BeforeValidator(parse_size), Field(gt=0)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
-
-
-class ModelSpec(Fields):
-    """The base model: a hub name or a folder in sentence-transformers' format."""
-
-    base: Text = "sentence-transformers/all-MiniLM-L6-v2"
-    revision: Text | None = None
-    max_tokens: int | None = Field(default=None, ge=4)
-
-
-class LoraSpec(Fields):
-    """Low-rank adaptation (Hu et al., 2021). Without target_modules, the query and value layers."""
-
-    rank: int = Field(default=8, ge=1, le=1024)
-    alpha: float = Field(default=16.0, gt=0)
-    dropout: float = Field(default=0.1, ge=0, lt=1)
-    target_modules: tuple[Text, ...] | None = Field(default=None, min_length=1)
 
 
 class TrainSpec(Fields):

@@ -14,13 +14,13 @@ from embft.spec.base import Fields
 from embft.spec.data import DataSpec
 from embft.spec.fields import (
     Evaluator,
-    ModelSpec,
     Name,
     Objective,
     Resources,
     TrainSpec,
     TrialSpec,
 )
+from embft.spec.model import ModelSpec
 from embft.spec.source import Source, Where, read_source, read_text
 from embft.spec.space import MAX_POINTS, Point, count_points, points, read_axes, with_point
 
@@ -148,7 +148,7 @@ def _points(
             yield PlannedPoint(
                 params=dict(params),
                 data=checked["data"].relative_to(folder),
-                model=checked["model"],
+                model=checked["model"].relative_to(folder),
                 train=checked["train"],
             )
 

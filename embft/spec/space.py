@@ -14,7 +14,8 @@ from pydantic import BaseModel
 
 from embft.errors import SpecError, nearest
 from embft.spec.data import DataSpec
-from embft.spec.fields import ModelSpec, TrainSpec
+from embft.spec.fields import TrainSpec
+from embft.spec.model import ModelSpec
 from embft.spec.source import Source, Where
 
 Point = Mapping[str, Any]

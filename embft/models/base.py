@@ -1,0 +1,215 @@
+"""A base model, ready to embed texts as the spec says.
+
+Covers sentence-transformers' folders and plain Hugging Face ones, encoders and decoders. Code that
+a model's folder brings is never run.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
+
+from embft.errors import ModelError
+from embft.models.adapter import add_adapter
+from embft.models.pooling import OUR_MODULES, replace_pooling
+from embft.models.template import Layout, token_layout, wrap_texts
+from embft.spec import ModelSpec, TrainSpec
+
+_TEXT_ONLY = {"text": {"method": "forward", "method_output_name": "last_hidden_state"}}
+# Under left padding a text moves to the right by the padding. Rotary positions do not mind, up to
+# rounding (in bfloat16 about 1e-2 of the embedding); learned ones change it by a good part.
+_LARGEST_SHIFT = 0.05
+
+
+def default_device() -> str:
+    """`cuda` where there is one, else `cpu`."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def build(folder: Path, spec: ModelSpec, train: TrainSpec) -> SentenceTransformer:
+    """The model to train: the base, with a new adapter when the method is LoRA.
+
+    Raises ModelError where that cannot be.
+    """
+    if spec.quantization != "none" and train.method == "full":
+        raise ModelError(
+            f"model.quantization is {spec.quantization} and train.method is full: quantised "
+            "weights cannot be trained; set train.method to lora, or model.quantization to none"
+        )
+    model = load_base(folder, spec)
+    if train.method == "lora":
+        add_adapter(model, train.lora)
+    return model
+
+
+def load_base(folder: Path, spec: ModelSpec) -> SentenceTransformer:
+    """The untrained model, in the spec's dtype or else as it was saved.
+
+    Raises ModelError when it cannot be loaded, or cannot do what the spec asks of it.
+    """
+    model = open_model(folder, spec)
+    if model.tokenizer is not None and _changes_texts(spec):
+        _set_texts(model, spec)
+    elif spec.max_tokens is not None:
+        model.max_seq_length = min(spec.max_tokens, model.max_seq_length or spec.max_tokens)
+    if spec.layer is not None:
+        _set_layer(_transformer(model, "layer"), spec.layer)
+    if spec.pooling is not None:
+        replace_pooling(model, spec.pooling, token_layout(model.tokenizer))
+    if spec.padding_side is not None:
+        _set_padding(model, spec.padding_side)
+    return model
+
+
+def open_model(folder: Path, spec: ModelSpec) -> SentenceTransformer:
+    """The model of a folder as it was saved there; of a plain Hugging Face one the mean of the last
+    layer. Only dtype, attention and quantization of the spec count. Raises ModelError.
+    """
+    arguments = _model_arguments(spec)
+    try:
+        if (folder / "modules.json").exists():
+            # Our modules are this package's own, not code of the folder: no trust is asked for.
+            return SentenceTransformer._load_with_module_classes(
+                str(folder),
+                OUR_MODULES,
+                device=default_device(),
+                local_files_only=True,
+                trust_remote_code=False,
+                model_kwargs=arguments,
+            )
+        return _from_transformers(folder, arguments)
+    except (OSError, ValueError, KeyError, ImportError, SafetensorError) as error:
+        raise ModelError(f"{folder}: cannot load the base model: {error}") from None
+
+
+def _from_transformers(folder: Path, arguments: dict[str, Any]) -> SentenceTransformer:
+    """Texts go in as they are, whatever chat format the tokenizer may know."""
+    safe = {"local_files_only": True, "trust_remote_code": False}
+    transformer = Transformer(
+        str(folder),
+        model_kwargs={**arguments, **safe},
+        processor_kwargs=dict(safe),
+        config_kwargs=dict(safe),
+        modality_config={key: dict(value) for key, value in _TEXT_ONLY.items()},
+        module_output_name="token_embeddings",
+    )
+    tokenizer: Any = transformer.tokenizer
+    if tokenizer.pad_token is None:  # Llama has none; a mask goes with it, so any token will do
+        tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
+    pooling = Pooling(transformer.get_embedding_dimension(), pooling_mode="mean")
+    return SentenceTransformer(modules=[transformer, pooling], device=default_device())
+
+
+def _model_arguments(spec: ModelSpec) -> dict[str, Any]:
+    arguments: dict[str, Any] = {}
+    if spec.dtype is not None:
+        arguments["dtype"] = getattr(torch, spec.dtype)
+    if spec.attn_implementation is not None:
+        arguments["attn_implementation"] = spec.attn_implementation
+    if spec.quantization != "none":
+        arguments["quantization_config"] = _quantization(spec.quantization)
+    return arguments
+
+
+def _quantization(kind: str) -> Any:
+    """Settings for bitsandbytes: LLM.int8 (Dettmers et al., 2022), NF4 (Dettmers et al., 2023)."""
+    if not torch.cuda.is_available():
+        raise ModelError(
+            f"model.quantization is {kind}, which needs an NVIDIA GPU, and there is none here: "
+            "set it to none"
+        )
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise ModelError(
+            f"model.quantization is {kind}, which needs the package bitsandbytes: "
+            "pip install bitsandbytes, or set it to none"
+        )
+    from transformers import BitsAndBytesConfig
+
+    if kind == "8bit":
+        return BitsAndBytesConfig(load_in_8bit=True)
+    return BitsAndBytesConfig(
+        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.bfloat16
+    )
+
+
+def _transformer(model: SentenceTransformer, field: str) -> Transformer:
+    first: Any = model[0]
+    if not isinstance(first, Transformer):
+        raise ModelError(
+            f"model.{field} needs a transformer, and this base begins with {type(first).__name__}"
+        )
+    return cast(Transformer, first)
+
+
+def _changes_texts(spec: ModelSpec) -> bool:
+    return (
+        spec.template is not None
+        or spec.bos is not None
+        or spec.eos is not None
+        or spec.pooling == "eos"
+    )
+
+
+def _set_texts(model: SentenceTransformer, spec: ModelSpec) -> None:
+    """Wrap texts by the tokenizer. A text keeps the length that it may have without a template."""
+    transformer = _transformer(model, "template")
+    budget = model.max_seq_length
+    if spec.max_tokens is not None:
+        budget = min(spec.max_tokens, budget or spec.max_tokens)
+    eos = True if spec.pooling == "eos" else spec.eos
+    tokenizer = wrap_texts(transformer.tokenizer, spec.template, bos=spec.bos, eos=eos)
+    layout = token_layout(tokenizer)
+    transformer.processor = tokenizer
+    if budget is not None:
+        model.max_seq_length = _fitting(transformer, budget + layout.template, layout)
+
+
+def _fitting(transformer: Transformer, tokens: int, layout: Layout) -> int:
+    """The length of an input with its template, no more than the model has positions."""
+    positions = getattr(transformer.config, "max_position_embeddings", None) or tokens
+    fitting = min(tokens, int(positions))
+    if fitting <= layout.before + layout.after:
+        raise ModelError(
+            f"model.template: with {layout.template} tokens it leaves no room for a text in the "
+            f"{fitting} that this model reads: choose a shorter one"
+        )
+    return fitting
+
+
+def _set_layer(transformer: Transformer, layer: int) -> None:
+    count = int(transformer.config.num_hidden_layers)
+    if not -count - 1 <= layer <= count:
+        raise ModelError(
+            f"model.layer is {layer}, but this model has {count} layers: give 0 (the embeddings) "
+            f"to {count} (the last), or -1 (the last) to {-count - 1}"
+        )
+    last = layer in {-1, count}
+    output: Any = "last_hidden_state" if last else ["hidden_states", layer]
+    transformer.modality_config["text"]["method_output_name"] = output
+
+
+def _set_padding(model: SentenceTransformer, side: str) -> None:
+    tokenizer: Any = _transformer(model, "padding_side").tokenizer
+    tokenizer.padding_side = side
+    if side == "left" and _shift(model) > _LARGEST_SHIFT:
+        raise ModelError(
+            "model.padding_side is left, but this model counts positions from the start of the "
+            "row, so that padding would change the embeddings: leave it out, or set it to right"
+        )
+
+
+def _shift(model: SentenceTransformer) -> float:
+    """By how much padding changes a text's embedding, in lengths of that embedding."""
+    text = "one"
+    padded, alone = (
+        model.encode(texts, show_progress_bar=False, convert_to_numpy=True)[0].astype(np.float64)
+        for texts in ([text, text + " and so on" * 8], [text])
+    )
+    return float(np.linalg.norm(padded - alone)) / max(float(np.linalg.norm(alone)), 1e-12)

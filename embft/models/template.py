@@ -1,0 +1,173 @@
+"""The tokens around a text: BOS, template, EOS.
+
+They are put into the tokenizer's own post-processor, which cuts the text first and then adds them.
+So one object serves training, evaluation and whoever loads the saved model, without code of ours,
+and which tokens are the text's is known. Each part is tokenised apart: no token spans template and
+text.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from tokenizers import normalizers, processors
+from transformers import PreTrainedTokenizerFast
+
+from embft.errors import ModelError
+from embft.spec.templates import around
+
+_BOS, _PREFIX, _SUFFIX, _EOS = "<bos>", "<before>", "<after>", "<eos>"
+_SPECIAL_TOKENS = ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How many tokens of each kind stand around a text, in this order: bos, prefix, suffix, eos.
+
+    A BERT's CLS counts as BOS, its SEP as EOS.
+    """
+
+    bos: int
+    prefix: int
+    suffix: int
+    eos: int
+
+    @property
+    def before(self) -> int:
+        """How many tokens stand before the text."""
+        return self.bos + self.prefix
+
+    @property
+    def after(self) -> int:
+        """How many tokens stand after the text."""
+        return self.suffix + self.eos
+
+    @property
+    def template(self) -> int:
+        """How many tokens the template adds."""
+        return self.prefix + self.suffix
+
+
+def wrap_texts(
+    tokenizer: Any, template: str | None, *, bos: bool | None, eos: bool | None
+) -> PreTrainedTokenizerFast:
+    """A tokenizer that puts the template around each text, and BOS and EOS around both.
+
+    Where bos or eos is None, it does as the given tokenizer. Raises ModelError where this has no
+    such token.
+    """
+    if not getattr(tokenizer, "is_fast", False):
+        raise ModelError("model.template: this base has no fast tokenizer (tokenizer.json)")
+    first, last = _own_specials(tokenizer)
+    before, after = around(template) if template else ("", "")
+    spaces = len(before) - len(before.rstrip(" "))
+    parts = {
+        _BOS: _wanted(tokenizer, "bos", "cls", bos, first),
+        _PREFIX: _plain_ids(tokenizer, before.rstrip(" ")),
+        _SUFFIX: _plain_ids(tokenizer, after),
+        _EOS: _wanted(tokenizer, "eos", "sep", eos, last),
+    }
+    wrapped = _copied(tokenizer)
+    if spaces and not _ignores_spaces(tokenizer):
+        _prepend(wrapped, " " * spaces)
+    _set_parts(wrapped, parts)
+    return wrapped
+
+
+def token_layout(tokenizer: Any) -> Layout:
+    """What stands around a text, of a tokenizer of ours or any other."""
+    processor = json.loads(tokenizer.backend_tokenizer.to_str())["post_processor"] or {}
+    given = processor.get("special_tokens") or {}
+    if isinstance(given, dict) and given.keys() & {_BOS, _PREFIX, _SUFFIX, _EOS}:
+        sizes = {name: len(part["ids"]) for name, part in given.items()}
+        return Layout(*(sizes.get(name, 0) for name in (_BOS, _PREFIX, _SUFFIX, _EOS)))
+    first, last = _own_specials(tokenizer)
+    return Layout(len(first), 0, 0, len(last))
+
+
+def _own_specials(tokenizer: Any) -> tuple[list[int], list[int]]:
+    """The tokens that a tokenizer puts before and after every text by itself."""
+    encoded = tokenizer("a", return_special_tokens_mask=True)
+    ids, special = encoded["input_ids"], encoded["special_tokens_mask"]
+    inside = [i for i, is_special in enumerate(special) if not is_special] or [len(ids)]
+    return ids[: inside[0]], ids[inside[-1] + 1 :]
+
+
+def _wanted(
+    tokenizer: Any, name: str, other: str, wanted: bool | None, own: list[int]
+) -> list[int]:
+    """The special tokens of one side: its own, with this one added or taken away."""
+    if wanted is None:
+        return own
+    token = getattr(tokenizer, f"{name}_token_id")
+    token = getattr(tokenizer, f"{other}_token_id") if token is None else token
+    if not wanted:
+        return [i for i in own if i != token]
+    if token is None:
+        raise ModelError(
+            f"model.{name}: this base's tokenizer has no {name.upper()} token: leave model.{name} "
+            "out, or set it to false" + (", and choose another pooling" if name == "eos" else "")
+        )
+    return own if token in own else [token, *own] if name == "bos" else [*own, token]
+
+
+def _plain_ids(tokenizer: Any, text: str) -> list[int]:
+    if not text:
+        return []
+    found: list[int] = tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+    return found
+
+
+def _ignores_spaces(tokenizer: Any) -> bool:
+    """Whether a word has the same tokens after a space as at the start of a text.
+
+    Byte-level tokenizers keep the space in the word's first token: `Cluster the text: {text}` must
+    then give it to the text, as it would be without a cut between them.
+    """
+    word, joined = _plain_ids(tokenizer, "text"), _plain_ids(tokenizer, "of text")
+    return joined[len(joined) - len(word) :] == word
+
+
+def _copied(tokenizer: Any) -> PreTrainedTokenizerFast:
+    """The same tokenizer as a class that loads `tokenizer.json` as it stands: architectures' own
+    classes rebuild parts of it.
+    """
+    from tokenizers import Tokenizer
+
+    special = {f"{name}_token": getattr(tokenizer, f"{name}_token") for name in _SPECIAL_TOKENS}
+    if special["pad_token"] is None:
+        special["pad_token"] = special["eos_token"] or special["unk_token"]
+    return PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer.from_str(tokenizer.backend_tokenizer.to_str()),
+        model_max_length=tokenizer.model_max_length,
+        padding_side=tokenizer.padding_side,
+        truncation_side=tokenizer.truncation_side,
+        model_input_names=tokenizer.model_input_names,
+        clean_up_tokenization_spaces=False,
+        **{name: token for name, token in special.items() if token is not None},
+    )
+
+
+def _prepend(tokenizer: PreTrainedTokenizerFast, spaces: str) -> None:
+    backend = tokenizer.backend_tokenizer
+    steps = [normalizers.Prepend(spaces)]
+    if backend.normalizer is not None:
+        steps.append(backend.normalizer)
+    backend.normalizer = normalizers.Sequence(steps)
+
+
+def _set_parts(tokenizer: PreTrainedTokenizerFast, parts: dict[str, list[int]]) -> None:
+    given = {name: ids for name, ids in parts.items() if ids}
+    line = " ".join(
+        name for name in (_BOS, _PREFIX, "$A", _SUFFIX, _EOS) if name == "$A" or name in given
+    )
+    tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
+        single=line,
+        pair="$A $B",
+        special_tokens=[
+            {"id": name, "ids": ids, "tokens": tokenizer.convert_ids_to_tokens(ids)}
+            for name, ids in given.items()
+        ],
+    )

@@ -1,0 +1,285 @@
+"""Bases of every kind: pooling, templates, layers and padding against a plain reference."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from sentence_transformers import SentenceTransformer
+
+from embft.base_model import find_base_model
+from embft.errors import ModelError, SpecError
+from embft.models import load_base, save
+from embft.models.template import token_layout
+from embft.spec import ModelSpec, parse_spec
+from embft.spec.templates import TEMPLATES, around
+from embft.tiny_decoder import Size, make_decoder
+
+Array = npt.NDArray[np.float64]
+
+TEXTS = ["i love dogs", "you never hate the cats and we like tea", "music", "a"]
+LONG = "we like music and tea and dogs and cats " * 4
+POOLINGS: dict[str, Callable[[Array, Array], Array]] = {
+    # states (tokens, width) and which of them are the text's own (tokens,)
+    "mean": lambda states, _: states.mean(axis=0),
+    "last": lambda states, _: states[-1],
+    "eos": lambda states, _: states[-1],
+    "last_mean": lambda states, _: np.concatenate([states[-1], states.mean(axis=0)]),
+    "weighted_mean": lambda states, _: np.average(
+        states, axis=0, weights=np.arange(1, len(states) + 1)
+    ),
+    "text_mean": lambda states, own: states[own == 1].mean(axis=0),
+    "cls": lambda states, _: states[0],
+    "max": lambda states, _: states.max(axis=0),
+}
+
+
+@pytest.fixture(scope="module")
+def bases(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> dict[str, Path]:
+    """Real architectures made small: two decoders and an encoder, as plain Hugging Face folders."""
+    folder = tmp_path_factory.mktemp("bases")
+    size = Size(width=32, layers=3, vocabulary=400, positions=512)
+    make_decoder(folder / "llama", "llama", [*TEXTS, LONG], size)
+    make_decoder(folder / "qwen3", "qwen3", [*TEXTS, LONG], size)
+    return {**{p.name: p for p in folder.iterdir()}, "bert": tiny_model.parent / "bert"}
+
+
+def _spec(base: Path, **fields: Any) -> ModelSpec:
+    return ModelSpec(base=str(base), **fields)
+
+
+class Reference:
+    """One text at a time, no padding, no module of ours: ids put together by hand."""
+
+    def __init__(self, base: Path) -> None:
+        from transformers import AutoModel, AutoTokenizer
+
+        self.model = AutoModel.from_pretrained(base).eval()
+        self.tokenizer = AutoTokenizer.from_pretrained(base)
+
+    def ids(
+        self, text: str, template: str | None, *, eos: bool, most: int
+    ) -> tuple[list[int], list[int]]:
+        """The ids of a text in its template, and 1 for each that is the text's own."""
+        before, after = around(template) if template else ("", "")
+        bert = self.tokenizer.cls_token_id is not None
+        spaced = before.endswith(" ") and not bert
+
+        def plain(part: str) -> list[int]:
+            return list(self.tokenizer(part, add_special_tokens=False)["input_ids"])
+
+        first = self.tokenizer.cls_token_id if bert else self.tokenizer.bos_token_id
+        last = self.tokenizer.sep_token_id if bert else self.tokenizer.eos_token_id
+        lead = ([] if first is None else [first]) + plain(before.rstrip())
+        trail = plain(after) + ([last] if bert or eos else [])
+        middle = plain(f" {text}" if spaced else text)[: most - len(lead) - len(trail)]
+        own = [0] * len(lead) + [1] * len(middle) + [0] * len(trail)
+        return lead + middle + trail, own
+
+    def embed(
+        self, text: str, pooling: str, template: str | None, layer: int = -1, most: int = 512
+    ) -> Array:
+        """The embedding of a text, by plain indexing of the hidden states."""
+        ids, own = self.ids(text, template, eos=pooling == "eos", most=most)
+        with torch.no_grad():
+            found = self.model(torch.tensor([ids]), output_hidden_states=True)
+        states = found.hidden_states[layer][0].double().numpy()
+        return POOLINGS[pooling](states, np.array(own))
+
+
+CASES = [("llama", "left"), ("llama", "right"), ("qwen3", "left"), ("qwen3", "right")]
+CASES += [("bert", "right")]
+
+
+@pytest.mark.parametrize(("base", "side"), CASES)
+@pytest.mark.parametrize("pooling", POOLINGS)
+def test_each_pooling_is_what_a_plain_reference_gives(
+    bases: dict[str, Path], base: str, side: str, pooling: str, tmp_path: Path
+) -> None:
+    """A batch padded on either side gives what single unpadded texts give, and so does the saved
+    model in sentence-transformers' hands.
+    """
+    reference = Reference(bases[base])
+    spec = _spec(bases[base], pooling=pooling, template="eol", padding_side=side)
+    model = load_base(bases[base], spec)
+    expected = np.stack([reference.embed(text, pooling, "eol") for text in TEXTS])
+    found = model.encode(TEXTS)
+    np.testing.assert_allclose(found, expected, atol=2e-5)
+    save(model, tmp_path / "saved", "base")
+    # What is not sentence-transformers' own asks for trust, and is still this package's own code.
+    trust = pooling == "text_mean"
+    again = SentenceTransformer(str(tmp_path / "saved"), device="cpu", trust_remote_code=trust)
+    np.testing.assert_array_equal(again.encode(TEXTS), found)
+
+
+@pytest.mark.parametrize("template", TEMPLATES)
+@pytest.mark.parametrize("base", ["llama", "qwen3"])
+def test_each_template_survives_a_text_that_is_cut(
+    bases: dict[str, Path], base: str, template: str
+) -> None:
+    """The text loses its end, never the template; what counts as the text's own is exactly it."""
+    spec = _spec(bases[base], template=template, max_tokens=12, pooling="text_mean")
+    model = load_base(bases[base], spec)
+    layout = token_layout(model.tokenizer)
+    most = int(model.max_seq_length or 0)
+    assert most == 12 + layout.template
+    reference = Reference(bases[base])
+    for text in (TEXTS[0], LONG):
+        ids, own = reference.ids(text, template, eos=False, most=most)
+        assert model.tokenizer(text, truncation=True)["input_ids"] == ids
+        assert len(ids) - layout.before - layout.after == sum(own)
+    expected = reference.embed(LONG, "text_mean", template, most=most)
+    np.testing.assert_allclose(model.encode([LONG, "a"])[0], expected, atol=2e-5)
+
+
+def test_a_template_that_leaves_no_room_is_refused(bases: dict[str, Path]) -> None:
+    """The tiny BERT reads 64 tokens; a longer template is an error, not a text that is empty."""
+    with pytest.raises(ModelError, match="leaves no room for a text in the 64"):
+        load_base(bases["bert"], _spec(bases["bert"], template="knowledge"))
+
+
+@pytest.mark.parametrize("layer", [0, 1, 2, 3, -1, -2, -4])
+@pytest.mark.parametrize("base", ["llama", "bert"])
+def test_a_layer_is_transformers_hidden_state(
+    bases: dict[str, Path], base: str, layer: int, tmp_path: Path
+) -> None:
+    """layer: n is `hidden_states[n]`, after loading too; one too many is refused."""
+    if base == "bert" and layer in {3, -4}:
+        with pytest.raises(ModelError, match="this model has 2 layers"):
+            load_base(bases[base], _spec(bases[base], layer=layer))
+        return
+    model = load_base(bases[base], _spec(bases[base], layer=layer, pooling="last"))
+    expected = [Reference(bases[base]).embed(text, "last", None, layer) for text in TEXTS]
+    np.testing.assert_allclose(model.encode(TEXTS), np.stack(expected), atol=2e-5)
+    save(model, tmp_path / "saved", "base")
+    again = SentenceTransformer(str(tmp_path / "saved"), device="cpu")
+    np.testing.assert_array_equal(again.encode(TEXTS), model.encode(TEXTS))
+
+
+@pytest.mark.parametrize(
+    ("base", "fields", "first", "last"),
+    [
+        ("llama", {}, "<|begin_of_text|>", "s"),
+        ("llama", {"bos": False}, "i", "s"),
+        ("llama", {"bos": True, "eos": True}, "<|begin_of_text|>", "<|end_of_text|>"),
+        ("qwen3", {"pooling": "eos"}, "i", "<|end_of_text|>"),
+        ("bert", {"bos": False, "eos": False}, "i", "dogs"),
+    ],
+)
+def test_bos_and_eos_are_there_when_asked_for(
+    bases: dict[str, Path], base: str, fields: dict[str, Any], first: str, last: str
+) -> None:
+    """Unset, each tokenizer does as it always does."""
+    model = load_base(bases[base], _spec(bases[base], **fields))
+    tokens = model.tokenizer.convert_ids_to_tokens(model.tokenizer(TEXTS[0])["input_ids"])
+    assert (tokens[0], tokens[-1][-len(last) :]) == (first, last)
+
+
+def test_a_missing_bos_is_an_error(bases: dict[str, Path]) -> None:
+    """Qwen3 has none, so that asking for it must not pass in silence."""
+    with pytest.raises(ModelError, match=r"model.bos: .* has no BOS token"):
+        load_base(bases["qwen3"], _spec(bases["qwen3"], bos=True))
+
+
+def test_left_padding_is_refused_where_it_would_change_embeddings(bases: dict[str, Path]) -> None:
+    """A BERT counts positions from the row's start."""
+    with pytest.raises(ModelError, match="counts positions from the start"):
+        load_base(bases["bert"], _spec(bases["bert"], padding_side="left"))
+
+
+def test_without_options_a_model_is_left_as_it_is(tiny_model: Path) -> None:
+    """Nothing set, nothing changed: modules, tokenizer and embeddings are the model's own."""
+    ours = load_base(tiny_model, _spec(tiny_model))
+    theirs = SentenceTransformer(str(tiny_model), device="cpu")
+    assert repr(ours) == repr(theirs)
+    assert type(ours.tokenizer) is type(theirs.tokenizer)
+    np.testing.assert_array_equal(ours.encode(TEXTS), theirs.encode(TEXTS))
+
+
+def test_dtype_and_attention_are_the_spec_s(bases: dict[str, Path]) -> None:
+    """They reach the model; bfloat16 gives nearly the same embeddings."""
+    spec = _spec(bases["llama"], dtype="bfloat16", attn_implementation="eager")
+    model = load_base(bases["llama"], spec)
+    assert model.dtype == torch.bfloat16
+    assert model.config is not None
+    assert model.config._attn_implementation == "eager"
+    plain = load_base(bases["llama"], _spec(bases["llama"])).encode(TEXTS)
+    np.testing.assert_allclose(model.encode(TEXTS), plain, atol=0.1)
+
+
+def test_quantization_without_a_gpu_says_so(bases: dict[str, Path]) -> None:
+    """A clear error, and no model in another precision than was asked for."""
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU here")
+    with pytest.raises(ModelError, match="needs an NVIDIA GPU"):
+        load_base(bases["llama"], _spec(bases["llama"], quantization="4bit"))
+
+
+def test_code_that_a_model_brings_is_never_run(bases: dict[str, Path], tmp_path: Path) -> None:
+    """Neither a folder's own architecture nor a module named in its modules.json."""
+    import shutil
+
+    evil = tmp_path / "evil"
+    shutil.copytree(bases["llama"], evil)
+    ran = tmp_path / "ran"
+    (evil / "modeling_evil.py").write_text(f"open({str(ran)!r}, 'w')\nclass Evil: pass\n")
+    config = json.loads((evil / "config.json").read_text())
+    auto = {"AutoModel": "modeling_evil.Evil", "AutoConfig": "modeling_evil.Evil"}
+    config |= {"model_type": "evil", "auto_map": auto}
+    (evil / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ModelError, match="cannot load"):
+        load_base(evil, _spec(evil))
+    module = {"idx": 0, "name": "0", "path": "", "type": "modeling_evil.Evil"}
+    (evil / "modules.json").write_text(json.dumps([module]))
+    with pytest.raises(ModelError, match="cannot load"):
+        load_base(evil, _spec(evil))
+    assert not ran.exists()
+
+
+def test_the_built_in_decoders_are_the_same_everywhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Made twice from nothing, their files have one digest, which is written down here."""
+    digests = []
+    for i in range(2):
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / str(i)))
+        find_base_model.cache_clear()
+        digests.append([find_base_model(name).digest[:8] for name in ("tiny-llama", "tiny-qwen3")])
+    assert digests == [["0882181c", "07af86e3"]] * 2
+
+
+def _with_model(fields: str) -> str:
+    return f"name: x\ndata: {{dataset: dating}}\nmodel: {{{fields}}}\n"
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ("template: clster", "did you mean 'cluster'"),
+        ("template: 'a {text} b {text}'", "with {text} in it once"),
+        ("pooling: mena", "did you mean 'mean'"),
+        ("pooling: eos, eos: false", "eos: false removes it"),
+        ("quantization: 3bit", "allowed: 4bit, 8bit, none"),
+    ],
+)
+def test_what_a_model_section_cannot_hold_is_refused(fields: str, told: str) -> None:
+    """With what is allowed, before anything runs."""
+    with pytest.raises(SpecError, match=told):
+        parse_spec(_with_model(fields))
+
+
+def test_one_wording_is_one_trial() -> None:
+    """A built-in template has one key, by name or by wording; the bare text is no template."""
+
+    def template(value: str) -> str | None:
+        return next(parse_spec(_with_model(f"template: {value}")).trials())[1].model.template
+
+    assert template("eol") == template(json.dumps(TEMPLATES["eol"])) == "eol"
+    assert template("none") is template("'{text}'") is None
+    assert template("'Topic: {text}'") == "Topic: {text}"
