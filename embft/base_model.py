@@ -20,7 +20,7 @@ from embft.seal import file_digest
 from embft.tiny_decoder import BUILT_IN, built_in_decoder
 
 # What decides the embeddings; READMEs and other exports of the same weights do not.
-_CONTENT = ("*.safetensors", "*.json", "*.txt", "*.model")
+_CONTENT = ("*.safetensors", "*.json", "*.txt", "*.model", "*.spm", "*.jinja")
 _OFFLINE_NAMES = ("sentence-transformers/all-MiniLM-L6-v2", "all-MiniLM-L6-v2")
 _OFFLINE_WEIGHTS = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 

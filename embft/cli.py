@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from embft import __version__
+from embft.cli_data import data, given_splits, new_console
 from embft.errors import EXIT_FAILED, EXIT_INPUT, EXIT_INTERRUPTED, EmbftError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from embft.data.pairs import Splits
     from embft.plan import Plan, PlannedTrial
-    from embft.spec import SweepSpec
 
 _SPEC = click.argument("spec", type=click.Path(path_type=Path, dir_okay=False))
 _RESULTS = click.option(
@@ -86,7 +85,7 @@ def sweep(spec: Path, results: Path, address: str | None, retry_failed: bool) ->
     from embft.report.output import write_outputs
     from embft.terminal import print_leaderboard, print_plan_line
 
-    console = _console()
+    console = new_console()
     plan = _plan(spec, results)
     with sweep_lock(plan.folder):
         pending = prepare(plan, retry_failed=retry_failed)
@@ -145,7 +144,7 @@ def plan(spec: Path, results: Path, form: str) -> None:
 
     made = _plan(spec, results)
     title = f"{made.spec.name}: {len(made.trials)} trials"
-    print_records(_console(), form, plan_records(made), title)
+    print_records(new_console(), form, plan_records(made), title)
 
 
 @main.command()
@@ -209,7 +208,10 @@ def leaderboard(folders: tuple[Path, ...], form: str) -> None:
     else:
         from embft.terminal import print_leaderboard
 
-        print_leaderboard(_console(), board)
+        print_leaderboard(new_console(), board)
+
+
+main.add_command(data)
 
 
 @main.command()
@@ -234,102 +236,20 @@ def evaluate(model: str, sources: tuple[Path, ...], names: tuple[str, ...], form
     from embft.standalone import evaluate_model
     from embft.terminal import print_records
 
-    splits = _splits(sources, None, ("text_1", "text_2", "label"))
+    splits = given_splits(sources, None, ("text_1", "text_2", "label"))
     found = evaluate_model(model, splits, names)
-    print_records(_console(), form, found.rows, f"{model}: intervals by resampling {found.scheme}")
+    print_records(
+        new_console(), form, found.rows, f"{model}: intervals by resampling {found.scheme}"
+    )
     for name, reason in found.undefined.items():
         click.echo(f"{name}: {reason}", err=True)
 
 
-@main.group()
-def data() -> None:
-    """Make and inspect data."""
-
-
-@data.command()
-@click.argument("name", type=click.Choice(["dating"]))
-@click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True)
-def generate(name: str, out: Path) -> None:
-    """Write a built-in dataset as OUT/train.jsonl, dev.jsonl and test.jsonl."""
-    from embft.data.dating import generate as generate_dating
-    from embft.data.pairs import SPLITS, write_jsonl
-
-    splits = generate_dating()
-    out.mkdir(parents=True, exist_ok=True)
-    for split in SPLITS:
-        path = out / f"{split}.jsonl"
-        write_jsonl(splits[split], path)
-        click.echo(f"{path}: {len(splits[split]):,} pairs of {name}")
-
-
-@data.command()
-@click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path, dir_okay=False))
-@click.option(
-    "--columns",
-    type=(str, str, str),
-    default=("text_1", "text_2", "label"),
-    show_default=True,
-    help="Columns of the two texts and the label.",
-)
-@click.option("--label-range", type=(float, float), help="Lowest and highest score, if graded.")
-@click.option("--all", "everything", is_flag=True, help="Show findings for information too.")
-@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text")
-def audit(
-    sources: tuple[Path, ...],
-    columns: tuple[str, str, str],
-    label_range: tuple[float, float] | None,
-    everything: bool,
-    form: str,
-) -> None:
-    """Look for leaks, duplicates and shortcuts in a spec's data, or in TRAIN [DEV [TEST]] files."""
-    import json
-
-    from embft.data.audit import audit as run_audit
-    from embft.terminal import print_audit
-
-    found = run_audit(_splits(sources, label_range, columns))
-    if form == "json":
-        click.echo(json.dumps(found.to_json(), indent=2))
-    else:
-        print_audit(_console(), found, everything=everything)
-
-
-def _splits(
-    sources: tuple[Path, ...],
-    label_range: tuple[float, float] | None,
-    columns: tuple[str, str, str],
-) -> Splits:
-    """The data of one spec, or of TRAIN [DEV [TEST]] files."""
-    from embft.sources import load_data, spec_data
-    from embft.spec import ColumnsSpec, DataSpec
-
-    if sources[0].suffix in {".yaml", ".yml"}:
-        return spec_data(_load(sources[0]))
-    if len(sources) > 3:
-        raise EmbftError(f"{len(sources)} files were given: TRAIN, DEV and TEST are three")
-    train, dev, test = [*map(str, sources), None, None][:3]
-    named = ColumnsSpec(text_1=columns[0], text_2=columns[1], label=columns[2])
-    return load_data(
-        DataSpec(train=train, dev=dev, test=test, columns=named, label_range=label_range)
-    )
-
-
-def _console() -> Console:
-    from rich.console import Console
-
-    return Console(highlight=False)
-
-
-def _load(spec: Path) -> SweepSpec:
-    from embft.spec import load_spec
-
-    return load_spec(spec)
-
-
 def _plan(spec: Path, results: Path) -> Plan:
     from embft.plan import make_plan
+    from embft.spec import load_spec
 
-    return make_plan(_load(spec), results)
+    return make_plan(load_spec(spec), results)
 
 
 def _write_quietly(folder: Path) -> None:

@@ -40,6 +40,7 @@ ALLOWED = {
     "standalone": _TRIAL | _DATA | _METRICS | {"base_model", "evaluation", "models"},
     "launcher": _TRIAL | {"memory", "worker"},
     "sources": _SPEC | _DATA,
+    "synthesis": _TRIAL | _DATA | {"base_model"},
     "plan": _TRIAL | _DATA | _METRICS | {"base_model", "frozen", "seal", "sources"},
     "ray_settings": set(),
     "sweep": _TRIAL | {"launcher", "memory", "plan"},
@@ -48,7 +49,12 @@ ALLOWED = {
     "leaderboard": _TRIAL | _DATA | _METRICS | {"frozen", "leaderboard", "lock", "plan", "seal"},
     "report": _TRIAL | _DATA | _METRICS | {"leaderboard", "report"},
 }
-ONLY_IN = {"ray": "sweep", "altair": "report", "vl_convert": "report", "click": "cli"}
+ONLY_IN = {
+    "ray": {"sweep"},
+    "altair": {"report"},
+    "vl_convert": {"report"},
+    "click": {"cli", "cli_data"},
+}
 
 
 def _imports(path: Path) -> set[str]:
@@ -73,7 +79,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 def test_imports_point_down(path: Path) -> None:
     """Each part imports only the parts below it; the three columns never import each other."""
     part = _part(path)
-    if part in {"cli", "__init__"}:
+    if part in {"cli", "cli_data", "__init__"}:
         return
     ours = {name.split(".")[1] for name in _imports(path) if name.startswith("embft.")}
     inner = {p.stem for p in PACKAGE.iterdir()} | {"embft"}
@@ -83,11 +89,11 @@ def test_imports_point_down(path: Path) -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_each_heavy_library_has_one_home(path: Path) -> None:
-    """Ray is imported by sweep.py alone, Altair by report/ alone, click by cli.py alone."""
+    """Ray is imported by sweep.py alone, Altair by report/, click by the cli."""
     roots = {name.split(".")[0] for name in _imports(path)}
-    for library, home in ONLY_IN.items():
+    for library, homes in ONLY_IN.items():
         if library in roots:
-            assert _part(path) == home
+            assert _part(path) in homes
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))

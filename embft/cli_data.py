@@ -1,0 +1,160 @@
+"""The commands below `embft data`: make and inspect data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from embft.errors import EmbftError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from embft.data.pairs import Splits
+
+METHODS = ("rewrite", "back-translate", "noise", "deletion", "swap")
+_SHARE = click.FloatRange(0, 1, min_open=True)
+_POSITIVE = click.FloatRange(0, min_open=True)
+
+
+def new_console() -> Console:
+    """Where tables and colours go."""
+    from rich.console import Console
+
+    return Console(highlight=False)
+
+
+@click.group()
+def data() -> None:
+    """Make and inspect data."""
+
+
+@data.command()
+@click.argument("name", type=click.Choice(["dating"]))
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True)
+def generate(name: str, out: Path) -> None:
+    """Write a built-in dataset as OUT/train.jsonl, dev.jsonl and test.jsonl."""
+    from embft.data.dating import generate as generate_dating
+    from embft.data.pairs import SPLITS, write_jsonl
+
+    splits = generate_dating()
+    out.mkdir(parents=True, exist_ok=True)
+    for split in SPLITS:
+        path = out / f"{split}.jsonl"
+        write_jsonl(splits[split], path)
+        click.echo(f"{path}: {len(splits[split]):,} pairs of {name}")
+
+
+@data.command()
+@click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path, dir_okay=False))
+@click.option(
+    "--columns",
+    type=(str, str, str),
+    default=("text_1", "text_2", "label"),
+    show_default=True,
+    help="Columns of the two texts and the label.",
+)
+@click.option("--label-range", type=(float, float), help="Lowest and highest score, if graded.")
+@click.option("--all", "everything", is_flag=True, help="Show findings for information too.")
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text")
+def audit(
+    sources: tuple[Path, ...],
+    columns: tuple[str, str, str],
+    label_range: tuple[float, float] | None,
+    everything: bool,
+    form: str,
+) -> None:
+    """Look for leaks, duplicates and shortcuts in a spec's data, or in TRAIN [DEV [TEST]] files."""
+    import json
+
+    from embft.data.audit import audit as run_audit
+    from embft.terminal import print_audit
+
+    found = run_audit(given_splits(sources, label_range, columns))
+    if form == "json":
+        click.echo(json.dumps(found.to_json(), indent=2))
+    else:
+        print_audit(new_console(), found, everything=everything)
+
+
+@data.command()
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True)
+@click.option("--method", type=click.Choice(METHODS), required=True)
+@click.option(
+    "--model",
+    "models",
+    multiple=True,
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    help="Folder of the model; for back-translate given twice, there and back.",
+)
+@click.option("--column", default="text", show_default=True, help="The texts' column.")
+@click.option("--seed", default=42, show_default=True)
+@click.option("--retries", default=5, show_default=True, type=click.IntRange(0, 100))
+@click.option("--temperature", default=0.6, show_default=True, type=_POSITIVE)
+@click.option("--top-p", default=0.9, show_default=True, type=_SHARE)
+@click.option("--max-new-tokens", default=100, show_default=True, type=click.IntRange(1))
+@click.option(
+    "--max-similarity",
+    type=_SHARE,
+    help="Take no answer this similar to its text or more; 0.7 unless the method is a rule.",
+)
+@click.option(
+    "--language",
+    help="Code of the answers' language, such as en, or any; that of most texts by default.",
+)
+@click.option("--limit", type=click.IntRange(1), help="The first so many different texts alone.")
+@click.option("--batch-size", default=16, show_default=True, type=click.IntRange(1))
+def synthesize(file: Path, out: Path, column: str, **options: Any) -> None:
+    """Make positive pairs of the texts of FILE: each beside another way to say the same.
+
+    rewrite: by a local instruct model. back-translate: by two local translation models. noise,
+    deletion, swap: by rules. Interrupted at any moment, the same command goes on. Beside OUT stands
+    what was dropped and why. To train on it: `train: OUT`, `columns: {label: null}`.
+    """
+    from rich.progress import Progress
+
+    from embft.data.single import TextFile
+    from embft.synthesis.filters import choose_filter
+    from embft.synthesis.generators import Settings
+    from embft.synthesis.run import synthesize
+
+    texts = TextFile(file, column).texts()
+    bounds = {name: options.pop(name) for name in ("limit", "batch_size", "retries")}
+    similarity, language = options.pop("max_similarity"), options.pop("language")
+    settings = Settings(**options)
+    kept = choose_filter(texts, similarity, language, by_rule=settings.by_rule)
+    with Progress(console=new_console(), transient=True) as bar:
+        task = bar.add_task("")
+
+        def show(attempt: int, done: int, total: int) -> None:
+            bar.update(task, description=f"attempt {attempt + 1}", completed=done, total=total)
+
+        counts = synthesize(texts, out, settings, kept, **bounds, progress=show)
+    click.echo(f"{out}: {counts['kept']:,} pairs of {counts['texts']:,} texts")
+    for reason, count in counts["dropped"].items():
+        click.echo(f"  {count:,} texts dropped: {reason.replace('_', ' ')}")
+    for attempt, count in list(counts["kept_at_attempt"].items())[1:]:
+        click.echo(f"  {count:,} taken at attempt {attempt}")
+
+
+def given_splits(
+    sources: tuple[Path, ...],
+    label_range: tuple[float, float] | None,
+    columns: tuple[str, str, str],
+) -> Splits:
+    """The data of one spec, or of TRAIN [DEV [TEST]] files."""
+    from embft.sources import load_data, spec_data
+    from embft.spec import ColumnsSpec, DataSpec, load_spec
+
+    if sources[0].suffix in {".yaml", ".yml"}:
+        return spec_data(load_spec(sources[0]))
+    if len(sources) > 3:
+        raise EmbftError(f"{len(sources)} files were given: TRAIN, DEV and TEST are three")
+    train, dev, test = [*map(str, sources), None, None][:3]
+    named = ColumnsSpec(text_1=columns[0], text_2=columns[1], label=columns[2])
+    return load_data(
+        DataSpec(train=train, dev=dev, test=test, columns=named, label_range=label_range)
+    )
