@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -98,10 +98,27 @@ def make_plan(spec: SweepSpec, results: Path) -> Plan:
     folder = results / spec.name
     data: dict[str, Splits] = {}
     known: dict[str, str] = {}
-    trials = [
+    planned = [
         _planned(params, trial, folder, data, known) for params, trial in _with_baselines(spec)
     ]
-    return Plan(spec, folder, tuple(trials), data)
+    trials = tuple(_scored_once(planned, data))
+    return Plan(
+        spec, folder, trials, {trial.data_digest: data[trial.data_digest] for trial in trials}
+    )
+
+
+def _scored_once(
+    trials: Sequence[PlannedTrial], data: Mapping[str, Splits]
+) -> Iterator[PlannedTrial]:
+    """The trials, without baselines that differ from an earlier one in their train data alone."""
+    seen: set[str] = set()
+    for trial in trials:
+        splits = data[trial.data_digest]
+        judged = f"{splits.dev.digest()}:{splits.test.digest()}" if trial.spec.is_baseline else ""
+        identity = trial_key(trial.spec, judged or trial.data_digest, trial.base.digest)
+        if identity not in seen:
+            seen.add(identity)
+            yield trial
 
 
 def _with_baselines(spec: SweepSpec) -> Iterator[tuple[Point, TrialSpec]]:
