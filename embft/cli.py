@@ -15,8 +15,11 @@ from embft.cli_data import data, given_splits, new_console
 from embft.errors import EXIT_FAILED, EXIT_INPUT, EXIT_INTERRUPTED, EmbftError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.console import Console
 
+    from embft.leaderboard.rows import Leaderboard
     from embft.plan import Plan, PlannedTrial
 
 _SPEC = click.argument("spec", type=click.Path(path_type=Path, dir_okay=False))
@@ -176,8 +179,13 @@ def plan(spec: Path, results: Path, form: str) -> None:
 @click.option(
     "--charts-format", type=click.Choice(["svg", "png"]), default="svg", show_default=True
 )
+@click.option(
+    "--maps",
+    is_flag=True,
+    help="Map the test pairs (UMAP) of the models shown before and after, about 10 s each.",
+)
 @click.option("--open", "open_", is_flag=True, help="Open the report in a browser.")
-def report(folders: tuple[Path, ...], open_: bool, **wanted: Any) -> None:
+def report(folders: tuple[Path, ...], maps: bool, open_: bool, **wanted: Any) -> None:
     """Write leaderboard and report of a sweep's FOLDER (results/NAME) again.
 
     Several folders make one report, where their trials were scored on the same pairs.
@@ -186,10 +194,24 @@ def report(folders: tuple[Path, ...], open_: bool, **wanted: Any) -> None:
     from embft.report.output import Wanted, write_wanted
 
     board = build_leaderboard(*folders)
+    if maps:
+        _write_maps(board, wanted["compare"] or ())
     path, lines = write_wanted(board, folders, Wanted(**wanted))
     click.echo("\n".join(lines), nl=path is not None)
     if open_ and path:
         click.launch(path.as_uri())
+
+
+def _write_maps(board: Leaderboard, names: Sequence[str]) -> None:
+    from embft.leaderboard.lookup import find_scored
+    from embft.maps import write_maps
+    from embft.report.pairs import lead_models
+    from embft.trial import TrialDir
+
+    wanted = [find_scored(board, name).trial for name in names]
+    folders = [TrialDir(model.row.folder) for model in lead_models(board, wanted)]
+    for name, reason in write_maps(folders).items():
+        click.echo(f"embft: {name}: {reason}", err=True)
 
 
 @main.command()

@@ -249,6 +249,7 @@ class TrialDir:
     failure_file = property(lambda self: self.path / "failure.json")
     probe_file = property(lambda self: self.path / "probe.npz")
     scores_file = property(lambda self: self.path / "scores.parquet")
+    map_file = property(lambda self: self.path / "map.parquet")
     log_file = property(lambda self: self.path / "log.txt")
     model_folder = property(lambda self: self.path / "model")
     checkpoints_folder = property(lambda self: self.path / "checkpoints")

@@ -38,6 +38,7 @@ ALLOWED = {
     | _DATA
     | {"base_model", "evaluation", "frozen", "models", "provenance", "training"},
     "standalone": _TRIAL | _DATA | _METRICS | {"base_model", "evaluation", "models"},
+    "maps": _TRIAL | _DATA | {"evaluation", "standalone"},
     "launcher": _TRIAL | {"memory", "worker"},
     "sources": _SPEC | _DATA,
     "synthesis": _TRIAL | _DATA | {"base_model"},

@@ -81,6 +81,22 @@ def project_pairs(embedded: Embedded, seed: int = SEEDS[0]) -> FloatArray:
     return points
 
 
+def cluster_pairs(
+    embedded: Embedded, seed: int = SEEDS[0]
+) -> tuple[IntArray, FloatArray, IntArray] | str:
+    """The rows that are laid out (k,), their points (k, 2) and clusters (k,); or why there is none.
+
+    All rows, or `MOST_PAIRS` of them.
+    """
+    rows = _sample(len(embedded.first))
+    chosen = Embedded(embedded.first[rows], embedded.second[rows])
+    reason = _unfit(chosen)
+    if reason:
+        return reason
+    points = project_pairs(chosen, seed)
+    return rows, points, find_clusters(points)
+
+
 def find_clusters(points: npt.NDArray[np.floating]) -> IntArray:
     """The cluster of each point (n, 2) by HDBSCAN, shape (n,), -1 for noise.
 

@@ -159,6 +159,25 @@ def visible_range(
     return (None, float(high + reach)) if max(values) > high + reach else (None, None)
 
 
+def leading_range(board: Leaderboard) -> tuple[float, float] | None:
+    """The scores and intervals of the better half of the configurations and of all that are tied,
+    with room on the worse side; None where nothing has completed.
+
+    Charts that compare configurations show this range: what learned nothing would crush the
+    differences that matter, and is drawn at the edge instead.
+    """
+    half = -(-len(board.groups) // 2)
+    best = [group for i, group in enumerate(board.groups) if i < half or group.tied]
+    if not best:
+        return None
+    ends = [end for group in best for end in (group.score, *(group.interval or ()))]
+    low, high, scores = min(ends), max(ends), [group.score for group in board.groups]
+    room = 0.5 * (high - low) or 0.05
+    if board.mode == "max":
+        return max(low - room, min([*scores, low])), high
+    return low, min(high + room, max([*scores, high]))
+
+
 def _trained(board: Leaderboard) -> list[Row]:
     return [row for row in board.rows if not row.is_baseline]
 

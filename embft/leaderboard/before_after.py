@@ -34,7 +34,7 @@ class RocPoint:
     high: float
 
 
-def density(model: Model, bins: int = 48) -> list[dict[str, Any]]:
+def density(model: Model, bins: int = 40) -> list[dict[str, Any]]:
     """Share of each label's pairs in bins of cosine: keys `label`, `cosine` (middle), `share`.
 
     Graded labels are cut at their median: `lower half` and `upper half`.

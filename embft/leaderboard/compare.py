@@ -68,7 +68,8 @@ def comparable(board: Leaderboard, wanted: Sequence[str] = ()) -> list[Model]:
         test = read_scores(row, "test") if row.trial in set(wanted) - have else None
         if test is not None and found and np.array_equal(found[0].test.label, test.label):
             label = config_label(row.params, board.axes)
-            found.append(Model(label, label, row, read_scores(row, "dev"), test))
+            name = f"{label}, seed {row.seed}" if len(board.seeds) > 1 else label
+            found.append(Model(name, label, row, read_scores(row, "dev"), test))
     return found
 
 

@@ -13,6 +13,7 @@ from embft.leaderboard.axes import best_per_value, swings
 from embft.leaderboard.before_after import overlap
 from embft.leaderboard.curves import CostPoint, chosen_epochs, cost_points
 from embft.leaderboard.labels import axis_title, config_label, metric_label, number, one_line
+from embft.leaderboard.maps import PairMap
 from embft.leaderboard.pair_scores import Model
 from embft.leaderboard.rows import Leaderboard, Row
 from embft.metrics.pairs import GroupRow
@@ -154,6 +155,28 @@ def false_positives_finding(column: str, before: int | None, rows: Sequence[Grou
         f"{total} false positives at the threshold{was}; {worst.false_positives} of them are "
         f"{one_line(worst.group)} ({axis_title(column)})"
     )
+
+
+def map_finding(before: PairMap | None, after: PairMap) -> str:
+    """Whether pairs of one label lie together."""
+    if after.purity is None:
+        return "On the map of the pairs no clusters stand out"
+    now = f"clusters of pairs on the map are {_percent(after.purity)} of one label"
+    if before is None or before.purity is None:
+        return _capital(now)
+    return f"{_capital(now)}, {_percent(before.purity)} before fine-tuning"
+
+
+def purity_finding(before: PairMap | None, after: PairMap) -> str:
+    """Cluster purity before and after, with the number of clusters."""
+    if after.purity is None:
+        return "Cluster purity is undefined: HDBSCAN found no cluster"
+    now = f"{number(after.purity)} in {after.clusters} clusters"
+    if before is None or before.purity is None:
+        return f"Cluster purity: {now}"
+    word = "rises" if after.purity > before.purity else "falls"
+    was = f"{number(before.purity)} in {before.clusters} clusters"
+    return f"Cluster purity {word} from {was} to {now}"
 
 
 def calibration_finding(before: float | None, after: float) -> str:

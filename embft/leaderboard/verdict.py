@@ -79,10 +79,10 @@ def _costs(chosen: Group) -> str:
     result = chosen.best.completed
     if result is None:
         return ""
-    share = result.trainable_parameters / max(result.total_parameters, 1)
+    share = 100 * result.trainable_parameters / max(result.total_parameters, 1)
     memory = f", at most {result.peak_memory_mb / 1000:.1f} GB" if result.peak_memory_mb else ""
     return (
-        f"It trains {result.trainable_parameters:,} parameters ({share:.2%} of the model), took "
+        f"It trains {result.trainable_parameters:,} parameters ({share:.2g} % of the model), took "
         f"{result.timings.train:.0f} s to train{memory}, and is "
         f"{result.artifact_bytes / 1e6:.1f} MB on disk."
     )

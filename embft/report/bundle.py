@@ -7,6 +7,7 @@ are admitted by their hashes.
 from __future__ import annotations
 
 import base64
+import gzip
 import hashlib
 import json
 from functools import cache
@@ -30,7 +31,17 @@ def library() -> str:
     import vl_convert
 
     code: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
-    return "(function(){" + code.replace("</script", r"<\/script") + "})();"
+    return "(function(){" + code + "})();"
+
+
+@cache
+def packed_library() -> str:
+    """The library as the page carries it, gzip in base64: a third of its size.
+
+    The page's script unpacks it when the first chart comes near. It becomes an inline script, which
+    the policy admits by the hash of `library()` alone.
+    """
+    return base64.b64encode(gzip.compress(library().encode(), 9, mtime=0)).decode()
 
 
 def script_json(content: Any) -> str:

@@ -7,7 +7,14 @@ from typing import Any
 
 import altair as alt
 
-from embft.leaderboard.axes import axis_value_text, axis_values, chart_axes, swings, visible_range
+from embft.leaderboard.axes import (
+    axis_value_text,
+    axis_values,
+    chart_axes,
+    leading_range,
+    swings,
+    visible_range,
+)
 from embft.leaderboard.curves import CostPoint, cost_points, curve_points, curve_rows
 from embft.leaderboard.findings import cost_finding, epochs_finding, time_finding
 from embft.leaderboard.labels import axis_title
@@ -86,10 +93,11 @@ def epochs_chart(board: Leaderboard) -> Chart | None:
         size=110, strokeWidth=2.2, filled=False, fill=SURFACE, cursor="pointer"
     )
     chosen = chosen.encode(color=colour, tooltip=tooltip)
-    outside = base.transform_filter("datum.outside").mark_text(text="▼", fontSize=11)
+    arrow = "▼" if board.mode == "max" else "▲"
+    outside = base.transform_filter("datum.outside").mark_text(text=arrow, fontSize=11)
     note = "The ring marks the epoch that was kept, chosen on dev"
     note += "; the thick line is the recommended trial" if any(d["lead"] for d in data) else ""
-    note += "; ▼ lies below the chart" if any(d["outside"] for d in data) else ""
+    note += f"; {arrow} lies off the chart" if any(d["outside"] for d in data) else ""
     rule = baseline_rule("0.62 * width" if last <= 4 else "0.55 * width") if floor else []
     about = baseline_note(board, bool(floor), "dev")
     note += f"; {about}" if about else ""
@@ -121,7 +129,7 @@ def cost_charts(board: Leaderboard) -> list[Chart]:
 
 def _cost_chart(board: Leaderboard, points: Sequence[CostPoint], cost: str, title: str) -> Chart:
     front = [getattr(p, f"on_{cost}_front") for p in points]
-    cut = visible_range([p.score for p in points], board.mode == "max")
+    cut = leading_range(board) or (None, None)
     data = [
         {
             "trial": p.trial,
@@ -130,10 +138,11 @@ def _cost_chart(board: Leaderboard, points: Sequence[CostPoint], cost: str, titl
             "cost": max(getattr(p, cost), 1e-3),
             "cost_text": fmt.duration(p.seconds) if cost == "seconds" else fmt.count(p.parameters),
             "score": cut_off(p.score, cut),
-            "low": cut_off(p.interval[0], cut) if p.interval else None,
-            "high": cut_off(p.interval[1], cut) if p.interval else None,
+            "low": p.interval[0] if p.interval else None,
+            "high": p.interval[1] if p.interval else None,
             "shown": fmt.score(p.score),
             "front": on_front,
+            "outside": cut_off(p.score, cut) != p.score,
             "best": p.recommended,
             "kind": "recommended" if p.recommended else "on the front" if on_front else "other",
         }
@@ -155,7 +164,7 @@ def _cost_chart(board: Leaderboard, points: Sequence[CostPoint], cost: str, titl
         scale=alt.Scale(type="log" if log else "linear", domain=domain, nice=False),
         axis=alt.Axis(format="~s", grid=False, tickCount=5, labelOverlap=True),
     )
-    ends = [cut_off(end, cut) for p in points for end in p.interval or ()]
+    ends = [end for d in data if not d["outside"] for end in (d["low"], d["high"]) if end]
     scores = [cut_off(p.score, cut) for p in points] + ends
     y = score_axis(board, scores, "test")
     kinds = ["recommended", "on the front", "other"]
@@ -166,7 +175,10 @@ def _cost_chart(board: Leaderboard, points: Sequence[CostPoint], cost: str, titl
         scale=alt.Scale(domain=kinds, range=[CATEGORIES[1], ACCENT, MUTED]),
     )
     base = alt.Chart(rows()).encode(x=x, opacity=opacity(dimmed(_PICKED)))
-    bars = base.transform_filter("isValid(datum.low)").mark_rule(strokeWidth=1.5, aria=False)
+    seen = "!datum.outside"
+    bars = base.transform_filter(f"isValid(datum.low) && {seen}").mark_rule(
+        strokeWidth=1.5, aria=False
+    )
     bars = bars.encode(y=alt.Y("low:Q"), y2="high:Q", color=colour)
     steps = (
         alt.Chart(rows())
@@ -183,21 +195,29 @@ def _cost_chart(board: Leaderboard, points: Sequence[CostPoint], cost: str, titl
         scale=alt.Scale(domain=kinds, range=["diamond", "circle", "circle"]),
     )
     size = alt.condition("datum.best", alt.value(190), alt.value(70))
-    shown = title.partition(" (")[0]
-    dots = base.mark_point(filled=True, cursor="pointer").encode(
-        y=y,
-        color=colour,
-        shape=shape,
-        size=size,
-        tooltip=tooltip_of(trial="label", score="shown", **{shown: "cost_text"}),
+    tooltip = tooltip_of(trial="label", score="shown", **{title.partition(" (")[0]: "cost_text"})
+    arrow = "▼" if board.mode == "max" else "▲"
+    away = base.transform_filter("datum.outside").mark_text(text=arrow, fontSize=12)
+    away = away.encode(y=y, color=colour, tooltip=tooltip)
+    dots = (
+        base.transform_filter(seen)
+        .mark_point(filled=True, cursor="pointer")
+        .encode(
+            y=y,
+            color=colour,
+            shape=shape,
+            size=size,
+            tooltip=tooltip,
+        )
     )
     by_size = cost == "parameters"
     return Chart(
         key=f"cost-{cost}",
         title=cost_finding(board) if by_size else time_finding(board),
         note="Bars are 95 % intervals. Nothing is both better and cheaper than the points on the "
-        "stepped line (the Pareto front).",
-        spec=finish(alt.layer(steps, bars, dots), data, 280),
+        "stepped line (the Pareto front)."
+        + (f" {arrow} lies off the chart." if any(d["outside"] for d in data) else ""),
+        spec=finish(alt.layer(steps, bars, dots, away), data, 280),
         size="half" if len({p.parameters for p in points}) > 1 else "wide",
         points=len(data),
     )

@@ -106,6 +106,11 @@ def name_axis(names: Sequence[str]) -> alt.Axis:
     )
 
 
+def share_axis(grid: bool = False) -> alt.Axis:
+    """An axis from nothing to everything."""
+    return alt.Axis(format=".0%", values=[0, 0.25, 0.5, 0.75, 1], grid=grid, domain=not grid)
+
+
 def tooltip_of(**fields: str) -> list[alt.Tooltip]:
     """A tooltip of these fields under these titles."""
     return [alt.Tooltip(f"{field}:N", title=title) for title, field in fields.items()]

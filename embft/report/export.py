@@ -20,7 +20,8 @@ def all_charts(board: Leaderboard) -> list[Chart]:
     board = scored(board)
     epochs = epochs_chart(board)
     many = [association_chart(board), parallel_chart(board)]
-    found = [*pairs_view(board).charts, *heatmaps(board), *axis_charts(board), *many, epochs]
+    pairs = pairs_view(board)
+    found = [*pairs.charts, *pairs.folded, *heatmaps(board), *axis_charts(board), *many, epochs]
     return [chart for chart in [*found, *cost_charts(board)] if chart is not None]
 
 

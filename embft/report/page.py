@@ -23,6 +23,7 @@ from embft.leaderboard.rows import Leaderboard
 from embft.leaderboard.table import scored, table_lines
 from embft.report import bundle
 from embft.report import format as fmt
+from embft.report.cast import MOST_SHOWN
 from embft.report.chart import Chart, static_svg
 from embft.report.charts_axes import axis_charts, heatmaps
 from embft.report.charts_curves import cost_charts, epochs_chart
@@ -30,7 +31,7 @@ from embft.report.charts_many import association_chart, parallel_chart
 from embft.report.comparison import compare_data
 from embft.report.pairs import pairs_view
 from embft.report.table import BAR_WIDTH, build_table
-from embft.report.theme import config
+from embft.report.theme import CATEGORIES, MUTED, config
 from embft.report.trials import SPARK, shared_provenance, trial_pages
 from embft.trial import write_atomic
 
@@ -67,8 +68,16 @@ def render_report(board: Leaderboard, compare: tuple[str, str] | None = None) ->
     association, lines = association_chart(board), parallel_chart(board)
     folded = [*across[1:], *([lines] if lines else [])]
     alone = [*([association] if association else []), *alone]
-    pairs = pairs_view(board)
-    drawn = [*across[:1], *folded, *alone, *([epochs] if epochs else []), *cost, *pairs.charts]
+    pairs = pairs_view(board, compare or ())
+    drawn = [
+        *across[:1],
+        *folded,
+        *alone,
+        *([epochs] if epochs else []),
+        *cost,
+        *pairs.charts,
+        *pairs.folded,
+    ]
     figures = {chart.key: figure(chart) for chart in drawn}
     couples = compare_data(board, compare)
     context = {
@@ -78,6 +87,7 @@ def render_report(board: Leaderboard, compare: tuple[str, str] | None = None) ->
         "spark": SPARK,
         "pairs": pairs,
         "pair_figures": [figures[chart.key] for chart in pairs.charts],
+        "pair_folded": [figures[chart.key] for chart in pairs.folded],
         "axis_figures": [figures[chart.key] for chart in [*across[:1], *alone]],
         "more_figures": [figures[chart.key] for chart in folded],
         "epochs": figures[epochs.key] if epochs else None,
@@ -90,6 +100,8 @@ def render_report(board: Leaderboard, compare: tuple[str, str] | None = None) ->
         "trials": trial_pages(board),
         "shared": shared_provenance(board),
         "method": method(board),
+        "most_shown": MOST_SHOWN,
+        "folder": board.folder,
         "audit": audit_findings(board),
         "fmt": fmt,
     }
@@ -201,13 +213,15 @@ def _cost_remark(memory_mb: float | None) -> str:
 
 def _assembled(context: dict[str, Any], drawn: Sequence[Chart], data: dict[str, Any]) -> str:
     style, script = bundle.asset("report.css"), bundle.asset("report.js")
-    scripts = [bundle.library(), script] if drawn else [script]
+    admitted = [bundle.library(), script] if drawn else [script]
     content = {"charts": {c.key: c.spec for c in drawn}, "config": config(), **data}
+    content |= {"palette": list(CATEGORIES), "grey": MUTED}
     return _template().render(
         **context,
-        policy=bundle.policy([style], scripts),
+        policy=bundle.policy([style], admitted),
         style=Markup(style),  # noqa: S704 - an asset of ours
-        scripts=[Markup(text) for text in scripts],  # noqa: S704 - assets of ours
+        script=Markup(script),  # noqa: S704 - an asset of ours
+        library=Markup(bundle.packed_library() if drawn else ""),  # noqa: S704 - base64
         data=Markup(bundle.script_json(content)),  # noqa: S704 - escaped by script_json
     )
 

@@ -6,13 +6,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from embft.leaderboard.axes import visible_range
+from embft.leaderboard.axes import leading_range
 from embft.leaderboard.labels import axis_titles, metric_label, value_text
 from embft.leaderboard.rows import Leaderboard
 from embft.leaderboard.table import Line, baseline_score, table_lines
 from embft.report import format as fmt
 
-BAR_WIDTH = 132.0
+BAR_WIDTH = 124.0
 _EDGE = 5.0
 
 
@@ -29,7 +29,9 @@ class Column:
 
 @dataclass(frozen=True)
 class Bar:
-    """A small bar in pixels on the table's common scale. cut: an end lies outside."""
+    """A small bar in pixels on the table's common scale. cut: the score lies outside; beyond: above
+    the scale's upper end.
+    """
 
     low: float | None
     high: float | None
@@ -37,6 +39,7 @@ class Bar:
     seeds: tuple[float, ...]
     baseline: float | None
     cut: bool
+    beyond: bool
 
 
 @dataclass(frozen=True)
@@ -50,11 +53,15 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """The table: columns, and beside each line its cells. scale: both ends of the bars."""
+    """The table: columns, and beside each line its cells. scale: both ends of the bars.
+
+    cut: whether some score lies outside the scale.
+    """
 
     columns: tuple[Column, ...]
     lines: tuple[tuple[Line, tuple[Cell, ...]], ...]
     scale: tuple[str, str] | None
+    cut: bool
 
 
 def build_table(board: Leaderboard) -> Table:
@@ -63,8 +70,9 @@ def build_table(board: Leaderboard) -> Table:
     columns = _columns(board, lines)
     ends = _bar_ends(board, lines)
     cells = tuple((line, _cells(board, line, columns, ends)) for line in lines)
-    scale = (fmt.score(ends[0], 2), fmt.score(ends[1], 2)) if ends else None
-    return Table(columns, cells, scale)
+    scale = (fmt.score(ends[0], 3), fmt.score(ends[1], 3)) if ends else None
+    cut = any(cell.bar and cell.bar.cut for _, line_cells in cells for cell in line_cells)
+    return Table(columns, cells, scale, cut)
 
 
 def _columns(board: Leaderboard, lines: Sequence[Line]) -> tuple[Column, ...]:
@@ -100,14 +108,14 @@ def _metric_names(board: Leaderboard, lines: Sequence[Line]) -> list[str]:
 
 
 def _bar_ends(board: Leaderboard, lines: Sequence[Line]) -> tuple[float, float] | None:
-    scores = [line.score for line in lines if line.score is not None]
-    if not scores:
+    """The scale of the bars: the leading configurations'; the baseline's own while it is alone."""
+    found = leading_range(board)
+    alone = [
+        end for line in lines for end in (line.score, *(line.interval or ())) if end is not None
+    ]
+    if found is None and not alone:
         return None
-    ends = [end for line in lines for end in line.interval or ()]
-    low, high = min([*scores, *ends]), max([*scores, *ends])
-    cut_low, cut_high = visible_range(scores, board.mode == "max")
-    low = low if cut_low is None else max(low, cut_low)
-    high = high if cut_high is None else min(high, cut_high)
+    low, high = found or (min(alone), max(alone))
     return (low, high) if high > low else (low - 0.05, high + 0.05)
 
 
@@ -116,13 +124,15 @@ def _bar(board: Leaderboard, line: Line, ends: tuple[float, float]) -> Bar | Non
         return None
     low, high = line.interval or (None, None)
     base = baseline_score(board.baseline, board.metric)
+    cut = not ends[0] <= line.score <= ends[1]
     return Bar(
-        low=None if low is None else _place(low, ends),
-        high=None if high is None else _place(high, ends),
+        low=None if low is None or cut else _place(low, ends),
+        high=None if high is None or cut else _place(high, ends),
         middle=_place(line.score, ends),
         seeds=tuple(_place(seed, ends) for seed in line.seeds) if len(line.seeds) > 1 else (),
-        baseline=None if base is None else _place(base, ends),
-        cut=not ends[0] <= line.score <= ends[1],
+        baseline=None if base is None or not ends[0] <= base <= ends[1] else _place(base, ends),
+        cut=cut,
+        beyond=line.score > ends[1],
     )
 
 

@@ -120,7 +120,9 @@
     const losses = couple.metrics.filter((row) => sign * row[6] < 0).length;
     const parts = [make("p", { class: "summary" }, summary(wins, losses, couple.metrics.length)), diffTable("metric, test", couple.metrics, sign, false)];
     for (const [column, rows] of Object.entries(couple.groups))
-      parts.push(make("h4", {}, "Margin by " + column), diffTable(column, rows, sign, true));
+      parts.push(rows.length > 12
+        ? make("details", { class: "more" }, make("summary", {}, "Margin by " + column + ", " + rows.length + " values"), diffTable(column, rows, sign, true))
+        : make("h4", {}, "Margin by " + column), ...(rows.length > 12 ? [] : [diffTable(column, rows, sign, true)]));
     const cards = couple.apart.map((id) => apartCard(id, first, second));
     parts.push(make("h4", {}, "The pairs on which they disagree most"), make("div", { class: "two cards" }, ...cards));
     place.replaceChildren(...parts);
@@ -255,10 +257,50 @@
   }
   document.addEventListener("keydown", (event) => { if (event.key === "Escape") pick(""); });
 
+  // The models of the charts before and after: which are shown, and in which colours. The baseline
+  // is grey, so that colour means a trained model.
+  const cast = byId("cast");
+  const members = all(".cast > div");
+  let shown = null, colours = null;
+  function chooseModels() {
+    const chosen = all("input:checked", cast).map((box) => box.value);
+    for (const box of all("input", cast))
+      box.disabled = box.checked ? chosen.length === 1 : chosen.length >= data.palette.length;
+    const free = data.palette.slice();
+    const grey = new Set(members.filter((m) => "baseline" in m.dataset).map((m) => m.dataset.model));
+    shown = chosen;
+    colours = chosen.map((name) => (grey.has(name) ? data.grey : free.shift())).concat(free).slice(0, data.palette.length);
+    for (const member of members) {
+      const place = chosen.indexOf(member.dataset.model);
+      member.hidden = place < 0;
+      const used = data.palette.indexOf(colours[place]) + 1;
+      member.querySelector(".dot").className = "dot " + (used ? "m" + used : "grey");
+    }
+    for (const [plot, view] of views) showModels(plot, view);
+  }
+  function showModels(plot, view) {
+    if (!shown || !data.charts[plot.dataset.chart].params.some((param) => param.name === "shown")) return;
+    view.signal("shown", shown).signal("colours", colours).runAsync();
+  }
+  if (cast) cast.addEventListener("change", chooseModels);
+
   // On a narrow page a legend in one line would be cut off.
   const fitting = (plot) =>
     plot.clientWidth > 430 ? data.config : Object.assign({}, data.config, { legend: Object.assign({}, data.config.legend, { columns: 2, columnPadding: 10 }) });
+  // The charts' library lies packed in the page. The policy admits it, unpacked, by its hash.
+  let ready = null;
+  function library() {
+    ready = ready || (async () => {
+      const packed = Uint8Array.from(atob(byId("library").textContent), (c) => c.charCodeAt(0));
+      const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
+      const script = document.createElement("script");
+      script.textContent = await new Response(stream).text();
+      document.head.append(script);
+    })();
+    return ready;
+  }
   async function draw(plot) {
+    await library();
     const spec = Object.assign({}, data.charts[plot.dataset.chart]);
     const still = plot.innerHTML;
     plot.classList.add("live");
@@ -269,6 +311,7 @@
       });
       views.set(plot, result.view);
       if (picked) result.view.signal("picked", picked).runAsync();
+      showModels(plot, result.view);
       result.view.addEventListener("click", (event, item) => {
         const trial = item && item.datum && item.datum.trial;
         pick(!trial || trial === picked ? "" : trial);
@@ -278,7 +321,7 @@
       console.error(error);
     }
   }
-  if (window.vegaEmbed) {
+  if (byId("library") && window.DecompressionStream) {
     const seen = new IntersectionObserver((entries) => {
       for (const entry of entries)
         if (entry.isIntersecting) { seen.unobserve(entry.target); draw(entry.target); }

@@ -1,0 +1,86 @@
+"""The charts before and after that break pairs down by their groups."""
+
+from __future__ import annotations
+
+import altair as alt
+
+from embft.data.pairs import Pairs
+from embft.leaderboard.before_after import group_rows
+from embft.leaderboard.findings import false_positives_finding, weakest_group_finding
+from embft.leaderboard.labels import axis_title, one_line
+from embft.report import format as fmt
+from embft.report.cast import Cast, cast_params, model_colour, shown_rows
+from embft.report.chart import Chart, finish
+from embft.report.drawing import flat_axis, name_axis, slug, tooltip_of
+from embft.report.theme import INK_ON_DEEP, INK_ON_PALE, RAMP
+
+
+def margins(cast: Cast, texts: Pairs, column: str) -> Chart | None:
+    """The margin of each group and model; None for graded labels and for fewer than two groups."""
+    tables = {model.name: group_rows(model, texts, column) for model in cast.models}
+    data = [
+        {"model": name, "group": one_line(row.group), "margin": row.margin,
+         "shown": fmt.score(row.margin, 2), "pairs": row.n}
+        for name, table in tables.items()
+        for row in table
+        if row.margin is not None
+    ]  # fmt: skip
+    if len({d["group"] for d in data}) < 2:
+        return None
+    values = [row.margin for table in tables.values() for row in table if row.margin is not None]
+    low, high = min(values), max(values)
+    middle = (low + high) / 2
+    order = sorted({str(d["group"]) for d in data})
+    tight = alt.Scale(paddingInner=0.05)
+    shown = [model.name for model in cast.leads]
+    base = shown_rows().encode(
+        x=alt.X("model:N", sort=cast.names, title=None, axis=name_axis(shown), scale=tight),
+        y=alt.Y("group:N", sort=order, title=axis_title(column), axis=flat_axis(), scale=tight),
+        tooltip=tooltip_of(model="model", group="group", margin="shown", pairs="pairs"),
+    )
+    ends = [low, high if high > low else low + 1]
+    tiles = base.mark_rect(cornerRadius=4).encode(
+        color=alt.Color("margin:Q", scale=alt.Scale(domain=ends, range=list(RAMP)), legend=None)
+    )
+    ink = alt.condition(f"datum.margin < {middle}", alt.value(INK_ON_PALE), alt.value(INK_ON_DEEP))
+    words = base.mark_text(fontWeight=600, aria=False).encode(text="shown:N", color=ink)
+    return Chart(
+        key=f"margin-{slug(column)}",
+        title=weakest_group_finding(column, tables[cast.subject.name]),
+        note="Margin: mean cosine of label 1 minus that of label 0, in each group.",
+        spec=finish(alt.layer(tiles, words), data, 38 * len(order) + 10, cast_params(cast)),
+        size="half",
+    )
+
+
+def false_positives(cast: Cast, texts: Pairs, column: str) -> Chart | None:
+    """The false positives of each group and model; None for graded labels."""
+    tables = {model.name: group_rows(model, texts, column) for model in cast.models}
+    if not any(tables.values()):
+        return None
+    data = [
+        {"model": name, "group": one_line(row.group), "count": row.false_positives, "of": row.n_0}
+        for name, table in tables.items()
+        for row in table
+        if row.n_0
+    ]
+    order = sorted({str(d["group"]) for d in data})
+    bars = shown_rows().mark_bar(cornerRadiusEnd=2).encode(
+        x=alt.X("count:Q", title="false positives", axis=alt.Axis(tickMinStep=1, tickCount=5)),
+        y=alt.Y("group:N", sort=order, title=axis_title(column), axis=flat_axis(),
+                scale=alt.Scale(paddingInner=0.28)),
+        yOffset=alt.YOffset("model:N", sort=cast.names),
+        color=model_colour(),
+        tooltip=tooltip_of(**{"model": "model", "group": "group", "false positives": "count",
+                              "of label 0": "of"}),
+    )  # fmt: skip
+    was = cast.before
+    earlier = sum(row.false_positives for row in tables[was.name]) if was else None
+    step = 11 * cast.shown + 10 if len(order) <= 12 else 5 * cast.shown + 8
+    return Chart(
+        key=f"false-positives-{slug(column)}",
+        title=false_positives_finding(column, earlier, tables[cast.subject.name]),
+        note="Pairs of label 0 at or above each model's threshold, which dev chose.",
+        spec=finish(bars, data, max(120, step * len(order)), cast_params(cast)),
+        size="half",
+    )
