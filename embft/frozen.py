@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from embft.base_model import BaseModel, max_tokens, token_counter
 from embft.data.pairs import SPLITS, Pairs, Splits
 from embft.errors import RecordError
-from embft.seal import check_digests, folder_digests, sealed, unsealed
+from embft.seal import check_digests, damaged, folder_digests, sealed, unsealed
 from embft.trial import replace_folder, write_atomic
 
 if TYPE_CHECKING:
@@ -53,19 +53,34 @@ def write_manifest(folder: Path) -> None:
     write_atomic(folder / _MANIFEST, sealed({"files": folder_digests(folder)}))
 
 
+def _manifest(folder: Path) -> dict[str, str]:
+    """File name -> digest. Raises FileNotFoundError and RecordError."""
+    found = unsealed(folder / _MANIFEST).get("files")
+    if not isinstance(found, dict):
+        raise damaged(folder / _MANIFEST, "it is no manifest")
+    return found
+
+
+def _whole(folder: Path, name: str) -> Path:
+    """The path of a frozen file. Raises FileNotFoundError, RecordError where it has changed."""
+    digest = _manifest(folder).get(name)
+    if digest is None:
+        raise FileNotFoundError(name)
+    check_digests(folder, {name: digest})
+    return folder / name
+
+
 def read_split(folder: Path, split: str) -> Pairs:
     """One split of the frozen data.
 
     Raises FileNotFoundError where there is none, RecordError where it is not what was written.
     """
-    name = f"{split}.parquet"
-    check_digests(folder, {name: unsealed(folder / _MANIFEST)["files"][name]})
-    return Pairs.read(folder / name)
+    return Pairs.read(_whole(folder, f"{split}.parquet"))
 
 
 def _is_whole(folder: Path) -> bool:
     try:
-        check_digests(folder, unsealed(folder / _MANIFEST)["files"])
+        check_digests(folder, _manifest(folder))
     except (FileNotFoundError, RecordError):
         return False
     return True
@@ -79,12 +94,12 @@ def _leaked_test_rows(splits: Splits, found: Audit) -> list[int]:
 
 def leaked_test_rows(folder: Path) -> list[int]:
     """The rows of test that also stand in train or dev. Raises RecordError."""
-    return [int(row) for row in unsealed(folder / _LEAKS)["test"]]
+    return [int(row) for row in unsealed(_whole(folder, _LEAKS))["test"]]
 
 
 def frozen_audit(folder: Path) -> dict[str, Any] | None:
-    """What the audit said of the data, or None where there is none. Raises RecordError."""
+    """What the audit said of the data, or None where none was made. Raises RecordError."""
     try:
-        return unsealed(folder / _AUDIT)
+        return unsealed(_whole(folder, _AUDIT)) if _AUDIT in _manifest(folder) else None
     except FileNotFoundError:
-        return None
+        raise damaged(folder / _MANIFEST, "it is missing") from None

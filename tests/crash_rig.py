@@ -1,0 +1,186 @@
+"""A process that runs sweeps without Ray, each in a fork of its own: what the crash tests kill.
+
+Everything of `embft sweep` runs as it is but for two things. Ray is left out: the trials' launcher
+is called one after another, since Ray writes nothing that embft reads. And a trial's steps run in
+the sweep's own process: killing that one process at a call is then what a power cut is, the sudden
+end of driver, launcher and worker together (`test_kills.py` ends them one by one, with Ray). The
+page that a report is made of is a constant here; that it is written, and how, is not.
+
+Reads a job as a line of JSON from standard input and answers two lines: the child's process id,
+and how it ended. The child waits for its gate, so that strace can be attached to it first.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import shutil
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+_PR_SET_PTRACER, _PTRACER_ANY = 0x59616D61, -1
+
+
+def main() -> None:
+    """Import what a sweep needs once, then fork for each job."""
+    _leave_ray_out()
+    for line in sys.stdin:
+        job = json.loads(line)
+        gate, opened = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.close(opened)
+            _run(job, gate)
+        os.close(gate)
+        _tell({"pid": child})
+        sys.stdin.readline()  # attached
+        os.close(opened)
+        _, status = os.waitpid(child, 0)
+        _tell({"code": os.waitstatus_to_exitcode(status)})
+
+
+def _tell(message: dict[str, Any]) -> None:
+    print(json.dumps(message), flush=True)
+
+
+def _run(job: dict[str, Any], gate: int) -> None:
+    """The child: one `embft sweep`, with this job's mutant if it has one."""
+    ctypes.CDLL(None).prctl(_PR_SET_PTRACER, ctypes.c_ulong(_PTRACER_ANY), 0, 0, 0)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    output = os.open(job["output"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    os.read(gate, 1)
+    code = 70
+    try:
+        from embft.cli import main as embft
+
+        if job["mutant"]:
+            MUTANTS[job["mutant"]]()
+        embft(["sweep", job["spec"], "--results", job["results"], *job["arguments"]])
+        code = 0
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else 0
+    except BaseException:
+        traceback.print_exc()
+        raise
+    finally:
+        with contextlib.suppress(OSError, ValueError):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(code)
+
+
+def _leave_ray_out() -> None:
+    import torch
+
+    import embft.report
+    import embft.sweep
+    import embft.view
+    from embft import launcher
+    from embft.worker import run_step
+
+    torch.set_num_threads(1)
+
+    @contextlib.contextmanager
+    def no_cluster(*_: object, **__: object) -> Iterator[embft.sweep.Cluster]:
+        yield embft.sweep.Cluster(cpus_per_trial=1, stop=Event(), ours=True)
+
+    def run_trials(trials: Sequence[Any], *_: object, **__: object) -> list[str]:
+        for trial in trials:
+            launcher.run_trial(trial.folder)
+        return []
+
+    def run_worker(step: str, folder: Any, *_: object) -> Any:
+        kept = os.dup(1), os.dup(2)
+        log = folder.open_log()
+        os.dup2(log, 1)
+        os.dup2(log, 2)
+        code = 0
+        try:
+            run_step(step, folder)
+        except SystemExit as end:
+            code = int(end.code or 0)
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            for descriptor, number in zip(kept, (1, 2), strict=True):
+                os.dup2(descriptor, number)
+                os.close(descriptor)
+            os.close(log)
+        return launcher._End(code, 0, over_limit=False)
+
+    class NoView:
+        def __init__(self, *_: object, **__: object) -> None: ...
+        def __enter__(self) -> None: ...
+        def __exit__(self, *_: object) -> None: ...
+
+    setattr(embft.sweep, "ray_cluster", no_cluster)  # noqa: B010 - mypy refuses the plain form
+    setattr(embft.sweep, "run_trials", run_trials)  # noqa: B010
+    setattr(embft.view, "SweepView", NoView)  # noqa: B010
+    setattr(launcher, "_run_worker", run_worker)  # noqa: B010
+    sys.modules["embft.report.page"].render_report = lambda *_, **__: "<!doctype html>\n"  # type: ignore[attr-defined]
+
+
+def _everywhere(name: str, replacement: object) -> None:
+    """Replace a function of ours in each module that has imported it by name."""
+    for module in [m for n, m in sys.modules.items() if n.startswith("embft")]:
+        if hasattr(module, name):
+            setattr(module, name, replacement)
+
+
+def _no_fsync() -> None:
+    setattr(os, "fsync", lambda *_: None)  # noqa: B010
+
+
+def _no_folder_sync() -> None:
+    _everywhere("sync_folder", lambda *_: None)
+
+
+def _direct_write() -> None:
+    def write(path: Path, content: bytes | str) -> None:
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+
+    _everywhere("write_atomic", write)
+
+
+def _direct_folder() -> None:
+    def replace(temporary: Path, folder: Path) -> None:
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(temporary, folder)
+        shutil.rmtree(temporary)
+
+    _everywhere("replace_folder", replace)
+
+
+def _no_digests() -> None:
+    _everywhere("check_digests", lambda *_: None)
+
+
+def _no_seal() -> None:
+    def read(path: Path, raw: bytes | None = None) -> dict[str, Any]:
+        content = json.loads(path.read_bytes() if raw is None else raw)
+        content.pop("seal", None)
+        return dict(content)
+
+    _everywhere("unsealed", read)
+
+
+MUTANTS: dict[str, Callable[[], None]] = {
+    "no fsync": _no_fsync,
+    "no fsync of folders": _no_folder_sync,
+    "written in place": _direct_write,
+    "folder copied in place": _direct_folder,
+    "digests not checked": _no_digests,
+    "seals not checked": _no_seal,
+}
+
+if __name__ == "__main__":
+    main()
