@@ -33,7 +33,8 @@ from embft.trial import (
     Pruned,
     TrialDir,
     TrialInput,
-    find_trial,
+    finished_trials,
+    folders_by_key,
     replace_folder,
     trial_key,
     write_atomic,
@@ -96,15 +97,19 @@ def make_plan(spec: SweepSpec, results: Path) -> Plan:
     whatever the user can mend.
     """
     folder = results / spec.name
-    data: dict[str, Splits] = {}
-    known: dict[str, str] = {}
-    planned = [
-        _planned(params, trial, folder, data, known) for params, trial in _with_baselines(spec)
-    ]
-    trials = tuple(_scored_once(planned, data))
-    return Plan(
-        spec, folder, trials, {trial.data_digest: data[trial.data_digest] for trial in trials}
-    )
+    known = _Known({}, {}, folders_by_key(folder))
+    planned = [_planned(params, trial, folder, known) for params, trial in _with_baselines(spec)]
+    trials = tuple(_scored_once(planned, known.data))
+    return Plan(spec, folder, trials, {t.data_digest: known.data[t.data_digest] for t in trials})
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What planning looks up once. data: splits by digest; folders: those on disk, by key."""
+
+    digests: dict[DataSpec, str]
+    data: dict[str, Splits]
+    folders: Mapping[str, TrialDir]
 
 
 def _scored_once(
@@ -113,9 +118,11 @@ def _scored_once(
     """The trials, without baselines that differ from an earlier one in their train data alone."""
     seen: set[str] = set()
     for trial in trials:
-        splits = data[trial.data_digest]
-        judged = f"{splits.dev.digest()}:{splits.test.digest()}" if trial.spec.is_baseline else ""
-        identity = trial_key(trial.spec, judged or trial.data_digest, trial.base.digest)
+        identity = trial.key
+        if trial.spec.is_baseline:
+            splits = data[trial.data_digest]
+            judged = f"{splits.dev.digest()}:{splits.test.digest()}"
+            identity = trial_key(trial.spec, judged, trial.base.digest)
         if identity not in seen:
             seen.add(identity)
             yield trial
@@ -124,32 +131,25 @@ def _scored_once(
 def _with_baselines(spec: SweepSpec) -> Iterator[tuple[Point, TrialSpec]]:
     """The untrained model of each data and base, once, before the trials that compare with it."""
     trials = list(spec.trials())
-    baselines = {trial.baseline().model_dump_json(): trial.baseline() for _, trial in trials}
-    yield from (({}, baseline) for baseline in baselines.values())
+    yield from (({}, baseline) for baseline in dict.fromkeys(t.baseline() for _, t in trials))
     yield from (pair for pair in trials if not pair[1].is_baseline)
 
 
-def _planned(
-    params: Point, trial: TrialSpec, folder: Path, data: dict[str, Splits], known: dict[str, str]
-) -> PlannedTrial:
-    source = trial.data.model_dump_json()
-    if source not in known:
+def _planned(params: Point, trial: TrialSpec, sweep: Path, known: _Known) -> PlannedTrial:
+    if trial.data not in known.digests:
         splits = load_data(trial.data)
-        known[source] = splits.digest()
-        data[known[source]] = splits
+        digest = splits.digest()
+        known.digests[trial.data] = digest
+        known.data[digest] = splits
         check_objective(trial.objective.metric, splits)
-    digest = known[source]
+    digest = known.digests[trial.data]
     model = find_base_model(trial.model.base, trial.model.revision)
     key = trial_key(trial, digest, model.digest)
-    return PlannedTrial(params, trial, key, _folder(folder, params, trial, key), digest, model)
-
-
-def _folder(sweep: Path, params: Point, trial: TrialSpec, key: str) -> TrialDir:
-    """The trial's folder: an existing one with this key, whatever its readable part says."""
-    existing = sorted(sweep.glob(f"trials/*-{key}"))
-    if existing:
-        return TrialDir(existing[0])
-    return TrialDir(sweep / "trials" / f"{readable(params, trial)}-{key}")
+    # A folder with this key is the trial's, whatever its readable part says.
+    folder = known.folders.get(key) or TrialDir(
+        sweep / "trials" / f"{readable(params, trial)}-{key}"
+    )
+    return PlannedTrial(params, trial, key, folder, digest, model)
 
 
 def readable(params: Point, trial: TrialSpec) -> str:
@@ -194,9 +194,13 @@ def prepare(plan: Plan, *, retry_failed: bool) -> tuple[PlannedTrial, ...]:
     for digest, splits in plan.data.items():
         base = next(t.base for t in plan.trials if t.data_digest == digest)
         freeze(plan.folder / data_folder(digest), splits, base)
-    pending = [t for t in plan.pending(retry_failed=retry_failed) if not _adopt(t)]
+    pending = plan.pending(retry_failed=retry_failed)
+    elsewhere = finished_trials(plan.folder.parent, {t.key for t in pending if not t.finished})
+    pending = tuple(
+        t for t in pending if not any(_adopt(t, found) for found in elsewhere.get(t.key, ()))
+    )
     write_atomic(plan.folder / "plan.json", sealed(plan_record(plan)))
-    return tuple(pending)
+    return pending
 
 
 def _refuse_links(folder: Path) -> None:
@@ -243,16 +247,13 @@ def plan_record(plan: Plan) -> PlanRecord:
     }
 
 
-def _adopt(trial: PlannedTrial) -> bool:
-    """Copy a trial that another sweep has completed. Returns whether there was one."""
-    if trial.finished is not None:
-        return False
+def _adopt(trial: PlannedTrial, found: TrialDir) -> bool:
+    """Copy a trial that another sweep has finished, if it completed. Returns whether it did."""
     try:
-        found = find_trial(trial.folder.sweep.parent, trial.key)
-        record = found.result() if found else None
-        if found is None or not isinstance(record, Completed):
-            return False
+        record = found.result()
     except RecordError:
+        return False
+    if not isinstance(record, Completed):
         return False
     target = trial.folder.path
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")

@@ -37,7 +37,7 @@ def provenance(*, started: str, threads: int, precision: str, device: str) -> Pr
         embft=embft.__version__,
         python=platform.python_version(),
         platform=platform.platform(),
-        processor=_processor(),
+        processor=processor(),
         cpu_count=os.cpu_count() or 1,
         threads=threads,
         precision=precision,
@@ -49,7 +49,8 @@ def provenance(*, started: str, threads: int, precision: str, device: str) -> Pr
     )
 
 
-def _processor() -> str:
+def processor() -> str:
+    """The processor's name, as the system gives it."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

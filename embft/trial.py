@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
@@ -319,13 +319,25 @@ class TrialDir:
 
     def progress(self) -> Iterator[dict[str, Any]]:
         """The progress so far; lines that are not whole are left out."""
+        yield from self.progress_since(0)[0]
+
+    def progress_since(self, offset: int) -> tuple[list[dict[str, Any]], int]:
+        """The lines from this byte on, and the byte after them; what is not whole is left out.
+
+        A file shorter than that was begun afresh, and is read from its start.
+        """
         try:
-            lines = self.progress_file.read_bytes().splitlines()
+            with self.progress_file.open("rb") as file:
+                offset = offset if offset <= os.fstat(file.fileno()).st_size else 0
+                file.seek(offset)
+                new = file.read()
         except FileNotFoundError:
-            return
-        for line in lines:
+            return [], 0
+        events, ended = [], new[: new.rfind(b"\n") + 1]
+        for line in ended.splitlines():
             with contextlib.suppress(RecordError):
-                yield unsealed(self.progress_file, line)
+                events.append(unsealed(self.progress_file, line))
+        return events, offset + len(ended)
 
     def open_log(self) -> int:
         """A descriptor that appends to the worker's log."""
@@ -363,7 +375,21 @@ def _parsed(form: TypeAdapter[Any], path: Path, key: str) -> Any:
     return found
 
 
-def find_trial(results: Path, key: str) -> TrialDir | None:
-    """A finished trial with this key in any sweep below `results`."""
-    found = sorted(results.glob(f"*/trials/*-{key}/result.json"))
-    return TrialDir(found[0].parent) if found else None
+def folders_by_key(sweep: Path) -> dict[str, TrialDir]:
+    """The trials' folders of a sweep under their keys: one listing, however many there are."""
+    try:
+        folders = sorted((sweep / "trials").iterdir(), reverse=True)
+    except OSError:
+        return {}
+    whole = (TrialDir(folder) for folder in folders if not folder.name.startswith("."))
+    return {folder.key: folder for folder in whole}
+
+
+def finished_trials(results: Path, keys: Collection[str]) -> dict[str, list[TrialDir]]:
+    """The finished trials with these keys in all sweeps below `results`, sweep by sweep."""
+    found: dict[str, list[TrialDir]] = {}
+    for sweep in sorted(results.glob("*/")):
+        for key, folder in folders_by_key(sweep).items():
+            if key in keys and folder.result_file.exists():
+                found.setdefault(key, []).append(folder)
+    return found

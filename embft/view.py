@@ -5,6 +5,7 @@ Reads the trial folders, as everyone does; knows neither Ray nor how trials run.
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -21,6 +22,10 @@ from embft.plan import PlannedTrial
 from embft.trial import Completed, Failed, Pruned
 
 _POLL_SECONDS = 0.4
+# Trials start in the plan's order, so these few may be the next; all others are looked at too, but
+# seldom: in a sweep of thousands that alone would keep a core busy.
+_NEXT = 32
+_WHOLE_REST = 49.0  # so that looking at every trial takes a fiftieth of one core at most
 _REST = 9.0  # so that what follows finished trials (a report) takes a tenth of one core at most
 
 
@@ -29,7 +34,7 @@ class _Trial:
     """One trial as last seen on disk."""
 
     planned: PlannedTrial
-    seen: int = 0
+    seen: int = 0  # bytes of its progress
     started: float | None = None
     step: dict[str, Any] = field(default_factory=dict)
     epoch: dict[str, Any] = field(default_factory=dict)
@@ -63,6 +68,7 @@ class SweepView:
         self.total, self.done = len(trials) + done, done
         self.first, self.start = done, time.monotonic()
         self.best: tuple[float, str] | None = None
+        self.whole_look = 0.0  # when every trial is to be looked at again
         self.stop = threading.Event()
         self.finished = threading.Event()
         self.threads = [
@@ -93,6 +99,7 @@ class SweepView:
         while not self.stop.wait(_POLL_SECONDS):
             if self._look():
                 self.finished.set()
+        self.whole_look = 0.0
         self._look()
 
     def _tell(self) -> None:
@@ -107,17 +114,30 @@ class SweepView:
 
     def _look(self) -> bool:
         """Take in what is new. Returns whether a trial has finished."""
-        finished = [trial for trial in list(self.open.values()) if self._update(trial)]
+        began = time.monotonic()
+        whole = began >= self.whole_look
+        finished = [trial for trial in self._looked_at(whole=whole) if self._update(trial)]
         for trial in finished:
             del self.open[trial.planned.key]
+        if whole:
+            self.whole_look = began + _WHOLE_REST * (time.monotonic() - began)
         return bool(finished)
+
+    def _looked_at(self, *, whole: bool) -> list[_Trial]:
+        """All open trials, or those that run and those that may be next."""
+        if whole:
+            return list(self.open.values())
+        waiting = (trial for trial in self.open.values() if trial.started is None)
+        return [*self._running_trials(), *itertools.islice(waiting, _NEXT)]
+
+    def _running_trials(self) -> list[_Trial]:
+        return [trial for trial in list(self.open.values()) if trial.started is not None]
 
     def _update(self, trial: _Trial) -> bool:
         """Take in what is new on disk. Returns whether the trial has finished."""
-        events = list(trial.planned.folder.progress())
-        for event in events[trial.seen :]:
+        events, trial.seen = trial.planned.folder.progress_since(trial.seen)
+        for event in events:
             self._take(trial, event)
-        trial.seen = len(events)
         result = trial.planned.folder.result()
         if result is None:
             return False
@@ -170,7 +190,7 @@ class SweepView:
 
     def _render(self) -> RenderableType:
         parts: list[RenderableType] = [Text(self._headline(), style="bold")]
-        running = [trial for trial in list(self.open.values()) if trial.started is not None]
+        running = self._running_trials()
         parts += [self._running(trial) for trial in running]
         if not running and self.open:
             parts.append(Text("  starting", style="dim"))

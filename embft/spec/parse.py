@@ -69,13 +69,12 @@ class SweepSpec(Fields):
         Points that differ only in fields without effect (a LoRA rank in full fine-tuning) are equal
         and come once.
         """
-        seen: set[str] = set()
+        seen: set[TrialSpec] = set()
         for point in self.points:
             for seed in self.seeds:
                 trial = self.resolve(point, seed)
-                identity = trial.model_dump_json()
-                if identity not in seen:
-                    seen.add(identity)
+                if trial not in seen:
+                    seen.add(trial)
                     yield point.params, trial
 
     def resolve(self, point: PlannedPoint, seed: int) -> TrialSpec:
@@ -142,13 +141,17 @@ def _points(
                 # A section that another point has already is not checked again.
                 identity = f"{name}:{json.dumps(section, sort_keys=True, default=str)}"
                 if identity not in checked:
-                    model = _SECTIONS[name]
-                    checked[identity] = _validated(model, source, section, (name,), origin)
+                    found = _validated(_SECTIONS[name], source, section, (name,), origin)
+                    checked[identity] = (
+                        found.relative_to(folder)
+                        if isinstance(found, DataSpec | ModelSpec)
+                        else found
+                    )
                 checked[name] = checked[identity]
             yield PlannedPoint(
                 params=dict(params),
-                data=checked["data"].relative_to(folder),
-                model=checked["model"].relative_to(folder),
+                data=checked["data"],
+                model=checked["model"],
                 train=checked["train"],
             )
 
