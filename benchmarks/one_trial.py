@@ -1,0 +1,42 @@
+"""One trial of embft in this process and its workers, without Ray: plan, train, prove, score.
+
+    python benchmarks/one_trial.py SPEC
+
+Runs the spec's last trial (not its baseline). Prints its scores and times as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+from embft.launcher import run_trial, warm_up
+from embft.plan import make_plan, prepare
+from embft.spec import load_spec
+from embft.trial import Completed
+
+
+def main() -> None:
+    """Plan and run the trial."""
+    start = time.perf_counter()
+    warm_up()
+    plan = make_plan(load_spec(Path(sys.argv[1])), Path("results"))
+    trial = prepare(plan, retry_failed=False, threads=os.cpu_count() or 1)[-1]
+    run_trial(trial.folder)
+    result = trial.folder.result()
+    assert isinstance(result, Completed), result
+    told = {
+        "spearman": result.test["spearman"],
+        "train": result.timings.train,
+        "evaluate": result.timings.evaluate,
+        "seconds": time.perf_counter() - start,
+        "trial": str(trial.folder.path),
+    }
+    print(json.dumps(told))
+
+
+if __name__ == "__main__":
+    main()
