@@ -24,7 +24,8 @@ def main() -> None:
     start = time.perf_counter()
     warm_up()
     plan = make_plan(load_spec(Path(sys.argv[1])), Path("results"))
-    trial = prepare(plan, retry_failed=False, threads=os.cpu_count() or 1)[-1]
+    trial = prepare(plan, retry_failed=False)[-1]
+    trial.folder.create(trial.input(os.cpu_count() or 1))
     run_trial(trial.folder)
     result = trial.folder.result()
     assert isinstance(result, Completed), result

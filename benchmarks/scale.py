@@ -13,20 +13,24 @@ from __future__ import annotations
 
 import io
 import json
-import shutil
-import sys
-import tempfile
+import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from measuring import parser, publish, python, table, watched
+from measuring import fresh, parser, publish, python, table
+from rich.console import Console
 
 from embft.data.dating import generate
 from embft.data.pairs import Splits
+from embft.leaderboard.build import build_leaderboard
+from embft.memory import process_memory
+from embft.plan import Plan, PlannedTrial
 from embft.trial import Completed, Metrics, Proof, Timings, TrialDir
+from embft.view import SweepView
 
 _SPEC = """\
 name: many
@@ -92,21 +96,18 @@ def record(folder: TrialDir, splits: Splits, scores: dict[str, Any], noise: floa
 
 def run_sweep(trials: int) -> None:
     """Plan and run a sweep of instant trials in the working directory; prints JSON."""
-    from rich.console import Console
-
     from embft import ray_settings
 
     ray_settings.configure(None)
-    from embft.memory import process_memory
-    from embft.plan import make_plan
-    from embft.running import run_pending, write_outputs
+    from embft import sweep
+    from embft.plan import make_plan, prepare
+    from embft.report.output import write_outputs
     from embft.spec import parse_spec
-    from embft.sweep import TrialRunner
 
     splits = generate()
     scores = made_up_scores(splits)
 
-    class InstantRunner(TrialRunner):
+    class InstantRunner(sweep.TrialRunner):
         """Writes a record in place of training."""
 
         def setup(self, config: dict[str, Any]) -> None:
@@ -116,41 +117,47 @@ def run_sweep(trials: int) -> None:
             record(TrialDir(Path(self.given["trial"])), splits, scores, noise=0.05)
             return {"status": "completed", "done": True}
 
+    vars(sweep)["TrialRunner"] = InstantRunner
     found: dict[str, float] = {}
-    own = 0
-    with _timed(found, "plan"):
+    with timed(found, "plan"):
         plan = make_plan(parse_spec(spec(trials)), Path("results"))
-    with _timed(found, "sweep"):
-        run_pending(plan, Console(file=io.StringIO()), None, runner=InstantRunner)
-        own = process_memory(0 or __import__("os").getpid())
-    with _timed(found, "outputs"):
-        write_outputs(plan.folder)
-    with _timed(found, "plan_again"):
-        again = make_plan(parse_spec(spec(trials)), Path("results"))
-        assert not again.pending()
-    print(json.dumps({**found, "driver_mb": own / 1e6}))
+    with timed(found, "prepare"):
+        pending = prepare(plan, retry_failed=False)
+    with timed(found, "sweep"):
+        found["driver_mb"] = run(plan, pending)
+    with timed(found, "outputs"):
+        board = write_outputs(plan.folder)
+    assert board.count("completed") == trials
+    with timed(found, "leaderboard"):
+        build_leaderboard(plan.folder)
+    with timed(found, "plan_again"):
+        assert not make_plan(parse_spec(spec(trials)), Path("results")).pending()
+    print(json.dumps(found))
 
 
-class _timed:  # noqa: N801 - reads as a statement
-    def __init__(self, found: dict[str, float], name: str) -> None:
-        self.found, self.name = found, name
+def run(plan: Plan, pending: Sequence[PlannedTrial]) -> float:
+    """What `embft sweep` does from Ray's start to its end. Returns the driver's memory in MB."""
+    from embft.report.output import write_outputs
+    from embft.sweep import ray_cluster, run_trials
 
-    def __enter__(self) -> None:
-        self.start = time.perf_counter()
+    with ray_cluster(1) as cluster:
+        for trial in pending:
+            trial.folder.create(trial.input(cluster.cpus_per_trial))
 
-    def __exit__(self, *_: object) -> None:
-        self.found[self.name] = time.perf_counter() - self.start
+        def write() -> None:
+            write_outputs(plan.folder)
+
+        with SweepView(pending, 0, Console(file=io.StringIO()), write):
+            run_trials(pending, cluster, 1, None)
+        return process_memory(os.getpid()) / 1e6
 
 
-def sweeps(sizes: list[int]) -> Iterator[dict[str, Any]]:
-    """Run a sweep of each size in a process and a folder of its own."""
-    for size in sizes:
-        folder = Path(tempfile.mkdtemp(prefix="scale-"))
-        try:
-            run = watched(python("scale.py", "--run", size), folder, every=1.0)
-        finally:
-            shutil.rmtree(folder)
-        yield {"trials": size, **run.output, "all_mb": run.peak_mb}
+@contextmanager
+def timed(found: dict[str, float], name: str) -> Iterator[None]:
+    """Keep the seconds that the block takes."""
+    start = time.perf_counter()
+    yield
+    found[name] = time.perf_counter() - start
 
 
 def main() -> None:
@@ -163,10 +170,14 @@ def main() -> None:
         run_sweep(given.run)
         return
     rows = []
-    for found in sweeps(given.sizes):
-        rows.append(found)
-        print(found, flush=True)
-    headings = ["trials", "ms for each", "driver MB", "plan s", "plan when finished s", "outputs s"]
+    for size in given.sizes:
+        measured = fresh(python("scale.py", "--run", size), {}, every=2.0)
+        rows.append({"trials": size, **measured.output, "all_mb": measured.peak_mb})
+        print(rows[-1], flush=True)
+    headings = [
+        "trials", "ms for each", "driver MB", "plan s", "plan of finished ones s", "leaderboard s",
+        "outputs s",
+    ]  # fmt: skip
     shown = [
         [
             f"{row['trials']:,}",
@@ -174,6 +185,7 @@ def main() -> None:
             f"{row['driver_mb']:.0f}",
             f"{row['plan']:.2f}",
             f"{row['plan_again']:.2f}",
+            f"{row['leaderboard']:.1f}",
             f"{row['outputs']:.1f}",
         ]
         for row in rows
@@ -182,4 +194,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

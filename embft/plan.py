@@ -21,10 +21,11 @@ from embft.base_model import BaseModel, find_base_model
 from embft.data.pairs import SPLITS, Splits
 from embft.errors import EmbftError, RecordError
 from embft.frozen import data_folder, freeze
+from embft.index import finished_trials, folders_by_key
 from embft.metrics.definitions import METRICS
 from embft.seal import damaged, sealed, unsealed
 from embft.sources import load_data
-from embft.spec import Point, SweepSpec, TrialSpec
+from embft.spec import DataSpec, Point, SweepSpec, TrialSpec
 from embft.trial import (
     Completed,
     Failed,
@@ -33,8 +34,6 @@ from embft.trial import (
     Pruned,
     TrialDir,
     TrialInput,
-    finished_trials,
-    folders_by_key,
     replace_folder,
     trial_key,
     write_atomic,

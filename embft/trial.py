@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
@@ -372,24 +372,4 @@ def _parsed(form: TypeAdapter[Any], path: Path, key: str) -> Any:
         raise damaged(path, str(error)) from None
     if found.key != key:
         raise damaged(path, f"it is the record of trial {found.key}")
-    return found
-
-
-def folders_by_key(sweep: Path) -> dict[str, TrialDir]:
-    """The trials' folders of a sweep under their keys: one listing, however many there are."""
-    try:
-        folders = sorted((sweep / "trials").iterdir(), reverse=True)
-    except OSError:
-        return {}
-    whole = (TrialDir(folder) for folder in folders if not folder.name.startswith("."))
-    return {folder.key: folder for folder in whole}
-
-
-def finished_trials(results: Path, keys: Collection[str]) -> dict[str, list[TrialDir]]:
-    """The finished trials with these keys in all sweeps below `results`, sweep by sweep."""
-    found: dict[str, list[TrialDir]] = {}
-    for sweep in sorted(results.glob("*/")):
-        for key, folder in folders_by_key(sweep).items():
-            if key in keys and folder.result_file.exists():
-                found.setdefault(key, []).append(folder)
     return found
