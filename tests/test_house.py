@@ -41,13 +41,9 @@ ALLOWED = {
     "maps": _TRIAL | _DATA | {"evaluation", "standalone"},
     "launcher": _TRIAL | {"memory", "worker"},
     "sources": _SPEC | _DATA,
-<<<<<<< HEAD
     "synthesis": _TRIAL | _DATA | {"base_model"},
-    "plan": _TRIAL | _DATA | _METRICS | {"base_model", "frozen", "seal", "sources"},
-=======
     "index": _TRIAL,
-    "plan": _TRIAL | _DATA | _METRICS | {"index", "base_model", "frozen", "seal", "sources"},
->>>>>>> 2b85bde (Trials on disk are listed in one place; the scale benchmark runs the sweep's own parts)
+    "plan": _TRIAL | _DATA | _METRICS | {"base_model", "frozen", "index", "seal", "sources"},
     "ray_settings": set(),
     "sweep": _TRIAL | {"launcher", "memory", "plan"},
     "view": _TRIAL | {"plan"},
