@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from embft.base_model import BaseModel, max_tokens, token_counter
 from embft.data.pairs import SPLITS, Pairs, Splits
 from embft.errors import RecordError
+from embft.files import replace_folder, write_atomic
 from embft.seal import check_digests, damaged, folder_digests, sealed, unsealed
-from embft.trial import replace_folder, write_atomic
 
 if TYPE_CHECKING:
     from embft.data.audit import Audit

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -19,7 +20,7 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 from embft.memory import process_memory
-from embft.trial import Completed, EpochScore, Failed, TrialDir, TrialInput
+from embft.trial import EXIT_STOPPED, Completed, EpochScore, Failed, TrialDir, TrialInput
 
 _WATCH_SECONDS = 0.2
 _MEMORY_SECONDS = 1.0  # reading it costs milliseconds, of the worker too
@@ -54,15 +55,30 @@ def warm_up() -> None:
 def run_trial(folder: TrialDir, limits: Limits | None = None) -> str:
     """Run a trial's steps in worker processes of their own. Returns its status.
 
-    Whatever happens to a worker, the folder holds a result afterwards.
+    Whatever happens to a worker, the folder holds a result afterwards; unless the sweep is asked to
+    stop: then a training saves where it is, and the status is `stopped`.
     """
+    folder.running_file.touch()
+    try:
+        return _run_steps(folder, limits or Limits())
+    finally:
+        folder.running_file.unlink(missing_ok=True)
+
+
+def _run_steps(folder: TrialDir, limits: Limits) -> str:
     start = time.perf_counter()
     given = folder.read_input()
     for step in ["score"] if given.spec.is_baseline else ["train", "score"]:
-        end = _run_worker(step, folder, limits or Limits())
+        if folder.stop_file.exists():
+            return "stopped"
+        end = _run_worker(step, folder, limits)
+        if end.exit_code == EXIT_STOPPED:
+            return "stopped"
         if end.exit_code != 0 or end.over_limit:
             folder.write_result(_failure(folder, given, step, end, time.perf_counter() - start))
+            shutil.rmtree(folder.checkpoints_folder, ignore_errors=True)
             return "failed"
+    shutil.rmtree(folder.checkpoints_folder, ignore_errors=True)
     result = folder.result()
     return result.status if isinstance(result, Completed) else "failed"
 

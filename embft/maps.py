@@ -12,11 +12,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from embft.data.pairs import Pairs
+from embft.encoding import encode
 from embft.errors import EmbftError
 from embft.evaluation.clusters import NOISE, cluster_pairs, purity, two_sided
-from embft.evaluation.embed import Embedded, embed
+from embft.evaluation.embed import Embedded
+from embft.files import write_atomic
 from embft.standalone import load_model
-from embft.trial import TrialDir, write_atomic
+from embft.trial import TrialDir
 
 
 def write_maps(folders: Sequence[TrialDir]) -> dict[str, str]:
@@ -44,7 +46,7 @@ def write_map(folder: TrialDir) -> None:
     """
     pairs = Pairs.read(folder.sweep / folder.read_input().data / "test.parquet")
     model = load_model(str(folder.path))
-    vectors = embed(model, [*pairs.text_1, *pairs.text_2])
+    vectors = encode(model, [*pairs.text_1, *pairs.text_2])
     found = cluster_pairs(Embedded(vectors[: len(pairs)], vectors[len(pairs) :]))
     if isinstance(found, str):
         raise EmbftError(f"no map of its pairs: {found}")

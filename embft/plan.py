@@ -20,12 +20,13 @@ from typing_extensions import TypedDict
 from embft.base_model import BaseModel, find_base_model
 from embft.data.pairs import SPLITS, Splits
 from embft.errors import EmbftError, RecordError
+from embft.files import replace_folder, write_atomic
 from embft.frozen import data_folder, freeze
 from embft.index import finished_trials, folders_by_key
 from embft.metrics.definitions import METRICS
 from embft.seal import damaged, sealed, unsealed
 from embft.sources import load_data
-from embft.spec import DataSpec, Point, SweepSpec, TrialSpec
+from embft.spec import DataSpec, Point, SweepSpec, TrialSpec, unfit_reason
 from embft.trial import (
     Completed,
     Failed,
@@ -34,9 +35,7 @@ from embft.trial import (
     Pruned,
     TrialDir,
     TrialInput,
-    replace_folder,
     trial_key,
-    write_atomic,
 )
 
 BASELINE = "baseline"
@@ -142,6 +141,7 @@ def _planned(params: Point, trial: TrialSpec, sweep: Path, known: _Known) -> Pla
         known.data[digest] = splits
         check_objective(trial.objective.metric, splits)
     digest = known.digests[trial.data]
+    check_loss(trial, known.data[digest])
     model = find_base_model(trial.model.base, trial.model.revision)
     key = trial_key(trial, digest, model.digest)
     # A folder with this key is the trial's, whatever its readable part says.
@@ -164,6 +164,16 @@ def _shown(value: Any) -> str:
     if isinstance(value, list | tuple):
         return "+".join(_shown(item) for item in value)
     return f"{value:g}" if isinstance(value, float) else str(value).rpartition("/")[2]
+
+
+def check_loss(trial: TrialSpec, splits: Splits) -> None:
+    """Refuse a loss that cannot train on such data."""
+    if trial.is_baseline:
+        return
+    train = splits.train
+    reason = unfit_reason(trial.train.loss, train.shape, binary=train.is_binary)
+    if reason is not None:
+        raise EmbftError(f"train.loss: {reason}")
 
 
 def check_objective(metric: str, splits: Splits) -> None:

@@ -24,6 +24,8 @@ _PACKAGES = (
     "torch",
     "transformers",
 )
+# Those that a training step runs.
+_TRAINING_PACKAGES = ("numpy", "peft", "sentence-transformers", "torch", "transformers")
 
 
 def now() -> str:
@@ -47,6 +49,18 @@ def provenance(*, started: str, threads: int, precision: str, device: str) -> Pr
         started=started,
         finished=now(),
     )
+
+
+def training_identity(precision: str, device: str) -> dict[str, str]:
+    """What the last digits of a training depend on beside its key and its threads.
+
+    A checkpoint that was written under another identity is not used.
+    """
+    packages = {name: importlib.metadata.version(name) for name in _TRAINING_PACKAGES}
+    return {"embft": embft.__version__, **packages, "processor": processor()} | {
+        "precision": precision,
+        "device": device,
+    }
 
 
 def processor() -> str:

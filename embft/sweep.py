@@ -14,6 +14,7 @@ import shutil
 import signal
 import socket
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ from embft.trial import TrialDir
 
 _OBJECT_STORE_BYTES = 78_643_200  # the least that Ray takes; trials pass through files
 _STOP_SECONDS = 0.2
+_SAVE_SECONDS = 20.0  # how long an interrupted sweep waits for its trials to save
 _TEMPLATE_BYTES = 500_000_000  # what the warm template adds to Ray's own share
 
 
@@ -172,10 +174,22 @@ def run_trials(
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
         ),
     )
+    trials[0].folder.stop_file.unlink(missing_ok=True)
     try:
         return _fit(tuner, cluster.stop, ours=cluster.ours)
+    except Interrupted:
+        _let_trials_save(trials)
+        raise
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _let_trials_save(trials: Sequence[PlannedTrial]) -> None:
+    """Have running trainings save where they are, and wait until they have, or for a while."""
+    trials[0].folder.stop_file.touch()
+    deadline = time.monotonic() + _SAVE_SECONDS
+    while time.monotonic() < deadline and any(t.folder.running_file.exists() for t in trials):
+        time.sleep(_STOP_SECONDS)
 
 
 def _fit(tuner: tune.Tuner, stop: Event, *, ours: bool) -> list[str]:

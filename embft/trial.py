@@ -19,6 +19,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from embft.errors import RecordError
+from embft.files import write_atomic
 from embft.seal import canonical_json, check_digests, damaged, digests, sealed, unsealed
 from embft.spec import TrialSpec
 
@@ -26,6 +27,8 @@ SCHEMA = 1
 # Part of every key: raise it when a change of ours makes the same trial give other scores.
 EVALUATION_VERSION = 1
 KEY_LENGTH = 12
+# The exit status of a worker that was asked to stop and has saved where it was.
+EXIT_STOPPED = 76
 
 Metrics = dict[str, float]
 
@@ -67,10 +70,15 @@ class TrialInput(_Record):
 
 
 class EpochScore(_Record):
-    """One epoch: mean training loss, scores on dev, seconds since training began."""
+    """One evaluation in training, at an epoch's end or between: scores on dev.
 
-    epoch: int
-    loss: float | None
+    epoch: how many are done, whole or not. step: of the optimizer. loss: the mean over the training
+    rows since the evaluation before. seconds: since training began.
+    """
+
+    epoch: int | float
+    step: int
+    loss: float
     dev: Metrics
     seconds: float
 
@@ -129,7 +137,7 @@ class Completed(_Result):
     """A trial that trained, proved and scored."""
 
     status: Literal["completed"] = "completed"
-    best_epoch: int | None
+    best_epoch: int | float | None
     threshold: float | None
     dev: Metrics
     test: Metrics
@@ -186,41 +194,6 @@ def trial_key(spec: TrialSpec, data_digest: str, model_digest: str) -> str:
     return hashlib.sha256(canonical_json(content).encode()).hexdigest()[:KEY_LENGTH]
 
 
-def write_atomic(path: Path, content: bytes | str) -> None:
-    """Replace a file as a whole: whoever reads it sees the old or the new content, never a part."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content.encode() if isinstance(content, str) else content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise
-    sync_folder(path.parent)
-
-
-def replace_folder(temporary: Path, folder: Path) -> None:
-    """Put a folder that was filled under another name in its place: whole or not at all."""
-    for path in temporary.rglob("*"):
-        sync_folder(path)  # files too: a folder's name may not outlive what is in it
-    sync_folder(temporary)
-    shutil.rmtree(folder, ignore_errors=True)
-    temporary.rename(folder)
-    sync_folder(folder.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make a rename in this folder survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 @dataclass(frozen=True)
 class TrialDir:
     """A trial's folder: the one place that knows its file names."""
@@ -253,19 +226,36 @@ class TrialDir:
     log_file = property(lambda self: self.path / "log.txt")
     model_folder = property(lambda self: self.path / "model")
     checkpoints_folder = property(lambda self: self.path / "checkpoints")
+    running_file = property(lambda self: self.path / "running")  # while a launcher has the trial
+    stop_file = property(lambda self: self.sweep / ".stop")  # while it is there, nothing starts
 
     def create(self, given: TrialInput) -> None:
         """Make the folder afresh and write the input.
 
-        Of an interrupted attempt the checkpoints stay, so that training goes on from them.
+        Of an interrupted attempt stays what goes on: its checkpoints, what a finished training has
+        saved, and the number of threads, on which the last digits depend.
         """
+        interrupted = self._interrupted()
+        kept = set()
+        if interrupted is not None:
+            given = given.model_copy(update={"threads": interrupted.threads})
+            kept = {self.checkpoints_folder, self.trained_file, self.probe_file, self.model_folder}
         self.path.mkdir(parents=True, exist_ok=True)
-        for left in set(self.path.iterdir()) - {self.checkpoints_folder}:
+        for left in set(self.path.iterdir()) - kept:
             if left.is_dir() and not left.is_symlink():
                 shutil.rmtree(left)
             else:
                 left.unlink()
         write_atomic(self.input_file, sealed(json.loads(given.model_dump_json())))
+
+    def _interrupted(self) -> TrialInput | None:
+        """The input of an attempt at this trial that came to no result."""
+        if self.result_file.exists():
+            return None
+        try:
+            return self.read_input()
+        except (OSError, RecordError):
+            return None
 
     def read_input(self) -> TrialInput:
         """What the worker is to do. Raises RecordError if it is damaged or another trial's."""
@@ -297,6 +287,11 @@ class TrialDir:
         if found["key"] != self.key:
             raise damaged(self.trained_file, f"it is of trial {found['key']}")
         return found
+
+    def trained_files(self) -> dict[str, str]:
+        """The digests of what a finished training has saved."""
+        model = [path for path in self.model_folder.rglob("*") if path.is_file()]
+        return digests(self.path, [self.probe_file, *model])
 
     def written_files(self) -> dict[str, str]:
         """The digests that a record vouches for: the per-pair scores and the saved model."""

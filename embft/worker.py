@@ -22,11 +22,13 @@ from transformers.utils import logging as transformers_logging
 
 from embft.base_model import BaseModel, find_base_model
 from embft.data.pairs import SPLITS, Pairs, Splits
-from embft.errors import EmbftError, ModelError, ProofError
+from embft.encoding import encode
+from embft.errors import EmbftError, ModelError, ProofError, RecordError
 from embft.evaluation.context import Context
-from embft.evaluation.embed import EVALUATED, cosines, embed, embed_splits, pair_cosines
+from embft.evaluation.embed import EVALUATED, cosines, embed_splits, pair_cosines
 from embft.evaluation.evaluators import evaluate
 from embft.evaluation.scoring import score_dev, score_splits, write_scores
+from embft.files import write_atomic
 from embft.frozen import leaked_test_rows, read_split
 from embft.models import (
     build,
@@ -38,16 +40,27 @@ from embft.models import (
     total_parameters,
     trainable_parameters,
 )
-from embft.provenance import now, provenance
-from embft.training import DivergedError, Step, resolve_precision, train
+from embft.provenance import now, provenance, training_identity
+from embft.seal import check_digests
+from embft.spec import Objective
+from embft.training import (
+    Checkpoints,
+    DivergedError,
+    Hooks,
+    Step,
+    StoppedError,
+    resolve_precision,
+    train,
+)
 from embft.trial import (
+    EXIT_STOPPED,
     Completed,
     EpochScore,
+    Metrics,
     Proof,
     Timings,
     TrialDir,
     TrialInput,
-    write_atomic,
 )
 
 _PROBE_TEXTS = 64
@@ -72,6 +85,8 @@ def run_step(step: str, folder: TrialDir) -> None:
     warnings.filterwarnings("ignore", category=FutureWarning)
     try:
         STEPS[step](folder)
+    except StoppedError:
+        sys.exit(EXIT_STOPPED)
     except Exception as error:  # noqa: BLE001 - whatever happens becomes the trial's failure
         traceback.print_exc()
         sys.stderr.flush()
@@ -89,38 +104,84 @@ def _last_line(error: Exception) -> str:
 
 
 def train_step(folder: TrialDir) -> None:
-    """Train the model and save it, with embeddings of probe texts for the proof."""
+    """Train the model and save it, with embeddings of probe texts for the proof.
+
+    Goes on from what an interrupted attempt has left, if that is whole.
+    """
     started, clock = now(), time.perf_counter()
     given = folder.read_input()
+    if _is_trained(folder):
+        return
     base = _base(given)
     torch.set_num_threads(given.threads)
     splits = read_splits(folder, given)
     probe = _probe_texts(splits)
-    model = build(base.folder, given.spec.model, given.spec.train)
-    before = embed(model, probe)  # a new adapter changes nothing yet
-    curve = _Curve(folder, given, splits.dev)
-    best_epoch = train(
+    train_spec = given.spec.train
+    model = build(base.folder, given.spec.model, train_spec)
+    before = encode(model, probe)  # a new adapter changes nothing yet
+    device = model.device.type
+    precision = resolve_precision(train_spec.precision, device)
+    identity = {"key": given.key, **training_identity(precision, device)}
+    outcome = train(
         model,
-        given.spec.train,
+        train_spec,
         splits.train,
         given.spec.seed,
-        on_step=curve.step,
-        on_epoch=lambda epoch, loss: curve.epoch(model, epoch, loss),
+        _hooks(folder, given, splits.dev, model),
+        checkpoints=Checkpoints(folder.checkpoints_folder, identity),
+        guide=lambda: load_base(base.folder, given.spec.model),
     )
-    train_seconds = curve.seconds()
-    _write_probe(folder, before, embed(model, probe))
+    _write_probe(folder, before, encode(model, probe))
+    artifact_bytes = save(model, folder.model_folder, given.spec.model.base)
     trained = {
         "started": started,
-        "best_epoch": best_epoch,
-        "epochs": [score.model_dump() for score in curve.scores],
+        "best_epoch": outcome.best.epoch,
+        "epochs": [score.model_dump() for score in outcome.history],
         "trainable_parameters": trainable_parameters(model),
         "total_parameters": total_parameters(model),
-        "artifact_bytes": save(model, folder.model_folder, given.spec.model.base),
-        "train_seconds": train_seconds,
-        "total_seconds": time.perf_counter() - clock,
+        "artifact_bytes": artifact_bytes,
+        "train_seconds": outcome.seconds,
+        "total_seconds": outcome.seconds + time.perf_counter() - clock - outcome.lately,
         "peak_memory_mb": _peak_memory_mb(),
+        "files": folder.trained_files(),
     }
     folder.write_trained(trained)
+
+
+def _is_trained(folder: TrialDir) -> bool:
+    """Whether an interrupted attempt has left a finished training, every file of it whole."""
+    try:
+        check_digests(folder.path, folder.read_trained()["files"])
+    except (FileNotFoundError, RecordError):
+        return False
+    return True
+
+
+def _hooks(folder: TrialDir, given: TrialInput, dev: Pairs, model: Any) -> Hooks:
+    """How a training is scored, what it tells the progress file, and what stops it."""
+    last = -_STEP_INTERVAL
+
+    def tell(step: Step) -> None:
+        nonlocal last
+        if time.monotonic() - last >= _STEP_INTERVAL:
+            last = time.monotonic()
+            folder.append_progress({"event": "step", **vars(step)})
+
+    return Hooks(
+        evaluate=lambda: _evaluate(model, dev, given.spec.objective),
+        on_evaluation=lambda s: folder.append_progress({"event": "epoch", **s.model_dump()}),
+        on_step=tell,
+        should_stop=folder.stop_file.exists,
+    )
+
+
+def _evaluate(model: Any, dev: Pairs, objective: Objective) -> tuple[float, Metrics]:
+    """The objective on dev, larger is better, and dev's metrics."""
+    metrics = score_dev(dev, pair_cosines(model, dev))
+    if objective.metric not in metrics:
+        raise EmbftError(f"the objective {objective.metric} is undefined on the dev split")
+    value = metrics[objective.metric]
+    return (value if objective.mode == "max" else -value), metrics
 
 
 def score_step(folder: TrialDir) -> None:
@@ -137,7 +198,7 @@ def score_step(folder: TrialDir) -> None:
     else:
         trained = folder.read_trained()
         model = load_saved(folder.model_folder, base.folder, given.spec.model)
-        proof = _proof(folder, embed(model, _probe_texts(splits)))
+        proof = _proof(folder, encode(model, _probe_texts(splits)))
     embedded = embed_splits(model, splits)
     scores = {split: cosines(embedded[split]) for split in EVALUATED}
     write_scores(folder.scores_file, splits, scores)
@@ -217,35 +278,6 @@ def _write_probe(folder: TrialDir, base: Any, trained: Any) -> None:
 def _proof(folder: TrialDir, reloaded: Any) -> Proof:
     with np.load(folder.probe_file, allow_pickle=False) as probe:
         return prove(reloaded, probe["trained"], probe["base"])
-
-
-class _Curve:
-    """Scores each epoch on dev and tells the progress file."""
-
-    def __init__(self, folder: TrialDir, given: TrialInput, dev: Pairs) -> None:
-        self.folder, self.dev = folder, dev
-        self.objective = given.spec.objective
-        self.scores: list[EpochScore] = []
-        self.start = time.perf_counter()
-        self.last = 0.0
-
-    def seconds(self) -> float:
-        return time.perf_counter() - self.start
-
-    def step(self, step: Step) -> None:
-        if self.seconds() - self.last >= _STEP_INTERVAL:
-            self.last = self.seconds()
-            self.folder.append_progress({"event": "step", **vars(step), "seconds": self.last})
-
-    def epoch(self, model: Any, epoch: int, loss: float) -> float:
-        dev = score_dev(self.dev, pair_cosines(model, self.dev))
-        score = EpochScore(epoch=epoch, loss=loss, dev=dev, seconds=self.seconds())
-        self.scores.append(score)
-        self.folder.append_progress({"event": "epoch", **score.model_dump()})
-        if self.objective.metric not in dev:
-            raise EmbftError(f"the objective {self.objective.metric} is undefined on the dev split")
-        value = dev[self.objective.metric]
-        return value if self.objective.mode == "max" else -value
 
 
 def _peak_memory_mb() -> float:

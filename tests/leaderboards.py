@@ -271,7 +271,9 @@ def curve(plan: Plan, world: World, index: int, epochs: int) -> tuple[EpochScore
         scores = make_scores(world, "dev", -0.09 + (plan.quality + 0.09) * share, index)
         dev = point_metrics(world, "dev", scores, 0.5)
         loss = float(0.25 - 0.2 * max(plan.quality, 0) * share)
-        found.append(EpochScore(epoch=epoch, loss=loss, dev=dev, seconds=9.5 * epoch))
+        found.append(
+            EpochScore(epoch=epoch, step=epoch * 75, loss=loss, dev=dev, seconds=9.5 * epoch)
+        )
     return tuple(found)
 
 

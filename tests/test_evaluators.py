@@ -463,7 +463,7 @@ def test_one_model_is_evaluated_outside_a_sweep(tiny_model: Path, pair_files: Pa
 
 def test_an_adapters_folder_is_loaded_on_its_base(tiny_model: Path, tmp_path: Path) -> None:
     """`load_model` of a saved adapter gives the adapter's embeddings, and says what is missing."""
-    from embft.evaluation.embed import embed
+    from embft.encoding import encode
     from embft.models import build, save
     from embft.spec import ModelSpec, TrainSpec
     from embft.standalone import load_model
@@ -478,9 +478,9 @@ def test_an_adapters_folder_is_loaded_on_its_base(tiny_model: Path, tmp_path: Pa
     model.eval()
     texts = ["i love dogs", "you hate tea"]
     np.testing.assert_allclose(
-        embed(load_model(str(folder)), texts), embed(model, texts), atol=1e-6
+        encode(load_model(str(folder)), texts), encode(model, texts), atol=1e-6
     )
-    assert np.abs(embed(load_model(str(tiny_model)), texts) - embed(model, texts)).max() > 1e-3
+    assert np.abs(encode(load_model(str(tiny_model)), texts) - encode(model, texts)).max() > 1e-3
     (folder / "adapter_config.json").write_text("{}")
     with pytest.raises(ModelError, match="which base model"):
         load_model(str(folder))

@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).parent.parent / "embft"
 # Each part of the house and the parts below it that it may import.
 _GROUND = {"errors", "embft"}
 _SPEC = _GROUND | {"spec"}
-_TRIAL = _SPEC | {"trial"}
+_TRIAL = _SPEC | {"files", "seal", "trial"}
 _DATA = _GROUND | {"data"}
 _METRICS = _GROUND | {"metrics"}
 ALLOWED = {
@@ -26,19 +26,30 @@ ALLOWED = {
     "data": _DATA,
     "metrics": _METRICS,
     "provenance": _TRIAL,
+    "files": set(),
     "memory": set(),
     "lock": _GROUND,
     "tiny_decoder": _DATA,
     "base_model": _GROUND | {"seal", "tiny_decoder"},
     "models": _TRIAL,
-    "dropout": set(),
-    "training": _SPEC | _DATA | {"dropout"},
-    "evaluation": _TRIAL | _DATA | _METRICS,
+    "packing": set(),
+    "encoding": {"packing"},
+    "training": _TRIAL | _DATA | {"encoding"},
+    "evaluation": _TRIAL | _DATA | _METRICS | {"encoding"},
     "worker": _TRIAL
     | _DATA
-    | {"base_model", "evaluation", "frozen", "models", "provenance", "training"},
+    | {
+        "base_model",
+        "encoding",
+        "evaluation",
+        "frozen",
+        "models",
+        "provenance",
+        "seal",
+        "training",
+    },
     "standalone": _TRIAL | _DATA | _METRICS | {"base_model", "evaluation", "models"},
-    "maps": _TRIAL | _DATA | {"evaluation", "standalone"},
+    "maps": _TRIAL | _DATA | {"encoding", "evaluation", "standalone"},
     "launcher": _TRIAL | {"memory", "worker"},
     "sources": _SPEC | _DATA,
     "synthesis": _TRIAL | _DATA | {"base_model"},

@@ -40,8 +40,10 @@ space: {{train.method: [full, lora]}}
     found: dict[str, TrialDir] = {
         t.spec.train.method: t.folder for t in trials if not t.spec.is_baseline
     }
-    for trial in found.values():
-        train_step(trial)
+    for trial in trials:
+        trial.folder.create(trial.input(threads=1))
+    for folder_of in found.values():
+        train_step(folder_of)
     return found
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from embft.errors import SpecError
+from embft.errors import EmbftError, SpecError
+from embft.plan import make_plan
 from embft.spec import load_spec, parse_spec
 
 ROOT = Path(__file__).parent.parent
@@ -152,3 +154,38 @@ def test_any_text_is_a_spec_or_a_spec_error(text: str) -> None:
 def test_shipped_sweeps_are_valid(name: str) -> None:
     """Every spec that the project ships parses."""
     assert list(load_spec(ROOT / "sweeps" / name).trials())
+
+
+def test_a_loss_is_a_name_or_a_mapping_and_may_vary() -> None:
+    """`loss: cosent` is short for its mapping; name and parameters are axes, in any order."""
+    spec = parse_spec(
+        """\
+name: losses
+data: {dataset: dating}
+train: {loss: cosent}
+space: {train.loss.temperature: [0.1, 0.2], train.loss: [cosent, angle]}
+"""
+    )
+    found = [(p.train.loss.name, p.train.loss.temperature) for p in spec.points]
+    assert found == [("cosent", 0.1), ("angle", 0.1), ("cosent", 0.2), ("angle", 0.2)]
+
+
+@pytest.mark.parametrize(
+    ("train", "words"),
+    [
+        ("loss: cosentt", "did you mean 'cosent'"),
+        ("loss: {name: cosent, margin: 1}", "cosent has no margin; it takes temperature"),
+        ("batch_size: 4, micro_batch_size: 8", "micro_batch_size is 8, more than batch_size 4"),
+    ],
+)
+def test_impossible_losses_and_batches_are_refused(train: str, words: str) -> None:
+    """The error says what is allowed."""
+    with pytest.raises(SpecError, match=re.escape(words)):
+        parse_spec(f"name: a\ndata: {{dataset: dating}}\ntrain: {{{train}}}\n")
+
+
+def test_a_loss_that_cannot_take_the_data_is_refused_before_anything_runs(tmp_path: Path) -> None:
+    """The plan of labelled pairs with a triplet loss names the losses that would do."""
+    spec = parse_spec("name: a\ndata: {dataset: dating}\ntrain: {loss: triplet}\n")
+    with pytest.raises(EmbftError, match=r"triplet needs an anchor.*cosine_similarity"):
+        make_plan(spec, tmp_path)

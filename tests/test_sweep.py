@@ -100,7 +100,7 @@ def test_the_best_epoch_is_the_best_on_dev(finished: Path) -> None:
         assert result.best_epoch is not None
         curve = [epoch.dev["spearman"] for epoch in result.epochs]
         assert len(curve) == 2
-        assert curve[result.best_epoch - 1] == max(curve)
+        assert curve[int(result.best_epoch) - 1] == max(curve)
         assert result.dev["spearman"] == pytest.approx(max(curve), abs=1e-6)
 
 
@@ -146,19 +146,25 @@ def test_a_sweep_that_only_loses_trials_shows_the_others(finished: Path, tiny_sp
     assert len(rows(finished)) == 5
 
 
-def test_an_interrupted_trial_keeps_its_checkpoints(tmp_path: Path, tiny_spec: str) -> None:
-    """Starting a trial again clears what an attempt left, except the checkpoints of its key."""
+def test_an_interrupted_trial_keeps_what_goes_on(tmp_path: Path, tiny_spec: str) -> None:
+    """Starting a trial again clears what an attempt left, except what its training goes on from.
+
+    The number of threads stays as well; a trial that came to a record starts afresh.
+    """
     plan = make_plan(parse_spec(tiny_spec), tmp_path)
     trial = prepare(plan, retry_failed=False)[1]
-    trial.folder.create(trial.input(threads=1))
-    trial.folder.append_progress({"event": "scoring"})
-    kept = trial.folder.checkpoints_folder / "epoch-1" / "manifest.json"
-    kept.parent.mkdir(parents=True)
-    kept.write_text("{}")
-    (trial.folder.model_folder).mkdir()
-    trial.folder.create(trial.input(threads=1))
-    assert kept.exists()
-    assert {path.name for path in trial.folder.path.iterdir()} == {"checkpoints", "trial.json"}
+    folder = trial.folder
+    folder.create(trial.input(threads=1))
+    folder.append_progress({"event": "scoring"})
+    for kept in (folder.checkpoints_folder, folder.model_folder):
+        kept.mkdir()
+    folder.create(trial.input(threads=2))
+    assert {path.name for path in folder.path.iterdir()} == {"checkpoints", "model", "trial.json"}
+    assert folder.read_input().threads == 1
+    folder.result_file.write_text("{}")
+    folder.create(trial.input(threads=2))
+    assert {path.name for path in folder.path.iterdir()} == {"trial.json"}
+    assert folder.read_input().threads == 2
 
 
 def test_another_sweep_takes_over_finished_trials(finished: Path, tiny_spec: str) -> None:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from sentence_transformers import SentenceTransformer
 
 from embft.data.pairs import Pairs, Splits
+from embft.encoding import encode
 
 Embeddings = npt.NDArray[np.float32]
 Scores = npt.NDArray[np.float64]
@@ -22,14 +23,6 @@ class Embedded:
 
     first: Embeddings
     second: Embeddings
-
-
-def embed(model: SentenceTransformer, texts: Sequence[str], batch_size: int = 32) -> Embeddings:
-    """Embeddings as the model gives them, shape (n, width)."""
-    found: Embeddings = model.encode(
-        list(texts), batch_size=batch_size, show_progress_bar=False, convert_to_numpy=True
-    )
-    return found.astype(np.float32, copy=False)
 
 
 def embed_splits(model: SentenceTransformer, splits: Splits) -> dict[str, Embedded]:
@@ -76,6 +69,6 @@ def unit(embeddings: npt.NDArray[np.floating]) -> Scores:
 def _embed_all(model: SentenceTransformer, splits: Sequence[Pairs]) -> list[Embedded]:
     columns = [column for pairs in splits for column in (pairs.text_1, pairs.text_2)]
     position = {text: i for i, text in enumerate(dict.fromkeys(t for c in columns for t in c))}
-    vectors = embed(model, list(position))
+    vectors = encode(model, list(position))
     rows = [vectors[[position[text] for text in column]] for column in columns]
     return [Embedded(*both) for both in zip(rows[::2], rows[1::2], strict=True)]

@@ -13,10 +13,11 @@ import numpy as np
 
 from embft.data.pairs import Pairs, Splits
 from embft.evaluation.embed import Scores
+from embft.files import write_atomic
 from embft.metrics.bootstrap import bootstrap
 from embft.metrics.pairs import best_f1_threshold, pair_metrics, undefined_reasons
 from embft.metrics.resampling import sampling_units
-from embft.trial import Metrics, write_atomic
+from embft.trial import Metrics
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ class CurvePoint:
 
     trial: str
     label: str
-    epoch: int
+    epoch: float
     score: float
     loss: float | None
     chosen: bool
@@ -68,7 +68,7 @@ def curve_points(board: Leaderboard, rows: Sequence[Row]) -> list[CurvePoint]:
     ]
 
 
-def chosen_epochs(board: Leaderboard) -> list[tuple[int, int]]:
+def chosen_epochs(board: Leaderboard) -> list[tuple[float, float]]:
     """For each completed trial: the epoch that was kept, and the last one."""
     return [
         (row.completed.best_epoch, max(epoch.epoch for epoch in row.epochs))

@@ -9,8 +9,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from embft.files import write_atomic
 from embft.leaderboard.rows import Interval, Leaderboard, Row
-from embft.trial import Failed, Pruned, write_atomic
+from embft.trial import Failed, Pruned
 
 # A cell that begins so runs as a formula when a spreadsheet opens the file.
 _FORMULA = re.compile(r"^[=+\-@\t\r]")

@@ -9,10 +9,10 @@ from pathlib import Path
 from sentence_transformers import SentenceTransformer
 
 from embft.errors import ProofError
+from embft.files import replace_folder, write_atomic
 from embft.models.adapter import ADAPTER_CONFIG, attach_adapter
 from embft.models.base import load_base, open_model
 from embft.spec import ModelSpec
-from embft.trial import replace_folder, write_atomic
 
 
 def trainable_parameters(model: SentenceTransformer) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -60,14 +61,14 @@ def epochs_chart(board: Leaderboard) -> Chart | None:
         }
         for p in points
     ]
-    last = max(p.epoch for p in points)
+    first, last = min(1, *(p.epoch for p in points)), max(p.epoch for p in points)
     drawn = [cut_off(p.score, cut) for p in points]
     floor = baseline_data(board, drawn, "dev")
     x = alt.X(
         "epoch:Q",
         title="epoch",
-        scale=alt.Scale(domain=[1, max(last, 2)], nice=False, padding=14),
-        axis=alt.Axis(values=_epoch_ticks(last), format="d", grid=False),
+        scale=alt.Scale(domain=[first, max(last, 2)], nice=False, padding=14),
+        axis=alt.Axis(values=_epoch_ticks(math.ceil(last)), format="d", grid=False),
     )
     y = score_axis(board, [*drawn, *(row["score"] for row in floor)], "dev")
     colour: Any = (

@@ -16,6 +16,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from embft.files import write_atomic
 from embft.leaderboard.agreement import agreements
 from embft.leaderboard.findings import agreement_finding, leader_finding
 from embft.leaderboard.labels import config_label, metric_label
@@ -33,7 +34,6 @@ from embft.report.pairs import pairs_view
 from embft.report.table import BAR_WIDTH, build_table
 from embft.report.theme import CATEGORIES, MUTED, config
 from embft.report.trials import SPARK, shared_provenance, trial_pages
-from embft.trial import write_atomic
 
 _NUMBER = re.compile(r"(\S*\d\.?\d*e-?\d+\S*)")
 

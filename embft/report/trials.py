@@ -34,7 +34,7 @@ class Spark:
     chosen: tuple[float, float] | None
     low: str
     high: str
-    epochs: int
+    epochs: float
 
 
 @dataclass(frozen=True)
@@ -170,7 +170,7 @@ def _spark(board: Leaderboard, row: Row) -> Spark | None:
     )
 
 
-def _scaled(found: Sequence[tuple[int, float]]) -> list[tuple[float, float]]:
+def _scaled(found: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
     width, height = SPARK
     last = max(found[-1][0], 2)
     low, high = min(s for _, s in found), max(s for _, s in found)

@@ -13,21 +13,26 @@ from embft.spec.fields import (
     TrainSpec,
     TrialSpec,
 )
+from embft.spec.losses import LOSSES, LossSpec, Shape, unfit_reason
 from embft.spec.model import LoraSpec, ModelSpec
 from embft.spec.parse import SweepSpec, load_spec, parse_spec
 from embft.spec.space import Point
 
 __all__ = [
+    "LOSSES",
     "ColumnsSpec",
     "DataSpec",
     "LoraSpec",
+    "LossSpec",
     "ModelSpec",
     "Objective",
     "Point",
     "Resources",
+    "Shape",
     "SweepSpec",
     "TrainSpec",
     "TrialSpec",
     "load_spec",
     "parse_spec",
+    "unfit_reason",
 ]

@@ -9,10 +9,11 @@ from __future__ import annotations
 import re
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from embft.spec.base import Fields
 from embft.spec.data import DataSpec
+from embft.spec.losses import LossSpec
 from embft.spec.model import LoraSpec, ModelSpec
 
 _UNITS = {
@@ -39,19 +40,42 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 
 
 class TrainSpec(Fields):
-    """How a trial trains."""
+    """How a trial trains. Steps are those of the optimizer."""
 
     method: Literal["full", "lora", "none"] = "full"
-    loss: Literal["cosine_similarity"] = "cosine_similarity"
+    loss: LossSpec = LossSpec()
     epochs: int = Field(default=4, ge=1, le=10_000)
+    max_steps: int | None = Field(default=None, ge=1)
     batch_size: int = Field(default=16, ge=1, le=100_000)
+    micro_batch_size: int | None = Field(default=None, ge=1)
+    sampler: Literal["auto", "shuffled", "no_duplicates"] = "auto"
+    evaluation_steps: int | None = Field(default=None, ge=1)
+    early_stopping_patience: int | None = Field(default=None, ge=1)
     learning_rate: float = Field(default=2e-5, gt=0, le=10)
     warmup_steps: int = Field(default=0, ge=0)
     schedule: Literal["linear", "constant", "cosine"] = "linear"
     weight_decay: float = Field(default=0.0, ge=0, le=10)
     max_grad_norm: float = Field(default=1.0, gt=0)
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     lora: LoraSpec = LoraSpec()
+
+    @model_validator(mode="after")
+    def _micro_batch_fits(self) -> TrainSpec:
+        if self.micro_batch_size is not None and self.micro_batch_size > self.batch_size:
+            raise ValueError(
+                f"micro_batch_size is {self.micro_batch_size}, more than batch_size "
+                f"{self.batch_size}: it is the part of a batch that is in memory at once"
+            )
+        return self
+
+    @property
+    def avoids_duplicates(self) -> bool:
+        """Whether no text may stand twice in a batch: losses that compare rows would take it for
+        its own negative.
+        """
+        if self.sampler != "auto":
+            return self.sampler == "no_duplicates"
+        return "labelled" not in self.loss.traits.shapes and self.loss.traits.compares_rows
 
 
 class Objective(Fields):

@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from embft.errors import SpecError, nearest
 from embft.spec.data import DataSpec
 from embft.spec.fields import TrainSpec
+from embft.spec.losses import LossSpec
 from embft.spec.model import ModelSpec
 from embft.spec.source import Source, Where
 
@@ -22,6 +23,8 @@ Point = Mapping[str, Any]
 
 MAX_POINTS = 100_000
 _SECTIONS: dict[str, type[BaseModel]] = {"data": DataSpec, "model": ModelSpec, "train": TrainSpec}
+# Sections that may be written as their name alone, `loss: cosent`.
+_SHORT = (LossSpec,)
 
 
 def axis_names() -> list[str]:
@@ -34,7 +37,7 @@ def _leaves(path: str, model: type[BaseModel]) -> Iterator[str]:
         inner = _section(field.annotation)
         if inner:
             yield from _leaves(f"{path}.{name}", inner)
-        if not inner or _is_text_too(field.annotation):
+        if not inner or inner in _SHORT or _is_text_too(field.annotation):
             yield f"{path}.{name}"
 
 
@@ -74,6 +77,11 @@ def _product(source: Source, where: Where, product: Any) -> dict[str, list[Any]]
             raise SpecError(f"{here}: no field is called {axis!r}: {nearest(axis, names)}")
         if not isinstance(values, list):
             raise SpecError(f"{here}: {axis} must be a list of values: write [{values}]")
+        if any(isinstance(value, dict) for value in values):
+            raise SpecError(
+                f"{here}: a value of {axis} is a mapping: vary its fields as axes of their own, "
+                f"such as {axis}.name"
+            )
         if not values:
             raise SpecError(f"{here}: {axis} has no values: give at least one, or remove the axis")
     return product
@@ -102,12 +110,12 @@ def points(axes: Mapping[str, Sequence[Any]]) -> Iterator[tuple[Point, dict[str,
 def with_point(sections: Mapping[str, Any], point: Point) -> dict[str, Any]:
     """A copy of the plain sections with the point's values set under their dotted paths."""
     merged: dict[str, Any] = {name: _copied(section) for name, section in sections.items()}
-    for axis, value in point.items():
+    for axis, value in sorted(point.items(), key=lambda item: item[0].count(".")):
         *path, last = axis.split(".")
         inner = merged
         for name in path:
             if not isinstance(inner.get(name), dict):
-                inner[name] = {}
+                inner[name] = {"name": inner[name]} if isinstance(inner.get(name), str) else {}
             inner = inner[name]
         inner[last] = value
     return merged

@@ -18,10 +18,10 @@ from embft.base_model import folder_digest
 from embft.data.pairs import Pairs, write_jsonl
 from embft.data.texts import normalise
 from embft.errors import EmbftError
+from embft.files import write_atomic
 from embft.synthesis.cache import Cache, writing
 from embft.synthesis.filters import Filter
 from embft.synthesis.generators import Generate, Settings, check_models, make
-from embft.trial import write_atomic
 
 VERSION = 1
 """Raise it when a change of ours makes a generator give other answers."""

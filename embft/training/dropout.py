@@ -29,10 +29,14 @@ class BulkDropout(torch.nn.Module):
         return values * kept.to(values.dtype).mul_(1.0 / (1.0 - self.p))
 
 
-def use_bulk_dropout(model: torch.nn.Module, seed: int) -> None:
-    """Replace every `Dropout` of a model on the CPU; masks then depend on the seed alone."""
+def use_bulk_dropout(model: torch.nn.Module, seed: int) -> np.random.Generator:
+    """Replace every `Dropout` of a model on the CPU; masks then depend on the seed alone.
+
+    Returns the generator that draws them.
+    """
     generator = np.random.Generator(np.random.SFC64(seed))
     for module in list(model.modules()):
         for name, child in list(module.named_children()):
             if type(child) is torch.nn.Dropout:
                 setattr(module, name, BulkDropout(child.p, generator))
+    return generator

@@ -1,0 +1,135 @@
+"""Texts -> tokens -> embeddings, with no work on padding.
+
+Training and evaluation both run a model through `Encoder`. Where the architecture allows it, a
+batch's texts are laid end to end, so that every layer computes real tokens only, and attention
+alone sees them apart (`packing.py`). Elsewhere the shorter half of a batch runs apart from the
+longer one. Neither changes which texts share a batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from sentence_transformers import SentenceTransformer
+
+from embft.packing import can_pack, pack, packed_attention
+
+Features = Mapping[str, Any]
+
+_CHUNK = 512  # texts tokenised at once
+_TOKENS = 4096  # tokens embedded at once outside of training
+
+
+class Tokenised:
+    """Distinct texts as tokens, each tokenised once, by the model's own preprocessing."""
+
+    def __init__(self, model: SentenceTransformer, texts: Sequence[str]) -> None:
+        distinct = list(dict.fromkeys(texts))
+        chunks = [distinct[i : i + _CHUNK] for i in range(0, len(distinct), _CHUNK)]
+        self.features: dict[str, Features] = {
+            text: features
+            for chunk in chunks
+            for text, features in zip(chunk, _single(model.preprocess(chunk)), strict=True)
+        }
+        self.pad_token = getattr(model.tokenizer, "pad_token_id", None) or 0
+        self.left = getattr(model.tokenizer, "padding_side", "right") == "left"
+
+    def length(self, text: str) -> int:
+        """The number of tokens of a text."""
+        return int(self.features[text]["input_ids"].shape[1])
+
+    def token_ids(self) -> torch.Tensor:
+        """Every token id that occurs, padding included, ascending, shape (k,)."""
+        ids = [features["input_ids"].flatten() for features in self.features.values()]
+        found: torch.Tensor = torch.cat([*ids, torch.tensor([self.pad_token])]).unique()
+        return found
+
+    def padded(self, texts: Sequence[str], device: torch.device | str) -> dict[str, Any]:
+        """The model's input for these texts, padded to the longest, as its own tokenizer pads."""
+        found = [self.features[text] for text in texts]
+        return {
+            name: self._joined([f[name][0] for f in found], name).to(device)
+            if isinstance(value, torch.Tensor)
+            else value
+            for name, value in found[0].items()
+        }
+
+    def _joined(self, rows: list[torch.Tensor], name: str) -> torch.Tensor:
+        return torch.nn.utils.rnn.pad_sequence(
+            rows,
+            batch_first=True,
+            padding_value=self.pad_token if name == "input_ids" else 0,
+            padding_side="left" if self.left else "right",
+        )
+
+
+def _single(features: Features) -> Iterator[Features]:
+    """The features of each text of a batch, without its padding, as for the text alone."""
+    for row, mask in enumerate(features["attention_mask"].bool()):
+        yield {
+            name: value[row][mask][None] if isinstance(value, torch.Tensor) else value
+            for name, value in features.items()
+        }
+
+
+class Encoder:
+    """A model's forward pass over tokenised texts. Gradients flow unless torch's are off."""
+
+    def __init__(self, model: SentenceTransformer, texts: Sequence[str]) -> None:
+        self.model = model
+        self.tokens = Tokenised(model, texts)
+        self.packs = can_pack(model)
+
+    def embed(self, texts: Sequence[str]) -> torch.Tensor:
+        """Embeddings in the order of the texts, shape (n, width)."""
+        device = self.model.device
+        if self.packs:
+            features = [self.tokens.features[text] for text in texts]
+            with packed_attention(self.model, pack(features, device)) as packed:
+                return self._embeddings(packed)
+        by_length = sorted(range(len(texts)), key=lambda i: self.tokens.length(texts[i]))
+        half = len(by_length) // 2
+        parts = [
+            self._embeddings(self.tokens.padded([texts[i] for i in part], device))
+            for part in (by_length[:half], by_length[half:])
+            if part
+        ]
+        order = torch.tensor(by_length, device=parts[0].device).argsort()
+        return torch.cat(parts)[order]
+
+    def _embeddings(self, features: dict[str, Any]) -> torch.Tensor:
+        embeddings: torch.Tensor = self.model(features)["sentence_embedding"]
+        return embeddings
+
+
+@torch.no_grad()
+def encode(model: SentenceTransformer, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+    """Embeddings as `model.encode` gives them, shape (n, width), in the order of the texts."""
+    if model.default_prompt_name is not None or not can_pack(model) or not texts:
+        found = model.encode(list(texts), show_progress_bar=False, convert_to_numpy=True)
+        return np.asarray(found, dtype=np.float32)
+    model.eval()
+    encoder = Encoder(model, texts)
+    order = sorted(range(len(texts)), key=lambda i: encoder.tokens.length(texts[i]))
+    parts = [
+        encoder.embed([texts[i] for i in rows]).float().cpu().numpy()
+        for rows in _by_tokens(order, [encoder.tokens.length(text) for text in texts])
+    ]
+    embeddings = np.concatenate(parts)
+    return embeddings[np.argsort(order)]
+
+
+def _by_tokens(order: Sequence[int], lengths: Sequence[int]) -> Iterator[list[int]]:
+    """Rows in this order, in parts of about as many tokens each."""
+    part, tokens = list[int](), 0
+    for row in order:
+        if part and tokens + lengths[row] > _TOKENS:
+            yield part
+            part, tokens = [], 0
+        part.append(row)
+        tokens += lengths[row]
+    yield part

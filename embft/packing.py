@@ -1,0 +1,189 @@
+"""A batch's texts laid end to end: no layer computes padding, attention alone sees texts apart.
+
+The features are those of sentence-transformers' own unpadded path (`cu_seq_lens_q` and the like),
+which it offers for flash attention on a GPU; here an attention function of ours reads them, on any
+device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.sentence_transformer.modules import (
+    Dense,
+    Normalize,
+    Pooling,
+    Transformer,
+)
+from transformers import AttentionInterface
+from transformers.masking_utils import AttentionMaskInterface
+
+_ATTENTION = "embft_packed"
+# Architectures whose layers treat every token alike, but for attention and positions.
+_ARCHITECTURES = {"bert", "camembert", "llama", "qwen2", "qwen3", "roberta", "xlm-roberta"}
+_MODULES = (Transformer, Pooling, Normalize, Dense)
+_PROBE = ("a", "two words", "here is a somewhat longer text, so that lengths differ")
+_AGREES = 1e-4
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the tokens of a packed batch belong: n texts, the longest of `longest` tokens.
+
+    slot: shape (tokens,), each token's place in the padded (n, longest) grid, flattened. source:
+    shape (n * longest,), the token that fills each place (0 where there is none). bias: shape
+    (n, 1, 1, longest), 0 at tokens and a very negative number at padding.
+    """
+
+    n: int
+    longest: int
+    slot: torch.Tensor
+    source: torch.Tensor
+    bias: torch.Tensor
+
+    def pad(self, packed: torch.Tensor) -> torch.Tensor:
+        """(1, heads, tokens, width) -> (n, heads, longest, width)."""
+        heads, width = packed.shape[1], packed.shape[3]
+        rows = packed[0].transpose(0, 1).reshape(-1, heads * width)
+        grid = rows.index_select(0, self.source).view(self.n, self.longest, heads, width)
+        return grid.transpose(1, 2)
+
+    def unpad(self, padded: torch.Tensor) -> torch.Tensor:
+        """(n, heads, longest, width) -> (1, tokens, heads, width)."""
+        heads, width = padded.shape[1], padded.shape[3]
+        grid = padded.transpose(1, 2).reshape(self.n * self.longest, heads * width)
+        return grid.index_select(0, self.slot).view(1, -1, heads, width)
+
+
+_layout: ContextVar[Layout] = ContextVar("layout")
+
+
+def pack(features: Sequence[Mapping[str, Any]], device: torch.device | str) -> dict[str, Any]:
+    """Single texts' features, end to end, with what tells them apart."""
+    ids = [each["input_ids"][0] for each in features]
+    lengths = torch.tensor([len(each) for each in ids])
+    ends = lengths.cumsum(0)
+    text = torch.repeat_interleave(torch.arange(len(ids)), lengths)
+    packed = {
+        "input_ids": torch.cat(ids)[None],
+        "position_ids": (torch.arange(int(ends[-1])) - (ends - lengths)[text])[None],
+        "seq_idx": text[None],
+        "cu_seq_lens_q": torch.cat([torch.zeros(1, dtype=torch.long), ends]),
+    }
+    if "token_type_ids" in features[0]:
+        packed["token_type_ids"] = torch.cat([each["token_type_ids"][0] for each in features])[None]
+    return {name: value.to(device) for name, value in packed.items()}
+
+
+def layout_of(packed: Mapping[str, torch.Tensor]) -> Layout:
+    """The layout of a packed batch."""
+    ends, text = packed["cu_seq_lens_q"], packed["seq_idx"][0]
+    n, longest = len(ends) - 1, int((ends[1:] - ends[:-1]).max())
+    position = torch.arange(len(text), device=text.device) - ends[:-1][text]
+    slot = text * longest + position
+    source = torch.zeros(n * longest, dtype=torch.long, device=text.device)
+    source[slot] = torch.arange(len(text), device=text.device)
+    bias = torch.full((n * longest,), torch.finfo(torch.bfloat16).min, device=text.device)
+    bias[slot] = 0.0
+    return Layout(n, longest, slot, source, bias.view(n, 1, 1, longest))
+
+
+@contextmanager
+def packed_attention(
+    model: SentenceTransformer, packed: dict[str, Any]
+) -> Iterator[dict[str, Any]]:
+    """While open, the model's attention reads this packed batch."""
+    config: Any = getattr(model.transformers_model, "config", None)
+    transformer: Any = model[0]
+    positions = packed["position_ids"] + transformer._infer_flatten_position_offset()
+    before = config._attn_implementation
+    token = _layout.set(layout_of(packed))
+    config._attn_implementation = _ATTENTION
+    try:
+        yield {**packed, "position_ids": positions}
+    finally:
+        config._attn_implementation = before
+        _layout.reset(token)
+
+
+def _attend(  # noqa: PLR0913, PLR0917 - transformers' signature
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,  # noqa: ARG001 - the layout says it
+    dropout: float = 0.0,
+    scaling: float | None = None,
+    **_: Any,
+) -> tuple[torch.Tensor, None]:
+    """Scaled dot-product attention (Vaswani et al., 2017) within each text of a packed batch."""
+    layout = _layout.get()
+    q, k, v = (layout.pad(each) for each in (query, key, value))
+    shared = q.shape[1] // k.shape[1]  # grouped-query attention
+    if shared > 1:
+        k, v = k.repeat_interleave(shared, dim=1), v.repeat_interleave(shared, dim=1)
+    bias = layout.bias.to(q.dtype)
+    if getattr(module, "is_causal", False):
+        later = torch.full((layout.longest, layout.longest), float("-inf"), device=q.device)
+        bias = (bias + later.triu(1)).clamp(min=torch.finfo(torch.bfloat16).min).to(q.dtype)
+    if dropout == 0.0:
+        out = torch.nn.functional.scaled_dot_product_attention(q, k, v, bias, scale=scaling)
+        return layout.unpad(out), None
+    scale = q.shape[-1] ** -0.5 if scaling is None else scaling
+    weights = torch.softmax(torch.matmul(q * scale, k.transpose(2, 3)) + bias, dim=-1)
+    weights = _dropped(module, weights.to(v.dtype), dropout)
+    return layout.unpad(torch.matmul(weights, v)), None
+
+
+def _dropped(module: torch.nn.Module, weights: torch.Tensor, rate: float) -> torch.Tensor:
+    """Through the layer's own dropout module where it has one: its masks may be cheaper."""
+    dropout = getattr(module, "dropout", None)
+    if isinstance(dropout, torch.nn.Module):
+        dropped: torch.Tensor = dropout(weights)
+        return dropped
+    return torch.nn.functional.dropout(weights, rate)
+
+
+AttentionInterface.register(_ATTENTION, _attend)
+AttentionMaskInterface.register(_ATTENTION, lambda **_: None)
+
+
+def can_pack(model: SentenceTransformer) -> bool:
+    """Whether packed batches give this model's embeddings: tried on texts of several lengths."""
+    config = getattr(getattr(model, "transformers_model", None), "config", None)
+    if (
+        config is None
+        or config.model_type not in _ARCHITECTURES
+        or getattr(config, "sliding_window", None) is not None
+        or any(type(module) not in _MODULES for module in model)
+    ):
+        return False
+    training = model.training
+    model.eval()
+    try:
+        return _agrees(model)
+    finally:
+        model.train(training)
+
+
+@torch.no_grad()
+def _agrees(model: SentenceTransformer) -> bool:
+    features = [model.preprocess([text]) for text in _PROBE]
+    with packed_attention(model, pack(features, model.device)) as packed:
+        found = model(packed)["sentence_embedding"]
+    alone = [
+        model({name: _moved(value, model.device) for name, value in each.items()})
+        for each in features
+    ]
+    wanted = torch.cat([each["sentence_embedding"] for each in alone])
+    return bool(torch.allclose(found.float(), wanted.float(), atol=_AGREES, rtol=_AGREES))
+
+
+def _moved(value: Any, device: torch.device) -> Any:
+    return value.to(device) if isinstance(value, torch.Tensor) else value

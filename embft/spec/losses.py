@@ -1,0 +1,133 @@
+"""The losses by name: what each needs of the data, and which parameters it has.
+
+Names are sentence-transformers' class names without "Loss". Knows no torch, so that a plan can
+refuse what does not fit; `training/losses.py` builds them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from embft.spec.base import Fields
+
+Shape = Literal["labelled", "positives", "triplets"]
+LossName = Literal[
+    "cosine_similarity",
+    "cosent",
+    "angle",
+    "contrastive",
+    "online_contrastive",
+    "triplet",
+    "multiple_negatives_ranking",
+    "multiple_negatives_symmetric_ranking",
+    "cached_multiple_negatives_ranking",
+    "cached_multiple_negatives_symmetric_ranking",
+    "gist_embed",
+    "cached_gist_embed",
+    "mega_batch_margin",
+]
+
+
+@dataclass(frozen=True)
+class LossTraits:
+    """shapes: the data it takes. parameters: the fields of `train.loss` that it has.
+
+    compares_rows: its value depends on which rows share a batch, so batch size matters beyond
+    averaging. cached: keeps embeddings of the whole batch and runs the model part by part, so that
+    `micro_batch_size` bounds memory without changing the batch. binary: takes only labels 0 and 1.
+    """
+
+    shapes: tuple[Shape, ...]
+    parameters: tuple[str, ...] = ()
+    compares_rows: bool = False
+    cached: bool = False
+    binary: bool = False
+
+
+_IN_BATCH: tuple[Shape, ...] = ("positives", "triplets")
+LOSSES: dict[str, LossTraits] = {
+    "cosine_similarity": LossTraits(("labelled",)),
+    "cosent": LossTraits(("labelled",), ("temperature",), compares_rows=True),
+    "angle": LossTraits(("labelled",), ("temperature",), compares_rows=True),
+    "contrastive": LossTraits(("labelled",), ("margin", "distance"), binary=True),
+    "online_contrastive": LossTraits(
+        ("labelled",), ("margin", "distance"), compares_rows=True, binary=True
+    ),
+    "triplet": LossTraits(("triplets",), ("margin", "distance")),
+    "multiple_negatives_ranking": LossTraits(_IN_BATCH, ("temperature",), compares_rows=True),
+    "multiple_negatives_symmetric_ranking": LossTraits(
+        _IN_BATCH, ("temperature",), compares_rows=True
+    ),
+    "cached_multiple_negatives_ranking": LossTraits(
+        _IN_BATCH, ("temperature",), compares_rows=True, cached=True
+    ),
+    "cached_multiple_negatives_symmetric_ranking": LossTraits(
+        _IN_BATCH, ("temperature",), compares_rows=True, cached=True
+    ),
+    "gist_embed": LossTraits(_IN_BATCH, ("temperature",), compares_rows=True),
+    "cached_gist_embed": LossTraits(_IN_BATCH, ("temperature",), compares_rows=True, cached=True),
+    "mega_batch_margin": LossTraits(("positives",), compares_rows=True),
+}
+
+
+class LossSpec(Fields):
+    """A loss and its parameters; those left out are sentence-transformers' own defaults.
+
+    temperature: what similarities are divided by. margin, distance: between texts that do not
+    belong together. matryoshka_dims: train these leading dimensions of the embedding as well, each
+    with the same weight (Kusupati et al., 2022).
+    """
+
+    name: LossName = "cosine_similarity"
+    temperature: float | None = Field(default=None, gt=0, le=100)
+    margin: float | None = Field(default=None, gt=0, le=1000)
+    distance: Literal["cosine", "euclidean", "manhattan"] | None = None
+    matryoshka_dims: tuple[int, ...] | None = Field(default=None, min_length=1)
+
+    @property
+    def traits(self) -> LossTraits:
+        """What this loss needs and does."""
+        return LOSSES[self.name]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_alone(cls, value: object) -> object:
+        """`loss: cosent` is short for `loss: {name: cosent}`."""
+        return {"name": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _has_its_parameters(self) -> LossSpec:
+        for name in ("temperature", "margin", "distance"):
+            if getattr(self, name) is not None and name not in self.traits.parameters:
+                takes = ", ".join((*self.traits.parameters, "matryoshka_dims"))
+                raise ValueError(f"{self.name} has no {name}; it takes {takes}")
+        if any(dim < 1 for dim in self.matryoshka_dims or ()):
+            raise ValueError("matryoshka_dims must be whole numbers above 0")
+        return self
+
+
+def losses_for(shape: Shape) -> list[str]:
+    """The losses that take data of this shape."""
+    return [name for name, traits in LOSSES.items() if shape in traits.shapes]
+
+
+def unfit_reason(loss: LossSpec, shape: Shape, *, binary: bool) -> str | None:
+    """Why this loss cannot train on such data, and what to do; None when it can."""
+    needs = {
+        "labelled": "two texts and a label (columns text_1, text_2, label)",
+        "positives": "pairs that belong together, without a label (columns text_1, text_2)",
+        "triplets": "an anchor, a positive and a negative (columns text_1, text_2, text_3)",
+    }
+    traits = loss.traits
+    if shape not in traits.shapes:
+        wanted = ", or ".join(needs[each] for each in traits.shapes)
+        return (
+            f"{loss.name} needs {wanted}; the training data are {needs[shape]}. Losses for such "
+            f"data: {', '.join(losses_for(shape))}"
+        )
+    if traits.binary and not binary:
+        return f"{loss.name} needs labels 0 and 1, and these are graded: use cosent or angle"
+    return None

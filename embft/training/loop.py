@@ -1,0 +1,238 @@
+"""The training loop: epochs, evaluations, the best weights, and a checkpoint after each.
+
+Why the loop is ours and not the stock trainer's: docs/decisions/0003-training-loop.md.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from sentence_transformers import SentenceTransformer
+from transformers import set_seed
+
+from embft.data.pairs import Pairs
+from embft.spec import TrainSpec
+from embft.training.batches import Batches
+from embft.training.checkpoint import Checkpoint, Checkpoints
+from embft.training.random_state import random_state, restore_random_state
+from embft.training.step import DivergedError, Stepper
+from embft.trial import EpochScore, Metrics
+
+# Between evaluations by steps, which may be seconds apart, checkpoints are at least this far apart.
+_CHECKPOINT_SECONDS = 30.0
+
+
+class StoppedError(Exception):
+    """Training was asked to stop, and has saved where it was."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """Where training is: epochs count from 1, steps from 1 to `steps` over all epochs."""
+
+    epoch: int
+    step: int
+    steps: int
+    loss: float
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """What a training asks and tells.
+
+    evaluate: scores the model as it stands; larger is better, and the metrics to remember.
+    """
+
+    evaluate: Callable[[], tuple[float, Metrics]]
+    on_evaluation: Callable[[EpochScore], None] = lambda _: None
+    on_step: Callable[[Step], None] = lambda _: None
+    should_stop: Callable[[], bool] = lambda: False
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What became of a training. best: the evaluation whose weights the model has now.
+
+    seconds: of training and evaluation, those before an interruption included; lately: since then.
+    """
+
+    best: EpochScore
+    history: tuple[EpochScore, ...]
+    seconds: float
+    lately: float
+
+
+@dataclass
+class _Run:
+    """Where a training is."""
+
+    epoch: int = 1
+    batch: int = 0  # of this epoch, done
+    step: int = 0
+    loss_sum: float = 0.0  # since the last evaluation
+    rows: int = 0
+    best: int = -1  # the index in history
+    best_score: float = -math.inf
+    seconds: float = 0.0
+    history: list[EpochScore] = field(default_factory=list)
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON. -inf, before the first evaluation, is None."""
+        return {
+            **vars(self),
+            "best_score": self.best_score if self.history else None,
+            "history": [score.model_dump() for score in self.history],
+        }
+
+    @classmethod
+    def from_plain(cls, plain: dict[str, Any]) -> _Run:
+        history = [EpochScore.model_validate(score) for score in plain["history"]]
+        best_score = -math.inf if plain["best_score"] is None else plain["best_score"]
+        return cls(**{**plain, "history": history, "best_score": best_score})
+
+
+def train(  # noqa: PLR0913 - what a training is made of
+    model: SentenceTransformer,
+    spec: TrainSpec,
+    pairs: Pairs,
+    seed: int,
+    hooks: Hooks,
+    *,
+    checkpoints: Checkpoints | None = None,
+    guide: Callable[[], SentenceTransformer] | None = None,
+) -> Trained:
+    """Train in place and leave the weights of the best evaluation, the first of equals.
+
+    With checkpoints, go on from the newest whole one. guide: makes the model that guides a GIST
+    loss. Raises DivergedError when the loss is no finite number, and StoppedError.
+    """
+    set_seed(seed)
+    batches = Batches(pairs, spec, seed)
+    steps = min(batches.steps(spec.epochs), spec.max_steps or sys.maxsize)
+    stepper = Stepper(model, spec, pairs, seed=seed, steps=steps, guide=guide)
+    training = _Training(stepper, batches, steps, hooks, checkpoints)
+    training.resume()
+    while not training.finished():
+        training.run_epoch()
+    return training.finish()
+
+
+class _Training:
+    def __init__(
+        self,
+        stepper: Stepper,
+        batches: Batches,
+        steps: int,
+        hooks: Hooks,
+        checkpoints: Checkpoints | None,
+    ) -> None:
+        self.stepper, self.spec, self.batches, self.steps = stepper, stepper.spec, batches, steps
+        self.hooks, self.checkpoints = hooks, checkpoints
+        self.run = _Run()
+        self.best_weights = stepper.weights()
+        self.clock = self.saved = time.perf_counter()
+
+    def finished(self) -> bool:
+        """Whether every step is done, or nothing has improved for as long as the spec allows."""
+        patience = self.spec.early_stopping_patience
+        stale = len(self.run.history) - 1 - self.run.best
+        return self.run.step >= self.steps or (patience is not None and stale >= patience)
+
+    def run_epoch(self) -> None:
+        """The rest of the current epoch."""
+        order = self.batches.of(self.run.epoch)
+        for rows in order[self.run.batch :]:
+            self._step(rows)
+            share = self.run.batch / len(order)
+            ended = share == 1 or self.run.step == self.steps
+            if ended or self.run.step % (self.spec.evaluation_steps or math.inf) == 0:
+                self._evaluate(share)
+            if self.finished():
+                return
+            if share == 1:
+                self.run.epoch, self.run.batch = self.run.epoch + 1, 0
+            self._save_if_due(ended=ended)
+
+    def _step(self, rows: list[int]) -> None:
+        self.stepper.start()
+        run = self.run
+        try:
+            loss = self.stepper.step(rows)
+        except DivergedError as error:
+            raise DivergedError(
+                f"{error} in epoch {run.epoch}, step {run.step + 1}: try a smaller "
+                f"train.learning_rate than {self.spec.learning_rate:g}"
+            ) from None
+        run.batch, run.step = run.batch + 1, run.step + 1
+        run.loss_sum, run.rows = run.loss_sum + loss * len(rows), run.rows + len(rows)
+        self.hooks.on_step(Step(run.epoch, run.step, self.steps, loss))
+
+    def _evaluate(self, share: float) -> None:
+        run = self.run
+        self.stepper.score()
+        value, dev = self.hooks.evaluate()
+        epoch = run.epoch if share == 1 else round(run.epoch - 1 + share, 4)
+        score = EpochScore(
+            epoch=epoch, step=run.step, loss=run.loss_sum / run.rows, dev=dev, seconds=self._now()
+        )
+        run.loss_sum, run.rows = 0.0, 0
+        run.history.append(score)
+        if value > run.best_score:
+            run.best, run.best_score = len(run.history) - 1, value
+            self.best_weights = self.stepper.weights()
+        self.hooks.on_evaluation(score)
+
+    def _now(self) -> float:
+        return self.run.seconds + time.perf_counter() - self.clock
+
+    def _save_if_due(self, *, ended: bool) -> None:
+        stop = self.hooks.should_stop()
+        evaluated = self.run.rows == 0
+        late = time.perf_counter() - self.saved >= _CHECKPOINT_SECONDS
+        if self.checkpoints and (stop or ended or (evaluated and late)):
+            self.checkpoints.save(self.run.step, self._checkpoint())
+            self.saved = time.perf_counter()
+        if stop:
+            raise StoppedError
+
+    def _checkpoint(self) -> Checkpoint:
+        state, tensors = self.stepper.state()
+        random_plain, random_tensors = random_state(self.stepper.dropout)
+        run = {**self.run.plain(), "seconds": self._now()}
+        weights = {f"weights.{name}": value for name, value in self.stepper.weights().items()}
+        best = {f"best.{name}": value for name, value in self.best_weights.items()}
+        return Checkpoint(
+            {"run": run, "random": random_plain, **state},
+            {**tensors, **random_tensors, **weights, **best},
+        )
+
+    def resume(self) -> None:
+        """Go on from the newest checkpoint, if there is one."""
+        found = self.checkpoints.latest() if self.checkpoints else None
+        if found is None:
+            return
+        self.run = _Run.from_plain(found.state["run"])
+        self.stepper.set_weights(_part(found.tensors, "weights."))
+        self.best_weights = _part(found.tensors, "best.")
+        self.stepper.restore(found.state, found.tensors)
+        restore_random_state(found.state["random"], found.tensors, self.stepper.dropout)
+        for score in self.run.history:
+            self.hooks.on_evaluation(score)
+
+    def finish(self) -> Trained:
+        """Leave the best weights in the model."""
+        self.stepper.set_weights(self.best_weights)
+        self.stepper.finish()
+        run = self.run
+        seconds = self._now()
+        return Trained(run.history[run.best], tuple(run.history), seconds, seconds - run.seconds)
+
+
+def _part(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}

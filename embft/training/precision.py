@@ -1,0 +1,58 @@
+"""Which number format a step computes in, and what that costs once instead of every step."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+
+_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def resolve_precision(asked: str, device: str) -> str:
+    """`fp32`, `bf16` or `fp16`. `auto` is bf16 where the processor multiplies it natively."""
+    if asked != "auto":
+        return asked
+    if device == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
+    native = device == "cpu" and (
+        torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    )
+    return "bf16" if native else "fp32"
+
+
+def autocast(precision: str, device: str) -> AbstractContextManager[Any]:
+    """Products in this precision, sums and norms in float32."""
+    if precision == "fp32":
+        return nullcontext()
+    return torch.autocast(device, dtype=_DTYPES[precision])
+
+
+class FrozenWeights:
+    """The weights of frozen linear layers, kept in float32 and in the step's precision.
+
+    Autocast would cast them anew in every step. `half()` before training, `full()` before anything
+    is scored or saved.
+    """
+
+    def __init__(self, model: torch.nn.Module, precision: str) -> None:
+        self.weights: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
+        if precision == "fp32":
+            return
+        dtype = _DTYPES[precision]
+        for module in model.modules():
+            if isinstance(module, torch.nn.Linear) and not module.weight.requires_grad:
+                for parameter in (module.weight, module.bias):
+                    if parameter is not None and parameter.dtype == torch.float32:
+                        self.weights.append((parameter, parameter.data, parameter.data.to(dtype)))
+
+    def half(self) -> None:
+        """Use the step's precision."""
+        for parameter, _, half in self.weights:
+            parameter.data = half
+
+    def full(self) -> None:
+        """Use float32."""
+        for parameter, full, _ in self.weights:
+            parameter.data = full

@@ -1,0 +1,182 @@
+"""One step of the optimizer: a batch's rows in, changed weights and the loss out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from sentence_transformers import SentenceTransformer
+from transformers import get_scheduler
+
+from embft.data.pairs import Pairs
+from embft.encoding import Encoder
+from embft.errors import EmbftError
+from embft.spec import TrainSpec
+from embft.training.batches import Batch
+from embft.training.dropout import use_bulk_dropout
+from embft.training.losses import build_loss
+from embft.training.precision import FrozenWeights, autocast, resolve_precision
+from embft.training.vocabulary import UsedRows, restore_table, train_used_rows
+
+_SCHEDULES = {"linear": "linear", "constant": "constant_with_warmup", "cosine": "cosine"}
+
+
+class DivergedError(EmbftError):
+    """The training loss became infinite or NaN."""
+
+
+class Stepper:
+    """A model being trained: its loss, optimizer and schedule.
+
+    Between `start` and `score` the model is set up to train fast; `finish` leaves it as it was
+    given, but trained.
+    """
+
+    def __init__(  # noqa: PLR0913 - what a training is made of
+        self,
+        model: SentenceTransformer,
+        spec: TrainSpec,
+        pairs: Pairs,
+        *,
+        seed: int,
+        steps: int,
+        guide: Callable[[], SentenceTransformer] | None = None,
+    ) -> None:
+        self.model, self.spec = model, spec
+        self.device = model.device.type
+        self.precision = resolve_precision(spec.precision, self.device)
+        self.columns = pairs.columns
+        self.labels = _labels(pairs, self.model.device)
+        self.encoder = Encoder(model, [text for column in self.columns for text in column])
+        self.dropout = self._cheap_dropout(seed)
+        self.frozen = FrozenWeights(model, self.precision)
+        self.rows = self._used_rows()
+        micro = spec.micro_batch_size
+        self.loss = build_loss(model, self.encoder, spec.loss, micro_batch_size=micro, guide=guide)
+        self.trainable = {n: p for n, p in model.named_parameters() if p.requires_grad}
+        self.optimizer = torch.optim.AdamW(
+            _decay_groups(list(self.trainable.values()), spec), lr=spec.learning_rate, fused=True
+        )
+        self.scaler = torch.amp.GradScaler(self.device, enabled=self.precision == "fp16")
+        self.schedule = get_scheduler(
+            _SCHEDULES[spec.schedule],
+            self.optimizer,
+            num_warmup_steps=spec.warmup_steps,
+            num_training_steps=steps,
+        )
+
+    def _cheap_dropout(self, seed: int) -> np.random.Generator | None:
+        """Cached losses run the model twice and replay torch's own random state only."""
+        if self.device != "cpu" or self.spec.loss.traits.cached:
+            return None
+        return use_bulk_dropout(self.model, seed)
+
+    def _used_rows(self) -> UsedRows | None:
+        """Weight decay moves every row, and a GIST guide reads the same features."""
+        transformer = self.model.transformers_model
+        if self.spec.weight_decay or transformer is None:
+            return None
+        return train_used_rows(transformer, self.encoder.tokens.token_ids())
+
+    def start(self) -> None:
+        """Make ready to train."""
+        self.model.train()
+        self.frozen.half()
+
+    def score(self) -> None:
+        """Make ready to be scored: every weight in float32 and in its place."""
+        self.frozen.full()
+        self.model.eval()
+
+    def finish(self) -> None:
+        """Leave the model as it was given, but trained."""
+        self.score()
+        if self.rows is not None and self.model.transformers_model is not None:
+            restore_table(self.model.transformers_model, self.rows)
+
+    def step(self, rows: Batch) -> float:
+        """Change the weights by one batch. Returns its loss; raises DivergedError."""
+        total = 0.0
+        for part in self._parts(rows):
+            with autocast(self.precision, self.device):
+                loss = self._loss(part) * (len(part) / len(rows))
+            value = loss.item()
+            if not math.isfinite(value):
+                raise DivergedError(f"the training loss became {value}")
+            self.scaler.scale(loss).backward()
+            total += value
+        self.scaler.unscale_(self.optimizer)
+        torch.nn.utils.clip_grad_norm_(self.trainable.values(), self.spec.max_grad_norm)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.schedule.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        return total
+
+    def _parts(self, rows: Batch) -> list[Batch]:
+        """The parts of a batch that are in memory at once; a cached loss takes its own."""
+        size = self.spec.micro_batch_size
+        if size is None or self.spec.loss.traits.cached:
+            return [rows]
+        return [rows[i : i + size] for i in range(0, len(rows), size)]
+
+    def _loss(self, rows: Batch) -> torch.Tensor:
+        columns = [[column[row] for row in rows] for column in self.columns]
+        return self.loss(columns, None if self.labels is None else self.labels[rows])
+
+    def weights(self) -> dict[str, torch.Tensor]:
+        """A copy of what training changes; for an adapter that is small."""
+        return {name: p.detach().cpu().clone() for name, p in self.trainable.items()}
+
+    @torch.no_grad()
+    def set_weights(self, weights: dict[str, torch.Tensor]) -> None:
+        """Put back what `weights` gave."""
+        for name, parameter in self.trainable.items():
+            parameter.copy_(weights[name])
+
+    def state(self) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+        """Where optimizer and schedule are: plain JSON, and tensors by name."""
+        moments = {
+            f"optimizer.{name}.{kind}": value.detach().cpu()
+            for name, parameter in self.trainable.items()
+            for kind, value in self.optimizer.state.get(parameter, {}).items()
+        }
+        schedule = {
+            key: value
+            for key, value in self.schedule.state_dict().items()
+            if key not in {"lr_lambdas", "optimizer"}
+        }
+        return {"schedule": schedule, "scaler": self.scaler.state_dict()}, moments
+
+    def restore(self, state: dict[str, Any], tensors: dict[str, torch.Tensor]) -> None:
+        """Go on from what `state` gave."""
+        for name, parameter in self.trainable.items():
+            prefix = f"optimizer.{name}."
+            found = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+            self.optimizer.state[parameter] = {
+                kind: value.to(parameter.device) if kind != "step" else value
+                for kind, value in found.items()
+            }
+        self.schedule.load_state_dict({"lr_lambdas": [None], **state["schedule"]})
+        for group, rate in zip(
+            self.optimizer.param_groups, state["schedule"]["_last_lr"], strict=True
+        ):
+            group["lr"] = rate
+        self.scaler.load_state_dict(state["scaler"])
+
+
+def _labels(pairs: Pairs, device: torch.device) -> torch.Tensor | None:
+    if pairs.shape != "labelled":
+        return None
+    return torch.tensor(pairs.label, dtype=torch.float32, device=device)
+
+
+def _decay_groups(trainable: list[torch.nn.Parameter], spec: TrainSpec) -> list[dict[str, Any]]:
+    """Matrices decay; biases and norms do not (Loshchilov and Hutter, 2019, as commonly used)."""
+    return [
+        {"params": [p for p in trainable if p.ndim >= 2], "weight_decay": spec.weight_decay},
+        {"params": [p for p in trainable if p.ndim < 2], "weight_decay": 0.0},
+    ]

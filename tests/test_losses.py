@@ -1,0 +1,137 @@
+"""The losses: each trains on the data that it takes, and refuses the rest before anything runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+import pytest
+import torch
+
+from embft.data.pairs import Pairs
+from embft.data.pairs import Shape as DataShape
+from embft.errors import EmbftError
+from embft.models import build
+from embft.spec import LOSSES, LossSpec, ModelSpec, Shape, TrainSpec, unfit_reason
+from embft.training import Hooks, train
+from embft.training.batches import Batches, without_duplicates
+from embft.training.losses import _CLASSES
+from embft.training.step import Stepper
+
+MODEL = ModelSpec(base="tiny")
+ONE = [f"i love {thing} and {verb}" for thing in ("dogs", "cats", "tea") for verb in "abcdefgh"]
+TWO = [f"you like {thing} {verb}" for thing in ("dogs", "cats", "tea") for verb in "abcdefgh"]
+THREE = [f"we hate {thing} {verb}" for thing in ("films", "music", "tea") for verb in "abcdefgh"]
+
+
+def _pairs(shape: str) -> Pairs:
+    if shape == "labelled":
+        return Pairs(ONE, TWO, (np.arange(24) % 2).astype(np.float64))
+    return Pairs.unlabelled(ONE, TWO, THREE if shape == "triplets" else None)
+
+
+def test_spec_and_library_name_the_same_losses() -> None:
+    """Every loss that a spec may name has a class, and the shapes are those of the data."""
+    assert LOSSES.keys() == _CLASSES.keys()
+    assert set(get_args(Shape)) == set(get_args(DataShape))
+
+
+@pytest.mark.parametrize("dims", [None, (8, 16)])
+@pytest.mark.parametrize(
+    ("name", "shape"), [(n, shape) for n, traits in LOSSES.items() for shape in traits.shapes]
+)
+def test_every_loss_trains(
+    tiny_model: Path, name: str, shape: str, dims: tuple[int, ...] | None
+) -> None:
+    """Each loss on each shape of data changes the weights and stays finite; Matryoshka too."""
+    loss = LossSpec.model_validate({"name": name, "matryoshka_dims": dims})
+    spec = TrainSpec(loss=loss, epochs=1, batch_size=8, learning_rate=1e-3, precision="fp32")
+    model = build(tiny_model, MODEL, spec)
+    before = [p.detach().clone() for p in model.parameters()]
+    losses: list[float] = []
+    hooks = Hooks(evaluate=lambda: (0.0, {}), on_step=lambda step: losses.append(step.loss))
+    train(model, spec, _pairs(shape), 1, hooks, guide=lambda: build(tiny_model, MODEL, TrainSpec()))
+    assert np.isfinite(losses).all()
+    assert any(not torch.equal(p, old) for p, old in zip(model.parameters(), before, strict=True))
+
+
+def _value(tiny_model: Path, shape: str, **loss: object) -> float:
+    spec = TrainSpec(loss=LossSpec.model_validate(loss), batch_size=24, precision="fp32")
+    model = build(tiny_model, MODEL, spec)
+    stepper = Stepper(model, spec, _pairs(shape), seed=1, steps=1)
+    model.eval()
+    return stepper._loss(list(range(24))).item()
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "parameters"),
+    [
+        ("multiple_negatives_ranking", "positives", {"temperature": 0.5}),
+        ("cosent", "labelled", {"temperature": 0.5}),
+        ("contrastive", "labelled", {"margin": 1.9}),
+        ("contrastive", "labelled", {"distance": "euclidean"}),
+        ("triplet", "triplets", {"margin": 9.0}),
+        ("triplet", "triplets", {"distance": "cosine"}),
+    ],
+)
+def test_parameters_reach_the_loss(
+    tiny_model: Path, name: str, shape: str, parameters: dict[str, object]
+) -> None:
+    """A loss's value on one batch changes with its parameters."""
+    plain = _value(tiny_model, shape, name=name)
+    assert _value(tiny_model, shape, name=name, **parameters) != pytest.approx(plain, rel=1e-3)
+
+
+def test_a_cached_loss_sees_the_whole_batch(tiny_model: Path) -> None:
+    """The cached form equals the plain one on the batch, however small its parts."""
+    plain = _value(tiny_model, "positives", name="multiple_negatives_ranking")
+    spec = TrainSpec(
+        loss=LossSpec(name="cached_multiple_negatives_ranking"),
+        batch_size=24,
+        micro_batch_size=5,
+        precision="fp32",
+    )
+    model = build(tiny_model, MODEL, spec)
+    stepper = Stepper(model, spec, _pairs("positives"), seed=1, steps=1)
+    model.eval()
+    assert stepper._loss(list(range(24))).item() == pytest.approx(plain, rel=1e-4)
+
+
+def test_data_that_do_not_fit_are_refused() -> None:
+    """The reason names the shape that the loss needs and the losses that the data could have."""
+    reason = unfit_reason(LossSpec(name="triplet"), "labelled", binary=True)
+    assert reason is not None
+    assert "an anchor, a positive and a negative" in reason
+    assert "cosine_similarity" in reason
+    graded = unfit_reason(LossSpec(name="contrastive"), "labelled", binary=False)
+    assert graded is not None
+    assert "labels 0 and 1" in graded
+    assert unfit_reason(LossSpec(), "labelled", binary=False) is None
+
+
+def test_dimensions_beyond_the_models_are_refused(tiny_model: Path) -> None:
+    """Matryoshka dimensions must not exceed the embedding's."""
+    spec = TrainSpec(loss=LossSpec(matryoshka_dims=(64,)))
+    with pytest.raises(EmbftError, match="has 64, but this model's embeddings have 32"):
+        Stepper(build(tiny_model, MODEL, spec), spec, _pairs("labelled"), seed=1, steps=1)
+
+
+def test_in_batch_losses_never_see_a_text_twice_in_a_batch() -> None:
+    """Every row comes once an epoch; no text stands in two rows of a batch."""
+    pairs = Pairs.unlabelled(["a", "a", "b", "c", "a", "d"], ["x", "y", "x", "z", "w", "v"])
+    spec = TrainSpec(loss=LossSpec(name="multiple_negatives_ranking"), batch_size=4)
+    batches = Batches(pairs, spec, seed=1)
+    assert spec.avoids_duplicates
+    for epoch in (1, 2):
+        found = batches.of(epoch)
+        assert sorted(row for batch in found for row in batch) == list(range(6))
+        for batch in found:
+            texts = [text for row in batch for text in (pairs.text_1[row], pairs.text_2[row])]
+            assert len(texts) == len(set(texts))
+    assert batches.steps(2) == len(batches.of(1)) + len(batches.of(2))
+
+
+def test_rows_that_clash_wait_for_the_next_batch() -> None:
+    """The order is kept as far as duplicates allow."""
+    assert without_duplicates([0, 1, 2, 3], [["a", "a", "b", "c"]], 2) == [[0, 2], [1, 3]]
