@@ -148,7 +148,7 @@ def run(plan: Plan, pending: Sequence[PlannedTrial]) -> float:
             write_outputs(plan.folder)
 
         with SweepView(pending, 0, Console(file=io.StringIO()), write):
-            run_trials(pending, cluster, 1, None)
+            run_trials(pending, cluster, plan.spec.resources)
         return process_memory(os.getpid()) / 1e6
 
 

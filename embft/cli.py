@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -57,7 +58,13 @@ class _Commands(click.Group):
             return super().main(*args, **kwargs)
         except EmbftError as error:
             click.echo(f"embft: {error}", err=True)
-            sys.exit(EXIT_INPUT)
+        except OSError as error:
+            from embft.failure import storage_reason
+
+            if storage_reason(error) is None:
+                raise
+            click.echo(f"embft: {error.filename or '.'}: cannot write: {error.strerror}", err=True)
+        sys.exit(EXIT_INPUT)
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -93,20 +100,32 @@ def sweep(spec: Path, results: Path, address: str | None, retry_failed: bool) ->
     with sweep_lock(plan.folder):
         pending = prepare(plan, retry_failed=retry_failed)
         print_plan_line(console, plan, pending)
-        interrupted = bool(pending) and _run(console, plan, pending, address)
+        stopped = _run(console, plan, pending, address) if pending else None
+        if stopped and stopped.no_room:
+            _end_stopped(console, stopped, spec)
         board = write_outputs(plan.folder)
     print_leaderboard(console, board)
-    if interrupted:
-        _end_interrupted(console, f"Interrupted. To carry on: embft sweep {spec}")
+    if stopped:
+        _end_stopped(console, stopped, spec)
     if any(row.status != "completed" for row in board.rows):
         sys.exit(EXIT_FAILED)
 
 
+@dataclass(frozen=True)
+class _Stopped:
+    """Why a sweep stopped before its last trial. no_room: nothing more can be written."""
+
+    message: str
+    exit_status: int
+    no_room: bool = False
+
+
 def _run(
     console: Console, plan: Plan, pending: Sequence[PlannedTrial], address: str | None
-) -> bool:
-    """Run what is pending. Returns whether it was interrupted."""
+) -> _Stopped | None:
+    """Run what is pending. Returns why it stopped before the end, if it did."""
     from embft import ray_settings
+    from embft.failure import StorageError
 
     ray_settings.configure(address)
     from embft.sweep import Interrupted, RayDiedError, ray_cluster, run_trials
@@ -119,22 +138,24 @@ def _run(
                 trial.folder.create(trial.input(cluster.cpus_per_trial))
             done = len(plan.trials) - len(pending)
             with SweepView(pending, done, console, lambda: _write_quietly(plan.folder)):
-                lost = run_trials(pending, cluster, resources.concurrent_trials, resources.memory)
+                lost = run_trials(pending, cluster, resources)
             for message in lost:
                 click.echo(f"embft: a trial was lost and will run again: {message}", err=True)
     except Interrupted:
-        return True
+        return _Stopped("Interrupted.", EXIT_INTERRUPTED)
     except RayDiedError as error:
-        click.echo(f"embft: {error}", err=True)
-        return True
-    return False
+        return _Stopped(f"{error}.", EXIT_INTERRUPTED)
+    except StorageError as error:
+        return _Stopped(f"Stopped: {error}. Make room first.", EXIT_FAILED, no_room=True)
+    return None
 
 
-def _end_interrupted(console: Console, message: str) -> NoReturn:
+def _end_stopped(console: Console, stopped: _Stopped, spec: Path) -> NoReturn:
     """End at once: Ray's threads would wait for processes that are gone."""
+    message = f"{stopped.message} To carry on: embft sweep {spec}"
     console.print(message, style="yellow", soft_wrap=True)
     sys.stdout.flush()
-    os._exit(EXIT_INTERRUPTED)
+    os._exit(stopped.exit_status)
 
 
 @main.command()
@@ -278,9 +299,13 @@ def _write_quietly(folder: Path) -> None:
     """Between trials a report that cannot be written must not end the sweep; at its end it may."""
     import logging
 
+    from embft.failure import storage_reason
+
     try:
         from embft.report.output import write_outputs
 
         write_outputs(folder)
-    except Exception:
-        logging.getLogger("embft").warning("the report could not be written yet", exc_info=True)
+    except Exception as error:
+        if storage_reason(error) is None:  # where there is no room, the trials say so
+            log = logging.getLogger("embft")
+            log.warning("the report could not be written yet", exc_info=True)

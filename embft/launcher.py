@@ -1,12 +1,13 @@
-"""Starts a trial's worker processes, watches them, and turns their end into a result.
+"""Starts a trial's worker processes, and turns their end into a result, or into another attempt.
 
 Workers are forked from a warm template, a server process that has the heavy imports done, so that
-isolation costs a fraction of a second. Knows no machine learning and no Ray.
+isolation costs a fraction of a second. Knows no machine learning and no Ray; `watch.py` watches a
+worker, `failure.py` says what its end means.
 """
 
 from __future__ import annotations
 
-import json
+import faulthandler
 import multiprocessing
 import os
 import shutil
@@ -14,37 +15,36 @@ import signal
 import sys
 import threading
 import time
-from dataclasses import dataclass
+from contextlib import suppress
 from multiprocessing import connection, forkserver
-from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
-from embft.memory import process_memory
-from embft.trial import EXIT_STOPPED, Completed, EpochScore, Failed, TrialDir, TrialInput
+from embft.failure import (
+    EXIT_STATUS,
+    PASSING,
+    Cause,
+    StorageError,
+    cause_of,
+    storage_reason,
+)
+from embft.trial import (
+    EXIT_STOPPED,
+    Attempt,
+    Completed,
+    EpochScore,
+    Failed,
+    TrialDir,
+    TrialInput,
+)
+from embft.watch import End, Limits, watch
 
-_WATCH_SECONDS = 0.2
-_MEMORY_SECONDS = 1.0  # reading it costs milliseconds, of the worker too
 _ORPHAN_SECONDS = 1.0
 _EXIT_ORPHANED = 75
+# Of all processes the kernel takes a worker first when memory runs out; its trial tells of it.
+_OOM_SCORE = "800"
 
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(["embft.worker"])
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What one worker may use. memory: bytes, None for no limit."""
-
-    memory: int | None = None
-
-
-@dataclass(frozen=True)
-class _End:
-    """How a worker ended. exit_code as multiprocessing gives it: minus the signal's number."""
-
-    exit_code: int
-    peak_memory: int
-    over_limit: bool
 
 
 def warm_up() -> None:
@@ -53,60 +53,98 @@ def warm_up() -> None:
 
 
 def run_trial(folder: TrialDir, limits: Limits | None = None) -> str:
-    """Run a trial's steps in worker processes of their own. Returns its status.
+    """Run a trial in worker processes of its own, again where that may help. Returns its status.
 
     Whatever happens to a worker, the folder holds a result afterwards; unless the sweep is asked to
-    stop: then a training saves where it is, and the status is `stopped`.
+    stop: then a training saves where it is, and the status is `stopped`. Raises StorageError where
+    the folder can hold no result: the trial goes on once there is room.
     """
-    folder.running_file.touch()
     try:
-        return _run_steps(folder, limits or Limits())
-    finally:
-        folder.running_file.unlink(missing_ok=True)
+        folder.running_file.touch()
+        try:
+            return _run_trial(folder, limits or Limits())
+        finally:
+            folder.running_file.unlink(missing_ok=True)
+    except OSError as error:
+        reason = storage_reason(error)
+        if reason is None:
+            raise
+        raise StorageError(reason, f"{folder.path}: {error.strerror or error}") from None
 
 
-def _run_steps(folder: TrialDir, limits: Limits) -> str:
+def _run_trial(folder: TrialDir, limits: Limits) -> str:
     start = time.perf_counter()
-    given = folder.read_input()
+    while True:
+        given = folder.read_input()
+        status, failure = _attempt(folder, given, limits)
+        again = _again(given, failure, limits) if failure else None
+        if again is None:
+            break
+        folder.append_progress({"event": "retry", "reason": again.attempts[-1].reason})
+        folder.failure_file.unlink(missing_ok=True)
+        folder.write_input(again)
+    if failure is not None:
+        seconds = time.perf_counter() - start
+        folder.write_result(failure.model_copy(update={"total_seconds": seconds}))
+    if status != "stopped":
+        shutil.rmtree(folder.checkpoints_folder, ignore_errors=True)
+    return status
+
+
+def _attempt(folder: TrialDir, given: TrialInput, limits: Limits) -> tuple[str, Failed | None]:
+    """Run the trial's steps. Returns the status, and how it failed, if it did."""
+    start = time.perf_counter()
+    deadline = time.monotonic() + limits.timeout if limits.timeout is not None else None
     for step in ["score"] if given.spec.is_baseline else ["train", "score"]:
         if folder.stop_file.exists():
-            return "stopped"
-        end = _run_worker(step, folder, limits)
+            return "stopped", None
+        end = _run_worker(step, folder, limits, deadline)
         if end.exit_code == EXIT_STOPPED:
-            return "stopped"
-        if end.exit_code != 0 or end.over_limit:
-            folder.write_result(_failure(folder, given, step, end, time.perf_counter() - start))
-            shutil.rmtree(folder.checkpoints_folder, ignore_errors=True)
-            return "failed"
-    shutil.rmtree(folder.checkpoints_folder, ignore_errors=True)
+            return "stopped", None
+        if end.exit_code != 0 or end.cause is not None:
+            cause = cause_of(folder, given, step, end, limits)
+            if cause.reason in EXIT_STATUS and not _takes_a_record(folder, cause):
+                raise StorageError(cause.reason, f"{folder.name}: {cause.message}")
+            return "failed", _failed(folder, given, cause, end, time.perf_counter() - start)
     result = folder.result()
-    return result.status if isinstance(result, Completed) else "failed"
+    return result.status if isinstance(result, Completed) else "failed", None
 
 
-def _run_worker(step: str, folder: TrialDir, limits: Limits) -> _End:
-    """Start a worker and wait for its end, or end it when it holds more memory than it may."""
+def _takes_a_record(folder: TrialDir, cause: Cause) -> bool:
+    """Whether the fault is the trial's own, and the results folder takes its record.
+
+    A full disk is every trial's fault: a record would only keep this one from going on.
+    """
+    return cause.reason != "disk_full" and os.access(folder.path, os.W_OK)
+
+
+def _again(given: TrialInput, failure: Failed, limits: Limits) -> TrialInput | None:
+    """What the next attempt is told, or None where another one would not help, or is too many."""
+    failed = Attempt(
+        reason=failure.reason,
+        message=failure.message,
+        peak_memory_mb=failure.peak_memory_mb or 0.0,
+        seconds=failure.total_seconds,
+    )
+    changed: dict[str, object] = {"attempts": (*given.attempts, failed)}
+    if failure.reason == "out_of_memory" and limits.halve_batch:
+        pairs = given.train_spec.micro_batch_size or given.spec.train.batch_size
+        if given.spec.is_baseline or pairs == 1:
+            return None
+        return given.model_copy(update={**changed, "micro_batch_size": (pairs + 1) // 2})
+    tried = sum(attempt.reason in PASSING for attempt in given.attempts)
+    if failure.reason not in PASSING or tried >= limits.max_failures:
+        return None
+    return given.model_copy(update=changed)
+
+
+def _run_worker(step: str, folder: TrialDir, limits: Limits, deadline: float | None) -> End:
+    """Start a worker and wait for its end."""
     worker = _CONTEXT.Process(target=_enter, args=(step, str(folder.path)), daemon=True)
     worker.start()
-    peak, over_limit, looked = 0, False, 0.0
-    while worker.exitcode is None:
-        if time.monotonic() - looked >= _MEMORY_SECONDS:
-            looked = time.monotonic()
-            peak = max(peak, process_memory(worker.pid or 0))
-        if limits.memory is not None and peak > limits.memory and not over_limit:
-            over_limit = True
-            _kill(worker)
-        worker.join(_WATCH_SECONDS)
-    exit_code = worker.exitcode
+    end = watch(worker, limits, deadline)
     worker.close()
-    return _End(exit_code, peak, over_limit)
-
-
-def _kill(worker: ForkServerProcess) -> None:
-    """Not Process.kill(): it asks the template, which may be busy starting another worker."""
-    try:
-        os.kill(worker.pid or 0, signal.SIGKILL)
-    except ProcessLookupError:
-        return
+    return end
 
 
 def _enter(step: str, path: str) -> None:
@@ -117,6 +155,9 @@ def _enter(step: str, path: str) -> None:
     log = folder.open_log()
     os.dup2(log, sys.stdout.fileno() if sys.stdout else 1)
     os.dup2(log, 2)
+    faulthandler.enable(all_threads=False)  # so that the log tells where a segmentation fault was
+    with suppress(OSError):  # where the system has no such file
+        Path("/proc/self/oom_score_adj").write_text(_OOM_SCORE)
     from embft import worker
 
     worker.run_step(step, folder)
@@ -132,40 +173,21 @@ def _end_with_parents(template: int) -> None:
     os._exit(_EXIT_ORPHANED)
 
 
-def _failure(folder: TrialDir, given: TrialInput, step: str, end: _End, seconds: float) -> Failed:
-    reason, message = _reason(folder, step, end)
-    epochs = [event for event in folder.progress() if event.pop("event") == "epoch"]
+def _failed(folder: TrialDir, given: TrialInput, cause: Cause, end: End, seconds: float) -> Failed:
+    epochs = {e["epoch"]: e for e in folder.progress() if e.pop("event") == "epoch"}
     return Failed(
         key=given.key,
         name=given.name,
         spec=given.spec,
         data_digest=given.data_digest,
         model_digest=given.model_digest,
-        epochs=tuple(EpochScore.model_validate(epoch) for epoch in epochs),
+        epochs=tuple(EpochScore.model_validate(epoch) for epoch in epochs.values()),
+        micro_batch_size=given.micro_batch_size,
+        attempts=given.attempts,
         peak_memory_mb=end.peak_memory / 1e6,
-        reason=reason,
-        message=message,
+        memory_limit_mb=end.limit / 1e6 if end.limit is not None else None,
+        reason=cause.reason,
+        message=cause.message,
         log_tail=folder.log_tail(),
         total_seconds=seconds,
     )
-
-
-def _reason(folder: TrialDir, step: str, end: _End) -> tuple[str, str]:
-    """A word for the kind of failure, and a sentence."""
-    if end.over_limit:
-        return "out_of_memory", (
-            f"the worker held {end.peak_memory / 1e9:.2f} GB, more than resources.memory leaves "
-            "it: try a smaller train.batch_size, a smaller model.max_tokens, or LoRA"
-        )
-    if folder.failure_file.exists():
-        told = json.loads(folder.failure_file.read_bytes())
-        return told["reason"], told["message"]
-    if end.exit_code == -signal.SIGKILL:
-        return "killed", (
-            f"the worker was killed in step {step!r} while it held "
-            f"{end.peak_memory / 1e9:.2f} GB: the system does that when memory runs out"
-        )
-    if end.exit_code < 0:
-        name = signal.Signals(-end.exit_code).name
-        return "crashed", f"the worker was ended by {name} in step {step!r}"
-    return "crashed", f"the worker ended with status {end.exit_code} in step {step!r}"

@@ -36,6 +36,32 @@ def descendants(pid: int) -> Sequence[int]:
         return []
 
 
+def overhead(root: int) -> int:
+    """Bytes that a process and all below it hold, except those forked from a warm template."""
+    try:
+        top = psutil.Process(root)
+        tree = [top, *top.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return 0
+    templates = {process.pid for process in tree if _is_template(process)}
+    return sum(process_memory(p.pid) for p in tree if _parent(p) not in templates)
+
+
+def _is_template(process: psutil.Process) -> bool:
+    """Whether this is a process that workers are forked from, or such a worker."""
+    try:
+        return any("multiprocessing.forkserver" in word for word in process.cmdline())
+    except psutil.Error:
+        return False
+
+
+def _parent(process: psutil.Process) -> int | None:
+    try:
+        return process.ppid()
+    except psutil.Error:
+        return None
+
+
 def has_child(name: str) -> bool:
     """Whether a living process of this name was started by this one."""
     return any(

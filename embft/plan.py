@@ -24,14 +24,13 @@ from embft.files import replace_folder, write_atomic
 from embft.frozen import data_folder, freeze
 from embft.index import finished_trials, folders_by_key
 from embft.metrics.definitions import METRICS
+from embft.paths import FileName, InsidePath
 from embft.seal import damaged, sealed, unsealed
 from embft.sources import load_data
 from embft.spec import DataSpec, Point, SweepSpec, TrialSpec, unfit_reason
 from embft.trial import (
     Completed,
     Failed,
-    FileName,
-    InsidePath,
     Pruned,
     TrialDir,
     TrialInput,

@@ -27,3 +27,5 @@ def configure(address: str | None) -> None:
         # A token for this sweep alone: without one in the environment Ray would write one into
         # the home folder, and without any every user of the machine could send it work.
         os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))
+        # Without clusters, Ray takes 127.0.0.1 for this machine, and listens there alone.
+        os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"

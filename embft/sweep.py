@@ -8,6 +8,7 @@ a fresh `Tuner` over the trials without a record.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import logging
 import os
 import shutil
@@ -27,10 +28,13 @@ import ray
 from ray import tune
 
 from embft.errors import EXIT_INTERRUPTED, EmbftError
-from embft.launcher import Limits, run_trial, warm_up
-from embft.memory import end_descendants, has_child, tree_memory
+from embft.failure import StorageError
+from embft.launcher import run_trial, warm_up
+from embft.memory import end_descendants, has_child, overhead
 from embft.plan import PlannedTrial
+from embft.spec.resources import Resources
 from embft.trial import TrialDir
+from embft.watch import Limits
 
 _OBJECT_STORE_BYTES = 78_643_200  # the least that Ray takes; trials pass through files
 _STOP_SECONDS = 0.2
@@ -50,12 +54,18 @@ class RayDiedError(Exception):
 class Cluster:
     """The Ray cluster that a sweep runs on. cpus_per_trial: cores that each trial may use.
 
-    stop: set once someone has asked the sweep to stop. ours: started by this process.
+    stop: set once someone has asked the sweep to stop. scratch: where Ray keeps its own state; None
+    on a cluster that stood already, whose nodes share nothing but the results folder.
     """
 
     cpus_per_trial: int
     stop: Event
-    ours: bool
+    scratch: Path | None
+
+    @property
+    def ours(self) -> bool:
+        """Whether this process has started it."""
+        return self.scratch is not None
 
 
 class TrialRunner(tune.Trainable):
@@ -73,11 +83,26 @@ class TrialRunner(tune.Trainable):
 
     def step(self) -> dict[str, Any]:
         """Run the whole trial."""
-        status = run_trial(TrialDir(Path(self.given["trial"])), Limits(self.given["memory"]))
+        try:
+            status = run_trial(TrialDir(Path(self.given["trial"])), Limits(**self.given["limits"]))
+        except StorageError as error:
+            return {"storage": [error.reason, str(error)], "done": True}
         return {"status": status, "done": True}
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         """Nothing: the trial's folder is the record. Ray calls this at the end of a trial."""
+
+
+class _StorageWatch(tune.Callback):
+    """Notes when a trial ended because the results folder takes no more."""
+
+    def __init__(self) -> None:
+        self.error: StorageError | None = None
+
+    def on_trial_result(self, *_: Any, **told: Any) -> None:
+        """Ray calls this with what `TrialRunner.step` has returned."""
+        if "storage" in told["result"]:
+            self.error = StorageError(*told["result"]["storage"])
 
 
 @contextlib.contextmanager
@@ -90,7 +115,7 @@ def ray_cluster(concurrent: int, address: str | None = None) -> Iterator[Cluster
             cluster = _connect(concurrent, address, temporary, stop)
             with stop_on_signals(stop):  # again, since connecting sets handlers of Ray's own
                 yield cluster
-        except (Interrupted, RayDiedError):
+        except (Interrupted, RayDiedError, StorageError):
             # Not Ray's own shutdown: the signal that reached us may have ended half of its
             # processes, and it would wait a minute for them.
             end_descendants()
@@ -117,7 +142,7 @@ def _connect(concurrent: int, address: str | None, temporary: str | None, stop: 
             _temp_dir=temporary,
             _node_ip_address="127.0.0.1",
         )
-        return Cluster(max(1, cores // concurrent), stop, ours=True)
+        return Cluster(max(1, cores // concurrent), stop, Path(temporary))
     _check_reachable(str(address))
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
@@ -126,7 +151,7 @@ def _connect(concurrent: int, address: str | None, temporary: str | None, stop: 
         raise EmbftError(f"--address {address}: cannot reach this Ray cluster ({reason})") from None
     cores = int(max(node["Resources"].get("CPU", 1) for node in ray.nodes() if node["Alive"]))
     total = int(ray.cluster_resources().get("CPU", 1))
-    return Cluster(max(1, min(cores, total // concurrent)), stop, ours=False)
+    return Cluster(max(1, min(cores, total // concurrent)), stop, None)
 
 
 def _check_reachable(address: str) -> None:
@@ -141,27 +166,26 @@ def _check_reachable(address: str) -> None:
         ) from None
 
 
-def run_trials(
-    trials: Sequence[PlannedTrial], cluster: Cluster, concurrent: int, memory: int | None
-) -> list[str]:
+def run_trials(trials: Sequence[PlannedTrial], cluster: Cluster, resources: Resources) -> list[str]:
     """Run the trials to their records; what they came to is on disk.
 
-    memory: bytes for everything together, None for no limit. Returns what went wrong outside the
-    trials themselves (a node that was lost, say); such a trial has no record and runs again with
-    the next sweep. Raises Interrupted, and RayDiedError when a Ray of our own has ended.
+    Returns what went wrong outside the trials themselves (a node that was lost, say); such a trial
+    has no record and runs again with the next sweep. Raises Interrupted, RayDiedError when a Ray of
+    our own has ended, and StorageError when the results folder takes no more.
     """
     if not trials:
         return []
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
-    folder = trials[0].folder.sweep.resolve() / ".tune"
+    folder = (cluster.scratch or trials[0].folder.sweep.resolve()) / ".tune"
+    storage = _StorageWatch()
     tuner = tune.Tuner(
         tune.with_resources(TrialRunner, {"cpu": cluster.cpus_per_trial}),
         param_space={
             "trial": tune.grid_search([str(trial.folder.path.resolve()) for trial in trials]),
-            "memory": _worker_share(memory, concurrent),
+            "limits": dataclasses.asdict(_limits(resources, cluster)),
         },
         tune_config=tune.TuneConfig(
-            max_concurrent_trials=concurrent,
+            max_concurrent_trials=resources.concurrent_trials,
             reuse_actors=True,
             trial_name_creator=lambda trial: f"embft_{trial.trial_id}",
             trial_dirname_creator=lambda trial: str(trial.trial_id),
@@ -169,6 +193,7 @@ def run_trials(
         run_config=tune.RunConfig(
             name="tune",
             storage_path=str(folder),
+            callbacks=[storage],
             verbose=0,
             failure_config=tune.FailureConfig(max_failures=0),
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
@@ -176,7 +201,7 @@ def run_trials(
     )
     trials[0].folder.stop_file.unlink(missing_ok=True)
     try:
-        return _fit(tuner, cluster.stop, ours=cluster.ours)
+        return _fit(tuner, cluster, storage)
     except Interrupted:
         _let_trials_save(trials)
         raise
@@ -192,10 +217,8 @@ def _let_trials_save(trials: Sequence[PlannedTrial]) -> None:
         time.sleep(_STOP_SECONDS)
 
 
-def _fit(tuner: tune.Tuner, stop: Event, *, ours: bool) -> list[str]:
-    """Run the tuner until it is done or `stop` is set. Returns its errors.
-
-    ours: Ray was started by this process, and must live as long.
+def _fit(tuner: tune.Tuner, cluster: Cluster, storage: _StorageWatch) -> list[str]:
+    """Run the tuner until it is done or has to stop. Returns its errors.
 
     In a thread of its own: an exception that a signal raises inside Ray's compiled parts comes out
     as another one, or not at all.
@@ -210,25 +233,34 @@ def _fit(tuner: tune.Tuner, stop: Event, *, ours: bool) -> list[str]:
 
     Thread(target=fit, daemon=True).start()
     while not results.done():
-        if stop.wait(_STOP_SECONDS):
+        if cluster.stop.wait(_STOP_SECONDS):
             raise Interrupted
-        if ours and not has_child("raylet"):
+        if storage.error is not None:
+            raise storage.error
+        if cluster.ours and not has_child("raylet"):
             # Tune would wait for ever. What finished is on disk; the same command goes on.
-            raise RayDiedError("Ray ended unexpectedly: the same command carries on")
+            raise RayDiedError("Ray ended unexpectedly")
     return [str(error) for error in results.result().errors]
 
 
-def _worker_share(memory: int | None, concurrent: int) -> int | None:
-    """What each worker may hold when driver, Ray and template have had theirs."""
-    if memory is None:
-        return None
-    ours = tree_memory(os.getpid()) + _TEMPLATE_BYTES
-    if memory <= ours:
-        raise EmbftError(
-            f"resources.memory is {memory / 1e9:.2f} GB, but embft and Ray alone hold "
-            f"{ours / 1e9:.2f} GB: allow more"
-        )
-    return (memory - ours) // concurrent
+def _limits(resources: Resources, cluster: Cluster) -> Limits:
+    """What each trial may use. Raises EmbftError where that is nothing."""
+    if resources.memory is not None:
+        ours = overhead(os.getpid()) + _TEMPLATE_BYTES
+        if resources.memory <= ours:
+            raise EmbftError(
+                f"resources.memory is {resources.memory / 1e9:.2f} GB, but embft and Ray alone "
+                f"hold {ours / 1e9:.2f} GB: allow more"
+            )
+    return Limits(
+        memory=resources.memory,
+        root=os.getpid() if cluster.ours else None,
+        workers=resources.concurrent_trials if cluster.ours else 1,
+        timeout=resources.timeout,
+        heartbeat=resources.heartbeat,
+        halve_batch=resources.on_oom == "halve_batch",
+        max_failures=resources.max_failures,
+    )
 
 
 @contextlib.contextmanager

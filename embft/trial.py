@@ -13,17 +13,18 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from embft.errors import RecordError
 from embft.files import write_atomic
+from embft.paths import InsidePath
 from embft.seal import canonical_json, check_digests, damaged, digests, sealed, unsealed
-from embft.spec import TrialSpec
+from embft.spec import TrainSpec, TrialSpec
 
-SCHEMA = 1
+SCHEMA = 2
 # Part of every key: raise it when a change of ours makes the same trial give other scores.
 EVALUATION_VERSION = 1
 KEY_LENGTH = 12
@@ -33,31 +34,26 @@ EXIT_STOPPED = 76
 Metrics = dict[str, float]
 
 
-def _inside(value: str) -> str:
-    path = PurePosixPath(value)
-    if path.is_absolute() or ".." in path.parts or not path.parts or "\0" in value:
-        raise ValueError("must be a path inside the sweep's folder")
-    return value
-
-
-def _file_name(value: str) -> str:
-    if len(PurePosixPath(_inside(value)).parts) > 1:
-        raise ValueError("must be a plain file name")
-    return value
-
-
-InsidePath = Annotated[str, AfterValidator(_inside)]
-FileName = Annotated[str, AfterValidator(_file_name)]
-
-
 class _Record(BaseModel):
     """A record on disk. Unknown fields are an error: a newer embft wrote them."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class Attempt(_Record):
+    """An attempt at a trial that failed, before another one. reason: as that of a failed trial."""
+
+    reason: str
+    message: str
+    peak_memory_mb: float
+    seconds: float
+
+
 class TrialInput(_Record):
-    """`trial.json`: what a worker is to do. `data` is relative to the sweep's folder."""
+    """`trial.json`: what a worker is to do. `data` is relative to the sweep's folder.
+
+    micro_batch_size: instead of the spec's, where memory ran out with that.
+    """
 
     schema_version: int = SCHEMA
     key: str
@@ -67,6 +63,15 @@ class TrialInput(_Record):
     data_digest: str
     model_digest: str
     threads: int
+    micro_batch_size: int | None = None
+    attempts: tuple[Attempt, ...] = ()
+
+    @property
+    def train_spec(self) -> TrainSpec:
+        """How to train, in parts that memory has room for."""
+        if self.micro_batch_size is None:
+            return self.spec.train
+        return self.spec.train.model_copy(update={"micro_batch_size": self.micro_batch_size})
 
 
 class EpochScore(_Record):
@@ -129,6 +134,8 @@ class _Result(_Record):
     data_digest: str
     model_digest: str
     epochs: tuple[EpochScore, ...] = ()
+    micro_batch_size: int | None = None
+    attempts: tuple[Attempt, ...] = ()
     peak_memory_mb: float | None = None
     provenance: Provenance | None = None
 
@@ -169,6 +176,7 @@ class Failed(_Result):
     reason: str
     message: str
     log_tail: str = ""
+    memory_limit_mb: float | None = None
     total_seconds: float = 0.0
 
 
@@ -246,6 +254,10 @@ class TrialDir:
                 shutil.rmtree(left)
             else:
                 left.unlink()
+        self.write_input(given)
+
+    def write_input(self, given: TrialInput) -> None:
+        """Write what the worker is to do."""
         write_atomic(self.input_file, sealed(json.loads(given.model_dump_json())))
 
     def _interrupted(self) -> TrialInput | None:

@@ -14,6 +14,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,7 @@ from embft.evaluation.context import Context
 from embft.evaluation.embed import EVALUATED, cosines, embed_splits, pair_cosines
 from embft.evaluation.evaluators import evaluate
 from embft.evaluation.scoring import score_dev, score_splits, write_scores
+from embft.failure import EXIT_STATUS, storage_reason
 from embft.files import write_atomic
 from embft.frozen import leaked_test_rows, read_split
 from embft.models import (
@@ -72,7 +74,9 @@ _REASONS: dict[type[Exception], str] = {
     ModelError: "model_error",
     EmbftError: "invalid_input",
     MemoryError: "out_of_memory",
+    torch.OutOfMemoryError: "out_of_memory",
 }
+_NO_MEMORY = "can't allocate memory"  # how torch says it on a CPU, in a plain RuntimeError
 
 
 def run_step(step: str, folder: TrialDir) -> None:
@@ -88,15 +92,29 @@ def run_step(step: str, folder: TrialDir) -> None:
     except StoppedError:
         sys.exit(EXIT_STOPPED)
     except Exception as error:  # noqa: BLE001 - whatever happens becomes the trial's failure
+        sys.exit(_tell(folder, error))
+
+
+def _tell(folder: TrialDir, error: Exception) -> int:
+    """Write down why the step failed. Returns the exit status that says so too."""
+    reason = _reason(error)
+    message = str(error) if isinstance(error, EmbftError) else _last_line(error)
+    with suppress(OSError):  # the log may be what there is no room for
         traceback.print_exc()
         sys.stderr.flush()
-        named = (name for kind, name in _REASONS.items() if isinstance(error, kind))
-        failure = {
-            "reason": next(named, "crashed"),
-            "message": str(error) if isinstance(error, EmbftError) else _last_line(error),
-        }
-        write_atomic(folder.failure_file, json.dumps(failure))
-        sys.exit(1)
+    try:
+        write_atomic(folder.failure_file, json.dumps({"reason": reason, "message": message}))
+    except OSError as untold:
+        return EXIT_STATUS.get(storage_reason(untold) or reason, 1)
+    return 1
+
+
+def _reason(error: Exception) -> str:
+    named = (name for kind, name in _REASONS.items() if isinstance(error, kind))
+    found = next(named, None) or storage_reason(error)
+    if found is None and isinstance(error, RuntimeError) and _NO_MEMORY in str(error):
+        return "out_of_memory"
+    return found or "crashed"
 
 
 def _last_line(error: Exception) -> str:
@@ -116,12 +134,16 @@ def train_step(folder: TrialDir) -> None:
     torch.set_num_threads(given.threads)
     splits = read_splits(folder, given)
     probe = _probe_texts(splits)
-    train_spec = given.spec.train
+    train_spec = given.train_spec
     model = build(base.folder, given.spec.model, train_spec)
     before = encode(model, probe)  # a new adapter changes nothing yet
     device = model.device.type
     precision = resolve_precision(train_spec.precision, device)
-    identity = {"key": given.key, **training_identity(precision, device)}
+    identity = {
+        "key": given.key,
+        "micro_batch_size": train_spec.micro_batch_size,
+        **training_identity(precision, device),
+    }
     outcome = train(
         model,
         train_spec,
@@ -215,6 +237,8 @@ def score_step(folder: TrialDir) -> None:
             data_digest=given.data_digest,
             model_digest=given.model_digest,
             epochs=tuple(EpochScore.model_validate(e) for e in trained.get("epochs", ())),
+            micro_batch_size=given.micro_batch_size,
+            attempts=given.attempts,
             best_epoch=trained.get("best_epoch"),
             threshold=scored.threshold,
             dev={**scored.dev.metrics, **more.dev},

@@ -85,13 +85,14 @@ def _leave_ray_out() -> None:
     import embft.sweep
     import embft.view
     from embft import launcher
+    from embft.watch import End
     from embft.worker import run_step
 
     torch.set_num_threads(1)
 
     @contextlib.contextmanager
     def no_cluster(*_: object, **__: object) -> Iterator[embft.sweep.Cluster]:
-        yield embft.sweep.Cluster(cpus_per_trial=1, stop=Event(), ours=True)
+        yield embft.sweep.Cluster(cpus_per_trial=1, stop=Event(), scratch=Path())
 
     def run_trials(trials: Sequence[Any], *_: object, **__: object) -> list[str]:
         for trial in trials:
@@ -115,7 +116,7 @@ def _leave_ray_out() -> None:
                 os.dup2(descriptor, number)
                 os.close(descriptor)
             os.close(log)
-        return launcher._End(code, 0, over_limit=False)
+        return End(exit_code=code, peak_memory=0, limit=None, cause=None, by_kernel=False)
 
     class NoView:
         def __init__(self, *_: object, **__: object) -> None: ...

@@ -14,12 +14,13 @@ PACKAGE = Path(__file__).parent.parent / "embft"
 # Each part of the house and the parts below it that it may import.
 _GROUND = {"errors", "embft"}
 _SPEC = _GROUND | {"spec"}
-_TRIAL = _SPEC | {"files", "seal", "trial"}
+_TRIAL = _SPEC | {"files", "paths", "seal", "trial"}
 _DATA = _GROUND | {"data"}
 _METRICS = _GROUND | {"metrics"}
 ALLOWED = {
     "errors": set(),
     "spec": _SPEC | {"metrics"},
+    "paths": set(),
     "seal": _GROUND,
     "trial": _TRIAL | {"seal"},
     "frozen": _TRIAL | _DATA | {"base_model", "seal"},
@@ -42,6 +43,7 @@ ALLOWED = {
         "base_model",
         "encoding",
         "evaluation",
+        "failure",
         "frozen",
         "models",
         "provenance",
@@ -50,13 +52,15 @@ ALLOWED = {
     },
     "standalone": _TRIAL | _DATA | _METRICS | {"base_model", "evaluation", "models"},
     "maps": _TRIAL | _DATA | {"encoding", "evaluation", "standalone"},
-    "launcher": _TRIAL | {"memory", "worker"},
+    "watch": {"memory"},
+    "failure": _TRIAL | {"watch"},
+    "launcher": _TRIAL | {"failure", "watch", "worker"},
     "sources": _SPEC | _DATA,
     "synthesis": _TRIAL | _DATA | {"base_model"},
     "index": _TRIAL,
     "plan": _TRIAL | _DATA | _METRICS | {"base_model", "frozen", "index", "seal", "sources"},
     "ray_settings": set(),
-    "sweep": _TRIAL | {"launcher", "memory", "plan"},
+    "sweep": _TRIAL | {"failure", "launcher", "memory", "plan", "watch"},
     "view": _TRIAL | {"plan"},
     "terminal": _TRIAL | _DATA | {"leaderboard", "plan"},
     "leaderboard": _TRIAL | _DATA | _METRICS | {"frozen", "leaderboard", "lock", "plan", "seal"},

@@ -9,7 +9,6 @@ from embft.spec.base import ColumnsSpec
 from embft.spec.data import DataSpec
 from embft.spec.fields import (
     Objective,
-    Resources,
     TrainSpec,
     TrialSpec,
 )
@@ -27,7 +26,6 @@ __all__ = [
     "ModelSpec",
     "Objective",
     "Point",
-    "Resources",
     "Shape",
     "SweepSpec",
     "TrainSpec",

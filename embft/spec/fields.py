@@ -6,36 +6,15 @@ Only shapes and bounds of single values; the data section is in `data.py`, the m
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from embft.spec.base import Fields
 from embft.spec.data import DataSpec
 from embft.spec.losses import LossSpec
 from embft.spec.model import LoraSpec, ModelSpec
 
-_UNITS = {
-    "B": 1,
-    **{f"{p}B": 1000 ** (i + 1) for i, p in enumerate("KMGT")},
-    **{f"{p}iB": 1024 ** (i + 1) for i, p in enumerate("KMGT")},
-}
-_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]+)")
-
-
-def parse_size(value: object) -> object:
-    """`8GiB`, `500 MB` -> bytes. Plain numbers are bytes already."""
-    if not isinstance(value, str):
-        return value
-    match = _SIZE.fullmatch(value.strip())
-    units = {name.lower(): factor for name, factor in _UNITS.items()}
-    if match is None or match[2].lower() not in units:
-        raise ValueError(f"{value!r} is no size: write a number and a unit, such as 8GiB or 500MB")
-    return int(float(match[1]) * units[match[2].lower()])
-
-
-Size = Annotated[int, BeforeValidator(parse_size), Field(gt=0)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 
 
@@ -85,13 +64,6 @@ class Objective(Fields):
         "spearman", "pearson", "auc", "average_precision", "margin", "cohens_d", "f1"
     ] = "spearman"
     mode: Literal["min", "max"] = "max"
-
-
-class Resources(Fields):
-    """What a sweep may use of the machine."""
-
-    concurrent_trials: int = Field(default=1, ge=1, le=1024)
-    memory: Size | None = None
 
 
 Evaluator = Literal["clusters", "collapse", "probe", "retrieval"]

@@ -16,11 +16,11 @@ from embft.spec.fields import (
     Evaluator,
     Name,
     Objective,
-    Resources,
     TrainSpec,
     TrialSpec,
 )
 from embft.spec.model import ModelSpec
+from embft.spec.resources import Artifacts, Resources
 from embft.spec.source import Source, Where, read_source, read_text
 from embft.spec.space import MAX_POINTS, Point, count_points, points, read_axes, with_point
 
@@ -48,6 +48,7 @@ class _Document(Fields):
     seeds: tuple[int, ...] = Field(default=(42,), min_length=1)
     objective: Objective = Objective()
     resources: Resources = Resources()
+    artifacts: Artifacts = Artifacts()
     evaluators: tuple[Evaluator, ...] = ()
 
 
@@ -60,6 +61,7 @@ class SweepSpec(Fields):
     seeds: tuple[int, ...]
     objective: Objective
     resources: Resources
+    artifacts: Artifacts
     evaluators: tuple[Evaluator, ...]
     text: str
 
@@ -122,6 +124,7 @@ def _sweep(source: Source, folder: Path, text: str) -> SweepSpec:
         seeds=document.seeds,
         objective=document.objective,
         resources=document.resources,
+        artifacts=document.artifacts,
         evaluators=document.evaluators,
         text=text,
     )
