@@ -51,7 +51,6 @@ class Attempt(_Record):
 
 class TrialInput(_Record):
     """`trial.json`: what a worker is to do. `data` is relative to the sweep's folder.
-
     micro_batch_size: instead of the spec's, where memory ran out with that.
     """
 
@@ -69,9 +68,8 @@ class TrialInput(_Record):
     @property
     def train_spec(self) -> TrainSpec:
         """How to train, in parts that memory has room for."""
-        if self.micro_batch_size is None:
-            return self.spec.train
-        return self.spec.train.model_copy(update={"micro_batch_size": self.micro_batch_size})
+        smaller = {"micro_batch_size": self.micro_batch_size} if self.micro_batch_size else {}
+        return self.spec.train.model_copy(update=smaller)
 
 
 class EpochScore(_Record):

@@ -7,6 +7,7 @@ from typing import Any
 
 from embft.leaderboard.labels import config_label, metric_label, number
 from embft.leaderboard.rows import Group, Interval, Leaderboard
+from embft.leaderboard.worlds import mixed_worlds, smaller_batches
 
 
 def verdict(board: Leaderboard) -> Iterator[str]:
@@ -103,6 +104,8 @@ def cautions(board: Leaderboard, plan: Mapping[str, Any]) -> Iterator[str]:
     if unfinished := board.count("pending") + board.count("running"):
         yield f"{unfinished} of {_trained(board)} trials have not finished: this is an early look."
     yield from _test_disagrees(board)
+    yield from mixed_worlds(board)
+    yield from smaller_batches(board)
     if len(board.seeds) == 1 and board.groups:
         yield (
             "One seed only: the intervals cover the choice of evaluation pairs, not the luck of "

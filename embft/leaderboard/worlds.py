@@ -1,0 +1,71 @@
+"""Where the trials of one board did not run under the same conditions, in sentences.
+
+A trial's key covers what its user chose. Package versions, machine and threads are none of that,
+and neither is the memory that there was: the same trial may come out a little different.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from embft.leaderboard.rows import Leaderboard, Row
+from embft.trial import Provenance
+
+
+def mixed_worlds(board: Leaderboard) -> Iterator[str]:
+    """Say so where trials ran under different versions, on different machines, or otherwise."""
+    known = [p for row in board.rows if (p := _provenance(row))]
+    worlds = [_world(provenance) for provenance in known]
+    names = list(dict.fromkeys(name for world in worlds for name in world))
+    different = {name: _values(worlds, name) for name in names}
+    found = [
+        f"{name} ({', '.join(values)})" for name, values in different.items() if len(values) > 1
+    ]
+    if found:
+        yield (
+            f"The trials did not all run under the same conditions: {'; '.join(found)}. Small "
+            "differences between them may come from that; each trial's page has its own, and a "
+            "trial whose folder is moved away runs again."
+        )
+
+
+def smaller_batches(board: Leaderboard) -> Iterator[str]:
+    """Say so where memory ran out and a loss then compared fewer pairs with each other."""
+    found = [row for row in board.rows if compares_fewer(row)]
+    if found:
+        parts = ", ".join(f"{row.trial.rpartition('-')[2]} {_part(row)}" for row in found)
+        yield (
+            f"Not comparable: for {len(found)} trials memory ran out, and they trained on parts of "
+            f"their batches ({parts} pairs at once). Their loss compares the pairs of a batch with "
+            "each other, so they trained on another loss than the other trials."
+        )
+
+
+def compares_fewer(row: Row) -> bool:
+    """Whether memory ran out and the trial's loss was another one for that."""
+    loss = row.completed.spec.train.loss.traits if row.completed else None
+    return bool(loss and loss.compares_rows and not loss.cached and _part(row))
+
+
+def _part(row: Row) -> int | None:
+    return row.completed.micro_batch_size if row.completed else None
+
+
+def _provenance(row: Row) -> Provenance | None:
+    return row.completed.provenance if row.completed else None
+
+
+def _world(found: Provenance) -> Mapping[str, str]:
+    conditions = {
+        "embft": found.embft,
+        "Python": found.python,
+        "processor": found.processor,
+        "threads": str(found.threads),
+        "precision": found.precision,
+        "device": found.device,
+    }
+    return {**conditions, **found.packages}
+
+
+def _values(worlds: list[Mapping[str, str]], name: str) -> list[str]:
+    return sorted({world.get(name, "not installed") for world in worlds})
