@@ -288,6 +288,23 @@ def evaluate(model: str, sources: tuple[Path, ...], names: tuple[str, ...], form
         click.echo(f"{name}: {reason}", err=True)
 
 
+@main.command()
+@click.argument("trial")
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True)
+def merge(trial: str, out: Path) -> None:
+    """Merge the adapter of a TRIAL's folder into its base, and save the whole model to OUT.
+
+    The saved model is loaded again and proved before the command succeeds.
+    """
+    from embft.merge import merge as run_merge
+
+    proof = run_merge(trial, out)
+    click.echo(
+        f"{out}: proved on {proof.probe_texts} texts: {proof.against_memory:.0e} from base and "
+        f"adapter, {proof.against_base:.0e} from the base"
+    )
+
+
 def _plan(spec: Path, results: Path) -> Plan:
     from embft.plan import make_plan
     from embft.spec import load_spec

@@ -22,10 +22,9 @@ from embft.evaluation.embed import EVALUATED, cosines, embed_splits
 from embft.evaluation.evaluators import Evaluated, evaluate, find_evaluator
 from embft.evaluation.scoring import ScoredSplits, score_splits
 from embft.models import load_base, load_saved
+from embft.models.adapter import ADAPTER_CONFIG
 from embft.spec import ModelSpec
 from embft.trial import TrialDir
-
-_ADAPTER_CONFIG = "adapter_config.json"
 
 
 @dataclass(frozen=True)
@@ -80,6 +79,16 @@ def load_model(name: str) -> SentenceTransformer:
 
     Raises ModelError, and ProofError where an adapter does not fit its base model.
     """
+    saved, spec = find_saved(name)
+    base = find_base_model(spec.base, spec.revision).folder
+    return load_base(base, spec) if saved is None else load_saved(saved, base, spec)
+
+
+def find_saved(name: str) -> tuple[Path | None, ModelSpec]:
+    """Where a trained model lies, and what its base is; None where `name` is itself a base.
+
+    Raises ModelError, and RecordError where a trial's files are not what its record says.
+    """
     folder = Path(name).expanduser()
     if (folder / "trial.json").is_file():
         trial = TrialDir(folder)
@@ -87,16 +96,10 @@ def load_model(name: str) -> SentenceTransformer:
         result = trial.result()
         if result is not None:
             trial.check_files(result)
-        if not spec.is_baseline:
-            return _load(trial.model_folder, spec.model)
-        return load_base(find_base_model(spec.model.base, spec.model.revision).folder, spec.model)
-    if (folder / _ADAPTER_CONFIG).is_file():
-        return _load(folder, ModelSpec(base=_base_of(folder / _ADAPTER_CONFIG)))
-    return load_base(find_base_model(name).folder, ModelSpec(base=name))
-
-
-def _load(folder: Path, spec: ModelSpec) -> SentenceTransformer:
-    return load_saved(folder, find_base_model(spec.base, spec.revision).folder, spec)
+        return None if spec.is_baseline else trial.model_folder, spec.model
+    if (folder / ADAPTER_CONFIG).is_file():
+        return folder, ModelSpec(base=_base_of(folder / ADAPTER_CONFIG))
+    return None, ModelSpec(base=name)
 
 
 def _base_of(config: Path) -> str:

@@ -55,6 +55,7 @@ ALLOWED = {
     "watch": {"memory"},
     "failure": _TRIAL | {"watch"},
     "launcher": _TRIAL | {"failure", "watch", "worker"},
+    "merge": _TRIAL | _DATA | {"base_model", "encoding", "models", "standalone"},
     "sources": _SPEC | _DATA,
     "synthesis": _TRIAL | _DATA | {"base_model"},
     "index": _TRIAL,

@@ -1,18 +1,19 @@
-"""Low-rank adapters: added to a base, attached again from disk, merged into it."""
+"""Low-rank adapters: added to a base, checked when loaded, merged into it."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from peft import (
     LoraConfig,
-    PeftConfig,
     get_peft_model_state_dict,
-    set_peft_model_state_dict,
 )
+from peft.tuners.tuners_utils import BaseTunerLayer
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from sentence_transformers import SentenceTransformer
 
 from embft.errors import ModelError, ProofError, nearest
@@ -21,6 +22,7 @@ from embft.spec import LoraSpec
 ADAPTER_CONFIG = "adapter_config.json"
 _ADAPTER_WEIGHTS = "adapter_model.safetensors"
 _SAVED_PREFIX = "base_model.model."
+_DORA = "lora_magnitude_vector"
 
 
 def add_adapter(model: SentenceTransformer, lora: LoraSpec) -> None:
@@ -60,28 +62,70 @@ def _target_advice(model: SentenceTransformer, lora: LoraSpec, error: ValueError
     )
 
 
-def attach_adapter(model: SentenceTransformer, folder: Path) -> None:
-    """Add the adapter of a folder to its base model.
-
-    Raises ProofError unless its weights are exactly the ones that the base expects: loaders skip
-    what does not match, and give the base model's embeddings.
-    """
+def read_adapter(folder: Path) -> dict[str, torch.Tensor]:
+    """The weights of a saved adapter under PEFT's names. Raises ProofError."""
     try:
         saved = load_file(folder / _ADAPTER_WEIGHTS)
     except (OSError, SafetensorError) as error:
         raise ProofError(f"{folder / _ADAPTER_WEIGHTS}: cannot read the adapter: {error}") from None
-    inner = model.transformers_model
-    model.add_adapter(PeftConfig.from_pretrained(str(folder)))
-    weights = {name.removeprefix(_SAVED_PREFIX): value for name, value in saved.items()}
-    expected = get_peft_model_state_dict(inner)
-    strange = sorted(weights.keys() ^ expected.keys())
+    return {_plain_name(name): value for name, value in saved.items()}
+
+
+def _plain_name(name: str) -> str:
+    plain = name.removeprefix(_SAVED_PREFIX)
+    return plain.removesuffix(".weight") if plain.endswith(f"{_DORA}.weight") else plain
+
+
+def check_adapter(
+    model: SentenceTransformer, weights: Mapping[str, torch.Tensor], folder: Path
+) -> None:
+    """Raise ProofError unless the model's adapter is exactly the saved one: loaders skip what does
+    not match, and give the base model's embeddings.
+    """
+    found = get_peft_model_state_dict(model.transformers_model)
+    strange = sorted(weights.keys() ^ found.keys())
     if strange:
         raise ProofError(
             f"{folder / _ADAPTER_WEIGHTS}: {len(strange)} of the adapter's weights do not fit the "
             f"base model, for instance {strange[0]!r}: the adapter would silently not be applied"
         )
-    try:
-        set_peft_model_state_dict(inner, weights)
-    except RuntimeError as error:
-        raise ProofError(f"{folder / _ADAPTER_WEIGHTS}: {error}") from None
-    model.eval()
+    for name, value in weights.items():
+        same = torch.equal(found[name].cpu().to(value.dtype), value)
+        if not same and not value.isnan().any():
+            raise ProofError(
+                f"{folder / _ADAPTER_WEIGHTS}: {name!r} was not loaded as it was saved: the "
+                "adapter would not be the trained one"
+            )
+
+
+def name_for_all_loaders(folder: Path) -> None:
+    """Give DoRA's magnitudes in a saved adapter the name that every loader reads.
+
+    As saved, PEFT finds them, but transformers does not, says so in its log at most, and goes on
+    with new ones: plain `SentenceTransformer(folder)` would give other embeddings.
+    """
+    path = folder / _ADAPTER_WEIGHTS
+    saved = load_file(path)
+    if any(name.endswith(_DORA) for name in saved):
+        named = {f"{n}.weight" if n.endswith(_DORA) else n: w for n, w in saved.items()}
+        save_file(named, path, metadata={"format": "pt"})
+
+
+def merge_adapter(model: SentenceTransformer) -> None:
+    """Add the low-rank matrices to the weights that they adapt, and take them away."""
+    inner: Any = model.transformers_model
+    layers = [(n, m) for n, m in inner.named_modules() if isinstance(m, BaseTunerLayer)]
+    for name, layer in layers:
+        layer.merge(safe_merge=True)
+        parent, _, child = name.rpartition(".")
+        setattr(inner.get_submodule(parent), child, layer.get_base_layer())
+    del inner.peft_config
+    inner._hf_peft_config_loaded = False
+    # Loaded with an adapter, transformers would write every weight under PEFT's names.
+    conversions = getattr(inner, "_weight_conversions", None) or []
+    inner._weight_conversions = [c for c in conversions if not _is_for_adapters(c)]
+
+
+def _is_for_adapters(conversion: Any) -> bool:
+    patterns = " ".join(map(str, conversion.source_patterns))
+    return "lora_" in patterns or _SAVED_PREFIX in patterns

@@ -17,7 +17,9 @@ TOLERANCE = 1e-5
 LEAST_CHANGE = 1e-6
 
 
-def prove(reloaded: Embeddings, in_memory: Embeddings, base: Embeddings) -> Proof:
+def prove(
+    reloaded: Embeddings, in_memory: Embeddings, base: Embeddings, tolerance: float = TOLERANCE
+) -> Proof:
     """Show that the saved model is the trained one: equal to it, and not the base.
 
     All three are embeddings of the same texts, shape (n, width). Raises ProofError otherwise.
@@ -31,14 +33,14 @@ def prove(reloaded: Embeddings, in_memory: Embeddings, base: Embeddings) -> Proo
             "the saved model gives the base model's embeddings "
             f"(largest difference {against_base:.1e}): what was trained is not applied"
         )
-    if against_memory > TOLERANCE:
+    if against_memory > tolerance:
         raise ProofError(
             "the saved model is not the trained one: its embeddings differ from those of the model "
-            f"in memory by up to {against_memory:.1e}, {TOLERANCE:.0e} is allowed"
+            f"in memory by up to {against_memory:.1e}, {tolerance:.0e} is allowed"
         )
     return Proof(
         probe_texts=len(reloaded),
         against_memory=against_memory,
         against_base=against_base,
-        tolerance=TOLERANCE,
+        tolerance=tolerance,
     )

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from sentence_transformers import SentenceTransformer
 
 from embft.errors import ProofError
 from embft.files import replace_folder, write_atomic
-from embft.models.adapter import ADAPTER_CONFIG, attach_adapter
-from embft.models.base import load_base, open_model
+from embft.models.adapter import ADAPTER_CONFIG, check_adapter, name_for_all_loaders, read_adapter
+from embft.models.base import open_model
 from embft.spec import ModelSpec
 
 
@@ -39,6 +40,8 @@ def save(model: SentenceTransformer, folder: Path, base: str) -> int:
         content = json.loads(config.read_text())
         content["base_model_name_or_path"] = base
         write_atomic(config, json.dumps(content, indent=2, sort_keys=True))
+        name_for_all_loaders(temporary)
+        _keep_dtype(temporary, str(model.dtype).removeprefix("torch."))
     replace_folder(temporary, folder)
     return sum(path.stat().st_size for path in folder.rglob("*.safetensors"))
 
@@ -52,6 +55,35 @@ def load_saved(folder: Path, base_folder: Path, spec: ModelSpec) -> SentenceTran
         raise ProofError(f"{folder}: the saved model is missing")
     if not (folder / ADAPTER_CONFIG).exists():
         return open_model(folder, spec)
-    model = load_base(base_folder, spec)
-    attach_adapter(model, folder)
+    return _open_adapted(folder, base_folder, spec)
+
+
+def _open_adapted(folder: Path, base_folder: Path, spec: ModelSpec) -> SentenceTransformer:
+    """Base and adapter as any user would load them, texts read as the adapter's folder says.
+
+    The folder names its base as the spec does; here it is looked at with the base's path in place.
+    """
+    weights = read_adapter(folder)
+    with TemporaryDirectory(prefix="embft-") as temporary:
+        view = Path(temporary)
+        for path in folder.iterdir():
+            (view / path.name).symlink_to(path.resolve())
+        config = json.loads((folder / ADAPTER_CONFIG).read_text())
+        config["base_model_name_or_path"] = str(base_folder)
+        (view / ADAPTER_CONFIG).unlink()
+        (view / ADAPTER_CONFIG).write_text(json.dumps(config))
+        try:
+            model = open_model(view, spec)
+        except RuntimeError as error:
+            reason = " ".join(str(error).split())[:300]
+            raise ProofError(f"{folder}: the adapter does not fit the base: {reason}") from None
+    check_adapter(model, weights, folder)
+    model.eval()
     return model
+
+
+def _keep_dtype(folder: Path, dtype: str) -> None:
+    """An adapter's folder holds no base: write down in which precision this was loaded."""
+    path = folder / "sentence_bert_config.json"
+    content = json.loads(path.read_text())
+    write_atomic(path, json.dumps({**content, "model_kwargs": {"dtype": dtype}}, indent=2))

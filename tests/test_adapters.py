@@ -1,0 +1,147 @@
+"""Adapters on decoders: every variant trains, is saved for every loader, merges and is proved."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+from sentence_transformers import SentenceTransformer
+from transformers import AutoModel
+
+from embft.cli import main
+from embft.errors import ModelError, ProofError, SpecError
+from embft.merge import merge
+from embft.models import build, load_base, load_saved, save, trainable_parameters
+from embft.spec import LoraSpec, ModelSpec, TrainSpec, parse_spec
+from embft.tiny_decoder import Size, make_decoder
+
+TEXTS = ["i love dogs", "you never hate the cats and we like tea", "music"]
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("base") / "qwen3"
+    make_decoder(folder, "qwen3", TEXTS, Size(width=32, layers=2, vocabulary=300))
+    return folder
+
+
+def _trained(base: Path, folder: Path, **fields: Any) -> SentenceTransformer:
+    """A model whose adapter holds random numbers in place of learned ones, saved to `folder`."""
+    spec = ModelSpec(base=str(base), pooling="last", template="eol")
+    train = TrainSpec(method="lora", lora=LoraSpec(rank=4, **fields))
+    model = build(base, spec, train)
+    torch.manual_seed(0)
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            parameter.data += 0.05 * torch.randn_like(parameter)
+    model.eval()
+    save(model, folder, str(base))
+    return model
+
+
+@pytest.mark.parametrize("targets", [None, "all-linear", ("o_proj", "gate_proj")])
+@pytest.mark.parametrize("variant", ["lora", "rslora", "dora"])
+def test_a_saved_adapter_is_the_same_in_every_loader(
+    base: Path, tmp_path: Path, variant: str, targets: Any
+) -> None:
+    """Ours, sentence-transformers' and PEFT's own give the trained model's numbers, and a merged
+    model gives them without an adapter.
+    """
+    from peft import PeftModel
+
+    model = _trained(base, tmp_path / "adapter", variant=variant, target_modules=targets)
+    expected = model.encode(TEXTS)
+    spec = ModelSpec(base=str(base), pooling="last", template="eol")
+    ours = load_saved(tmp_path / "adapter", base, spec).encode(TEXTS)
+    theirs = SentenceTransformer(str(tmp_path / "adapter"), device="cpu").encode(TEXTS)
+    np.testing.assert_array_equal(ours, expected)
+    np.testing.assert_array_equal(theirs, expected)
+    peft = PeftModel.from_pretrained(AutoModel.from_pretrained(base), str(tmp_path / "adapter"))
+    with torch.no_grad():
+        states = peft(**model.tokenizer(TEXTS[:1], return_tensors="pt")).last_hidden_state
+    np.testing.assert_allclose(states[0, -1].numpy(), expected[0], atol=1e-5)
+    proof = merge(str(tmp_path / "adapter"), tmp_path / "merged")
+    assert proof.against_memory <= 1e-5
+    assert proof.against_base > 1e-3
+
+
+def test_the_merged_model_needs_neither_base_nor_adapter(base: Path, tmp_path: Path) -> None:
+    """`embft merge` leaves a folder that plain SentenceTransformer loads, with the same numbers."""
+    import shutil
+
+    own = tmp_path / "base"
+    shutil.copytree(base, own)
+    expected = _trained(own, tmp_path / "adapter").encode(TEXTS)
+    out = tmp_path / "merged"
+    arguments = ["merge", str(tmp_path / "adapter"), "--out", str(out)]
+    ran = CliRunner().invoke(main, arguments)
+    assert ran.exit_code == 0, ran.output
+    assert "proved on 64 texts" in ran.output
+    shutil.rmtree(own)
+    shutil.rmtree(tmp_path / "adapter")
+    found = SentenceTransformer(str(out), device="cpu").encode(TEXTS)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_what_cannot_be_merged_is_refused(base: Path, tmp_path: Path) -> None:
+    """No adapter, a folder that exists, an adapter of another base: each says so."""
+    with pytest.raises(ModelError, match="no adapter is here"):
+        merge(str(base), tmp_path / "merged")
+    _trained(base, tmp_path / "adapter")
+    with pytest.raises(ModelError, match="exists already"):
+        merge(str(tmp_path / "adapter"), base)
+    other = tmp_path / "other"
+    make_decoder(other, "qwen3", TEXTS, Size(width=16, layers=1, vocabulary=300))
+    config = tmp_path / "adapter" / "adapter_config.json"
+    content = json.loads(config.read_text()) | {"base_model_name_or_path": str(other)}
+    config.write_text(json.dumps(content))
+    with pytest.raises(ProofError, match="not fit"):
+        merge(str(tmp_path / "adapter"), tmp_path / "merged")
+
+
+def test_variants_train_what_they_should(base: Path) -> None:
+    """All linear layers are more than the default two; DoRA adds one magnitude a row."""
+
+    def count(**fields: Any) -> int:
+        train = TrainSpec(method="lora", lora=LoraSpec(rank=4, **fields))
+        return trainable_parameters(build(base, ModelSpec(base=str(base)), train))
+
+    plain = count()
+    assert count(variant="rslora") == plain
+    assert count(variant="dora") == plain + 2 * (32 + 16)  # two layers' queries and values
+    assert count(target_modules="all-linear") > 3 * plain
+
+
+def test_a_wrong_target_is_refused(base: Path) -> None:
+    """With the layers that there are, and for a word that is no list with what is allowed."""
+    lora = LoraSpec(target_modules=("query",))
+    with pytest.raises(ModelError, match=r"no layer is called 'query'.*q_proj"):
+        build(base, ModelSpec(base=str(base)), TrainSpec(method="lora", lora=lora))
+    spec = "name: x\ndata: {dataset: dating}\ntrain: {method: lora, lora: {target_modules: all}}\n"
+    with pytest.raises(SpecError, match="target_modules"):
+        parse_spec(spec)
+
+
+def test_a_template_that_is_lost_would_be_noticed(base: Path, tmp_path: Path) -> None:
+    """The embedding with the template is not the one without: the tests above compare something."""
+    with_template = _trained(base, tmp_path / "adapter").encode(TEXTS)
+    plain = load_base(base, ModelSpec(base=str(base), pooling="last")).encode(TEXTS)
+    assert np.abs(with_template - plain).max() > 0.1
+
+
+def test_an_adapter_remembers_the_precision_of_its_base(base: Path, tmp_path: Path) -> None:
+    """A base that is saved in bfloat16 and was trained on in float32 is so in any loader."""
+    half = tmp_path / "half"
+    AutoModel.from_pretrained(base, dtype=torch.bfloat16).save_pretrained(half)
+    load_base(base, ModelSpec(base=str(base))).tokenizer.save_pretrained(half)
+    spec = ModelSpec(base=str(half), pooling="mean", dtype="float32")
+    model = build(half, spec, TrainSpec(method="lora"))
+    save(model, tmp_path / "adapter", str(half))
+    found = SentenceTransformer(str(tmp_path / "adapter"), device="cpu")
+    assert found.dtype == torch.float32
+    np.testing.assert_array_equal(found.encode(TEXTS), model.eval().encode(TEXTS))
