@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,7 @@ def _row(trial: Mapping[str, Any], axes: Sequence[str], *, alive: bool) -> Row:
         seed=spec.seed,
         params={axis: _on_axis(axis, trial, spec) for axis in axes},
         result=result,
-        spec_yaml=one_trial_yaml(spec, trial["sweep_name"]),
+        to_yaml=partial(one_trial_yaml, spec, trial["sweep_name"]),
     )
 
 

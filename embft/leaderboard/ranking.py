@@ -8,20 +8,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
 
 from embft.leaderboard.pair_scores import pairs_digest, read_scores, read_texts
-from embft.leaderboard.rows import Group, Row
+from embft.leaderboard.rows import Group, Interval, Row
 from embft.metrics.bootstrap import BootstrapResult, hierarchical
 from embft.metrics.comparison import Comparison, compare, holm
-from embft.metrics.resampling import Units, independent_pairs, sampling_units
+from embft.metrics.resampling import Resampling, Units, independent_pairs, sampling_units
 
 SIGNIFICANCE = 0.05
 # With more configurations only the leader is compared: all pairs of 1,000 would take a minute.
 _ALL_PAIRS = 40
+# And with thousands only the first are compared with it, on fewer resamples (a variance from 200
+# is off by a tenth), so that a table of 10,000 stands in seconds.
+MOST_COMPARED = 100
+_FEW_RESAMPLES = 200
 
 Tested = dict[tuple[int, int], tuple[Comparison, float]]
 
@@ -45,11 +49,16 @@ class _Member:
 
 def rank_groups(rows: Sequence[Row], metric: str, *, higher: bool) -> list[Group]:
     """Completed configurations by their mean dev objective, the best first."""
-    units: dict[str, Units] = {}
+    groups = list(_configurations(rows, metric, higher))
+    resampling = Resampling(only=(metric,))
+    if len(groups) > _ALL_PAIRS:
+        resampling = replace(resampling, resamples=_FEW_RESAMPLES)
+    draw = _Draw(resampling)
     members = [
-        _Member(group, *(_resampled(group, split, units) for split in ("dev", "test")))
-        for group in _configurations(rows, metric, higher)
+        _Member(group, draw.of(group, "dev"), draw.of(group, "test"))
+        for group in groups[:MOST_COMPARED]
     ]
+    members += [_Member(group, None, None) for group in groups[MOST_COMPARED:]]
     places = _Places(members, metric)
     on_test = _compared(members, "test", metric)
     return [
@@ -105,7 +114,6 @@ def _group(
     compared: tuple[Comparison, float] | None,
 ) -> Group:
     low, high = places.interval(place)
-    interval = member.test.scores.intervals.get(metric) if member.test else None
     # Compared was the leader minus this one; a reader expects this one minus the leader.
     return Group(
         params=member.rows[0].params,
@@ -115,13 +123,22 @@ def _group(
         rank_high=high,
         dev_score=_mean_dev(member.rows, metric),
         score=float(np.mean([row.test.get(metric, np.nan) for row in member.rows])),
-        interval=(interval.low, interval.high) if interval else None,
+        interval=_interval(member, metric),
         difference=-compared[0].difference if compared else None,
         difference_interval=(-compared[0].high, -compared[0].low) if compared else None,
         p_value=compared[1] if compared else None,
         tied=places.tied[place],
         recommended=place == places.recommended,
     )
+
+
+def _interval(member: _Member, metric: str) -> Interval | None:
+    """On test, over seeds; a configuration that was not resampled has its only seed's own."""
+    if member.test is None:
+        only = member.rows[0] if len(member.rows) == 1 else None
+        return only.test_intervals.get(metric) if only else None
+    found = member.test.scores.intervals.get(metric)
+    return (found.low, found.high) if found else None
 
 
 def _cost(rows: Sequence[Row]) -> tuple[float, float]:
@@ -153,18 +170,28 @@ def _compare(one: _Member, other: _Member, split: str, metric: str) -> Compariso
     return compare(first.scores, second.scores, metric)
 
 
-def _resampled(rows: Sequence[Row], split: str, units: dict[str, Units]) -> _Drawn | None:
-    """Resamples of a group's scores, or None where its per-pair scores are not on disk."""
-    found = [read_scores(row, split) for row in rows]
-    tables = [table for table in found if table is not None]
-    if len(tables) < len(found):
-        return None
-    pairs = pairs_digest(rows[0], split)
-    if pairs not in units:
-        units[pairs] = _units(rows[0], split, len(tables[0].label))
-    thresholds = [table.threshold or 0.0 for table in tables]
-    scores = [table.score for table in tables]
-    return _Drawn(pairs, hierarchical(scores, tables[0].label, thresholds, units[pairs]))
+class _Draw:
+    """Resamples of configurations' scores; what is drawn is found once for the same pairs."""
+
+    def __init__(self, resampling: Resampling) -> None:
+        self.resampling = resampling
+        self.units: dict[str, Units] = {}
+
+    def of(self, rows: Sequence[Row], split: str) -> _Drawn | None:
+        """Resamples of a group's scores, or None where its per-pair scores are not on disk."""
+        found = [read_scores(row, split) for row in rows]
+        tables = [table for table in found if table is not None]
+        if len(tables) < len(found):
+            return None
+        pairs = pairs_digest(rows[0], split)
+        if pairs not in self.units:
+            self.units[pairs] = _units(rows[0], split, len(tables[0].label))
+        thresholds = [table.threshold or 0.0 for table in tables]
+        scores = [table.score for table in tables]
+        drawn = hierarchical(
+            scores, tables[0].label, thresholds, self.units[pairs], self.resampling
+        )
+        return _Drawn(pairs, drawn)
 
 
 def _units(row: Row, split: str, count: int) -> Units:

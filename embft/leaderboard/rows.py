@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +18,8 @@ class Row:
     """One trial. `result` is None while it is pending or running.
 
     trial: the folder's name, or `baseline`. params: the varying parameters under their dotted
-    paths; None where a parameter does not apply (a LoRA rank in full fine-tuning).
+    paths; None where a parameter does not apply (a LoRA rank in full fine-tuning). to_yaml: writes
+    `spec_yaml`, which few rows of a large table are ever asked for.
     """
 
     trial: str
@@ -28,7 +29,12 @@ class Row:
     seed: int
     params: Mapping[str, Any]
     result: Completed | Pruned | Failed | None
-    spec_yaml: str
+    to_yaml: Callable[[], str]
+
+    @cached_property
+    def spec_yaml(self) -> str:
+        """A spec file that runs this one trial."""
+        return self.to_yaml()
 
     @property
     def completed(self) -> Completed | None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from embft.leaderboard.labels import config_label, metric_label, number
+from embft.leaderboard.ranking import MOST_COMPARED
 from embft.leaderboard.rows import Group, Interval, Leaderboard
 from embft.leaderboard.worlds import mixed_worlds, smaller_batches
 
@@ -106,6 +107,11 @@ def cautions(board: Leaderboard, plan: Mapping[str, Any]) -> Iterator[str]:
     yield from _test_disagrees(board)
     yield from mixed_worlds(board)
     yield from smaller_batches(board)
+    if len(board.groups) > MOST_COMPARED:
+        yield (
+            f"Of {len(board.groups):,} configurations only the first {MOST_COMPARED} on dev were "
+            "compared with the leader; those below count as not tied."
+        )
     if len(board.seeds) == 1 and board.groups:
         yield (
             "One seed only: the intervals cover the choice of evaluation pairs, not the luck of "

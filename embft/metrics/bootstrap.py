@@ -17,7 +17,7 @@ one model is.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -106,10 +106,10 @@ def hierarchical(
     drawn = units or independent_pairs(len(seeds[0].score))
     if len(drawn.unit) != len(seeds[0].score):
         raise ValueError(f"units for {len(drawn.unit)} pairs, scores for {len(seeds[0].score)}")
-    by_seed = _by_seed(seeds)
+    by_seed = _by_seed(seeds, plan.only)
     result = _resampled(seeds, by_seed, drawn, plan)
     if by_seed:
-        deleted = _seed_metrics(seeds, deletion_chunks(drawn, plan.seed))
+        deleted = _seed_metrics(seeds, deletion_chunks(drawn, plan.seed), by_seed)
         for name in by_seed:
             _add_interval(result, name, deleted[name].mean(axis=0))
     return result
@@ -127,9 +127,10 @@ def spread(samples: FloatArray, pair_samples: FloatArray | None) -> float:
     return float(np.sqrt(max(total - 2 * own, own) / total)) if total > 0 else 1.0
 
 
-def _by_seed(seeds: Sequence[SortedPairs]) -> Metrics:
+def _by_seed(seeds: Sequence[SortedPairs], only: Collection[str] | None) -> Metrics:
     found = [sorted_metrics(pairs) for pairs in seeds]
-    shared = [name for name in found[0] if all(name in each for each in found)]
+    wanted = found[0] if only is None else [name for name in found[0] if name in only]
+    shared = [name for name in wanted if all(name in each for each in found)]
     return {name: np.array([each[name] for each in found]) for name in shared}
 
 
@@ -137,10 +138,10 @@ def _resampled(
     seeds: Sequence[SortedPairs], by_seed: Metrics, drawn: Units, plan: Resampling
 ) -> BootstrapResult:
     """All but the intervals."""
-    samples = _seed_metrics(seeds, weight_chunks(drawn, plan)) if by_seed else {}
+    samples = _seed_metrics(seeds, weight_chunks(drawn, plan), by_seed) if by_seed else {}
     inner: Metrics = {}
     if drawn.ends is not None and by_seed:
-        inner = _seed_metrics(seeds, pair_weight_chunks(drawn, plan))
+        inner = _seed_metrics(seeds, pair_weight_chunks(drawn, plan), by_seed)
     # Where texts are drawn, the draw of pairs has the pairs' noise once and not three times.
     noise = inner or samples
     return BootstrapResult(
@@ -158,9 +159,11 @@ def _resampled(
     )
 
 
-def _seed_metrics(seeds: Sequence[SortedPairs], chunks: Iterator[FloatArray]) -> Metrics:
-    """Each metric of each seed, (S, R), for weights that come in chunks of rows."""
-    parts = [[weighted_metrics(pairs, w) for pairs in seeds] for w in chunks]
+def _seed_metrics(
+    seeds: Sequence[SortedPairs], chunks: Iterator[FloatArray], names: Collection[str]
+) -> Metrics:
+    """These metrics of each seed, (S, R), for weights that come in chunks of rows."""
+    parts = [[weighted_metrics(pairs, w, names) for pairs in seeds] for w in chunks]
     return {
         name: np.concatenate([np.stack([each[name] for each in part]) for part in parts], axis=1)
         for name in parts[0][0]

@@ -40,7 +40,8 @@ _MAX_DELETIONS = 200
 
 @dataclass(frozen=True)
 class Resampling:
-    """How many resamples, the intervals' level, and the seed that all draws follow from.
+    """How many resamples, the intervals' level, the seed that all draws follow from, and which
+    metrics are wanted (`only`; None for all).
 
     Above 50,000 pairs fewer are drawn, down to 200: by then the intervals are narrow.
     """
@@ -48,6 +49,7 @@ class Resampling:
     resamples: int = 1000
     level: float = 0.95
     seed: int = 0
+    only: tuple[str, ...] | None = None
 
     def count(self, n: int) -> int:
         """The resamples drawn for `n` pairs."""

@@ -9,6 +9,7 @@ above never let one out.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -99,21 +100,23 @@ def sort_pairs(score: npt.ArrayLike, label: npt.ArrayLike, threshold: float) -> 
     return SortedPairs(order, scores[order], labels[order], float(threshold))
 
 
-def weighted_metrics(pairs: SortedPairs, weights: FloatArray) -> Metrics:
+def weighted_metrics(
+    pairs: SortedPairs, weights: FloatArray, only: Collection[str] | None = None
+) -> Metrics:
     """Each metric that the labels allow, (R,), for weights (R, n) in the pairs' given order.
 
     Graded labels: spearman, pearson, kendall. Labels 0 and 1: all the pair metrics. NaN where a
-    row's weights leave a metric undefined.
+    row's weights leave a metric undefined. only: leave out what none of these needs.
     """
     w = weights[:, pairs.order]
     with np.errstate(divide="ignore", invalid="ignore"):
         if not pairs.binary:
             return _graded(pairs, w)
         return {
-            **_correlation(pairs, w),
-            **_ranked(pairs, w),
-            **_group_means(pairs, w),
-            **_classified(pairs, w),
+            name: values
+            for part, names in _PARTS.items()
+            if only is None or not names.isdisjoint(only)
+            for name, values in part(pairs, w).items()
         }
 
 
@@ -251,3 +254,11 @@ def _net_concordance(pairs: SortedPairs, w: FloatArray) -> FloatArray:
     sums, share = pairs.concordance_sums, w.mean(axis=1)
     linear: FloatArray = 2 * share * (w @ sums) - share**2 * (sums.sum() - pairs.merged_away)
     return linear
+
+
+_PARTS: dict[Callable[[SortedPairs, FloatArray], Metrics], frozenset[str]] = {
+    _correlation: frozenset({"pearson"}),
+    _ranked: frozenset({"spearman", "kendall", "auc", "average_precision"}),
+    _group_means: frozenset({"margin", "cohens_d", "welch_t"}),
+    _classified: frozenset({"f1", "precision", "recall", "accuracy"}),
+}
