@@ -171,8 +171,13 @@ def check_loss(trial: TrialSpec, splits: Splits) -> None:
         return
     train = splits.train
     reason = unfit_reason(trial.train.loss, train.shape, binary=train.is_binary)
-    if reason is not None:
-        raise EmbftError(f"train.loss: {reason}")
+    if reason is None:
+        return
+    turned = ""
+    if train.is_binary and train.shape not in trial.train.loss.traits.shapes:
+        shapes = " or ".join(trial.train.loss.traits.shapes)
+        turned = f". Or turn them into what it needs: `data.shape: {shapes}`"
+    raise EmbftError(f"train.loss: {reason}{turned}")
 
 
 def check_objective(metric: str, splits: Splits) -> None:

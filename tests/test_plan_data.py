@@ -5,8 +5,16 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from embft.plan import make_plan
-from embft.spec import parse_spec
+import pytest
+
+from embft.errors import EmbftError
+from embft.plan import Plan, make_plan, prepare
+from embft.spec import LOSSES, load_spec, parse_spec
+from embft.trial import Completed
+from embft.worker import score_step, train_step
+
+ROOT = Path(__file__).resolve().parents[1]
+SHARED = ROOT.parent / "shared" / "data"
 
 
 def write(path: Path, rows: list[dict[str, object]]) -> None:
@@ -14,8 +22,13 @@ def write(path: Path, rows: list[dict[str, object]]) -> None:
 
 
 def pairs(count: int, mark: str) -> list[dict[str, object]]:
+    things = ["dogs", "cats", "tea", "coffee", "music"]
     return [
-        {"text_1": f"{mark} dogs {i}", "text_2": f"{mark} cats {i}", "label": i % 2}
+        {
+            "text_1": f"i like {things[i % 5]} {mark}{i}",
+            "text_2": f"you {'like' if i % 2 else 'hate'} {things[i % 3]} {mark}{i}",
+            "label": i % 2,
+        }
         for i in range(count)
     ]
 
@@ -34,3 +47,127 @@ def test_train_data_as_an_axis_has_one_baseline(tmp_path: Path, tiny_model: Path
     space = "space: {data.train: [a.jsonl, b.jsonl], data.dev: [dev.jsonl, other.jsonl]}\n"
     plan = make_plan(parse_spec(text + space, folder=tmp_path), tmp_path / "results")
     assert [trial.spec.is_baseline for trial in plan.trials].count(True) == 2
+
+
+@pytest.mark.parametrize(
+    ("data", "loss", "words"),
+    [
+        ("{train: a.jsonl}", "triplet", r"triplet needs an anchor.*data\.shape: triplets"),
+        ("{train: a.jsonl}", "multiple_negatives_ranking", "shape: positives or triplets"),
+        ("{train: a.jsonl, columns: {label: null}}", "cosent", "needs two texts and a label"),
+        ("{train: a.jsonl, label_range: [0, 5]}", "contrastive", "labels 0 and 1.*graded"),
+        ("{train: a.jsonl, label_range: [0, 5]}", "triplet", "an anchor.* Losses for such data"),
+    ],
+)
+def test_a_loss_that_cannot_use_the_data_is_refused(
+    tmp_path: Path, tiny_model: Path, data: str, loss: str, words: str
+) -> None:
+    """Before anything runs the plan says which shape the loss needs, and how to come by it."""
+    write(tmp_path / "a.jsonl", pairs(40, "a"))
+    text = f"name: t\nmodel: {{base: {tiny_model}}}\ndata: {data}\ntrain: {{loss: {loss}}}\n"
+    with pytest.raises(EmbftError, match=words):
+        make_plan(parse_spec(text, folder=tmp_path), tmp_path / "results")
+
+
+def test_every_loss_is_in_the_sweep_of_losses(tmp_path: Path, minilm: Path) -> None:
+    """`sweeps/losses.yaml` has every loss there is, each on data that it can use, and the base
+    model is scored once.
+    """
+    assert minilm.is_dir()
+    plan = make_plan(load_spec(ROOT / "sweeps" / "losses.yaml"), tmp_path)
+    trained = [trial.spec for trial in plan.trials if not trial.spec.is_baseline]
+    assert len(plan.trials) == len(trained) + 1
+    assert {spec.train.loss.name for spec in trained} == set(LOSSES)
+    assert any(spec.train.loss.matryoshka_dims for spec in trained)
+    assert {plan.data[t.data_digest].train.shape for t in plan.trials} == {
+        "labelled",
+        "positives",
+        "triplets",
+    }
+
+
+def test_the_sweep_of_the_sts_benchmark(tmp_path: Path, minilm: Path) -> None:
+    """`sweeps/stsb.yaml` reads the benchmark as it is: graded pairs without a header."""
+    assert minilm.is_dir()
+    if not (SHARED / "stsb").is_dir():
+        pytest.skip(f"no shared data at {SHARED}")
+    plan = make_plan(load_spec(ROOT / "sweeps" / "stsb.yaml"), tmp_path)
+    names = {t.spec.train.loss.name for t in plan.trials if not t.spec.is_baseline}
+    assert names == {"cosine_similarity", "cosent", "angle"}
+    (splits,) = plan.data.values()
+    assert [len(splits[name]) for name in ("train", "dev", "test")] == [3375, 374, 1000]
+    assert not splits.train.is_binary
+
+
+def run_whole(plan: Plan) -> list[Completed]:
+    """Every trial of a plan, in this process."""
+    found = []
+    for trial in prepare(plan, retry_failed=False):
+        trial.folder.create(trial.input(threads=1))
+        if not trial.spec.is_baseline:
+            train_step(trial.folder)
+        score_step(trial.folder)
+        result = trial.folder.result()
+        assert isinstance(result, Completed)
+        found.append(result)
+    return found
+
+
+def test_texts_alone_train_a_model(tmp_path: Path, tiny_model: Path) -> None:
+    """Unsupervised SimCSE from spec to record: dropout makes a text differ from itself, so that the
+    in-batch loss is above what it would be for equal embeddings, and training lowers it.
+    """
+    write(tmp_path / "texts.jsonl", [{"text": f"i like dogs and tea {i}"} for i in range(64)])
+    write(tmp_path / "dev.jsonl", pairs(12, "dev"))
+    text = f"""\
+name: t
+model: {{base: {tiny_model}}}
+data: {{text: {{file: texts.jsonl}}, dev: dev.jsonl}}
+train:
+  loss: {{name: multiple_negatives_ranking, temperature: 0.05}}
+  epochs: 3
+  learning_rate: 1e-3
+"""
+    plan = make_plan(parse_spec(text, folder=tmp_path), tmp_path / "results")
+    assert next(iter(plan.data.values())).train.shape == "positives"
+    base, trained = run_whole(plan)
+    losses = [epoch.loss for epoch in trained.epochs]
+    assert losses[0] is not None
+    assert losses[-1] is not None
+    assert losses[-1] < losses[0]
+    assert trained.dev["spearman"] != base.dev["spearman"]
+
+
+def test_dropout_parts_a_text_from_itself(tiny_model: Path) -> None:
+    """In training the two embeddings of one text differ; in evaluation they do not."""
+    from sentence_transformers import SentenceTransformer
+
+    from embft.encoding import Encoder
+
+    model = SentenceTransformer(str(tiny_model), device="cpu")
+    model.eval()
+    encoder = Encoder(model, ["i like dogs"])
+    one, other = encoder.embed(["i like dogs", "i like dogs"])
+    assert one.allclose(other, atol=1e-6)
+    model.train()
+    one, other = encoder.embed(["i like dogs", "i like dogs"])
+    assert not one.allclose(other, atol=1e-3)
+
+
+def test_triplets_of_inference_train_a_model(tmp_path: Path, tiny_model: Path) -> None:
+    """From premises and hypotheses to a record: hard negatives reach the loss, dev is cut."""
+    rows: list[dict[str, object]] = []
+    for i in range(40):
+        said = [("entailment", f"i like dogs {i}"), ("contradiction", f"i hate dogs {i}")]
+        rows += [{"premise": f"i love dogs {i}", "hypothesis": h, "label": k} for k, h in said]
+    write(tmp_path / "nli.jsonl", rows)
+    text = f"""\
+name: t
+model: {{base: {tiny_model}}}
+data: {{nli: {{file: nli.jsonl}}}}
+train: {{loss: multiple_negatives_ranking, epochs: 2, learning_rate: 1e-3}}
+"""
+    plan = make_plan(parse_spec(text, folder=tmp_path), tmp_path / "results")
+    base, trained = run_whole(plan)
+    assert trained.dev["auc"] >= base.dev["auc"]
+    assert trained.proof is not None

@@ -7,7 +7,7 @@ refuse what does not fit; `training/losses.py` builds them.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -85,7 +85,8 @@ class LossSpec(Fields):
     temperature: float | None = Field(default=None, gt=0, le=100)
     margin: float | None = Field(default=None, gt=0, le=1000)
     distance: Literal["cosine", "euclidean", "manhattan"] | None = None
-    matryoshka_dims: tuple[int, ...] | None = Field(default=None, min_length=1)
+    # Not strict: what has passed the validator before is Python, where a list is no tuple.
+    matryoshka_dims: Annotated[tuple[int, ...], Field(min_length=1, strict=False)] | None = None
 
     @property
     def traits(self) -> LossTraits:
