@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from embft.artifacts import Keeper
     from embft.leaderboard.rows import Leaderboard
     from embft.plan import Plan, PlannedTrial
 
@@ -90,6 +91,7 @@ def sweep(spec: Path, results: Path, address: str | None, retry_failed: bool) ->
     Interrupted at any moment, the same command carries on: a finished trial is never run twice.
     Exit status: 0 all trials completed, 1 some failed, 2 the input is at fault, 130 interrupted.
     """
+    from embft.artifacts import Keeper
     from embft.lock import sweep_lock
     from embft.plan import prepare
     from embft.report.output import write_outputs
@@ -100,7 +102,10 @@ def sweep(spec: Path, results: Path, address: str | None, retry_failed: bool) ->
     with sweep_lock(plan.folder):
         pending = prepare(plan, retry_failed=retry_failed)
         print_plan_line(console, plan, pending)
-        stopped = _run(console, plan, pending, address) if pending else None
+        waiting = {trial.key for trial in pending}
+        finished = (trial.folder for trial in plan.trials if trial.key not in waiting)
+        keeper = Keeper(plan.spec.artifacts, plan.spec.objective, finished)
+        stopped = _run(console, plan, pending, address, keeper) if pending else None
         if stopped and stopped.no_room:
             _end_stopped(console, stopped, spec)
         board = write_outputs(plan.folder)
@@ -121,7 +126,11 @@ class _Stopped:
 
 
 def _run(
-    console: Console, plan: Plan, pending: Sequence[PlannedTrial], address: str | None
+    console: Console,
+    plan: Plan,
+    pending: Sequence[PlannedTrial],
+    address: str | None,
+    keeper: Keeper,
 ) -> _Stopped | None:
     """Run what is pending. Returns why it stopped before the end, if it did."""
     from embft import ray_settings
@@ -137,7 +146,9 @@ def _run(
             for trial in pending:
                 trial.folder.create(trial.input(cluster.cpus_per_trial))
             done = len(plan.trials) - len(pending)
-            with SweepView(pending, done, console, lambda: _write_quietly(plan.folder)):
+            with SweepView(
+                pending, done, console, lambda: _write_quietly(plan.folder), keeper.take
+            ):
                 lost = run_trials(pending, cluster, resources)
             for message in lost:
                 click.echo(f"embft: a trial was lost and will run again: {message}", err=True)

@@ -23,6 +23,7 @@ from embft.errors import EmbftError, RecordError
 from embft.files import replace_folder, write_atomic
 from embft.frozen import data_folder, freeze
 from embft.index import finished_trials, folders_by_key
+from embft.key import trial_key
 from embft.metrics.definitions import METRICS
 from embft.paths import FileName, InsidePath
 from embft.seal import damaged, sealed, unsealed
@@ -34,7 +35,6 @@ from embft.trial import (
     Pruned,
     TrialDir,
     TrialInput,
-    trial_key,
 )
 
 BASELINE = "baseline"

@@ -96,6 +96,12 @@ def find_saved(name: str) -> tuple[Path | None, ModelSpec]:
         result = trial.result()
         if result is not None:
             trial.check_files(result)
+        if trial.removed_file.exists():
+            raise ModelError(
+                f"{folder}: this trial's model was removed after it was scored, as artifacts.keep "
+                "of its spec asked: move the trial's folder away, set artifacts: {keep: all}, and "
+                "the same sweep trains it again"
+            )
         return None if spec.is_baseline else trial.model_folder, spec.model
     if (folder / ADAPTER_CONFIG).is_file():
         return folder, ModelSpec(base=_base_of(folder / ADAPTER_CONFIG))

@@ -7,7 +7,6 @@ these types and these files. Knows no torch, no Ray and no YAML.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import shutil
@@ -21,13 +20,10 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from embft.errors import RecordError
 from embft.files import write_atomic
 from embft.paths import InsidePath
-from embft.seal import canonical_json, check_digests, damaged, digests, sealed, unsealed
+from embft.seal import check_digests, damaged, digests, sealed, unsealed
 from embft.spec import TrainSpec, TrialSpec
 
 SCHEMA = 2
-# Part of every key: raise it when a change of ours makes the same trial give other scores.
-EVALUATION_VERSION = 1
-KEY_LENGTH = 12
 # The exit status of a worker that was asked to stop and has saved where it was.
 EXIT_STOPPED = 76
 
@@ -182,24 +178,6 @@ TrialResult = Annotated[Completed | Pruned | Failed, Field(discriminator="status
 _RESULT: TypeAdapter[Completed | Pruned | Failed] = TypeAdapter(TrialResult)
 
 
-def trial_key(spec: TrialSpec, data_digest: str, model_digest: str) -> str:
-    """The hash of everything that decides a trial's result.
-
-    Where data and base model came from does not count, their content does. Fields at their default
-    are left out, so that a field that a later version adds leaves the keys of old trials alone.
-    """
-    decided = spec.normalised().model_dump(mode="json", exclude_defaults=True, exclude={"data"})
-    decided.get("model", {}).pop("base", None)
-    decided.get("model", {}).pop("revision", None)
-    content = {
-        "spec": decided,
-        "data": data_digest,
-        "model": model_digest,
-        "evaluation": EVALUATION_VERSION,
-    }
-    return hashlib.sha256(canonical_json(content).encode()).hexdigest()[:KEY_LENGTH]
-
-
 @dataclass(frozen=True)
 class TrialDir:
     """A trial's folder: the one place that knows its file names."""
@@ -232,6 +210,7 @@ class TrialDir:
     log_file = property(lambda self: self.path / "log.txt")
     model_folder = property(lambda self: self.path / "model")
     checkpoints_folder = property(lambda self: self.path / "checkpoints")
+    removed_file = property(lambda self: self.path / "model-removed.json")
     running_file = property(lambda self: self.path / "running")  # while a launcher has the trial
     stop_file = property(lambda self: self.sweep / ".stop")  # while it is there, nothing starts
 
@@ -311,10 +290,15 @@ class TrialDir:
     def check_files(self, result: Completed | Pruned | Failed, below: str = "") -> None:
         """Raise RecordError when a file that the record vouches for is not as it was written.
 
-        below: only the files whose path begins so.
+        below: only the files whose path begins so. A model that `artifacts.keep` has removed is
+        not looked for.
         """
         files = result.files if isinstance(result, Completed) else {}
-        check_digests(self.path, {k: v for k, v in files.items() if k.startswith(below)})
+        gone = f"{self.model_folder.name}/" if self.removed_file.exists() else None
+        looked_for = {k: v for k, v in files.items() if k.startswith(below)}
+        check_digests(
+            self.path, {k: v for k, v in looked_for.items() if not (gone and k.startswith(gone))}
+        )
 
     def append_progress(self, event: Mapping[str, Any]) -> None:
         """Add a line to the progress of the running trial."""

@@ -19,7 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from embft.plan import PlannedTrial
-from embft.trial import Completed, Failed, Pruned
+from embft.trial import Completed, Failed, Pruned, TrialDir
 
 _POLL_SECONDS = 0.4
 # Trials start in the plan's order, so these few may be the next; all others are looked at too, but
@@ -52,8 +52,8 @@ class _Trial:
 class SweepView:
     """Follows the trials of a sweep until it is closed.
 
-    `on_finished` runs after trials finish, in a thread of its own, and never for the last ones:
-    whoever closes the view has the last word.
+    `on_result` runs for each finished trial at once. `on_finished` runs after trials finish, in
+    a thread of its own, and never for the last ones: whoever closes the view has the last word.
     """
 
     def __init__(
@@ -62,8 +62,9 @@ class SweepView:
         done: int,
         console: Console,
         on_finished: Callable[[], None],
+        on_result: Callable[[TrialDir, Completed | Pruned | Failed], None] | None = None,
     ) -> None:
-        self.console, self.on_finished = console, on_finished
+        self.console, self.on_finished, self.on_result = console, on_finished, on_result
         self.open = {trial.key: _Trial(trial) for trial in trials}
         self.total, self.done = len(trials) + done, done
         self.first, self.start = done, time.monotonic()
@@ -143,6 +144,8 @@ class SweepView:
             return False
         self.done += 1
         self._finished(trial, result)
+        if self.on_result is not None:
+            self.on_result(trial.planned.folder, result)
         return True
 
     def _take(self, trial: _Trial, event: dict[str, Any]) -> None:

@@ -1,0 +1,53 @@
+"""Which trained models stay on disk: all, or those with the best objective on dev.
+
+A model is removed only after its trial has its record, which stays as it is; a file beside it says
+that the model is gone, and why.
+"""
+
+from __future__ import annotations
+
+import bisect
+import shutil
+from collections.abc import Iterable
+
+from embft.files import write_atomic
+from embft.seal import sealed
+from embft.spec import Objective
+from embft.spec.resources import Artifacts
+from embft.trial import Completed, Failed, Pruned, TrialDir
+
+
+class Keeper:
+    """Takes trials as they finish, and removes the models that `artifacts.keep` does not keep.
+
+    Of equal scores the earlier trial's model stays. Baselines have no model of their own.
+    """
+
+    def __init__(
+        self, artifacts: Artifacts, objective: Objective, finished: Iterable[TrialDir] = ()
+    ) -> None:
+        self.artifacts, self.objective = artifacts, objective
+        self.kept: list[tuple[float, TrialDir]] = []
+        for folder in finished:
+            self.take(folder, folder.result())
+
+    def take(self, folder: TrialDir, result: Completed | Pruned | Failed | None) -> None:
+        """A finished trial: remove its model, or the one that it ousts."""
+        count = self.artifacts.count
+        if count is None or not isinstance(result, Completed) or result.spec.is_baseline:
+            return
+        score = result.dev.get(self.objective.metric, float("-inf"))
+        worth = score if self.objective.mode == "max" else -score
+        bisect.insort_right(self.kept, (worth, folder), key=lambda entry: -entry[0])
+        while len(self.kept) > count:
+            self._remove(self.kept.pop()[1])
+
+    def _remove(self, folder: TrialDir) -> None:
+        if not folder.model_folder.exists():
+            return
+        write_atomic(folder.removed_file, sealed({"keep": self.artifacts.keep}))
+        # Under another name first: a folder that is half deleted must not look like a model.
+        going = folder.model_folder.with_name(".model.removed")
+        shutil.rmtree(going, ignore_errors=True)
+        folder.model_folder.rename(going)
+        shutil.rmtree(going)

@@ -1,0 +1,78 @@
+"""Which models a sweep keeps: the best by dev, so many as the spec says, and records always."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from embft.artifacts import Keeper
+from embft.errors import ModelError, SpecError
+from embft.launcher import run_trial
+from embft.plan import make_plan, prepare
+from embft.spec import parse_spec
+from embft.standalone import load_model
+from embft.trial import Completed, TrialDir
+
+
+@pytest.fixture(scope="module")
+def finished(tiny_model: Path, pair_files: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A sweep's trials, run one after another by the launcher; no model is removed yet."""
+    folder = tmp_path_factory.mktemp("artifacts")
+    plan = make_plan(parse_spec(_spec(tiny_model, pair_files, "all")), folder)
+    for trial in prepare(plan, retry_failed=False):
+        trial.folder.create(trial.input(threads=1))
+        assert run_trial(trial.folder) == "completed"
+    return folder
+
+
+def _spec(model: Path, pairs: Path, keep: str) -> str:
+    return f"""\
+name: tiny
+data: {{train: {pairs}/train.jsonl, dev: {pairs}/dev.jsonl, test: {pairs}/test.jsonl}}
+model: {{base: {model}}}
+train: {{epochs: 1, batch_size: 8}}
+space: {{train.method: [lora, full], train.learning_rate: [1e-3, 1e-2]}}
+artifacts: {{keep: {keep}}}
+"""
+
+
+def test_only_the_best_models_stay_and_every_record(
+    finished: Path, tiny_model: Path, pair_files: Path
+) -> None:
+    """From all to top:2 to best to none: the better by dev stay, records are left as they are."""
+    before = {p: p.read_bytes() for p in finished.glob("tiny/trials/*/result.json")}
+    for keep, count in (("all", 4), ("top:2", 2), ("best", 1), ("none", 0)):
+        spec = parse_spec(_spec(tiny_model, pair_files, keep))
+        plan = make_plan(spec, finished)
+        Keeper(spec.artifacts, spec.objective, (trial.folder for trial in plan.trials))
+        results = [t.finished for t in plan.trials if not t.spec.is_baseline]
+        scores = sorted(r.dev["spearman"] for r in results if isinstance(r, Completed))[::-1]
+        with_model = [t for t in plan.trials if t.folder.model_folder.exists()]
+        assert len(with_model) == count
+        kept = [t.finished for t in with_model]
+        assert (
+            sorted(r.dev["spearman"] for r in kept if isinstance(r, Completed))[::-1]
+            == (scores[:count])
+        )
+        assert all(t.finished is not None for t in plan.trials)
+    assert {p: p.read_bytes() for p in before} == before
+    gone = next(t.folder for t in plan.trials if not t.spec.is_baseline)
+    with pytest.raises(ModelError, match=r"artifacts\.keep"):
+        load_model(str(gone.path))
+    _taken_over(finished, tiny_model, pair_files, gone)
+
+
+def _taken_over(results: Path, model: Path, pairs: Path, gone: TrialDir) -> None:
+    """Another sweep takes over trials whose models are gone, instead of training them again."""
+    text = _spec(model, pairs, "all").replace("name: tiny", "name: other")
+    assert prepare(make_plan(parse_spec(text), results), retry_failed=False) == ()
+    (copy,) = results.glob(f"other/trials/*-{gone.key}")
+    assert TrialDir(copy).removed_file.exists()
+
+
+@pytest.mark.parametrize("keep", ["bests", "top:0", "top", "3"])
+def test_other_words_are_refused(tiny_model: Path, pair_files: Path, keep: str) -> None:
+    """The message says what is allowed."""
+    with pytest.raises(SpecError, match="top:3"):
+        parse_spec(_spec(tiny_model, pair_files, f"'{keep}'"))
