@@ -11,12 +11,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from embft.data.pairs import Pairs
 from embft.encoding import encode
 from embft.errors import EmbftError
 from embft.evaluation.clusters import NOISE, cluster_pairs, purity, two_sided
 from embft.evaluation.embed import Embedded
 from embft.files import write_atomic
+from embft.frozen import read_split
 from embft.standalone import load_model
 from embft.trial import TrialDir
 
@@ -44,7 +44,7 @@ def write_map(folder: TrialDir) -> None:
     (absent where all is noise), `clusters` and `noise`. Raises EmbftError for pairs that cannot be
     laid out and for a model that cannot be loaded.
     """
-    pairs = Pairs.read(folder.sweep / folder.read_input().data / "test.parquet")
+    pairs = read_split(folder.sweep / folder.read_input().data, "test")
     model = load_model(str(folder.path))
     vectors = encode(model, [*pairs.text_1, *pairs.text_2])
     found = cluster_pairs(Embedded(vectors[: len(pairs)], vectors[len(pairs) :]))

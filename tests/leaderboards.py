@@ -22,6 +22,7 @@ from embft.frozen import write_manifest
 from embft.leaderboard.labels import config_label
 from embft.leaderboard.rows import Group, Leaderboard, Row
 from embft.metrics.weighted import sort_pairs, weighted_metrics
+from embft.seal import sealed
 from embft.spec import DataSpec, LoraSpec, ModelSpec, Objective, TrainSpec, TrialSpec
 from embft.trial import (
     Completed,
@@ -120,9 +121,13 @@ def make_board(
     resamples: int = 200,
     baseline: bool = True,
     edit: Any = None,
+    start: int = 0,
     **changes: Any,
 ) -> Leaderboard:
-    """A board over made-up trials, written below `folder`. `edit` may change the test pairs."""
+    """A board over made-up trials, written below `folder`. `edit` may change the test pairs.
+
+    start: the number of the first trial; trials of one number and plan are one trial.
+    """
     rng = np.random.default_rng(7)
     dev, test = (make_pairs(count, rng) for count in pairs)
     test = edit(test) if edit else test
@@ -139,7 +144,7 @@ def make_board(
     }
     world = World(folder, dev, test, noise, axes, resamples, weights=weights)
     base = make_row(world, Plan({}, -0.09), -1) if baseline else None
-    rows = [make_row(world, plan, i) for i, plan in enumerate(plans)]
+    rows = [make_row(world, plan, i) for i, plan in enumerate(plans, start)]
     groups = make_groups(rows)
     order = {"completed": 0, "pruned": 1, "failed": 2, "running": 3, "pending": 4}
     place = {row.trial: group.rank for group in groups for row in group.rows}
@@ -164,6 +169,27 @@ def make_board(
     )
     board = replace(board, **changes)
     return replace(board, verdict=board.verdict or sentences(board))
+
+
+def save_sweep(board: Leaderboard, **changes: Any) -> Path:
+    """Write the plan and the records, so that the board's folder is a sweep's."""
+    trials = []
+    for row in board.rows:
+        trial = TrialDir(row.folder)
+        if row.result is not None:
+            trial.write_result(row.result)
+        spec = trial.read_input().spec
+        trials.append(
+            {"folder": trial.name, "params": dict(row.params), "spec": spec.model_dump(mode="json")}
+        )
+    plan = {
+        "schema_version": 1, "name": board.folder.name, "description": board.description,
+        "metric": board.metric, "mode": board.mode, "seeds": list(board.seeds), "trials": trials,
+        "data": ["data"], "pairs": dict(board.pairs), "group_columns": list(board.group_columns),
+        "dev_is_cut": False, "test_is_dev": False, **changes,
+    }  # fmt: skip
+    (board.folder / "plan.json").write_text(sealed(plan))
+    return board.folder
 
 
 def sentences(board: Leaderboard) -> tuple[str, ...]:

@@ -51,7 +51,7 @@ ALLOWED = {
         "training",
     },
     "standalone": _TRIAL | _DATA | _METRICS | {"base_model", "evaluation", "models"},
-    "maps": _TRIAL | _DATA | {"encoding", "evaluation", "standalone"},
+    "maps": _TRIAL | _DATA | {"encoding", "evaluation", "frozen", "standalone"},
     "watch": {"memory"},
     "failure": _TRIAL | {"watch"},
     "launcher": _TRIAL | {"failure", "watch", "worker"},

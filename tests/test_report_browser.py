@@ -6,8 +6,10 @@ import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from leaderboards import lora_lr, lora_lr_plans, make_board
 from playwright.sync_api import Browser, Page, sync_playwright
 
@@ -313,3 +315,79 @@ def test_without_scripts_the_answer_and_the_pictures_stand(
     assert page.locator("[data-chart] > svg").count() >= 10
     assert page.locator(".tools").first.is_hidden()
     context.close()
+
+
+def test_the_models_before_and_after_can_be_chosen(opened: Opened) -> None:
+    """A further trial joins every chart in a colour of its own, and one that is left out goes."""
+    page = opened.page
+    scroll_through(page)
+    legend = page.locator('[data-chart="roc"] .role-legend-label text')
+    before = legend.all_text_contents()
+    page.click("#before-after details.menu summary")
+    boxes = page.locator("#cast input")
+    names = [box.get_attribute("value") for box in boxes.all()]
+    assert len(names) > len(before)
+    boxes.nth(len(before)).check()
+    page.wait_for_function(
+        "(count) => document.querySelectorAll"
+        "('[data-chart=roc] .role-legend-label text').length === count",
+        arg=len(before) + 1,
+    )
+    assert legend.all_text_contents() == names[: len(before) + 1]
+    boxes.nth(1).uncheck()
+    page.wait_for_function(
+        "(name) => ![...document.querySelectorAll"
+        "('[data-chart=distributions] .role-mark text')].some((t) => t.textContent === name)",
+        arg=names[1],
+    )
+    cast = page.locator(".cast > div:not([hidden]) dt").all_text_contents()
+    assert cast == [names[0], *names[2 : len(before) + 1]]
+    dots = page.locator(".cast > div:not([hidden]) .dot")
+    colours = [dot.evaluate("(e) => getComputedStyle(e).backgroundColor") for dot in dots.all()]
+    assert len(set(colours)) == len(colours)
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1400, "light"), (390, "dark")])
+def test_axe_finds_no_serious_fault(
+    browser: Browser, file: Path, width: int, scheme: Literal["light", "dark"]
+) -> None:
+    """axe-core: nothing serious or critical, with a trial's page open and every chart drawn."""
+    context = browser.new_context(
+        viewport={"width": width, "height": 900}, color_scheme=scheme, bypass_csp=True
+    )
+    page = context.new_page()
+    page.goto(file.as_uri())
+    scroll_through(page)
+    for details in page.locator("#trials details.trial").all()[:3]:
+        details.locator("summary").first.click()
+    found = Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
+    grave = [v for v in found if v["impact"] in {"serious", "critical"}]
+    assert not grave, [(v["id"], [n["target"] for n in v["nodes"]][:4]) for v in grave]
+    context.close()
+
+
+def test_a_keyboard_reaches_sorting_and_trials(opened: Opened) -> None:
+    """Tab and Enter sort the table and open a trial's page; Escape lets go of it."""
+    page = opened.page
+    page.locator("#board thead button").nth(0).focus()
+    page.keyboard.press("Enter")
+    assert page.locator("#board th.rank").get_attribute("aria-sort") == "ascending"
+    page.locator("#board tbody a").nth(0).focus()
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#trials details.trial[open]")
+    assert page.locator("#board tr.picked").count() == 1
+    page.keyboard.press("Escape")
+    assert page.locator("#board tr.picked").count() == 0
+
+
+def test_it_prints_in_black_on_white_without_its_controls(browser: Browser, file: Path) -> None:
+    """In print the dark page is light, and buttons and closed trial pages are gone."""
+    page = browser.new_page(color_scheme="dark")
+    page.goto(file.as_uri())
+    page.emulate_media(media="print")
+    assert page.evaluate("getComputedStyle(document.body).color") == "rgb(0, 0, 0)"
+    for selector in (".tools", "#theme", "#trials details.trial"):
+        assert page.locator(selector).first.is_hidden()
+    assert page.locator("#board").is_visible()
+    assert page.pdf(format="A4")[:5] == b"%PDF-"
+    page.close()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from embft.errors import EmbftError, nearest
+import difflib
+
+from embft.errors import EmbftError
 from embft.leaderboard.pair_scores import read_scores
 from embft.leaderboard.rows import Leaderboard, Row
 
@@ -29,8 +31,13 @@ def find_row(board: Leaderboard, name: str) -> Row:
             f"{name!r} fits {len(fitting)} trials of {board.name}: {', '.join(sorted(fitting)[:6])}"
             f"{', ...' if len(fitting) > 6 else ''}; give more of the name, or its key"
         )
-    known = sorted({*trials, *([RECOMMENDED] if board.recommended else [])})
-    raise EmbftError(f"{board.name} has no trial {name!r}: {nearest(name, known)}")
+    known = {*trials, *([RECOMMENDED] if board.recommended else [])}
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    raise EmbftError(
+        f"{board.name} has no trial {name!r}: {hint}`embft leaderboard {board.folder}` lists them, "
+        "and `baseline` and `recommended` are names too"
+    )
 
 
 def find_scored(board: Leaderboard, name: str) -> Row:

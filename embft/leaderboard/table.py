@@ -16,6 +16,8 @@ from embft.leaderboard.labels import config_label
 from embft.leaderboard.rows import Group, Interval, Leaderboard, Row
 from embft.trial import Completed, Failed, Pruned
 
+PROBE = "probe_spearman"
+
 
 @dataclass(frozen=True)
 class Line:
@@ -23,7 +25,9 @@ class Line:
 
     rank: `1`, or two joined by a dash, or empty where there is none. score, interval: the objective
     on test. seeds: the objective of each seed, best on dev first. delta: score minus the
-    baseline's. metrics: the test metrics. seconds of training, memory in MB, size in bytes. All
+    baseline's. metrics: the test metrics. without_leaks: the objective on the test pairs that
+    stand in no other split, where some do. probe_change: the probe of general English, minus the
+    baseline's. seconds of training, memory in MB, size in bytes. All
     are means over seeds.
     """
 
@@ -45,6 +49,8 @@ class Line:
     p_value: float | None = None
     dev: float | None = None
     metrics: Mapping[str, float] | None = None
+    without_leaks: float | None = None
+    probe_change: float | None = None
     trainable: int | None = None
     seconds: float | None = None
     memory_mb: float | None = None
@@ -127,11 +133,20 @@ def _group_line(board: Leaderboard, group: Group) -> Line:
         p_value=group.p_value,
         dev=group.dev_score,
         metrics=mean_metrics(rows),
+        without_leaks=mean_of(rows, lambda done: done.test_without_leaks.get(board.metric)),
+        probe_change=_probe_change(board, rows),
         trainable=None if trainable is None else round(trainable),
         seconds=mean_of(rows, lambda done: done.timings.train),
         memory_mb=mean_of(rows, lambda done: done.peak_memory_mb),
         size=mean_of(rows, lambda done: done.artifact_bytes),
     )
+
+
+def _probe_change(board: Leaderboard, rows: Sequence[Row]) -> float | None:
+    """How much of general English was lost (below 0): what the probe gives now, minus before."""
+    base = baseline_score(board.baseline_of(rows[0]), PROBE)
+    now = mean_of(rows, lambda done: done.test.get(PROBE))
+    return None if base is None or now is None else now - base
 
 
 def _baseline_line(board: Leaderboard, row: Row) -> Line:
@@ -146,6 +161,7 @@ def _baseline_line(board: Leaderboard, row: Row) -> Line:
         interval=row.test_intervals.get(board.metric),
         dev=row.dev.get(board.metric),
         metrics=row.test,
+        without_leaks=mean_of([row], lambda done: done.test_without_leaks.get(board.metric)),
         memory_mb=mean_of([row], lambda done: done.peak_memory_mb),
         trainable=0 if row.completed else None,
         reason=_reason(row),

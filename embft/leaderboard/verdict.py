@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from statistics import fmean
 from typing import Any
 
 from embft.leaderboard.labels import config_label, metric_label, number
@@ -104,6 +105,7 @@ def cautions(board: Leaderboard, plan: Mapping[str, Any]) -> Iterator[str]:
         yield f"{failed} of {_trained(board)} trials failed; their reasons are below."
     if unfinished := board.count("pending") + board.count("running"):
         yield f"{unfinished} of {_trained(board)} trials have not finished: this is an early look."
+    yield from _without_leaks(board)
     yield from _test_disagrees(board)
     yield from mixed_worlds(board)
     yield from smaller_batches(board)
@@ -121,6 +123,20 @@ def cautions(board: Leaderboard, plan: Mapping[str, Any]) -> Iterator[str]:
         for finding in board.audit.get("findings", ()):
             if finding["severity"] == "problem":
                 yield finding["message"]
+
+
+def _without_leaks(board: Leaderboard) -> Iterator[str]:
+    """The recommended score on the test pairs that were in no other split, where some were."""
+    chosen = board.recommended
+    rows = chosen.rows if chosen else ()
+    found = [done.test_without_leaks.get(board.metric) for row in rows if (done := row.completed)]
+    known = [value for value in found if value is not None]
+    if chosen and known:
+        yield (
+            "Some test pairs also stand in train or dev. On the others, the recommended "
+            f"configuration has {metric_label(board.metric)} {number(fmean(known))}, against "
+            f"{number(chosen.score)} on all: the column without leaks has every trial's."
+        )
 
 
 def _test_disagrees(board: Leaderboard) -> Iterator[str]:

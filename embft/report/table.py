@@ -81,10 +81,12 @@ def _columns(board: Leaderboard, lines: Sequence[Line]) -> tuple[Column, ...]:
     label = metric_label(board.metric)
     arrow = "higher is better" if board.mode == "max" else "lower is better"
     several = any(len(line.seeds) > 1 for line in lines)
+    leaks, probe = _where_known(lines, label)
     fixed = [
         Column("score", f"{label}, test", hint=arrow),
         Column("bar", "95 % interval", "bar"),
         Column("delta", "vs baseline"),
+        *leaks,
         Column("dev", f"{label}, dev", hint="chosen on dev, reported on test"),
         Column("p", "p against the leader", shown=False, hint="corrected after Holm (1979)"),
         Column("seeds", "seeds", shown=several),
@@ -92,12 +94,23 @@ def _columns(board: Leaderboard, lines: Sequence[Line]) -> tuple[Column, ...]:
         Column("seconds", "training"),
         Column("memory", "peak memory", shown=False),
         Column("size", "saved size", shown=False),
+        *probe,
     ]
     metrics = [
         Column(f"metric:{name}", f"{metric_label(name)}, test", shown=False)
         for name in _metric_names(board, lines)
     ]
     return (*params, *fixed, *metrics, Column("status", "status", "text"))
+
+
+def _where_known(lines: Sequence[Line], label: str) -> tuple[list[Column], list[Column]]:
+    """The columns that only some sweeps have: without leaked pairs, and the probe's change."""
+    leaks = Column("leaks", f"{label}, test without leaks", hint="on pairs in no other split")
+    probe = Column("probe", "probe vs baseline", hint="general English, below 0: forgotten")
+    return (
+        [leaks] if any(line.without_leaks is not None for line in lines) else [],
+        [probe] if any(line.probe_change is not None for line in lines) else [],
+    )
 
 
 def _metric_names(board: Leaderboard, lines: Sequence[Line]) -> list[str]:
@@ -174,6 +187,8 @@ def _number(line: Line, key: str) -> Cell:
     shown = {
         "score": (line.score, fmt.score(line.score)),
         "delta": (line.delta, fmt.signed(line.delta)),
+        "leaks": (line.without_leaks, fmt.score(line.without_leaks)),
+        "probe": (line.probe_change, fmt.signed(line.probe_change)),
         "dev": (line.dev, fmt.score(line.dev)),
         "p": (line.p_value, fmt.p_value(line.p_value)),
         "trainable": (line.trainable, fmt.count(line.trainable)),
