@@ -16,7 +16,7 @@ help:
 	@echo "make test        lint, types and tests"
 	@echo "make soak        the long tests: kills, crash points, fuzz"
 	@echo "make lint        ruff and mypy alone"
-	@echo "make bench       the benchmarks (so far: the audit of a million pairs)"
+	@echo "make bench       the benchmarks: the audit of a million pairs, the size of reports"
 	@echo "make reproduce   the study of docs/reproduction.md, from ../shared/data"
 
 $(STAMP): pyproject.toml constraints.txt
@@ -52,6 +52,7 @@ format: install
 
 bench: install
 	$(BIN)/python benchmarks/audit_scale.py
+	$(BIN)/python benchmarks/report_scale.py
 
 reproduce: install
 	$(BIN)/embft sweep sweeps/seed_study.yaml --results $(RESULTS)

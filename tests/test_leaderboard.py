@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,14 +13,17 @@ import numpy as np
 import pytest
 from leaderboards import lora_lr
 
+from embft.leaderboard.axes import leading_range
 from embft.leaderboard.build import one_trial_yaml
 from embft.leaderboard.export import to_csv, to_json, to_records
 from embft.leaderboard.labels import number
 from embft.leaderboard.pair_scores import read_scores
 from embft.leaderboard.ranking import rank_groups
-from embft.leaderboard.rows import Leaderboard
+from embft.leaderboard.rows import Leaderboard, Row
+from embft.leaderboard.table import table_lines
 from embft.leaderboard.verdict import cautions, verdict
 from embft.metrics.pairs import pair_metrics
+from embft.report.table import build_table
 from embft.spec import parse_spec
 
 PLAN = {"test_is_dev": False, "dev_is_cut": False}
@@ -118,6 +122,92 @@ def test_each_number_of_the_answer_is_the_boards(board: Leaderboard) -> None:
     assert number(chosen.interval[0]) in sentences[0]
     assert f"{abs(chosen.score - board.baseline.test['spearman']):.3f} better" in text
     assert f"{chosen.best.completed.trainable_parameters:,} parameters" in text
+
+
+def test_no_number_of_the_answer_is_from_elsewhere(board: Leaderboard) -> None:
+    """Whatever number stands in verdict and cautions is one of the tables' own."""
+    leaky = with_leaks(board, 0.4321)
+    said = [*verdict(leaky), *cautions(leaky, PLAN)]
+    known = {number(value) for value in table_numbers(leaky)}
+    known |= {number(abs(value)) for value in table_numbers(leaky)}
+    found = re.findall(r"\N{MINUS SIGN}?\d+\.\d{3}", " ".join(said))
+    assert len(found) > 8
+    assert set(found) <= known
+    assert "0.432" in found
+
+
+def table_numbers(board: Leaderboard) -> list[float]:
+    """Every score, interval and difference of the board's groups and baseline."""
+    assert board.baseline
+    base = board.baseline.test[board.metric]
+    found = [base, *board.baseline.test_intervals[board.metric]]
+    for group in board.groups:
+        found += [group.score, group.score - base, *(group.interval or ())]
+        found += [group.difference or 0.0, *(group.difference_interval or ())]
+        found += [v for row in group.rows for v in without_leaks(row)]
+    return found
+
+
+def without_leaks(row: Row) -> list[float]:
+    return list(row.completed.test_without_leaks.values()) if row.completed else []
+
+
+def with_leaks(board: Leaderboard, score: float) -> Leaderboard:
+    """The board as if some test pairs leaked, and its best without them had this score."""
+    changed = []
+    for group in board.groups:
+        done = group.best.completed
+        assert done
+        result = done.model_copy(update={"test_without_leaks": {board.metric: score}})
+        changed.append(replace(group, rows=(replace(group.best, result=result),)))
+    return replace(board, groups=tuple(changed))
+
+
+def test_scores_without_leaks_stand_beside_those_with(board: Leaderboard) -> None:
+    """In the table, and in a sentence; absent where nothing leaked."""
+    leaky = with_leaks(board, 0.4321)
+    ranked = [line for line in table_lines(leaky) if line.position]
+    assert [line.without_leaks for line in ranked] == [0.4321] * len(board.groups)
+    keys = [column.key for column in build_table(leaky).columns]
+    assert "leaks" in keys
+    assert "leaks" not in [column.key for column in build_table(board).columns]
+    assert any("0.432" in sentence for sentence in cautions(leaky, PLAN))
+    assert not any("also stand" in sentence for sentence in cautions(board, PLAN))
+
+
+def test_the_probes_change_is_against_the_own_baseline(board: Leaderboard) -> None:
+    """Below 0 where general English was forgotten; a column only where the probe was asked for."""
+
+    def probed(row: Row, value: float) -> Row:
+        assert row.completed
+        test = {**row.test, "probe_spearman": value}
+        return replace(row, result=row.completed.model_copy(update={"test": test}))
+
+    assert board.baseline
+    base = probed(board.baseline, 0.8)
+    groups = [replace(g, rows=(probed(g.best, 0.7),)) for g in board.groups]
+    rows = (base, *(row for group in groups for row in group.rows))
+    changed = replace(board, rows=rows, groups=tuple(groups), baseline=base)
+    ranked = [line for line in table_lines(changed) if line.position]
+    assert [line.probe_change for line in ranked] == pytest.approx([-0.1] * len(groups))
+    assert "probe" in [column.key for column in build_table(changed).columns]
+    assert "probe" not in [column.key for column in build_table(board).columns]
+
+
+def test_what_learned_nothing_does_not_set_the_scale(board: Leaderboard) -> None:
+    """The bars' scale holds every tied interval and leaves the lowest scores at its edge."""
+    found = leading_range(board)
+    assert found
+    for group in board.groups:
+        if group.tied and group.interval:
+            assert found[0] <= group.interval[0] <= group.interval[1] <= found[1]
+    worst = min(group.score for group in board.groups)
+    assert worst < 0 < found[0]
+    bars = [cell.bar for _, cells in build_table(board).lines for cell in cells if cell.bar]
+    assert sum(bar.cut for bar in bars) == sum(
+        not found[0] <= score <= found[1]
+        for score in [*(g.score for g in board.groups), board.rows[-1].test["spearman"]]
+    )
 
 
 def test_cautions_name_what_a_reader_must_know(board: Leaderboard) -> None:
