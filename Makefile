@@ -56,6 +56,7 @@ bench: install
 
 reproduce: install
 	$(BIN)/embft sweep sweeps/seed_study.yaml --results $(RESULTS)
+	$(BIN)/python benchmarks/reproduction.py $(RESULTS)/seed-study docs/reproduction.md
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache build *.egg-info

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from embft import __version__
-from embft.cli_data import data, given_splits, new_console
+from embft.cli_data import COLUMNS, LABEL_RANGE, data, given_spec, given_splits, new_console
 from embft.errors import EXIT_FAILED, EXIT_INPUT, EXIT_INTERRUPTED, EmbftError
 
 if TYPE_CHECKING:
@@ -273,30 +273,42 @@ main.add_command(data)
 @click.option(
     "--data",
     "sources",
-    required=True,
     multiple=True,
     type=click.Path(path_type=Path),
     help="A spec, or TRAIN, DEV and TEST files in this order; give the option for each.",
 )
 @click.option(
     "--evaluator",
-    "names",
+    "evaluators",
     multiple=True,
-    help="clusters, collapse, probe, retrieval, or module:function; may be repeated.",
+    help="As in a spec: clusters, collapse, probe, retrieval, module:function, or for instance "
+    "'{clustering: {data: FILE, text: COLUMN, label: COLUMN}}'; may be repeated. A spec's own "
+    "evaluators are run too.",
 )
+@COLUMNS
+@LABEL_RANGE
+@click.option("--by", multiple=True, help="Break test down by this column; may be repeated.")
 @_FORMAT
-def evaluate(model: str, sources: tuple[Path, ...], names: tuple[str, ...], form: str) -> None:
+def evaluate(  # noqa: PLR0913, PLR0917 - a parameter for each option
+    model: str,
+    sources: tuple[Path, ...],
+    evaluators: tuple[str, ...],
+    columns: tuple[str, str, str],
+    label_range: tuple[float, float] | None,
+    by: tuple[str, ...],
+    form: str,
+) -> None:
     """Score MODEL (a folder, a trial's folder, or a hub name) without training it."""
-    from embft.standalone import evaluate_model
-    from embft.terminal import print_records
+    from embft.standalone import evaluate_model, read_evaluator
+    from embft.terminal import print_evaluation
 
-    splits = given_splits(sources, None, ("text_1", "text_2", "label"))
-    found = evaluate_model(model, splits, names)
-    print_records(
-        new_console(), form, found.rows, f"{model}: intervals by resampling {found.scheme}"
-    )
-    for name, reason in found.undefined.items():
-        click.echo(f"{name}: {reason}", err=True)
+    if not sources and not evaluators:
+        raise EmbftError("nothing to score on: give --data, --evaluator, or both")
+    spec = given_spec(sources)
+    entries = [*(spec.evaluators if spec else ()), *map(read_evaluator, evaluators)]
+    splits = given_splits(sources, label_range, columns, by) if sources else None
+    found = evaluate_model(model, splits, list(dict.fromkeys(entries)))
+    print_evaluation(new_console(), form, found, by)
 
 
 @main.command()

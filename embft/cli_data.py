@@ -13,7 +13,18 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from embft.data.pairs import Splits
+    from embft.spec import SweepSpec
 
+COLUMNS = click.option(
+    "--columns",
+    type=(str, str, str),
+    default=("text_1", "text_2", "label"),
+    show_default=True,
+    help="Columns of the two texts and the label; numbers are positions in files without a header.",
+)
+LABEL_RANGE = click.option(
+    "--label-range", type=(float, float), help="Lowest and highest score, if graded."
+)
 METHODS = ("rewrite", "back-translate", "noise", "deletion", "swap")
 _SHARE = click.FloatRange(0, 1, min_open=True)
 _POSITIVE = click.FloatRange(0, min_open=True)
@@ -49,30 +60,29 @@ def generate(name: str, out: Path) -> None:
 
 @data.command()
 @click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path, dir_okay=False))
-@click.option(
-    "--columns",
-    type=(str, str, str),
-    default=("text_1", "text_2", "label"),
-    show_default=True,
-    help="Columns of the two texts and the label.",
-)
-@click.option("--label-range", type=(float, float), help="Lowest and highest score, if graded.")
+@COLUMNS
+@LABEL_RANGE
+@click.option("--model", help="Find texts that are too long for this base model too.")
 @click.option("--all", "everything", is_flag=True, help="Show findings for information too.")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text")
-def audit(
+def audit(  # noqa: PLR0913, PLR0917 - a parameter for each option
     sources: tuple[Path, ...],
     columns: tuple[str, str, str],
     label_range: tuple[float, float] | None,
+    model: str | None,
     everything: bool,
     form: str,
 ) -> None:
     """Look for leaks, duplicates and shortcuts in a spec's data, or in TRAIN [DEV [TEST]] files."""
     import json
 
-    from embft.data.audit import audit as run_audit
+    from embft.frozen import audit_with
+    from embft.spec import ModelSpec
     from embft.terminal import print_audit
 
-    found = run_audit(given_splits(sources, label_range, columns))
+    spec = given_spec(sources)
+    named = ModelSpec(base=model) if model else spec.points[0].model if spec else None
+    found = audit_with(given_splits(sources, label_range, columns), named)
     if form == "json":
         click.echo(json.dumps(found.to_json(), indent=2))
     else:
@@ -140,21 +150,32 @@ def synthesize(file: Path, out: Path, column: str, **options: Any) -> None:
         click.echo(f"  {count:,} taken at attempt {attempt}")
 
 
+def given_spec(sources: tuple[Path, ...]) -> SweepSpec | None:
+    """The spec, where the data is a spec's."""
+    from embft.spec import load_spec
+
+    return load_spec(sources[0]) if sources and sources[0].suffix in {".yaml", ".yml"} else None
+
+
 def given_splits(
     sources: tuple[Path, ...],
     label_range: tuple[float, float] | None,
     columns: tuple[str, str, str],
+    groups: tuple[str, ...] = (),
 ) -> Splits:
     """The data of one spec, or of TRAIN [DEV [TEST]] files."""
     from embft.sources import load_data, spec_data
-    from embft.spec import ColumnsSpec, DataSpec, load_spec
+    from embft.spec import ColumnsSpec, DataSpec
 
-    if sources[0].suffix in {".yaml", ".yml"}:
-        return spec_data(load_spec(sources[0]))
+    if spec := given_spec(sources):
+        return spec_data(spec)
     if len(sources) > 3:
         raise EmbftError(f"{len(sources)} files were given: TRAIN, DEV and TEST are three")
     train, dev, test = [*map(str, sources), None, None][:3]
-    named = ColumnsSpec(text_1=columns[0], text_2=columns[1], label=columns[2])
+    one, two, label = (int(name) if name.isdigit() else name for name in columns)
+    named = ColumnsSpec(text_1=one, text_2=two, label=label)
     return load_data(
-        DataSpec(train=train, dev=dev, test=test, columns=named, label_range=label_range)
+        DataSpec(
+            train=train, dev=dev, test=test, columns=named, label_range=label_range, groups=groups
+        )
     )

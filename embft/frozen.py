@@ -10,11 +10,12 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from embft.base_model import BaseModel, max_tokens, token_counter
+from embft.base_model import find_base_model, max_tokens, token_counter
 from embft.data.pairs import SPLITS, Pairs, Splits
 from embft.errors import RecordError
 from embft.files import replace_folder, write_atomic
 from embft.seal import check_digests, damaged, folder_digests, sealed, unsealed
+from embft.spec import ModelSpec
 
 if TYPE_CHECKING:
     from embft.data.audit import Audit
@@ -28,15 +29,26 @@ def data_folder(digest: str) -> str:
     return f"data/{digest[:DIGEST_LENGTH]}"
 
 
-def freeze(folder: Path, splits: Splits, base: BaseModel) -> None:
+def audit_with(splits: Splits, model: ModelSpec | None) -> Audit:
+    """The audit of these splits, with the texts that are too long for a model if one is named."""
+    from embft.data.audit import audit
+
+    if model is None:
+        return audit(splits)
+    base = find_base_model(model.base, model.revision)
+    limits = [n for n in (model.max_tokens, max_tokens(base)) if n is not None]
+    return audit(
+        splits, token_lengths=token_counter(base), max_tokens=min(limits) if limits else None
+    )
+
+
+def freeze(folder: Path, splits: Splits, model: ModelSpec) -> None:
     """Keep the data as it was planned, so that an edited file cannot mix into a running sweep, and
     what the audit says of it. What stands there already is kept if it is whole.
     """
-    if _is_whole(folder):
+    if is_whole(folder):
         return
-    from embft.data.audit import audit
-
-    found = audit(splits, token_lengths=token_counter(base), max_tokens=max_tokens(base))
+    found = audit_with(splits, model)
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
@@ -78,9 +90,15 @@ def read_split(folder: Path, split: str) -> Pairs:
     return Pairs.read(_whole(folder, f"{split}.parquet"))
 
 
-def _is_whole(folder: Path) -> bool:
+def check_whole(folder: Path) -> None:
+    """Raise FileNotFoundError or RecordError unless the folder is as its manifest says."""
+    check_digests(folder, _manifest(folder))
+
+
+def is_whole(folder: Path) -> bool:
+    """Whether the folder is as its manifest says."""
     try:
-        check_digests(folder, _manifest(folder))
+        check_whole(folder)
     except (FileNotFoundError, RecordError):
         return False
     return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 
 from embft.seal import canonical_json
 from embft.spec import TrialSpec
@@ -12,19 +13,21 @@ EVALUATION_VERSION = 1
 KEY_LENGTH = 12
 
 
-def trial_key(spec: TrialSpec, data_digest: str, model_digest: str) -> str:
+def trial_key(spec: TrialSpec, data: str, model: str, evaluators: Sequence[str] = ()) -> str:
     """The hash of everything that decides a trial's result.
 
-    Where data and base model came from does not count, their content does. Fields at their default
+    data, model, evaluators: digests; where they came from does not count. Fields at their default
     are left out, so that a field that a later version adds leaves the keys of old trials alone.
     """
     decided = spec.normalised().model_dump(mode="json", exclude_defaults=True, exclude={"data"})
     decided.get("model", {}).pop("base", None)
     decided.get("model", {}).pop("revision", None)
+    if spec.evaluators:
+        decided["evaluators"] = [[entry.content() for entry in spec.evaluators], list(evaluators)]
     content = {
         "spec": decided,
-        "data": data_digest,
-        "model": model_digest,
+        "data": data,
+        "model": model,
         "evaluation": EVALUATION_VERSION,
     }
     return hashlib.sha256(canonical_json(content).encode()).hexdigest()[:KEY_LENGTH]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,6 +20,7 @@ from typing_extensions import TypedDict
 from embft.base_model import BaseModel, find_base_model
 from embft.data.pairs import SPLITS, Splits
 from embft.errors import EmbftError, RecordError
+from embft.evaluator_files import EvaluatorFiles, find_files
 from embft.files import replace_folder, write_atomic
 from embft.frozen import data_folder, freeze
 from embft.index import finished_trials, folders_by_key
@@ -28,7 +29,8 @@ from embft.metrics.definitions import METRICS
 from embft.paths import FileName, InsidePath
 from embft.seal import damaged, sealed, unsealed
 from embft.sources import load_data
-from embft.spec import DataSpec, Point, SweepSpec, TrialSpec, unfit_reason
+from embft.spec import DataSpec, EvaluatorSpec, Point, SweepSpec, TrialSpec, unfit_reason
+from embft.spec.objective import PAIR_METRICS
 from embft.trial import (
     Completed,
     Failed,
@@ -42,7 +44,10 @@ BASELINE = "baseline"
 
 @dataclass(frozen=True)
 class PlannedTrial:
-    """One trial of a plan. params: the varying parameters; empty for a baseline."""
+    """One trial of a plan. params: the varying parameters; empty for a baseline.
+
+    evaluators: the digest of what each of the spec's evaluators reads.
+    """
 
     params: Point
     spec: TrialSpec
@@ -50,6 +55,7 @@ class PlannedTrial:
     folder: TrialDir
     data_digest: str
     base: BaseModel
+    evaluators: tuple[str, ...] = ()
 
     @cached_property
     def finished(self) -> Completed | Pruned | Failed | None:
@@ -66,6 +72,7 @@ class PlannedTrial:
             data_digest=self.data_digest,
             model_digest=self.base.digest,
             threads=threads,
+            evaluators=self.evaluators,
         )
 
 
@@ -77,6 +84,7 @@ class Plan:
     folder: Path
     trials: tuple[PlannedTrial, ...]
     data: Mapping[str, Splits]
+    evaluators: Mapping[EvaluatorSpec, EvaluatorFiles] = field(default_factory=dict)
 
     def pending(self, *, retry_failed: bool = False) -> tuple[PlannedTrial, ...]:
         """The trials without a record; with `retry_failed` also those that failed."""
@@ -94,19 +102,24 @@ def make_plan(spec: SweepSpec, results: Path) -> Plan:
     whatever the user can mend.
     """
     folder = results / spec.name
-    known = _Known({}, {}, folders_by_key(folder))
+    read = {entry: find_files(entry) for entry in spec.evaluators}
+    known = _Known({}, {}, folders_by_key(folder), tuple(f.digest for f in read.values()))
     planned = [_planned(params, trial, folder, known) for params, trial in _with_baselines(spec)]
     trials = tuple(_scored_once(planned, known.data))
-    return Plan(spec, folder, trials, {t.data_digest: known.data[t.data_digest] for t in trials})
+    used = {trial.data_digest: known.data[trial.data_digest] for trial in trials}
+    return Plan(spec, folder, trials, used, read)
 
 
 @dataclass(frozen=True)
 class _Known:
-    """What planning looks up once. data: splits by digest; folders: those on disk, by key."""
+    """What planning looks up once. data: splits by digest; folders: those on disk, by key;
+    evaluators: the digest of what each reads.
+    """
 
     digests: dict[DataSpec, str]
     data: dict[str, Splits]
     folders: Mapping[str, TrialDir]
+    evaluators: tuple[str, ...]
 
 
 def _scored_once(
@@ -142,12 +155,12 @@ def _planned(params: Point, trial: TrialSpec, sweep: Path, known: _Known) -> Pla
     digest = known.digests[trial.data]
     check_loss(trial, known.data[digest])
     model = find_base_model(trial.model.base, trial.model.revision)
-    key = trial_key(trial, digest, model.digest)
+    key = trial_key(trial, digest, model.digest, known.evaluators)
     # A folder with this key is the trial's, whatever its readable part says.
     folder = known.folders.get(key) or TrialDir(
         sweep / "trials" / f"{readable(params, trial)}-{key}"
     )
-    return PlannedTrial(params, trial, key, folder, digest, model)
+    return PlannedTrial(params, trial, key, folder, digest, model, known.evaluators)
 
 
 def readable(params: Point, trial: TrialSpec) -> str:
@@ -182,8 +195,10 @@ def check_loss(trial: TrialSpec, splits: Splits) -> None:
 
 def check_objective(metric: str, splits: Splits) -> None:
     """Refuse an objective that the dev split's labels cannot give."""
+    if metric not in PAIR_METRICS:
+        return  # an evaluator's
     if METRICS[metric].binary_only and not splits.dev.is_binary:
-        graded = [name for name in ("spearman", "pearson") if not METRICS[name].binary_only]
+        graded = [name for name in PAIR_METRICS if not METRICS[name].binary_only]
         raise EmbftError(
             f"objective.metric is {metric}, which needs labels 0 and 1, but the labels are graded: "
             f"use one of {', '.join(graded)}"
@@ -205,8 +220,10 @@ def prepare(plan: Plan, *, retry_failed: bool) -> tuple[PlannedTrial, ...]:
     _remove_torn(plan.folder)
     write_atomic(plan.folder / "spec.yaml", plan.spec.text)
     for digest, splits in plan.data.items():
-        base = next(t.base for t in plan.trials if t.data_digest == digest)
-        freeze(plan.folder / data_folder(digest), splits, base)
+        model = next(t.spec.model for t in plan.trials if t.data_digest == digest)
+        freeze(plan.folder / data_folder(digest), splits, model)
+    for files in plan.evaluators.values():
+        files.freeze(plan.folder)
     pending = plan.pending(retry_failed=retry_failed)
     elsewhere = finished_trials(plan.folder.parent, {t.key for t in pending if not t.finished})
     pending = tuple(

@@ -6,25 +6,31 @@ and writes nothing.
 
 from __future__ import annotations
 
-import json
+import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import yaml
+from pydantic import ValidationError
 from sentence_transformers import SentenceTransformer
 
 from embft.base_model import find_base_model
-from embft.data.pairs import Splits
-from embft.errors import ModelError
+from embft.data.pairs import Pairs, Splits
+from embft.errors import EmbftError, ModelError
 from embft.evaluation.context import Context
-from embft.evaluation.embed import EVALUATED, cosines, embed_splits
-from embft.evaluation.evaluators import Evaluated, evaluate, find_evaluator
+from embft.evaluation.embed import EVALUATED, Scores, cosines, embed_splits
+from embft.evaluation.evaluators import Evaluated, evaluate
 from embft.evaluation.scoring import ScoredSplits, score_splits
-from embft.models import load_base, load_saved
-from embft.models.adapter import ADAPTER_CONFIG
-from embft.spec import ModelSpec
+from embft.evaluator_files import find_files, frozen_folder
+from embft.metrics.pairs import GroupRow, breakdown
+from embft.models import adapter_base, load_base, load_saved
+from embft.spec import EvaluatorSpec, ModelSpec
 from embft.trial import TrialDir
+
+_NO_PAIRS = Pairs((), (), np.zeros(0))
 
 
 @dataclass(frozen=True)
@@ -32,8 +38,8 @@ class Evaluation:
     """What one model scores.
 
     rows: keys `metric`, `split`, `value`, `low`, `high`; the ends of the 95 % interval are None
-    where there is none, as for the evaluators' metrics. undefined: why test has no such metric.
-    scheme: what was resampled for the intervals.
+    where there is none. undefined: why test has no such metric. scheme: what was resampled for the
+    intervals. groups: test's scores broken down by each group column, where labels are 0 and 1.
     """
 
     model: str
@@ -41,37 +47,69 @@ class Evaluation:
     scheme: str
     rows: list[dict[str, Any]]
     undefined: dict[str, str]
+    groups: dict[str, list[GroupRow]] = field(default_factory=dict)
+
+
+def read_evaluator(text: str, folder: Path = Path()) -> EvaluatorSpec:
+    """An entry as a spec has it, written on one line; paths are relative to `folder`.
+
+    Raises EmbftError.
+    """
+    try:
+        entry = EvaluatorSpec.model_validate(yaml.safe_load(text), strict=False)
+    except (yaml.YAMLError, ValidationError) as error:
+        reason = error.errors()[0] if isinstance(error, ValidationError) else {"msg": str(error)}
+        where = ".".join(map(str, reason.get("loc", ())))
+        raise EmbftError(
+            f"evaluator {text!r}: {where and where + ': '}{reason['msg']}. Write it as in a spec: "
+            "clusters, module:function, or {clustering: {data: FILE, text: COLUMN, label: COLUMN}}"
+        ) from None
+    return entry.relative_to(folder)
 
 
 def evaluate_model(
-    model: str,
-    splits: Splits,
-    evaluators: Sequence[str] = (),
-    *,
-    folder: Path | None = None,
-    seed: int = 0,
+    model: str, splits: Splits | None, evaluators: Sequence[EvaluatorSpec] = (), *, seed: int = 0
 ) -> Evaluation:
     """Score a model (a folder or a hub name) on dev and test, and run these evaluators.
 
-    The threshold is dev's, also for test. `folder`: where users' evaluator modules are looked for.
-    Raises ModelError and ProofError when the model cannot be loaded, EmbftError for an unknown
-    evaluator, before anything is encoded.
+    The threshold is dev's, also for test. Without `splits` the evaluators alone, each of which must
+    have its own data. Raises ModelError and ProofError when the model cannot be loaded, EmbftError
+    for an evaluator that cannot run, before anything is encoded.
     """
-    for name in evaluators:
-        find_evaluator(name, folder)
-    loaded = load_model(model)
-    embedded = embed_splits(loaded, splits)
-    scores = {split: cosines(embedded[split]) for split in EVALUATED}
-    scored = score_splits(splits, scores)
-    context = Context(loaded, splits, embedded, scored.threshold, seed)
-    found = evaluate(context, evaluators, folder)
+    lacking = [e.label for e in evaluators if not (e.files or e.mteb or e.function == "probe")]
+    if splits is None and lacking:
+        raise EmbftError(f"evaluator {lacking[0]!r} needs pairs: give them with --data")
+    with tempfile.TemporaryDirectory() as folder:
+        found = {entry: find_files(entry) for entry in evaluators}
+        for files in found.values():
+            files.freeze(Path(folder))
+        bound = [(e, frozen_folder(Path(folder), files.digest)) for e, files in found.items()]
+        loaded = load_model(model)
+        if splits is None:
+            empty = Splits(_NO_PAIRS, _NO_PAIRS, _NO_PAIRS)
+            alone = evaluate(Context(loaded, empty, {}, None, seed), bound)
+            return Evaluation(model, None, "nothing", _rows(None, alone), alone.undefined)
+        embedded = embed_splits(loaded, splits)
+        scores = {split: cosines(embedded[split]) for split in EVALUATED}
+        scored = score_splits(splits, scores)
+        more = evaluate(Context(loaded, splits, embedded, scored.threshold, seed), bound)
     return Evaluation(
         model=model,
         threshold=scored.threshold,
         scheme=scored.test.scheme,
-        rows=_rows(scored, found),
-        undefined={**scored.undefined, **found.undefined},
+        rows=_rows(scored, more),
+        undefined={**scored.undefined, **more.undefined},
+        groups=_groups(splits.test, scores["test"], scored.threshold),
     )
+
+
+def _groups(test: Pairs, scores: Scores, threshold: float | None) -> dict[str, list[GroupRow]]:
+    if threshold is None or not test.is_binary:
+        return {}
+    return {
+        column: breakdown(scores, test.label, threshold, values)
+        for column, values in test.groups.items()
+    }
 
 
 def load_model(name: str) -> SentenceTransformer:
@@ -103,26 +141,23 @@ def find_saved(name: str) -> tuple[Path | None, ModelSpec]:
                 "the same sweep trains it again"
             )
         return None if spec.is_baseline else trial.model_folder, spec.model
-    if (folder / ADAPTER_CONFIG).is_file():
-        return folder, ModelSpec(base=_base_of(folder / ADAPTER_CONFIG))
+    base = adapter_base(folder)
+    if base is not None:
+        return folder, ModelSpec(base=base)
     return None, ModelSpec(base=name)
 
 
-def _base_of(config: Path) -> str:
-    try:
-        return str(json.loads(config.read_text())["base_model_name_or_path"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"{config}: does not say which base model it adapts: {error}") from None
-
-
-def _rows(scored: ScoredSplits, found: Evaluated) -> list[dict[str, Any]]:
+def _rows(scored: ScoredSplits | None, found: Evaluated) -> list[dict[str, Any]]:
     rows = []
-    for split, scores, others in (
-        ("dev", scored.dev, found.dev),
-        ("test", scored.test, found.test),
-    ):
-        for metric, value in {**scores.metrics, **others}.items():
-            low, high = scores.intervals.get(metric, (None, None))
+    for split in EVALUATED:
+        scores = getattr(scored, split) if scored else None
+        values = {**(scores.metrics if scores else {}), **getattr(found, split)}
+        intervals = {
+            **(scores.intervals if scores else {}),
+            **getattr(found, f"{split}_intervals"),
+        }
+        for metric, value in values.items():
+            low, high = intervals.get(metric, (None, None))
             rows.append(
                 {"metric": metric, "split": split, "value": value, "low": low, "high": high}
             )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.console import Console
@@ -16,6 +17,9 @@ from embft.leaderboard.export import to_csv
 from embft.leaderboard.labels import axis_title, metric_label, number, value_text
 from embft.leaderboard.rows import Group, Leaderboard, Row
 from embft.plan import Plan, PlannedTrial
+
+if TYPE_CHECKING:
+    from embft.standalone import Evaluation
 
 _WIDE = 110  # columns from which on intervals fit beside the scores
 _STYLES = {"problem": "bold red", "warning": "yellow", "info": "dim"}
@@ -66,17 +70,38 @@ def print_records(
         console.print(table)
 
 
+def print_evaluation(
+    console: Console, form: str, found: Evaluation, by: Sequence[str] = ()
+) -> None:
+    """The metrics of one model, what is undefined and why, and the breakdown by these columns."""
+    title = f"{found.model}: intervals by resampling {found.scheme}"
+    groups = [
+        {"column": column, **asdict(row)} for column in by for row in found.groups.get(column, ())
+    ]
+    if form == "json" and by:
+        content = {"metrics": found.rows, "undefined": found.undefined, "groups": groups}
+        console.out(json.dumps(content, indent=2), highlight=False)
+        return
+    print_records(console, form, found.rows, title)
+    if groups and form == "table":
+        print_records(console, form, groups, "Test broken down")
+    for name, reason in found.undefined.items():
+        Console(stderr=True, highlight=False).print(Text(f"{name}: {reason}"), soft_wrap=True)
+
+
 def print_leaderboard(console: Console, board: Leaderboard) -> None:
     """The ranked table, the answer, and what to beware of."""
     wide = console.width >= _WIDE
     table = _table(f"{board.name}: {metric_label(board.metric)}, ranked on dev")
     for heading in ("rank", "trial", "status", *(axis_title(axis) for axis in board.axes)):
         table.add_column(heading, no_wrap=heading in {"rank", "trial", "status"}, min_width=4)
-    for heading in ("dev", "test", "train s", *(["trainable"] if wide else [])):
+    leaks = any(row.completed and row.completed.test_without_leaks for row in board.rows)
+    more = (["no leaks"] if leaks else [], ["trainable"] if wide else [])
+    for heading in ("dev", "test", *more[0], "train s", *more[1]):
         table.add_column(heading, justify="right", no_wrap=True)
     groups = {row.trial: group for group in board.groups for row in group.rows}
     for row in board.rows:
-        table.add_row(*_cells(board, row, groups.get(row.trial), wide=wide))
+        table.add_row(*_cells(board, row, groups.get(row.trial), wide=wide, leaks=leaks))
     console.print(table)
     for sentence in board.verdict:
         console.print(Text(sentence), soft_wrap=True)
@@ -110,7 +135,9 @@ def print_audit(console: Console, audit: Audit, *, everything: bool = False) -> 
         console.print(Text(f"\n{hidden} more for information: --all shows them", style="dim"))
 
 
-def _cells(board: Leaderboard, row: Row, group: Group | None, *, wide: bool) -> list[str]:
+def _cells(
+    board: Leaderboard, row: Row, group: Group | None, *, wide: bool, leaks: bool
+) -> list[str]:
     rank = ""
     if group:
         same = group.rank_low == group.rank_high
@@ -129,6 +156,11 @@ def _cells(board: Leaderboard, row: Row, group: Group | None, *, wide: bool) -> 
         _number(
             row.test.get(board.metric),
             row.test_intervals.get(board.metric) if wide else None,
+        ),
+        *(
+            [_number(result.test_without_leaks.get(board.metric)) if result else ""]
+            if leaks
+            else []
         ),
         f"{result.timings.train:.0f}" if result else "",
         *([f"{result.trainable_parameters:,}" if result else ""] if wide else []),

@@ -60,6 +60,7 @@ class TrialInput(_Record):
     threads: int
     micro_batch_size: int | None = None
     attempts: tuple[Attempt, ...] = ()
+    evaluators: tuple[str, ...] = ()  # for each of the spec's the digest of what it reads
 
     @property
     def train_spec(self) -> TrainSpec:
@@ -143,6 +144,8 @@ class Completed(_Result):
     dev: Metrics
     test: Metrics
     test_without_leaks: Metrics = Field(default_factory=dict)
+    test_without_leaks_intervals: dict[str, tuple[float, float]] = Field(default_factory=dict)
+    reliability: tuple[dict[str, float], ...] = ()
     dev_intervals: dict[str, tuple[float, float]] = Field(default_factory=dict)
     test_intervals: dict[str, tuple[float, float]] = Field(default_factory=dict)
     interval_scheme: str | None = None

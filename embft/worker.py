@@ -26,12 +26,13 @@ from embft.data.pairs import SPLITS, Pairs, Splits
 from embft.encoding import encode
 from embft.errors import EmbftError, ModelError, ProofError, RecordError
 from embft.evaluation.context import Context
-from embft.evaluation.embed import EVALUATED, cosines, embed_splits, pair_cosines
-from embft.evaluation.evaluators import evaluate
-from embft.evaluation.scoring import score_dev, score_splits, write_scores
+from embft.evaluation.embed import EVALUATED, cosines, embed_splits
+from embft.evaluation.evaluators import Bound, epoch_metrics, evaluate
+from embft.evaluation.scoring import score_splits, write_scores
+from embft.evaluator_files import frozen_folder
 from embft.failure import EXIT_STATUS, storage_reason
 from embft.files import write_atomic
-from embft.frozen import leaked_test_rows, read_split
+from embft.frozen import check_whole, leaked_test_rows, read_split
 from embft.models import (
     build,
     default_device,
@@ -44,7 +45,7 @@ from embft.models import (
 )
 from embft.provenance import now, provenance, training_identity
 from embft.seal import check_digests
-from embft.spec import Objective
+from embft.spec.objective import giving
 from embft.training import (
     Checkpoints,
     DivergedError,
@@ -182,6 +183,8 @@ def _is_trained(folder: TrialDir) -> bool:
 def _hooks(folder: TrialDir, given: TrialInput, dev: Pairs, model: Any) -> Hooks:
     """How a training is scored, what it tells the progress file, and what stops it."""
     last = -_STEP_INTERVAL
+    chosen = giving(given.spec.objective.metric, given.spec.evaluators)
+    extra = next((bound for bound in _evaluators(folder, given) if bound[0] == chosen), None)
 
     def tell(step: Step) -> None:
         nonlocal last
@@ -190,16 +193,19 @@ def _hooks(folder: TrialDir, given: TrialInput, dev: Pairs, model: Any) -> Hooks
             folder.append_progress({"event": "step", **vars(step)})
 
     return Hooks(
-        evaluate=lambda: _evaluate(model, dev, given.spec.objective),
+        evaluate=lambda: _evaluate(model, dev, given, extra),
         on_evaluation=lambda s: folder.append_progress({"event": "epoch", **s.model_dump()}),
         on_step=tell,
         should_stop=folder.stop_file.exists,
     )
 
 
-def _evaluate(model: Any, dev: Pairs, objective: Objective) -> tuple[float, Metrics]:
-    """The objective on dev, larger is better, and dev's metrics."""
-    metrics = score_dev(dev, pair_cosines(model, dev))
+def _evaluate(
+    model: Any, dev: Pairs, given: TrialInput, extra: Bound | None
+) -> tuple[float, Metrics]:
+    """The objective on dev, larger is better, and dev's metrics, an evaluator's among them."""
+    objective = given.spec.objective
+    metrics = epoch_metrics(model, dev, given.spec.seed, extra)
     if objective.metric not in metrics:
         raise EmbftError(f"the objective {objective.metric} is undefined on the dev split")
     value = metrics[objective.metric]
@@ -226,8 +232,9 @@ def score_step(folder: TrialDir) -> None:
     write_scores(folder.scores_file, splits, scores)
     leaked = leaked_test_rows(folder.sweep / given.data)
     scored = score_splits(splits, scores, leaked)
+    without = scored.test_without_leaks
     context = Context(model, splits, embedded, scored.threshold, given.spec.seed)
-    more = evaluate(context, given.spec.evaluators)
+    more = evaluate(context, _evaluators(folder, given))
     evaluate_seconds = time.perf_counter() - clock
     folder.write_result(
         Completed(
@@ -243,9 +250,11 @@ def score_step(folder: TrialDir) -> None:
             threshold=scored.threshold,
             dev={**scored.dev.metrics, **more.dev},
             test={**scored.test.metrics, **more.test},
-            test_without_leaks=scored.test_without_leaks,
-            dev_intervals=scored.dev.intervals,
-            test_intervals=scored.test.intervals,
+            test_without_leaks=without.metrics if without else {},
+            test_without_leaks_intervals=without.intervals if without else {},
+            reliability=scored.reliability,
+            dev_intervals={**scored.dev.intervals, **more.dev_intervals},
+            test_intervals={**scored.test.intervals, **more.test_intervals},
             interval_scheme=scored.test.scheme,
             undefined={**scored.undefined, **more.undefined},
             proof=proof,
@@ -276,10 +285,21 @@ def read_splits(folder: TrialDir, given: TrialInput) -> Splits:
     """The data as the sweep froze it. Raises EmbftError when it is no longer what was planned."""
     source = folder.sweep / given.data
     train, dev, test = (read_split(source, name) for name in SPLITS)
-    splits = Splits(train, dev, test)
+    same = dev.digest() == test.digest()
+    splits = Splits(train, dev, dev if same else test)
     if splits.digest() != given.data_digest:
         raise EmbftError(f"{source}: the data has changed since the trial was planned")
     return splits
+
+
+def _evaluators(folder: TrialDir, given: TrialInput) -> list[Bound]:
+    """The spec's evaluators, each with the folder of what it reads."""
+    digests = zip(given.spec.evaluators, given.evaluators, strict=True)
+    found = [(entry, frozen_folder(folder.sweep, digest)) for entry, digest in digests]
+    for _, frozen in found:
+        if frozen is not None:
+            check_whole(frozen)
+    return found
 
 
 def _base(given: TrialInput) -> BaseModel:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,11 +17,14 @@ from sklearn.metrics import ndcg_score, v_measure_score
 
 from embft.data.pairs import Pairs, Splits
 from embft.errors import DataError, EmbftError, ModelError
-from embft.evaluation import clusters, collapse, labelled
-from embft.evaluation.context import Context
+from embft.evaluation import clusters, collapse, labelled, retrieval
+from embft.evaluation.context import Context, Estimate, Found
 from embft.evaluation.embed import Embedded, cosines, embed_splits, pair_cosines
-from embft.evaluation.evaluators import EVALUATORS, evaluate, find_evaluator
+from embft.evaluation.evaluators import EVALUATORS, Evaluated, evaluate, find_evaluator
+from embft.evaluator_files import find_files, frozen_folder, read_labelled
 from embft.metrics.definitions import METRICS, QUANTITIES
+from embft.spec import EvaluatorSpec
+from embft.spec.evaluators import ClusteringSpec, LabelledSpec
 
 Floats = npt.NDArray[np.float64]
 
@@ -35,6 +40,15 @@ def _embedded(count: int, width: int = 8, seed: int = 0) -> Embedded:
     draw = np.random.default_rng(seed)
     both = draw.normal(size=(2, count, width)).astype(np.float32)
     return Embedded(both[0], both[1])
+
+
+def _values(found: Found) -> dict[str, float | str]:
+    return {n: v.value if isinstance(v, Estimate) else v for n, v in found.items()}
+
+
+def _run(context: Context, names: list[str], folder: Path | None = None) -> Evaluated:
+    """These evaluators by name; the user's modules stand in the folder."""
+    return evaluate(context, [(EvaluatorSpec(function=name), folder) for name in names])
 
 
 @pytest.fixture
@@ -111,7 +125,8 @@ def test_planted_clusters_are_pure_and_the_map_repeats() -> None:
     centre = np.where(label[:, None] == 1, np.eye(16)[0], np.eye(16)[1])
     first, second = (centre + 0.05 * draw.normal(size=(48, 16)) for _ in range(2))
     embedded = Embedded(first.astype(np.float32), second.astype(np.float32))
-    found = clusters.cluster_metrics(embedded, label, seeds=(42, 43))
+    pairs = replace(_pairs(48), label=label.astype(np.float64))
+    found = _values(clusters.cluster_metrics(embedded, pairs, seeds=(42, 43)))
     assert found["cluster_purity"] == 1.0
     assert found["cluster_purity_spread"] == 0.0
     assert cast(float, found["clusters"]) >= 2
@@ -133,8 +148,7 @@ def test_what_cannot_be_clustered_says_why(
 ) -> None:
     """Too few pairs, NaN and collapsed embeddings give a reason instead of a purity."""
     embedded = change(_embedded(30))
-    label = np.arange(len(embedded.first)) % 2
-    found = clusters.cluster_metrics(embedded, label)
+    found = clusters.cluster_metrics(embedded, _pairs(len(embedded.first)))
     assert reason in str(found.pop("cluster_purity"))
     assert not found
 
@@ -218,42 +232,55 @@ def _labelled() -> tuple[Floats, npt.NDArray[np.str_]]:
     return points, np.array(["card", "loan", "fee", "pin"])[kinds]
 
 
-def test_v_measure_is_scikit_learns() -> None:
-    """The mean and sd over seeds equal scikit-learn's clusterings and scores, one by one."""
+def test_v_measure_of_each_draw_is_scikit_learns() -> None:
+    """Each draw's score is scikit-learn's for the rows that Python's generator draws."""
     points, labels = _labelled()
-    scores = [
-        v_measure_score(
-            labels,
-            MiniBatchKMeans(4, batch_size=500, n_init="auto", random_state=seed).fit_predict(
-                points
-            ),
-        )
-        for seed in range(3)
-    ]
-    found = labelled.v_measure(points, labels, seeds=3)
-    assert found == pytest.approx((np.mean(scores), np.std(scores, ddof=1)))
-    assert 0.1 < found[0] < 0.99
+    spec = ClusteringSpec(data="x", draws=3, draw_size=200)
+    draw, expected = random.Random(42), []  # noqa: S311 - MTEB's own generator
+    for _ in range(3):
+        rows = draw.choices(range(120), k=200)
+        model = MiniBatchKMeans(4, batch_size=512, n_init=1, random_state=42)
+        expected.append(v_measure_score(labels[rows], model.fit_predict(points[rows])))
+    found = labelled.v_measures(points, labels.tolist(), spec)
+    assert found == pytest.approx(expected)
+    assert 0.1 < found.mean() < 0.99
 
 
-def test_v_measure_of_planted_clusters_and_of_draws() -> None:
-    """Clear classes give 1, on all texts and on draws; one seed has no spread."""
+def test_v_measure_of_planted_clusters() -> None:
+    """Clear classes give 1 in every draw."""
     labels = np.arange(90) % 3
     points = 50 * np.eye(3)[labels] + 0.01 * np.random.default_rng(0).normal(size=(90, 3))
-    assert labelled.v_measure(points, labels, seeds=1) == (1.0, 0.0)
-    assert labelled.v_measure(points, labels, draw=60) == (1.0, 0.0)
+    spec = ClusteringSpec(data="x", draws=4, draw_size=60)
+    found = labelled.v_measures(points, [str(label) for label in labels], spec)
+    assert found.tolist() == [1.0] * 4
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("text,category\na,x\nb,x\n", "at least 2 different labels"),
+        ("text,category\n ,x\nb,y\n", "line 2.*is no text"),
+        ("text,category\na,\nb,y\n", "line 2.*has no label"),
+        ("text,kind\na,x\n", "no column 'category'"),
+    ],
+)
+def test_labelled_texts_that_cannot_be_used(tmp_path: Path, content: str, message: str) -> None:
+    """What is wrong with a file of labelled texts is said with its line."""
+    path = tmp_path / "texts.csv"
+    path.write_text(content)
+    with pytest.raises(DataError, match=message):
+        read_labelled(path, LabelledSpec(data="x", label="category"))
 
 
 def test_labelled_texts_are_read(tmp_path: Path) -> None:
-    """Text and label columns are found by name; a file of one label is refused."""
+    """Text and label columns are found by name or by position."""
     path = tmp_path / "texts.csv"
     path.write_text('text,category\n"Where, please?",way\nWhen?,time\n')
-    assert labelled.read_labelled(path, label="category") == (
-        ["Where, please?", "When?"],
-        ["way", "time"],
-    )
-    path.write_text("text,category\na,x\nb,x\n")
-    with pytest.raises(DataError, match="at least 2 different labels"):
-        labelled.read_labelled(path, label="category")
+    found = read_labelled(path, LabelledSpec(data="x", label="category"))
+    assert found.texts == ["Where, please?", "When?"]
+    assert found.labels == ["way", "time"]
+    by_place = read_labelled(path, LabelledSpec(data="x", text=0, label=1))
+    assert by_place.texts[1:] == found.texts
 
 
 def _brute_force(
@@ -285,12 +312,12 @@ def _brute_force(
 @pytest.mark.parametrize("cells", [10**9, 100])
 def test_retrieval_equals_brute_force(cells: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """One positive a query, in one piece and in chunks: as if every list had been sorted."""
-    monkeypatch.setattr(labelled, "_CELLS", cells)
+    monkeypatch.setattr(retrieval, "_CELLS", cells)
     draw = np.random.default_rng(3)
     queries = draw.normal(size=(40, 6))
     corpus = queries + 1.2 * draw.normal(size=(40, 6))
     expected = _brute_force(queries, corpus, [{i} for i in range(40)], [-1] * 40)
-    assert labelled.retrieval(queries, corpus) == pytest.approx(expected)
+    assert retrieval.retrieval(queries, corpus) == pytest.approx(expected)
 
 
 def test_retrieval_with_several_positives_equals_brute_force() -> None:
@@ -300,14 +327,14 @@ def test_retrieval_with_several_positives_equals_brute_force() -> None:
     good = [set(draw.choice(29, 1 + i % 3, replace=False).tolist()) for i in range(25)]
     itself = [29 if i % 4 == 0 else -1 for i in range(25)]
     relevant = np.array([(q, c) for q, found in enumerate(good) for c in sorted(found)])
-    found = labelled.retrieval(queries, corpus, relevant, np.array(itself))
+    found = retrieval.retrieval(queries, corpus, relevant, np.array(itself))
     assert found == pytest.approx(_brute_force(queries, corpus, good, itself))
 
 
 def test_retrieval_by_collapsed_embeddings_is_worst() -> None:
     """Of equal cosines the irrelevant text comes first: every positive ranks last."""
     same = np.ones((20, 4))
-    found = labelled.retrieval(same, same)
+    found = retrieval.retrieval(same, same)
     expected = {"mrr": 1 / 20, "recall_at_1": 0, "recall_at_10": 0, "ndcg_at_10": 0}
     assert found == pytest.approx(expected)
 
@@ -320,9 +347,9 @@ def test_pairs_become_queries_and_candidates() -> None:
     first, second = (
         np.array([value[text] for text in column]) for column in (pairs.text_1, pairs.text_2)
     )
-    found = labelled.pair_retrieval(Embedded(first, second), pairs)
+    found = retrieval.pair_retrieval(Embedded(first, second), pairs)
     # Candidates a, b, c. Query a (not a itself): b first. Query b (not b itself): a, then c.
-    assert found == pytest.approx(
+    assert _values(found) == pytest.approx(
         {"mrr": 1.0, "recall_at_1": 0.75, "recall_at_10": 1.0, "ndcg_at_10": 1.0}
     )
 
@@ -330,7 +357,7 @@ def test_pairs_become_queries_and_candidates() -> None:
 def test_retrieval_needs_two_candidates(context: Context) -> None:
     """A split without positives has reasons, not numbers."""
     pairs = replace(context.splits.test, label=np.zeros(14))
-    found = labelled.pair_retrieval(context.embedded["test"], pairs)
+    found = retrieval.pair_retrieval(context.embedded["test"], pairs)
     assert set(found.values()) == {"fewer than 2 distinct texts to find (0)"}
 
 
@@ -381,7 +408,7 @@ def mine(tmp_path: Path) -> Path:
 
 def test_a_users_function_adds_its_numbers(context: Context, mine: Path) -> None:
     """Flat results are test's, others by split; NaN is dropped with a reason, a text is one."""
-    found = evaluate(context, ["my_metrics:flat", "my_metrics:by_split"], mine)
+    found = _run(context, ["my_metrics:flat", "my_metrics:by_split"], mine)
     assert found.test == {"pairs_seen": 14.0, "half": 0.25}
     assert found.dev == {"half": 0.5}
     assert found.undefined == {"bad": "the evaluator gave nan", "text": "too short"}
@@ -402,7 +429,7 @@ def test_a_faulty_function_costs_its_metrics_alone(
     context: Context, mine: Path, function: str, key: str, reason: str
 ) -> None:
     """What is no finite number under a free name is left out, and says why."""
-    found = evaluate(context, [f"my_metrics:{function}", "collapse"], mine)
+    found = _run(context, [f"my_metrics:{function}", "collapse"], mine)
     assert reason in found.undefined[key]
     assert "spearman" not in found.test
     assert "effective_rank" in found.test
@@ -411,25 +438,61 @@ def test_a_faulty_function_costs_its_metrics_alone(
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("cluster", "did you mean 'clusters'.*module:function"),
         ("my_metric:flat", "no module 'my_metric'.*did you mean 'my_metrics'"),
         ("my_metrics:flatt", "has no 'flatt'; did you mean 'flat'"),
-        ("my_metrics:LEVEL", "LEVEL is of type int"),
-        ("broken:any", "importing broken failed: ModuleNotFoundError.*not_installed_anywhere"),
         ("no.such.package:f", "no module 'no.such.package'"),
-        (":f", "allowed: clusters"),
+        ("crooked:f", r"crooked.py:1: no valid Python"),
     ],
 )
 def test_an_evaluator_that_is_not_there(mine: Path, name: str, message: str) -> None:
-    """The error names what was given and what is near it."""
+    """The plan names what was given and what is near it, without running the user's code."""
+    (mine / "crooked.py").write_text("def f(:\n")
     with pytest.raises(EmbftError, match=message):
-        find_evaluator(name, mine)
+        find_files(EvaluatorSpec(function=name, folder=str(mine)))
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("my_metrics:LEVEL", "LEVEL is of type int"),
+        ("broken:any", "importing broken failed: ModuleNotFoundError.*not_installed_anywhere"),
+    ],
+)
+def test_an_evaluator_that_cannot_run(mine: Path, name: str, message: str) -> None:
+    """What only running the module shows is said when it is loaded."""
+    with pytest.raises(EmbftError, match=message):
+        find_evaluator(EvaluatorSpec(function=name), mine)
 
 
 def test_an_installed_function_is_found_by_import() -> None:
     """Without a file beside the spec the module comes from Python's own path."""
-    assert find_evaluator("embft.evaluation.collapse:collapse") is collapse.collapse
-    assert find_evaluator("probe") is EVALUATORS["probe"]
+    entry = EvaluatorSpec(function="embft.evaluation.collapse:collapse", folder="/")
+    assert find_files(entry).digest
+    assert find_evaluator(entry) is collapse.collapse
+    assert find_evaluator(EvaluatorSpec(function="probe")) is EVALUATORS["probe"]
+
+
+def test_what_is_frozen_runs_without_the_users_folder(
+    context: Context, mine: Path, tmp_path: Path
+) -> None:
+    """The module and the one that it imports are kept; an edit of either changes the digest."""
+    entry = EvaluatorSpec(function="my_metrics:by_split", folder=str(mine))
+    files = find_files(entry)
+    assert set(files.sources) == {"my_metrics.py", "helper_of_mine.py"}
+    files.freeze(tmp_path / "sweep")
+    frozen = frozen_folder(tmp_path / "sweep", files.digest)
+    (mine / "helper_of_mine.py").write_text("HALF = 0.75\n")
+    assert find_files(entry).digest != files.digest
+    sys.modules.pop("helper_of_mine", None)
+    assert evaluate(context, [(entry, frozen)]).dev == {"half": 0.5}
+
+
+def test_a_name_stands_before_the_metrics(context: Context, mine: Path) -> None:
+    """Two entries of one evaluator are told apart by their names."""
+    entry = EvaluatorSpec(name="mine", function="my_metrics:by_split")
+    found = evaluate(context, [(entry, mine), (EvaluatorSpec(function="collapse"), None)])
+    assert found.test["mine_half"] == 0.25
+    assert "effective_rank" in found.test
 
 
 # --- all together ---------------------------------------------------------------------------------
@@ -437,7 +500,7 @@ def test_an_installed_function_is_found_by_import() -> None:
 
 def test_built_in_metrics_are_defined(context: Context) -> None:
     """Every number of a built-in evaluator has a definition; too few pairs have a reason."""
-    found = evaluate(context, ["clusters", "collapse", "retrieval"])
+    found = _run(context, ["clusters", "collapse", "retrieval"])
     assert (found.test.keys() | found.dev.keys()) <= (METRICS.keys() | QUANTITIES.keys())
     assert found.undefined == {"cluster_purity": "fewer than 20 pairs (14)"}
     assert "ndcg_at_10" in found.dev
@@ -451,12 +514,14 @@ def test_one_model_is_evaluated_outside_a_sweep(tiny_model: Path, pair_files: Pa
 
     train, dev, test_file = (pair_files / f"{split}.jsonl" for split in ("train", "dev", "test"))
     splits = build_splits(*map(PairFile, (train, dev, test_file)))
-    found = evaluate_model(str(tiny_model), splits, ["collapse", "retrieval"])
+    entries = [EvaluatorSpec(function=name) for name in ("collapse", "retrieval")]
+    found = evaluate_model(str(tiny_model), splits, entries)
     rows = {(row["split"], row["metric"]): row for row in found.rows}
     test = rows["test", "spearman"]
     assert test["low"] <= test["value"] <= test["high"]
     assert rows["dev", "f1"]["value"] > 0
-    assert rows["dev", "mrr"]["low"] is None
+    mrr = rows["dev", "mrr"]
+    assert mrr["low"] <= mrr["value"] <= mrr["high"]
     assert "effective_rank" in {metric for split, metric in rows if split == "test"}
     assert found.threshold is not None
 
@@ -499,5 +564,5 @@ def test_the_probe_is_well_made_and_minilm_passes_it(minilm: Path) -> None:
         1.0: 40,
     }
     assert len({*pairs.text_1, *pairs.text_2}) == 240
-    found = probe_metrics(SentenceTransformer(str(minilm), device="cpu"))
+    found = _values(probe_metrics(SentenceTransformer(str(minilm), device="cpu")))
     assert 0.8 < cast(float, found["probe_spearman"]) < 0.943

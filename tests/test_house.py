@@ -32,17 +32,19 @@ ALLOWED = {
     "lock": _GROUND,
     "tiny_decoder": _DATA,
     "base_model": _GROUND | {"seal", "tiny_decoder"},
+    "evaluator_files": _TRIAL | _DATA | {"frozen"},
     "models": _TRIAL,
     "packing": set(),
     "encoding": {"packing"},
     "training": _TRIAL | _DATA | {"encoding"},
-    "evaluation": _TRIAL | _DATA | _METRICS | {"encoding"},
+    "evaluation": _TRIAL | _DATA | _METRICS | {"encoding", "evaluator_files"},
     "worker": _TRIAL
     | _DATA
     | {
         "base_model",
         "encoding",
         "evaluation",
+        "evaluator_files",
         "failure",
         "frozen",
         "models",
@@ -50,7 +52,10 @@ ALLOWED = {
         "seal",
         "training",
     },
-    "standalone": _TRIAL | _DATA | _METRICS | {"base_model", "evaluation", "models"},
+    "standalone": _TRIAL
+    | _DATA
+    | _METRICS
+    | {"base_model", "evaluation", "evaluator_files", "models"},
     "maps": _TRIAL | _DATA | {"encoding", "evaluation", "frozen", "standalone"},
     "watch": {"memory"},
     "failure": _TRIAL | {"watch"},
@@ -61,11 +66,14 @@ ALLOWED = {
     "index": _TRIAL,
     "key": _SPEC | {"seal"},
     "artifacts": _TRIAL,
-    "plan": _TRIAL | _DATA | _METRICS | {"base_model", "key", "frozen", "index", "seal", "sources"},
+    "plan": _TRIAL
+    | _DATA
+    | _METRICS
+    | {"base_model", "evaluator_files", "frozen", "index", "key", "seal", "sources"},
     "ray_settings": set(),
     "sweep": _TRIAL | {"failure", "launcher", "memory", "plan", "watch"},
     "view": _TRIAL | {"plan"},
-    "terminal": _TRIAL | _DATA | {"leaderboard", "plan"},
+    "terminal": _TRIAL | _DATA | {"leaderboard", "plan", "standalone"},
     "leaderboard": _TRIAL | _DATA | _METRICS | {"frozen", "leaderboard", "lock", "plan", "seal"},
     "report": _TRIAL | _DATA | _METRICS | {"leaderboard", "report"},
 }

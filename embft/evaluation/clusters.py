@@ -18,8 +18,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from embft.evaluation.context import Context, Found
+from embft.data.pairs import Pairs
+from embft.evaluation.context import Context, Estimate, Found
 from embft.evaluation.embed import Embedded
+from embft.metrics.bootstrap import weighted_interval
+from embft.metrics.resampling import Units, sampling_units
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -36,28 +39,36 @@ NOISE = -1
 def clusters(context: Context) -> dict[str, Found]:
     """cluster_purity, clusters and noise of dev (one seed) and test; of test the spread too."""
     splits, embedded = context.splits, context.embedded
-    test = cluster_metrics(embedded["test"], splits.test.label)
+    if "test" not in context.asked:
+        return {"dev": cluster_metrics(embedded["dev"], splits.dev, SEEDS[:1])}
+    test = cluster_metrics(embedded["test"], splits.test)
     if splits.test is splits.dev:
         return {"dev": test, "test": test}
-    return {"dev": cluster_metrics(embedded["dev"], splits.dev.label, SEEDS[:1]), "test": test}
+    return {"dev": cluster_metrics(embedded["dev"], splits.dev, SEEDS[:1]), "test": test}
 
 
-def cluster_metrics(
-    embedded: Embedded, label: npt.ArrayLike, seeds: Sequence[int] = SEEDS
-) -> Found:
+def cluster_metrics(embedded: Embedded, pairs: Pairs, seeds: Sequence[int] = SEEDS) -> Found:
     """Purity, number of clusters and share of noise with the first seed, and purity's sd.
 
-    `label` (n,); graded labels are cut at their median. The sd (ddof 1) is over the seeds that
-    gave a cluster, absent with a single seed. Where a metric is undefined, the reason stands.
+    Graded labels are cut at their median. Purity's interval is over the pairs, given the first
+    seed's clusters. The sd (ddof 1) is over the seeds that gave a cluster, absent with a single
+    seed. Where a metric is undefined, the reason stands.
     """
     kept = _sample(len(embedded.first))
     chosen = Embedded(embedded.first[kept], embedded.second[kept])
-    side = two_sided(np.asarray(label, np.float64)[kept])
+    side = two_sided(pairs.label)[kept]
     reason = _unfit(chosen)
     if reason:
         return {"cluster_purity": reason}
-    found = [_clustered(project_pairs(chosen, seed), side) for seed in seeds]
-    return {**found[0], **_spread(found)}
+    maps = [find_clusters(project_pairs(chosen, seed)) for seed in seeds]
+    found = [_clustered(cluster, side) for cluster in maps]
+    value = found[0]["cluster_purity"]
+    if isinstance(value, float):
+        units = sampling_units(
+            *([side_[i] for i in kept] for side_ in (pairs.text_1, pairs.text_2))
+        )
+        found[0]["cluster_purity"] = Estimate(value, purity_interval(maps[0], side, units))
+    return {**found[0], **_spread(maps, side)}
 
 
 def project_pairs(embedded: Embedded, seed: int = SEEDS[0]) -> FloatArray:
@@ -132,6 +143,21 @@ def purity(cluster: npt.ArrayLike, label: npt.ArrayLike) -> float | None:
     return float(table.max(axis=1).sum() / inside.sum())
 
 
+def purity_interval(
+    cluster: IntArray, side: npt.NDArray[np.bool_], units: Units
+) -> tuple[float, float] | None:
+    """The 95 % interval of purity over the pairs, for these clusters (n,) and sides (n,)."""
+    cells = 2 * cluster + side
+    member = (cells[:, None] == np.arange(2 * (cluster.max() + 1))).astype(np.float64)
+
+    def purities(weights: FloatArray) -> FloatArray:
+        table = (weights @ member).reshape(len(weights), -1, 2)
+        found: FloatArray = table.max(axis=2).sum(axis=1) / table.sum(axis=(1, 2))
+        return found
+
+    return weighted_interval(purities, units)
+
+
 def two_sided(label: FloatArray) -> npt.NDArray[np.bool_]:
     """Labels 0 and 1 as they are, graded ones cut at their median. Shape (n,)."""
     if np.isin(label, (0.0, 1.0)).all():
@@ -139,8 +165,7 @@ def two_sided(label: FloatArray) -> npt.NDArray[np.bool_]:
     return np.asarray(label > np.median(label), np.bool_)
 
 
-def _clustered(points: FloatArray, side: npt.NDArray[np.bool_]) -> Found:
-    cluster = find_clusters(points)
+def _clustered(cluster: IntArray, side: npt.NDArray[np.bool_]) -> Found:
     found = purity(cluster, side)
     return {
         "cluster_purity": "HDBSCAN found no cluster" if found is None else found,
@@ -149,10 +174,10 @@ def _clustered(points: FloatArray, side: npt.NDArray[np.bool_]) -> Found:
     }
 
 
-def _spread(found: Sequence[Found]) -> Found:
-    if len(found) < 2:
+def _spread(maps: Sequence[IntArray], side: npt.NDArray[np.bool_]) -> Found:
+    if len(maps) < 2:
         return {}
-    values = [v for f in found if isinstance(v := f["cluster_purity"], float)]
+    values = [v for cluster in maps if (v := purity(cluster, side)) is not None]
     if len(values) < 2:
         return {"cluster_purity_spread": "fewer than 2 seeds gave a cluster"}
     return {"cluster_purity_spread": float(np.std(values, ddof=1))}

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from sentence_transformers import SentenceTransformer
 
 from embft.data.pairs import Splits
-from embft.evaluation.embed import Embedded
+from embft.evaluation.embed import EVALUATED, Embedded
 
-Found = dict[str, float | str]
+Interval = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value with its 95 % interval, None where there is none."""
+
+    value: float
+    interval: Interval | None = None
+
+
+Found = dict[str, float | str | Estimate]
 """Metrics by name; a text in place of a number says why the metric is undefined."""
 
 
@@ -20,7 +31,8 @@ class Context:
 
     embedded: the splits `dev` and `test`, each pair's two embeddings as the model gives them.
     threshold: the cosine from which dev counts a pair as positive, None where labels are graded.
-    seed: for evaluators that draw at random.
+    seed: for evaluators that draw at random. asked: the splits that are wanted; in training dev
+    alone, and then `test` is dev.
     """
 
     model: SentenceTransformer
@@ -28,7 +40,13 @@ class Context:
     embedded: Mapping[str, Embedded]
     threshold: float | None
     seed: int
+    asked: tuple[str, ...] = EVALUATED
 
 
 Evaluator = Callable[[Context], dict[str, Found]]
 """Metrics by split, `dev` and `test`; a split may be absent."""
+
+
+def reasons(metrics: Iterable[str], reason: str) -> Found:
+    """One reason why all of these metrics are undefined."""
+    return dict.fromkeys(metrics, reason)

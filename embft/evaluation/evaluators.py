@@ -13,19 +13,28 @@ import math
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from sentence_transformers import SentenceTransformer
+
+from embft.data.pairs import Pairs, Splits
 from embft.errors import EmbftError, nearest
 from embft.evaluation.clusters import clusters
 from embft.evaluation.collapse import collapse
-from embft.evaluation.context import Context, Evaluator
-from embft.evaluation.embed import EVALUATED, Embedded
-from embft.evaluation.labelled import retrieval_of_pairs
+from embft.evaluation.context import Context, Estimate, Evaluator, Interval
+from embft.evaluation.embed import EVALUATED, Embedded, cosines, embed_splits
+from embft.evaluation.labelled import classification, clustering, sts
+from embft.evaluation.mteb_task import mteb_task
 from embft.evaluation.probe import probe
+from embft.evaluation.retrieval import retrieval_of_pairs
+from embft.evaluation.scoring import dev_threshold, score_dev
 from embft.metrics.pairs import undefined_reasons
+from embft.spec import EvaluatorSpec
+from embft.trial import Metrics
 
 __all__ = ["EVALUATORS", "Context", "Embedded", "Evaluated", "Evaluator", "evaluate"]
 
@@ -37,48 +46,82 @@ EVALUATORS: dict[str, Evaluator] = {
 }
 
 # The names of the metrics that every trial has; an evaluator may not give them another meaning.
-RESERVED = frozenset(undefined_reasons([0.0], [0.0], 0.0))
+RESERVED = frozenset(
+    {*undefined_reasons([0.0], [0.0], 0.0), "brier", "welch_p", "false_positives", "probe_drop"}
+)
 
 
 @dataclass(frozen=True)
 class Evaluated:
     """What the evaluators found, by metric; `undefined` says why a metric of theirs is absent."""
 
-    dev: dict[str, float]
-    test: dict[str, float]
-    undefined: dict[str, str]
+    dev: dict[str, float] = field(default_factory=dict)
+    test: dict[str, float] = field(default_factory=dict)
+    undefined: dict[str, str] = field(default_factory=dict)
+    dev_intervals: dict[str, Interval] = field(default_factory=dict)
+    test_intervals: dict[str, Interval] = field(default_factory=dict)
 
 
-def evaluate(context: Context, names: Sequence[str], folder: Path | None = None) -> Evaluated:
-    """Run these evaluators, in this order. `folder`: where users' modules stand beside the spec.
+Bound = tuple[EvaluatorSpec, Path | None]
+"""An entry of the spec, and the folder in which what it reads is frozen."""
 
-    Of two evaluators that give one metric the first counts. Raises EmbftError for a name that
-    `find_evaluator` does not know.
+
+def evaluate(context: Context, entries: Sequence[Bound]) -> Evaluated:
+    """Run these evaluators, in this order.
+
+    Of two evaluators that give one metric the first counts. Raises EmbftError for a function that
+    `find_evaluator` does not find.
     """
-    found = Evaluated({}, {}, {})
-    for name, evaluator in {name: find_evaluator(name, folder) for name in names}.items():
+    found = Evaluated()
+    for entry, evaluator in [(entry, find_evaluator(entry, folder)) for entry, folder in entries]:
         taken = RESERVED | found.dev.keys() | found.test.keys()
         try:
             result: Any = evaluator(context)
-        except Exception as error:  # a user's function may raise anything
-            if name in EVALUATORS:
+        except Exception as error:  # a user's function, and a package's task, may raise anything
+            if not (entry.is_users or entry.mteb):
                 raise
-            found.undefined[name] = f"{type(error).__name__}: {error}"
+            found.undefined[entry.label] = f"{type(error).__name__}: {error}"
             continue
-        _take(name, result, taken, found)
+        _take(entry, result, taken, found)
     return found
 
 
-def _take(name: str, result: Any, taken: set[str] | frozenset[str], found: Evaluated) -> None:
-    for split, metrics in _by_split(name, result, found.undefined).items():
+def epoch_metrics(
+    model: SentenceTransformer, dev: Pairs, seed: int, extra: Bound | None
+) -> Metrics:
+    """The metrics of the dev split while training, with those of one evaluator where one is asked.
+
+    extra: the evaluator that gives the objective, if the pairs do not.
+    """
+    splits = Splits(dev, dev, dev)
+    embedded = embed_splits(model, splits)
+    scores = cosines(embedded["dev"])
+    metrics = score_dev(dev, scores)
+    if extra is None:
+        return metrics
+    context = Context(model, splits, embedded, dev_threshold(dev, scores), seed, ("dev",))
+    return {**metrics, **evaluate(context, [extra]).dev}
+
+
+def _take(
+    entry: EvaluatorSpec, result: Any, taken: set[str] | frozenset[str], found: Evaluated
+) -> None:
+    for split, metrics in _by_split(entry.label, result, found.undefined).items():
         kept: dict[str, float] = getattr(found, split)
-        for metric, value in metrics.items():
+        for name, value in metrics.items():
+            metric = entry.prefixed(name) if isinstance(name, str) else name
             reason = _fault(metric, value, taken)
             if reason is None:
-                kept[metric] = float(value)
+                kept[metric] = float(_value(value))
+                if isinstance(value, Estimate) and value.interval:
+                    getattr(found, f"{split}_intervals")[metric] = value.interval
             elif split == "test" or "test" not in result:
                 clash = metric in taken
-                found.undefined[f"{name}.{metric}" if clash else str(metric)] = reason
+                found.undefined[f"{entry.label}.{metric}" if clash else str(metric)] = reason
+
+
+def _value(value: Any) -> Any:
+    return value.value if isinstance(value, Estimate) else value
 
 
 def _by_split(name: str, result: Any, undefined: dict[str, str]) -> Mapping[str, Mapping[str, Any]]:
@@ -108,25 +151,35 @@ def _fault(metric: Any, value: Any, taken: set[str] | frozenset[str]) -> str | N
     if isinstance(value, str):
         return value
     try:
-        number = float(value)
+        number = float(_value(value))
     except (TypeError, ValueError):
         return f"the evaluator gave {type(value).__name__}, not a number"
     return None if math.isfinite(number) else f"the evaluator gave {number}"
 
 
-def find_evaluator(name: str, folder: Path | None = None) -> Evaluator:
-    """The evaluator of this name: a built-in one, or the user's `module:function`.
+def find_evaluator(entry: EvaluatorSpec, folder: Path | None = None) -> Evaluator:
+    """The function of an entry; `folder` is where what it reads is frozen.
 
-    The user's module is `module.py` in `folder`, or else whatever Python can import by that name.
-    Raises EmbftError that says what there is instead.
+    The user's module is `module.py` there, or else whatever Python can import by that name. Raises
+    EmbftError that says what there is instead.
     """
-    if name in EVALUATORS:
-        return EVALUATORS[name]
-    module_name, colon, function_name = name.partition(":")
-    if not colon or not module_name or not function_name:
-        raise EmbftError(
-            f"evaluator {name!r}: {nearest(name, EVALUATORS)}, or module:function for your own"
-        )
+    if entry.is_users:
+        return _users(str(entry.function), folder)
+    if entry.function:
+        return EVALUATORS[entry.function]
+    if entry.mteb:
+        return partial(mteb_task, entry.mteb)
+    if folder is None:
+        raise EmbftError(f"evaluator {entry.label!r}: its files are not frozen")
+    if entry.clustering:
+        return partial(clustering, entry.clustering, folder)
+    if entry.classification:
+        return partial(classification, entry.classification, folder)
+    return partial(sts, folder)
+
+
+def _users(name: str, folder: Path | None) -> Evaluator:
+    module_name, _, function_name = name.partition(":")
     module = _imported(name, module_name, folder)
     function: Any = getattr(module, function_name, None)
     if function is None:
@@ -152,19 +205,9 @@ def _imported(name: str, module: str, folder: Path | None) -> ModuleType:
                 return _from_file(path)
             return importlib.import_module(module)
         except Exception as error:  # importing runs the user's code
-            missing = error.name if isinstance(error, ModuleNotFoundError) else None
-            if missing and f"{module}.".startswith(f"{missing}."):
-                raise _no_module(name, module, folder) from None
             raise EmbftError(
                 f"evaluator {name!r}: importing {module} failed: {type(error).__name__}: {error}"
             ) from error
-
-
-def _no_module(name: str, module: str, folder: Path | None) -> EmbftError:
-    files = [] if folder is None else [path.stem for path in folder.glob("*.py")]
-    at = "" if folder is None else f"neither {folder / module}.py nor a package of that name; "
-    advice = nearest(module, files) if files else "put the module beside the spec"
-    return EmbftError(f"evaluator {name!r}: there is no module {module!r}: {at}{advice}")
 
 
 def _from_file(path: Path) -> ModuleType:

@@ -1,168 +1,209 @@
-"""Clustering of texts with class labels, and retrieval of each text's positive.
+"""Texts with class labels, and graded pairs, after the usual benchmark's protocols.
 
-Both follow the usual benchmarks' protocols: v-measure of mini-batch k-means with as many clusters
-as labels (MTEB: Muennighoff et al., 2023), and ranks among all positives of the set.
+Clustering, classification and STS as MTEB runs them (Muennighoff et al., 2023), draw by draw the
+same as the mteb package does; `tests/test_mteb.py` compares the two. The files are those of
+`evaluator_files.py`: `data.parquet` is reported under test, `dev.parquet` under dev.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import random
+from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from sentence_transformers import SentenceTransformer
 
 from embft.data.pairs import Pairs
-from embft.data.read import read_rows
-from embft.errors import DataError
-from embft.evaluation.context import Context, Found
-from embft.evaluation.embed import Embedded, unit
+from embft.encoding import encode
+from embft.evaluation.context import Context, Estimate, Found
+from embft.evaluation.embed import pair_cosines
+from embft.evaluator_files import Labelled
+from embft.metrics.bootstrap import bootstrap, weighted_interval
+from embft.metrics.pairs import pair_metrics
+from embft.metrics.resampling import independent_pairs, sampling_units
+from embft.metrics.weighted import FloatArray, IntArray
+from embft.spec.evaluators import ClassificationSpec, ClusteringSpec
 
-FloatArray = npt.NDArray[np.float64]
-IntArray = npt.NDArray[np.int64]
-
-_BATCH = 500
-_CELLS = 8_000_000  # cosines in memory at once, 64 MB of float64
-_RETRIEVAL = ("mrr", "recall_at_1", "recall_at_10", "ndcg_at_10")
+_ROLES = {"dev": "dev", "test": "data"}
 
 
-def v_measure(
+def clustering(spec: ClusteringSpec, folder: Path, context: Context) -> dict[str, Found]:
+    """v_measure and its spread, the sd over draws (ddof 1), of each file that is asked for."""
+
+    def score(path: Path) -> Found:
+        texts = Labelled.read(path)
+        draw = random.Random(spec.seed)  # noqa: S311 - MTEB's own generator
+        rows = _fraction(len(texts.texts), spec.fraction, draw)
+        labels = [texts.labels[i] for i in rows]
+        embeddings = encode(context.model, [texts.texts[i] for i in rows])
+        if not np.isfinite(embeddings).all():
+            return {"v_measure": "embeddings are not finite numbers"}
+        found = v_measures(embeddings, labels, spec, draw)
+        spread = float(np.std(found, ddof=1)) if len(found) > 1 else "one draw has no spread"
+        return {"v_measure": float(np.mean(found)), "v_measure_spread": spread}
+
+    return _by_split(score, folder, context)
+
+
+def _fraction(count: int, fraction: float, draw: random.Random) -> Sequence[int]:
+    if fraction == 1.0:
+        return range(count)
+    return draw.sample(range(count), k=max(2, int(fraction * count)))
+
+
+def v_measures(
     embeddings: npt.NDArray[np.floating],
-    labels: Sequence[str] | npt.NDArray[np.generic],
-    seeds: int = 5,
-    draw: int | None = None,
-) -> tuple[float, float]:
-    """Mean and sd (ddof 1; 0 with one seed) over seeds of the v-measure of mini-batch k-means.
+    labels: Sequence[str],
+    spec: ClusteringSpec,
+    draw: random.Random | None = None,
+) -> FloatArray:
+    """The v-measure of each draw's mini-batch k-means, shape (draws,).
 
     `embeddings` (n, width), as the model gives them; `labels` (n,), as many clusters as there are
-    different ones. `draw`: so many texts are drawn with replacement for each seed, as MTEB's
-    bootstraps do; all texts without it (Rosenberg and Hirschberg, 2007).
+    different ones (Rosenberg and Hirschberg, 2007, for the measure).
     """
-    classes = np.unique(np.asarray(labels), return_inverse=True)[1]
-    if len(classes) != len(embeddings):
-        raise ValueError(f"{len(classes)} labels for {len(embeddings)} embeddings")
-    scores = [_one_v_measure(embeddings, classes, seed, draw) for seed in range(seeds)]
-    return float(np.mean(scores)), float(np.std(scores, ddof=1)) if seeds > 1 else 0.0
-
-
-def _one_v_measure(
-    embeddings: npt.NDArray[np.floating], classes: IntArray, seed: int, draw: int | None
-) -> float:
     from sklearn.cluster import MiniBatchKMeans
     from sklearn.metrics import v_measure_score
 
-    n, count = len(classes), int(classes.max()) + 1
-    rows = np.random.default_rng(seed).integers(n, size=draw) if draw else np.arange(n)
-    model = MiniBatchKMeans(count, batch_size=_BATCH, n_init="auto", random_state=seed)
-    return float(v_measure_score(classes[rows], model.fit_predict(embeddings[rows])))
+    generator = draw or random.Random(spec.seed)  # noqa: S311 - as above
+    classes = np.asarray(labels)
+    scores = []
+    for number in range(spec.draws):
+        rows: Sequence[int] = range(len(classes))
+        seed = spec.seed + number
+        if spec.draw_size != "all":
+            rows, seed = generator.choices(range(len(classes)), k=spec.draw_size), spec.seed
+        model = MiniBatchKMeans(
+            len(np.unique(classes)),
+            batch_size=spec.batch_size,
+            init="k-means++",
+            n_init=1,
+            random_state=seed,
+        )
+        chosen = np.asarray(rows)
+        scores.append(v_measure_score(classes[chosen], model.fit_predict(embeddings[chosen])))
+    return np.array(scores)
 
 
-def read_labelled(path: Path, text: str = "text", label: str = "label") -> tuple[list[str], ...]:
-    """Texts and their class labels from a file with these two columns, as two lists.
+def classification(spec: ClassificationSpec, folder: Path, context: Context) -> dict[str, Found]:
+    """classification_accuracy and classification_f1 (macro), means over the draws."""
 
-    Formats as for pairs. Raises DataError, also where there are fewer than 2 different labels.
+    def score(path: Path) -> Found:
+        scored = Labelled.read(path)
+        train = folder / "train.parquet"
+        pool = Labelled.read(train) if train.exists() else None
+        draws = draw_texts((pool or scored).labels, spec)
+        if pool is None:
+            return _scored_apart(spec, context.model, scored, draws)
+        used = sorted({row for rows in draws for row in rows})
+        embedded = dict(
+            zip(used, encode(context.model, [pool.texts[i] for i in used]), strict=True)
+        )
+        target = encode(context.model, scored.texts)
+        fits = [([embedded[i] for i in r], [pool.labels[i] for i in r]) for r in draws]
+        every = np.arange(len(target))
+        return _classified(fits, spec.seed, target, np.asarray(scored.labels), [every] * len(fits))
+
+    return _by_split(score, folder, context)
+
+
+def _scored_apart(
+    spec: ClassificationSpec,
+    model: SentenceTransformer,
+    scored: Labelled,
+    draws: Sequence[Sequence[int]],
+) -> Found:
+    """Each draw's classifier on the texts that the draw left."""
+    embeddings, labels = encode(model, scored.texts), np.asarray(scored.labels)
+    every = np.arange(len(labels))
+    left = [np.setdiff1d(every, rows) for rows in draws]
+    if not all(map(len, left)):
+        return {
+            "classification_accuracy": "no text is left to score: fewer samples_per_label, or "
+            "another file as `train`"
+        }
+    fits = [(list(embeddings[list(rows)]), labels[list(rows)].tolist()) for rows in draws]
+    return _classified(fits, spec.seed, embeddings, labels, left)
+
+
+def draw_texts(labels: Sequence[str], spec: ClassificationSpec) -> list[list[int]]:
+    """The rows of each draw: the first so many of each label in an order shuffled again each time.
+
+    The order goes on from draw to draw, and the generator starts anew, as in mteb.
     """
-    rows = [
-        (str(t or ""), str("" if c is None else c))
-        for _, (t, c) in read_rows(path, [text, label], required=2)
-    ]
-    if len({c for _, c in rows}) < 2:
-        raise DataError(f"{path}: column {label!r} needs at least 2 different labels to cluster by")
-    return [t for t, _ in rows], [c for _, c in rows]
+    order, draws = list(range(len(labels))), []
+    for _ in range(spec.draws):
+        np.random.RandomState(spec.seed).shuffle(order)
+        taken: Counter[str] = Counter()
+        rows = []
+        for row in order:
+            if taken[labels[row]] < spec.samples_per_label:
+                taken[labels[row]] += 1
+                rows.append(row)
+        draws.append(rows)
+    return draws
 
 
-def retrieval_of_pairs(context: Context) -> dict[str, Found]:
-    """mrr, recall_at_1, recall_at_10 and ndcg_at_10 of dev and test; see `pair_retrieval`."""
-    splits, embedded = context.splits, context.embedded
-    test = pair_retrieval(embedded["test"], splits.test)
-    same = splits.test is splits.dev
-    return {"dev": test if same else pair_retrieval(embedded["dev"], splits.dev), "test": test}
+def _classified(
+    fits: Sequence[tuple[Sequence[npt.NDArray[np.float32]], Sequence[str]]],
+    seed: int,
+    target: npt.NDArray[np.float32],
+    labels: npt.NDArray[np.str_],
+    scored: Sequence[IntArray],
+) -> Found:
+    """Accuracy and macro F1 of a logistic regression for each draw, on its rows of `target`."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.metrics import f1_score
 
+    if not np.isfinite(target).all():
+        return {"classification_accuracy": "embeddings are not finite numbers"}
+    right, tried, f1 = np.zeros(len(labels)), np.zeros(len(labels)), []
+    for (vectors, classes), rows in zip(fits, scored, strict=True):
+        model = LogisticRegression(max_iter=100, random_state=seed)
+        predicted = model.fit(np.stack(vectors), classes).predict(target[rows])
+        right[rows] += predicted == labels[rows]
+        tried[rows] += 1
+        f1.append(f1_score(labels[rows], predicted, average="macro"))
+    seen = tried > 0
 
-def pair_retrieval(embedded: Embedded, pairs: Pairs) -> Found:
-    """How well the first texts of the pairs labelled 1 find their second texts.
+    def accuracy(weights: FloatArray) -> FloatArray:
+        share: FloatArray = weights @ right[seen] / (weights @ tried[seen])
+        return share
 
-    The candidates are all distinct second texts of pairs labelled 1, so that the numbers depend on
-    the size of the split. A query that stands among the candidates itself does not find itself.
-    """
-    positive = np.flatnonzero(pairs.label == 1).tolist()
-    rows = [i for i in positive if pairs.text_1[i] != pairs.text_2[i]]
-    query = _numbered([pairs.text_1[i] for i in rows])
-    candidate = _numbered([pairs.text_2[i] for i in rows])
-    if len(candidate) < 2:
-        reason = f"fewer than 2 distinct texts to find ({len(candidate)})"
-        return dict.fromkeys(_RETRIEVAL, reason)
-    relevant = [(query[pairs.text_1[i]], candidate[pairs.text_2[i]]) for i in rows]
-    by_query, by_candidate = (
-        dict(zip((texts[i] for i in rows), rows, strict=True))
-        for texts in (pairs.text_1, pairs.text_2)
-    )
-    vectors = embedded.first[list(map(by_query.__getitem__, query))]
-    corpus = embedded.second[list(map(by_candidate.__getitem__, candidate))]
-    if not (np.isfinite(vectors).all() and np.isfinite(corpus).all()):
-        return dict.fromkeys(_RETRIEVAL, "embeddings are not finite numbers")
-    itself = np.array([candidate.get(text, -1) for text in query])
-    return dict(retrieval(vectors, corpus, np.unique(np.array(relevant), axis=0), itself))
-
-
-def retrieval(
-    query_embeddings: npt.NDArray[np.floating],
-    positive_embeddings: npt.NDArray[np.floating],
-    relevant: IntArray | None = None,
-    itself: IntArray | None = None,
-) -> dict[str, float]:
-    """mrr, recall_at_1, recall_at_10 and ndcg_at_10 of ranking all positives by cosine.
-
-    `query_embeddings` (q, width), `positive_embeddings` (p, width). `relevant` (m, 2): distinct
-    pairs of a query's row and the row of a positive of it; without it row i belongs to row i.
-    Each query needs one at least. `itself` (q,): the row among the positives that is the query's
-    own text and no candidate for it, -1 where there is none. Of equal cosines the irrelevant text
-    ranks first, so that collapsed embeddings score low (Järvelin and Kekäläinen, 2002, for nDCG).
-    """
-    queries, corpus = unit(query_embeddings), unit(positive_embeddings)
-    found = np.repeat(np.arange(len(queries)), 2).reshape(-1, 2) if relevant is None else relevant
-    none = np.full(len(queries), -1)
-    own, ahead = _counts(queries, corpus, found, none if itself is None else itself)
-    order = np.lexsort((-own, found[:, 0]))
-    return _rank_metrics(found[order, 0], own[order], ahead[order], len(queries))
-
-
-def _counts(
-    queries: FloatArray, corpus: FloatArray, relevant: IntArray, itself: IntArray
-) -> tuple[FloatArray, IntArray]:
-    """For each row of `relevant` its cosine, and how many candidates reach it, it included."""
-    own, ahead = np.empty(len(relevant)), np.empty(len(relevant), np.int64)
-    step = max(1, _CELLS // len(corpus))
-    for start in range(0, len(relevant), step):
-        query, positive = relevant[start : start + step].T
-        scores = queries[query] @ corpus.T
-        barred = np.flatnonzero(itself[query] >= 0)
-        scores[barred, itself[query[barred]]] = -np.inf
-        own[start : start + step] = mine = scores[np.arange(len(query)), positive]
-        ahead[start : start + step] = (scores >= mine[:, None]).sum(axis=1)
-    return own, ahead
-
-
-def _rank_metrics(query: IntArray, own: FloatArray, ahead: IntArray, n: int) -> dict[str, float]:
-    """The metrics of relevant texts sorted by query and falling cosine."""
-    number = np.bincount(query, minlength=n)
-    if (number == 0).any():
-        raise ValueError(f"query {int(np.argmin(number))} has no relevant text")
-    first = np.r_[0, np.cumsum(number)[:-1]]
-    place = np.arange(len(query)) - first[query] + 1
-    # The last place among this query's relevant texts of the same cosine: they all reach it.
-    ends = np.flatnonzero(np.r_[(np.diff(query) != 0) | (np.diff(own) != 0), True])
-    reaching = place[ends[np.searchsorted(ends, np.arange(len(query)))]]
-    rank = ahead - reaching + place
-    gain = np.where(rank <= 10, 1 / np.log2(1 + rank), 0.0)
-    ideal = np.cumsum(1 / np.log2(np.arange(2, 12)))[np.minimum(number, 10) - 1]
+    value = float(right.sum() / tried.sum())
+    interval = weighted_interval(accuracy, independent_pairs(int(seen.sum())))
     return {
-        "mrr": float((1 / rank[first]).mean()),
-        "recall_at_1": float((np.bincount(query, rank <= 1) / number).mean()),
-        "recall_at_10": float((np.bincount(query, rank <= 10) / number).mean()),
-        "ndcg_at_10": float((np.bincount(query, gain) / ideal).mean()),
+        "classification_accuracy": Estimate(value, interval),
+        "classification_f1": float(np.mean(f1)),
     }
 
 
-def _numbered(texts: Sequence[str]) -> dict[str, int]:
-    return {text: i for i, text in enumerate(dict.fromkeys(texts))}
+def sts(folder: Path, context: Context) -> dict[str, Found]:
+    """sts_spearman and sts_pearson of cosine and label, of each file that is asked for."""
+
+    def score(path: Path) -> Found:
+        pairs = Pairs.read(path)
+        cosines = pair_cosines(context.model, pairs)
+        if not np.isfinite(cosines).all():
+            return {"sts_spearman": "embeddings are not finite numbers"}
+        units = sampling_units(pairs.text_1, pairs.text_2)
+        values = pair_metrics(cosines, pairs.label, 0.0)
+        intervals = bootstrap(cosines, pairs.label, 0.0, units).intervals
+        found: Found = {}
+        for name in ("spearman", "pearson"):
+            interval = intervals.get(name)
+            ends = (interval.low, interval.high) if interval else None
+            found[f"sts_{name}"] = (
+                Estimate(values[name], ends) if name in values else "cosines or labels are equal"
+            )
+        return found
+
+    return _by_split(score, folder, context)
+
+
+def _by_split(score: Callable[[Path], Found], folder: Path, context: Context) -> dict[str, Found]:
+    paths = {split: folder / f"{_ROLES[split]}.parquet" for split in context.asked}
+    return {split: score(path) for split, path in paths.items() if path.exists()}

@@ -16,8 +16,10 @@ import yaml
 
 from embft.frozen import frozen_audit
 from embft.leaderboard.joined import SWEEP, joined_plan
+from embft.leaderboard.luck import winners_luck
 from embft.leaderboard.ranking import rank_groups
 from embft.leaderboard.rows import Group, Leaderboard, Row
+from embft.leaderboard.stability import with_probe_drop
 from embft.leaderboard.verdict import cautions, verdict
 from embft.lock import is_running
 from embft.plan import BASELINE
@@ -35,6 +37,7 @@ def build_leaderboard(*folders: Path) -> Leaderboard:
     plan = joined_plan(folders)
     axes, alive = plan["axes"], {folder: is_running(folder) for folder in folders}
     rows = _named([_row(trial, axes, alive=alive[trial[SWEEP]]) for trial in plan["trials"]])
+    rows = with_probe_drop(rows)
     groups = rank_groups(rows, plan["metric"], higher=plan["mode"] == "max")
     board = Leaderboard(
         name=plan["name"],
@@ -52,6 +55,7 @@ def build_leaderboard(*folders: Path) -> Leaderboard:
         verdict=(),
         audit=frozen_audit(folders[0] / plan["data"][0]),
         folder=folders[0],
+        optimism=winners_luck(groups, plan["metric"]) if plan["test_is_dev"] else None,
     )
     board = replace(board, cautions=tuple(cautions(board, plan)))
     return replace(board, verdict=tuple(verdict(board)))

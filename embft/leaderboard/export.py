@@ -11,6 +11,7 @@ from typing import Any
 
 from embft.files import write_atomic
 from embft.leaderboard.rows import Interval, Leaderboard, Row
+from embft.leaderboard.stability import purity_change
 from embft.trial import Failed, Pruned
 
 # A cell that begins so runs as a formula when a spreadsheet opens the file.
@@ -45,6 +46,7 @@ def to_records(board: Leaderboard) -> list[dict[str, Any]]:
                 **_scores("dev", row.dev, row.dev_intervals),
                 **_scores("test", row.test, row.test_intervals),
                 **_without_leaks(row),
+                **_purity(board, row),
                 **_costs(row),
                 "reason": row.result.reason if isinstance(row.result, Failed | Pruned) else None,
             }
@@ -65,8 +67,24 @@ def _scores(
 
 
 def _without_leaks(row: Row) -> dict[str, float]:
-    found = row.completed.test_without_leaks if row.completed else {}
-    return {f"test_{name}_without_leaks": value for name, value in found.items()}
+    if row.completed is None:
+        return {}
+    cells: dict[str, float] = {}
+    for name, value in row.completed.test_without_leaks.items():
+        cells[f"test_{name}_without_leaks"] = value
+        ends = row.completed.test_without_leaks_intervals.get(name)
+        if ends:
+            low, high = f"test_{name}_without_leaks_low", f"test_{name}_without_leaks_high"
+            cells[low], cells[high] = ends
+    return cells
+
+
+def _purity(board: Leaderboard, row: Row) -> dict[str, float | str]:
+    """What became of cluster purity since the baseline; `none` within its spread."""
+    if board.baseline is None or row.is_baseline:
+        return {}
+    change = purity_change(board.baseline, row)
+    return {} if change is None else {"test_cluster_purity_change": change}
 
 
 def _costs(row: Row) -> dict[str, Any]:
@@ -103,6 +121,20 @@ def _cell(value: Any) -> Any:
     return text
 
 
+def _optimism(board: Leaderboard) -> dict[str, Any] | None:
+    """How much of the leader's score is luck; None where there is a test split."""
+    found = board.optimism
+    if found is None:
+        return None
+    return {
+        "metric": board.metric,
+        "estimate": found.optimism,
+        "naive": found.naive,
+        "corrected": found.corrected,
+        "configurations": len(board.groups),
+    }
+
+
 def to_json(board: Leaderboard, records: list[dict[str, Any]] | None = None) -> str:
     """The same records as JSON, with the answer and the cautions beside them."""
     content = {
@@ -114,6 +146,7 @@ def to_json(board: Leaderboard, records: list[dict[str, Any]] | None = None) -> 
         "axes": list(board.axes),
         "verdict": list(board.verdict),
         "cautions": list(board.cautions),
+        "optimism": _optimism(board),
         "trials": records if records is not None else to_records(board),
     }
     return json.dumps(content, indent=2, allow_nan=False)

@@ -16,6 +16,7 @@ from embft.leaderboard.labels import axis_title, config_label, metric_label, num
 from embft.leaderboard.maps import PairMap
 from embft.leaderboard.pair_scores import Model
 from embft.leaderboard.rows import Leaderboard, Row
+from embft.leaderboard.stability import PURITY, purity_change
 from embft.metrics.pairs import GroupRow
 
 
@@ -128,6 +129,8 @@ def change_finding(metric: str, before: Row | None, after: Row) -> str:
     was = before.test.get(metric) if before else None
     if was is None:
         return f"{name}: {number(now)}"
+    if before and metric == PURITY and purity_change(before, after) == "none":
+        return f"{name} {number(now)}: the change from {number(was)} is within its own spread"
     word = "rises" if now > was else "falls" if now < was else "stays"
     return f"{name} {word} from {number(was)} to {number(now)}"
 

@@ -88,7 +88,7 @@ class _Places:
 
     def __init__(self, members: Sequence[_Member], metric: str) -> None:
         compared = _compared(members, "dev", metric)
-        self.count = len(members)
+        self.count, self.compared = len(members), bool(compared)
         self.surely = {pair for pair, (_, p_value) in compared.items() if p_value < SIGNIFICANCE}
         self.tied = [
             place == 0 or ((0, place) in compared and (0, place) not in self.surely)
@@ -98,7 +98,9 @@ class _Places:
         self.recommended = min(candidates, key=lambda i: _cost(members[i].rows), default=None)
 
     def interval(self, place: int) -> tuple[int, int]:
-        """The ranks, from 1, that dev cannot tell from this place."""
+        """The ranks, from 1, that dev cannot tell from this place; its own where none can tell."""
+        if not self.compared:
+            return place + 1, place + 1
         if self.count > _ALL_PAIRS:
             return (1, sum(self.tied)) if self.tied[place] else (place + 1, place + 1)
         better = sum(pair[1] == place for pair in self.surely)
@@ -185,7 +187,7 @@ class _Draw:
             return None
         pairs = pairs_digest(rows[0], split)
         if pairs not in self.units:
-            self.units[pairs] = _units(rows[0], split, len(tables[0].label))
+            self.units[pairs] = pair_units(rows[0], split, len(tables[0].label))
         thresholds = [table.threshold or 0.0 for table in tables]
         scores = [table.score for table in tables]
         drawn = hierarchical(
@@ -194,7 +196,7 @@ class _Draw:
         return _Drawn(pairs, drawn)
 
 
-def _units(row: Row, split: str, count: int) -> Units:
+def pair_units(row: Row, split: str, count: int) -> Units:
     """What is resampled: single pairs where the texts that would say more are not on disk."""
     texts = read_texts(row, split)
     if texts is None:

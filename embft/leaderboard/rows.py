@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from embft.metrics.optimism import Optimism
 from embft.trial import Completed, EpochScore, Failed, Metrics, Pruned
 
 Interval = tuple[float, float]
@@ -19,7 +20,8 @@ class Row:
 
     trial: the folder's name, or `baseline`. params: the varying parameters under their dotted
     paths; None where a parameter does not apply (a LoRA rank in full fine-tuning). to_yaml: writes
-    `spec_yaml`, which few rows of a large table are ever asked for.
+    `spec_yaml`, which few rows of a large table are ever asked for. derived: test scores that take
+    other rows too.
     """
 
     trial: str
@@ -30,6 +32,7 @@ class Row:
     params: Mapping[str, Any]
     result: Completed | Pruned | Failed | None
     to_yaml: Callable[[], str]
+    derived: Metrics = field(default_factory=dict)
 
     @cached_property
     def spec_yaml(self) -> str:
@@ -49,7 +52,7 @@ class Row:
     @property
     def test(self) -> Metrics:
         """Scores on the test split; empty unless completed."""
-        return self.completed.test if self.completed else {}
+        return {**self.completed.test, **self.derived} if self.completed else {}
 
     @property
     def test_intervals(self) -> Mapping[str, Interval]:
@@ -115,7 +118,8 @@ class Leaderboard:
     rows: baseline included; completed ones by rank, then pruned, failed, running and pending.
     groups: completed configurations by rank. axes: the parameters that vary, in the spec's order.
     cautions: what a reader must beware of, in sentences. comparisons: how many configurations were
-    compared with the leader. scheme: what was resampled for the intervals.
+    compared with the leader. scheme: what was resampled for the intervals. optimism: how much of
+    the leader's score is luck, where there is no test split.
     """
 
     name: str
@@ -133,6 +137,7 @@ class Leaderboard:
     verdict: tuple[str, ...]
     audit: Mapping[str, Any] | None
     folder: Path
+    optimism: Optimism | None = None
 
     @property
     def recommended(self) -> Group | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from statistics import fmean
 from typing import Any
@@ -10,6 +11,7 @@ from embft.leaderboard.labels import config_label, metric_label, number
 from embft.leaderboard.ranking import MOST_COMPARED
 from embft.leaderboard.rows import Group, Interval, Leaderboard
 from embft.leaderboard.worlds import mixed_worlds, smaller_batches
+from embft.spec.objective import PAIR_METRICS
 
 
 def verdict(board: Leaderboard) -> Iterator[str]:
@@ -34,6 +36,8 @@ def _against_baseline(board: Leaderboard, chosen: Group) -> Iterator[str]:
     base = board.baseline.test[board.metric]
     interval = board.baseline.test_intervals.get(board.metric)
     change = chosen.score - base
+    if not math.isfinite(change):
+        return
     gain = change if board.mode == "max" else -change
     word = "better" if gain > 0 else "worse"
     overlap = chosen.interval and interval and _overlap(chosen.interval, interval)
@@ -51,6 +55,9 @@ def _against_others(board: Leaderboard, chosen: Group) -> Iterator[str]:
         return
     if len(tied) == 1:
         second = board.groups[1]
+        if board.metric not in PAIR_METRICS:
+            yield f"On dev it leads; next is {_name(board, second)}, test {number(second.score)}."
+            return
         yield (
             f"On dev it is really ahead of the runner-up, {_name(board, second)}; on test that one "
             f"has {with_interval(second.score, second.interval)}{_difference(second)}."
@@ -95,9 +102,9 @@ def cautions(board: Leaderboard, plan: Mapping[str, Any]) -> Iterator[str]:
     """What a reader must beware of."""
     if plan["test_is_dev"]:
         yield (
-            "There is no test split: the numbers are optimistic, because epoch, threshold and "
-            "winner were chosen on the very pairs that are reported. Give data.test pairs that "
-            "nothing was chosen on."
+            "There is no test split: the numbers are optimistic, because epoch, threshold, "
+            "calibration and winner were chosen on the very pairs that are reported"
+            f"{_luck(board)}. Give data.test pairs that nothing was chosen on."
         )
     if plan["dev_is_cut"]:
         yield "No dev split was given: a part of train was set aside for choosing."
@@ -109,6 +116,7 @@ def cautions(board: Leaderboard, plan: Mapping[str, Any]) -> Iterator[str]:
     yield from _test_disagrees(board)
     yield from mixed_worlds(board)
     yield from smaller_batches(board)
+    yield from _untold(board)
     if len(board.groups) > MOST_COMPARED:
         yield (
             f"Of {len(board.groups):,} configurations only the first {MOST_COMPARED} on dev were "
@@ -136,6 +144,33 @@ def _without_leaks(board: Leaderboard) -> Iterator[str]:
             "Some test pairs also stand in train or dev. On the others, the recommended "
             f"configuration has {metric_label(board.metric)} {number(fmean(known))}, against "
             f"{number(chosen.score)} on all: the column without leaks has every trial's."
+        )
+
+
+def _luck(board: Leaderboard) -> str:
+    """By how much the leader's score is too good, and what the estimate leaves out."""
+    found = board.optimism
+    if found is None:
+        return ""
+    if found.optimism <= 0:
+        return (
+            f". By cross-fitting, choosing among {len(board.groups)} configurations did not "
+            f"flatter the best one's {metric_label(board.metric)}; choosing the epoch may have"
+        )
+    return (
+        f". By cross-fitting, choosing the best of {len(board.groups)} configurations flatters its "
+        f"{metric_label(board.metric)} by about {number(found.optimism)} ({number(found.naive)}, "
+        f"corrected {number(found.corrected)}); what choosing the epoch adds is not in this"
+    )
+
+
+def _untold(board: Leaderboard) -> Iterator[str]:
+    """Say so where the objective is an evaluator's: single pairs tell nothing of it."""
+    if len(board.groups) > 1 and board.metric not in PAIR_METRICS:
+        yield (
+            f"{metric_label(board.metric)} is an evaluator's metric, not one of single pairs: "
+            "configurations are ranked by it, but no comparison tells whether they really differ. "
+            "Look at its spread, and at several seeds."
         )
 
 
@@ -171,6 +206,8 @@ def _overlap(one: Interval, other: Interval) -> bool:
 
 def with_interval(score: float, interval: Interval | None) -> str:
     """`0.812 (0.790 to 0.831)`."""
+    if not math.isfinite(score):
+        return "undefined"
     between = f" ({number(interval[0])} to {number(interval[1])})" if interval else ""
     return number(score) + between
 

@@ -17,7 +17,7 @@ one model is.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -115,6 +115,31 @@ def hierarchical(
     return result
 
 
+def weighted_interval(
+    statistic: Callable[[FloatArray], FloatArray],
+    units: Units,
+    resampling: Resampling | None = None,
+) -> tuple[float, float] | None:
+    """The interval of any statistic of weighted pairs: weights (R, n) -> values (R,).
+
+    Quantiles of the resampled values at the widened levels, for statistics near a mean: no bias is
+    corrected. None where most resamples leave it undefined, or all give one value.
+    """
+    plan = resampling or Resampling()
+    with np.errstate(divide="ignore", invalid="ignore"):
+        samples = np.concatenate([statistic(w) for w in weight_chunks(units, plan)])
+        inner = None
+        if units.ends is not None:
+            inner = np.concatenate([statistic(w) for w in pair_weight_chunks(units, plan)])
+    defined = samples[np.isfinite(samples)]
+    estimate = float(statistic(np.ones((1, len(units.unit))))[0])
+    if len(defined) < (1 - _MAX_UNDEFINED) * len(samples) or np.ptp(defined) <= 1e-12:
+        return None
+    reach = stats.norm.cdf(np.array([-1.0, 1.0]) * _normal_width(units.effective, plan.level))
+    low, high = np.quantile(estimate + spread(samples, inner) * (defined - estimate), reach)
+    return float(low), float(high)
+
+
 def spread(samples: FloatArray, pair_samples: FloatArray | None) -> float:
     """The share of the samples' distance from the estimate that is real.
 
@@ -202,16 +227,17 @@ def _bca(
     below = np.mean(samples < estimate) + 0.5 * np.mean(samples == estimate)
     floor = 0.5 / len(samples)
     bias = stats.norm.ppf(np.clip(below, floor, 1 - floor))
-    z = bias + np.array([-1.0, 1.0]) * _normal_width(result)
+    width = _normal_width(result.effective_units, result.resampling.level)
+    z = bias + np.array([-1.0, 1.0]) * width
     levels = stats.norm.cdf(bias + z / np.maximum(1 - _acceleration(deleted) * z, 0.1))
     low, high = np.quantile(samples, levels)
     return float(low), float(high)
 
 
-def _normal_width(result: BootstrapResult) -> float:
+def _normal_width(drawn: float, level: float) -> float:
     """The normal quantile of the level, widened for the units drawn (Hesterberg, 2015)."""
-    units = max(result.effective_units, 2.0)
-    t = stats.t.ppf(0.5 + result.resampling.level / 2, units - 1)
+    units = max(drawn, 2.0)
+    t = stats.t.ppf(0.5 + level / 2, units - 1)
     return float(min(t * np.sqrt(units / (units - 1)), 8.0))
 
 

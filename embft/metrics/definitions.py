@@ -170,6 +170,38 @@ _ALL = (
         formula="2 homogeneity x completeness / (homogeneity + completeness)",
     ),
     Metric(
+        "classification_accuracy",
+        "Classification accuracy",
+        higher_is_better=True,
+        binary_only=False,
+        bounds=_SHARE,
+        formula="mean over draws of the accuracy of a logistic regression on a few texts a label",
+    ),
+    Metric(
+        "classification_f1",
+        "Classification F1",
+        higher_is_better=True,
+        binary_only=False,
+        bounds=_SHARE,
+        formula="as classification_accuracy, the mean over labels of F1",
+    ),
+    Metric(
+        "sts_spearman",
+        "STS Spearman",
+        higher_is_better=True,
+        binary_only=False,
+        bounds=_CORRELATION,
+        formula="Spearman correlation of cosine and graded label on pairs of their own",
+    ),
+    Metric(
+        "sts_pearson",
+        "STS Pearson",
+        higher_is_better=True,
+        binary_only=False,
+        bounds=_CORRELATION,
+        formula="Pearson correlation of cosine and graded label on pairs of their own",
+    ),
+    Metric(
         "mrr",
         "Mean reciprocal rank",
         higher_is_better=True,
@@ -231,6 +263,11 @@ QUANTITIES: dict[str, Quantity] = {
             "log of the mean of exp(-2 |x - y|^2) of two different texts",
         ),
         Quantity("alignment", "Alignment", "mean of |x - y|^2 over the pairs labelled 1"),
-        Quantity("v_measure_spread", "Spread of v-measure", "sd over seeds of k-means, ddof 1"),
+        Quantity("v_measure_spread", "Spread of v-measure", "sd over draws of texts, ddof 1"),
+        Quantity(
+            "probe_drop",
+            "Drop on the probe",
+            "probe_spearman of the untrained model minus that of the trained one",
+        ),
     )
 }

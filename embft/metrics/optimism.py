@@ -22,7 +22,8 @@ class Optimism:
     """`winner`'s score on all pairs is `naive`; about `optimism` of it is luck.
 
     Both are turned as the metric is: `corrected` is naive - optimism where higher is better, and
-    naive + optimism where lower is. `winners` has the trial that each fold's selection chose.
+    naive + optimism where lower is. `winners` has the configuration that each fold's selection
+    chose.
     """
 
     winner: int
@@ -45,16 +46,19 @@ class Folds:
     units: Units | None = None
 
 
-def cross_fit_optimism(
+def cross_fit_optimism(  # noqa: PLR0913, PLR0917 - what is scored, and how it is cut
     scores: npt.ArrayLike,
     label: npt.ArrayLike,
     metric: str,
     thresholds: Sequence[float] | None = None,
     folds: Folds | None = None,
+    configuration: npt.ArrayLike | None = None,
 ) -> Optimism | None:
     """How optimistic the winner's score is; None where the metric is undefined for every trial.
 
-    `scores` (trials, n), `label` (n,), a threshold for each trial. For each fold the winner of the
+    `scores` (trials, n), `label` (n,), a threshold for each trial. `configuration` (trials,): the
+    number, from 0, of the configuration that a trial is a seed of, where the choice is among their
+    means; without it each trial is one. For each fold the winner of the
     other folds is scored on the fold, and so is the winner of all pairs: the mean difference is
     the optimism. It is 0 where the same trial wins everywhere. Pairs are split by unit, so that no
     cluster stands on both sides; texts that connect everything cannot be kept apart.
@@ -66,13 +70,17 @@ def cross_fit_optimism(
         for score, threshold in zip(matrix, thresholds or [0.0] * len(matrix), strict=True)
     ]
     sign = 1.0 if METRICS[metric].higher_is_better else -1.0
-    whole = np.array([sorted_metrics(trial).get(metric, np.nan) for trial in sorted_trials])
+    trials = np.arange(len(matrix)) if configuration is None else np.asarray(configuration)
+    whole = _means(
+        np.array([sorted_metrics(trial).get(metric, np.nan) for trial in sorted_trials]), trials
+    )
     if np.isnan(whole).all():
         return None
     winner = int(np.nanargmax(sign * whole))
     inside = _fold_weights(plan.units or independent_pairs(matrix.shape[1]), plan)
     held_out, chosen_on = (
-        sign * np.stack([weighted_metrics(trial, w)[metric] for trial in sorted_trials])
+        sign
+        * _means(np.stack([weighted_metrics(trial, w)[metric] for trial in sorted_trials]), trials)
         for w in (inside, 1.0 - inside)
     )
     winners = np.argmax(np.where(np.isnan(chosen_on), -np.inf, chosen_on), axis=0)
@@ -86,6 +94,12 @@ def cross_fit_optimism(
         corrected=float(whole[winner] - sign * optimism),
         winners=tuple(int(i) for i in winners),
     )
+
+
+def _means(values: FloatArray, configuration: npt.NDArray[np.int64]) -> FloatArray:
+    """Means over the trials, the first axis, of each configuration."""
+    count = int(configuration.max()) + 1
+    return np.stack([values[configuration == i].mean(axis=0) for i in range(count)])
 
 
 def _fold_weights(units: Units, plan: Folds) -> FloatArray:

@@ -10,6 +10,7 @@ compares the two. Does not find base models (`base_model.py`), train (`training.
 from embft.models.base import build, default_device, load_base
 from embft.models.proof import LEAST_CHANGE, TOLERANCE, prove
 from embft.models.save import (
+    adapter_base,
     load_saved,
     save,
     total_parameters,
@@ -19,6 +20,7 @@ from embft.models.save import (
 __all__ = [
     "LEAST_CHANGE",
     "TOLERANCE",
+    "adapter_base",
     "build",
     "default_device",
     "load_base",

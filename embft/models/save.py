@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 
 from sentence_transformers import SentenceTransformer
 
-from embft.errors import ProofError
+from embft.errors import ModelError, ProofError
 from embft.files import replace_folder, write_atomic
 from embft.models.adapter import ADAPTER_CONFIG, check_adapter, name_for_all_loaders, read_adapter
 from embft.models.base import open_model
@@ -44,6 +44,17 @@ def save(model: SentenceTransformer, folder: Path, base: str) -> int:
         _keep_dtype(temporary, str(model.dtype).removeprefix("torch."))
     replace_folder(temporary, folder)
     return sum(path.stat().st_size for path in folder.rglob("*.safetensors"))
+
+
+def adapter_base(folder: Path) -> str | None:
+    """The name of the base model of a saved adapter; None where the folder holds no adapter."""
+    config = folder / ADAPTER_CONFIG
+    if not config.is_file():
+        return None
+    try:
+        return str(json.loads(config.read_text())["base_model_name_or_path"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"{config}: does not say which base model it adapts: {error}") from None
 
 
 def load_saved(folder: Path, base_folder: Path, spec: ModelSpec) -> SentenceTransformer:

@@ -7,6 +7,7 @@ or click.
 
 from embft.spec.base import ColumnsSpec
 from embft.spec.data import DataSpec
+from embft.spec.evaluators import EvaluatorSpec
 from embft.spec.fields import (
     Objective,
     TrainSpec,
@@ -21,6 +22,7 @@ __all__ = [
     "LOSSES",
     "ColumnsSpec",
     "DataSpec",
+    "EvaluatorSpec",
     "LoraSpec",
     "LossSpec",
     "ModelSpec",

@@ -10,8 +10,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from embft.spec.base import Fields
+from embft.spec.base import Fields, Text
 from embft.spec.data import DataSpec
+from embft.spec.evaluators import EvaluatorSpec
 from embft.spec.losses import LossSpec
 from embft.spec.model import LoraSpec, ModelSpec
 
@@ -58,15 +59,10 @@ class TrainSpec(Fields):
 
 
 class Objective(Fields):
-    """What "better" means: a metric of the dev split, and its direction."""
+    """What "better" means: a metric of the dev split (see `objective.py`), and its direction."""
 
-    metric: Literal[
-        "spearman", "pearson", "auc", "average_precision", "margin", "cohens_d", "f1"
-    ] = "spearman"
+    metric: Text = "spearman"
     mode: Literal["min", "max"] = "max"
-
-
-Evaluator = Literal["clusters", "collapse", "probe", "retrieval"]
 
 
 class TrialSpec(Fields):
@@ -77,7 +73,7 @@ class TrialSpec(Fields):
     train: TrainSpec
     objective: Objective
     seed: int
-    evaluators: tuple[Evaluator, ...] = ()
+    evaluators: tuple[EvaluatorSpec, ...] = ()
 
     @property
     def is_baseline(self) -> bool:

@@ -12,14 +12,15 @@ from pydantic import BaseModel, Field, ValidationError
 from embft.errors import SpecError, nearest
 from embft.spec.base import Fields
 from embft.spec.data import DataSpec
+from embft.spec.evaluators import EvaluatorSpec
 from embft.spec.fields import (
-    Evaluator,
     Name,
     Objective,
     TrainSpec,
     TrialSpec,
 )
 from embft.spec.model import ModelSpec
+from embft.spec.objective import giving
 from embft.spec.resources import Artifacts, Resources
 from embft.spec.source import Source, Where, read_source, read_text
 from embft.spec.space import MAX_POINTS, Point, count_points, points, read_axes, with_point
@@ -49,7 +50,7 @@ class _Document(Fields):
     objective: Objective = Objective()
     resources: Resources = Resources()
     artifacts: Artifacts = Artifacts()
-    evaluators: tuple[Evaluator, ...] = ()
+    evaluators: tuple[EvaluatorSpec, ...] = ()
 
 
 class SweepSpec(Fields):
@@ -62,7 +63,7 @@ class SweepSpec(Fields):
     objective: Objective
     resources: Resources
     artifacts: Artifacts
-    evaluators: tuple[Evaluator, ...]
+    evaluators: tuple[EvaluatorSpec, ...]
     text: str
 
     def trials(self) -> Iterator[tuple[Point, TrialSpec]]:
@@ -87,7 +88,7 @@ class SweepSpec(Fields):
             train=point.train,
             objective=self.objective,
             seed=seed,
-            evaluators=tuple(sorted(set(self.evaluators))),
+            evaluators=self.evaluators,
         ).normalised()
 
 
@@ -117,6 +118,7 @@ def _sweep(source: Source, folder: Path, text: str) -> SweepSpec:
         )
     if len(set(document.seeds)) < len(document.seeds):
         raise SpecError(f"{source.at(('seeds',))}: a seed stands twice in {list(document.seeds)}")
+    evaluators = _evaluators(source, document)
     return SweepSpec(
         name=document.name,
         description=" ".join(document.description.split()),
@@ -125,9 +127,28 @@ def _sweep(source: Source, folder: Path, text: str) -> SweepSpec:
         objective=document.objective,
         resources=document.resources,
         artifacts=document.artifacts,
-        evaluators=document.evaluators,
+        evaluators=tuple(entry.relative_to(folder) for entry in evaluators),
         text=text,
     )
+
+
+def _evaluators(source: Source, document: _Document) -> list[EvaluatorSpec]:
+    """The entries in one order, however written, checked against each other and the objective."""
+    entries = list(dict.fromkeys(document.evaluators))
+    titles = [(entry.kind, entry.label) for entry in entries]
+    for i, title in enumerate(titles):
+        if title in titles[:i]:
+            raise SpecError(
+                f"{source.at(('evaluators',))}: two evaluators are called {title[1]!r}: give each "
+                "a `name` of its own, which stands before its metrics"
+            )
+    try:
+        giving(document.objective.metric, entries)
+    except ValueError as error:
+        at = source.at(("objective", "metric"))
+        given = document.objective.metric
+        raise SpecError(f"{at}: objective.metric is {given!r}: {error}") from None
+    return sorted(entries, key=lambda entry: entry.model_dump_json())
 
 
 def _points(
@@ -227,6 +248,9 @@ def _field(model: Any, loc: Where) -> Any:
     """The type annotation at a location of a model, or None."""
     here = model
     for part in loc:
+        if isinstance(part, int):
+            here = next(iter(get_args(here)), None)  # an item of a list
+            continue
         options = [here, *get_args(here)]
         inner = next((o for o in options if isinstance(o, type) and issubclass(o, BaseModel)), None)
         if inner is None or part not in inner.model_fields:

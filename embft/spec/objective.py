@@ -1,0 +1,31 @@
+"""Which metrics an objective may name: those of the dev split, pairs' or an evaluator's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from embft.errors import nearest
+from embft.spec.evaluators import EvaluatorSpec
+
+PAIR_METRICS = ("spearman", "pearson", "auc", "average_precision", "margin", "cohens_d", "f1")
+
+
+def giving(metric: str, evaluators: Sequence[EvaluatorSpec]) -> EvaluatorSpec | None:
+    """The evaluator that gives this metric on dev, or None where the pairs do.
+
+    A user's function may give any; it is taken for the one where no other is known to. Raises
+    ValueError when nothing in the spec gives the metric.
+    """
+    if metric in PAIR_METRICS:
+        return None
+    for entry in evaluators:
+        if metric in (entry.dev_metrics() or ()):
+            return entry
+    users = [entry for entry in evaluators if entry.is_users]
+    if users:
+        return users[0]
+    known = {name for entry in evaluators for name in entry.dev_metrics() or ()}
+    raise ValueError(
+        f"{nearest(metric, {*PAIR_METRICS, *known})}, or a metric that one of the spec's "
+        "evaluators has on dev (an evaluator of labelled texts has them with its own `dev` file)"
+    )
