@@ -16,7 +16,7 @@ help:
 	@echo "make test        lint, types and tests"
 	@echo "make soak        the long tests: kills, crash points, fuzz"
 	@echo "make lint        ruff and mypy alone"
-	@echo "make bench       the benchmarks: the audit of a million pairs, the size of reports"
+	@echo "make bench       the benchmarks, one after another; figures into docs/performance.md"
 	@echo "make reproduce   the study of docs/reproduction.md, from ../shared/data"
 
 $(STAMP): pyproject.toml constraints.txt
@@ -50,9 +50,12 @@ format: install
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: install
-	$(BIN)/python benchmarks/audit_scale.py
-	$(BIN)/python benchmarks/report_scale.py
+BENCHMARKS := memory limit stock tune_sweep scale million audit_scale report_scale
+
+bench: $(BENCHMARKS:%=bench-%)
+
+bench-%: install
+	$(BIN)/python benchmarks/$*.py
 
 reproduce: install
 	$(BIN)/embft sweep sweeps/seed_study.yaml --results $(RESULTS)

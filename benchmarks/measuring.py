@@ -19,7 +19,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,12 +43,19 @@ class Run:
     output: Any
 
 
-def fresh(command: Sequence[str], files: Mapping[str, str], every: float = 0.5) -> Run:
-    """`watched` in a folder of its own with these files in it, removed afterwards."""
+def fresh(
+    command: Sequence[str], files: Mapping[str, str], every: float = 0.5, keep: str | None = None
+) -> Run:
+    """`watched` in a folder of its own with these files in it, removed afterwards.
+
+    keep: a JSON file that the command leaves, read as its output.
+    """
     with tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
         for file, text in files.items():
-            (Path(name) / file).write_text(text)
-        return watched(command, Path(name), every)
+            (folder / file).write_text(text)
+        run = watched(command, folder, every)
+        return run if keep is None else replace(run, output=json.loads((folder / keep).read_text()))
 
 
 def watched(command: Sequence[str], folder: Path, every: float = 0.5) -> Run:
@@ -101,7 +108,7 @@ def alternate(
         for name, case in cases.items():
             run = case(number)
             found[name].append(run)
-            told = f"{run.seconds:.1f} s, {run.peak_mb:.0f} MB, {run.output}"
+            told = f"{run.seconds:.1f} s, {run.peak_mb:.0f} MB, {run.output}"[:200]
             print(f"  {name}, round {number}: {told}", flush=True)
     return found
 
@@ -177,7 +184,7 @@ def python(script: str, *arguments: object) -> list[str]:
 
 def embft(*arguments: object) -> list[str]:
     """The command line's own command."""
-    return [sys.executable, "-m", "embft.cli", *map(str, arguments)]
+    return [str(Path(sys.executable).with_name("embft")), *map(str, arguments)]
 
 
 def data_files(folder: Path) -> Path:

@@ -1,0 +1,95 @@
+"""What a million training pairs cost: the plan, and the worker that trains on them.
+
+    python benchmarks/million.py [--pairs 100000 1000000]
+
+Plans and freezes the pairs, and trains a tiny model for a few steps. Prints the peak memory of the
+process that plans and of the worker, for each number of pairs: where training streams its data, the
+worker's does not grow.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import time
+from pathlib import Path
+
+import numpy as np
+from measuring import fresh, parser, publish, python, table
+
+SPEC = """\
+name: million
+data: {train: train.jsonl, dev: dev.jsonl, test: dev.jsonl}
+model: {base: sentence-transformers/all-MiniLM-L6-v2}
+train: {method: lora, max_steps: 20, epochs: 1, batch_size: 16}
+"""
+WORDS = [f"word{i}" for i in range(2000)]
+
+
+def write_pairs(path: Path, count: int) -> None:
+    """Pairs of random words, a hundred thousand at a time."""
+    rng = np.random.default_rng(count)
+    with path.open("w") as file:
+        for start in range(0, count, 100_000):
+            size = min(100_000, count - start)
+            drawn = rng.integers(0, len(WORDS), (size, 12))
+            for row in drawn.tolist():
+                words = [WORDS[i] for i in row]
+                pair = {"text_1": " ".join(words[:6]), "text_2": " ".join(words[6:])}
+                file.write(json.dumps({**pair, "label": row[0] % 2}) + "\n")
+
+
+def run(pairs: int) -> None:
+    """Plan and train in this process's folder; prints JSON."""
+    from embft.launcher import run_trial, warm_up
+    from embft.plan import make_plan, prepare
+    from embft.spec import parse_spec
+    from embft.trial import Completed
+
+    write_pairs(Path("train.jsonl"), pairs)
+    write_pairs(Path("dev.jsonl"), 200)
+    warm_up()
+    start = time.perf_counter()
+    plan = make_plan(parse_spec(SPEC, folder=Path.cwd()), Path("results"))
+    trial = prepare(plan, retry_failed=False)[-1]
+    planned = time.perf_counter() - start
+    trial.folder.create(trial.input(os.cpu_count() or 1))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+    run_trial(trial.folder)
+    result = trial.folder.result()
+    assert isinstance(result, Completed), result
+    told = {"plan": planned, "plan_mb": peak, "worker_mb": result.peak_memory_mb}
+    print(json.dumps({**told, "train": result.timings.train, "total": result.timings.total}))
+
+
+def main() -> None:
+    """Every size in a process of its own, and publish."""
+    arguments = parser(__doc__)
+    arguments.add_argument("--pairs", type=int, nargs="+", default=[10_000, 100_000, 1_000_000])
+    arguments.add_argument("--run", type=int, help="one size in this process")
+    given = arguments.parse_args()
+    if given.run:
+        run(given.run)
+        return
+    found = []
+    for count in given.pairs:
+        measured = fresh(python("million.py", "--run", count), {}, every=2.0)
+        found.append({"pairs": count, **measured.output})
+        print(found[-1], flush=True)
+    rows = [
+        [
+            f"{each['pairs']:,}",
+            f"{each['plan']:.1f}",
+            f"{each['plan_mb']:.0f}",
+            f"{each['train']:.1f}",
+            f"{each['worker_mb']:.0f}",
+        ]
+        for each in found
+    ]
+    headings = ["pairs", "plan and freeze s", "planning MB", "20 steps s", "worker MB"]
+    publish("million", {"sizes": found}, table(headings, rows))
+
+
+if __name__ == "__main__":
+    main()

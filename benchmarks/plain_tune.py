@@ -1,0 +1,72 @@
+"""What one would write without embft: the stock recipe in a function, Ray Tune over the grid.
+
+    python benchmarks/plain_tune.py --data FOLDER --epochs 4 --points POINTS
+
+POINTS: a JSON list of {"method", "learning_rate", "rank"}. Ray's and Tune's own defaults; one trial
+at a time with all cores. Prints the best Spearman as JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+BENCHMARKS = str(Path(__file__).resolve().parent)
+
+
+def trial(config: dict[str, Any]) -> None:
+    """One trial in a Ray worker."""
+    import sys
+    import tempfile
+
+    sys.path.insert(0, config["benchmarks"])
+    from ray import tune
+    from stock_recipe import stock_trial
+
+    out = Path(tempfile.mkdtemp(prefix="plain-tune-"))
+    try:
+        score = stock_trial(
+            Path(config["data"]),
+            out,
+            method=config["point"]["method"],
+            learning_rate=config["point"]["learning_rate"],
+            rank=config["point"]["rank"],
+            seed=42,
+            epochs=config["epochs"],
+        )
+    finally:
+        shutil.rmtree(out, ignore_errors=True)
+    tune.report({"spearman": score})
+
+
+def main() -> None:
+    """The sweep, and its best score."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", required=True)
+    parser.add_argument("--epochs", type=int, required=True)
+    parser.add_argument("--points", type=json.loads, required=True)
+    given = parser.parse_args()
+    from ray import tune
+
+    tuner = tune.Tuner(
+        tune.with_resources(trial, {"cpu": os.cpu_count() or 1}),
+        param_space={
+            "point": tune.grid_search(given.points),
+            "data": given.data,
+            "epochs": given.epochs,
+            "benchmarks": BENCHMARKS,
+        },
+        run_config=tune.RunConfig(storage_path=str(Path("ray").resolve())),
+    )
+    results = tuner.fit()
+    assert not results.errors, results.errors
+    scores = [(results[i].metrics or {})["spearman"] for i in range(len(results))]
+    print(json.dumps({"spearman": max(scores), "trials": len(scores)}))
+
+
+if __name__ == "__main__":
+    main()
