@@ -139,9 +139,14 @@ def _scored_once(
 
 
 def _with_baselines(spec: SweepSpec) -> Iterator[tuple[Point, TrialSpec]]:
-    """The untrained model of each data and base, once, before the trials that compare with it."""
+    """The untrained model of each data and base, once, before the trials that compare with it.
+
+    One that the space names itself keeps its params: it is ranked among the others.
+    """
     trials = list(spec.trials())
-    yield from (({}, baseline) for baseline in dict.fromkeys(t.baseline() for _, t in trials))
+    named = {trial: params for params, trial in trials if trial.is_baseline}
+    for baseline in dict.fromkeys(trial.baseline() for _, trial in trials):
+        yield named.get(baseline, {}), baseline
     yield from (pair for pair in trials if not pair[1].is_baseline)
 
 
@@ -165,9 +170,13 @@ def _planned(params: Point, trial: TrialSpec, sweep: Path, known: _Known) -> Pla
 
 def readable(params: Point, trial: TrialSpec) -> str:
     """A trial's params as the readable part of a folder's name, `rank=8,learning_rate=0.0002`."""
-    if trial.is_baseline:
+    if trial.is_baseline and not params:
         return BASELINE
-    shown = [f"{name.rpartition('.')[2]}={_shown(value)}" for name, value in params.items()]
+    shown = [
+        f"{name.rpartition('.')[2]}={_shown(value)}"
+        for name, value in params.items()
+        if not trial.is_baseline or name == "train.method" or not name.startswith("train.")
+    ]
     text = ",".join([*shown, f"seed={trial.seed}"])
     return "".join(c if c.isalnum() or c in "=,.+_-" else "_" for c in text)[:120]
 

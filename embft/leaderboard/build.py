@@ -70,7 +70,7 @@ def _row(trial: Mapping[str, Any], axes: Sequence[str], *, alive: bool) -> Row:
         trial=folder.name,
         folder=folder.path,
         status=result.status if result else "running" if running else "pending",
-        is_baseline=spec.is_baseline,
+        is_baseline=spec.is_baseline and not trial["params"],
         seed=spec.seed,
         params={axis: _on_axis(axis, trial, spec) for axis in axes},
         result=result,
@@ -86,15 +86,15 @@ def _named(rows: Sequence[Row]) -> list[Row]:
 
 def _baseline(rows: Sequence[Row], groups: Sequence[Group]) -> Row | None:
     """The untrained model to compare with: the recommended trial's own, where there are several."""
-    found = [row for row in rows if row.is_baseline]
     shipped = next((group.best for group in groups if group.recommended), None)
-    own = (row for row in found if shipped and row.starts(shipped))
-    return next(own, found[0] if found else None)
+    own = (row for row in rows if shipped and row.starts(shipped))
+    return next(own, next((row for row in rows if row.is_baseline), None))
 
 
 def _on_axis(axis: str, trial: Mapping[str, Any], spec: TrialSpec) -> Any:
     """The trial's value on an axis, or None where it has no effect."""
-    untrained = spec.is_baseline and not axis.startswith(("model.", "data."))
+    named = trial["params"] and axis == "train.method"  # an untrained trial of the space itself
+    untrained = spec.is_baseline and not axis.startswith(("model.", "data.")) and not named
     if untrained or (axis.startswith("train.lora.") and spec.train.method != "lora"):
         return None
     if axis == SWEEP:
@@ -103,7 +103,7 @@ def _on_axis(axis: str, trial: Mapping[str, Any], spec: TrialSpec) -> Any:
     for name in axis.split("."):
         # A section that this trial does not have, or a text in its place.
         value = value.get(name) if isinstance(value, dict) else None
-    return value
+    return "none" if axis == "model.template" and value is None else value
 
 
 def one_trial_yaml(spec: TrialSpec, sweep: str) -> str:

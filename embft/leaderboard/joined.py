@@ -73,7 +73,7 @@ def _finished(trial: Mapping[str, Any]) -> bool:
 
 def _axes(plans: Sequence[Mapping[str, Any]], trials: Sequence[Mapping[str, Any]]) -> list[str]:
     """The parameters on which at least two trials differ, in the order of the specs."""
-    trained = [trial for trial in trials if trial["spec"]["train"]["method"] != "none"]
+    trained = [trial for trial in trials if trial["params"] or not _is_untrained(trial)]
     points = [trial["params"] for trial in trained]
     names = list(dict.fromkeys(name for point in points for name in point))
     if len(plans) == 1:
@@ -88,6 +88,10 @@ def _axes(plans: Sequence[Mapping[str, Any]], trials: Sequence[Mapping[str, Any]
     ]
     same_data = len({tuple(plan["data"]) for plan in plans}) == 1
     return axes if same_data else [SWEEP, *axes]
+
+
+def _is_untrained(trial: Mapping[str, Any]) -> bool:
+    return bool(trial["spec"]["train"]["method"] == "none")
 
 
 def _without_effect(name: str, fields: Sequence[Mapping[str, Any]]) -> bool:

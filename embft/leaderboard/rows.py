@@ -68,10 +68,12 @@ class Row:
         """Whether this untrained model is the one that `other` was trained from, on its data."""
         one, two = self.result, other.result
         return bool(
-            self.is_baseline
-            and one
+            one
             and two
+            and one.spec.is_baseline
+            and not two.spec.is_baseline
             and (one.model_digest, one.data_digest) == (two.model_digest, two.data_digest)
+            and one.spec.model == two.spec.model
         )
 
     @property
@@ -151,7 +153,7 @@ class Leaderboard:
 
     @cached_property
     def _baselines(self) -> tuple[Row, ...]:
-        return tuple(row for row in self.rows if row.is_baseline)
+        return tuple(row for row in self.rows if row.result and row.result.spec.is_baseline)
 
     def count(self, status: str) -> int:
         """How many trials, the baseline not counted, have this status."""
