@@ -126,17 +126,22 @@ def _table(entry: EvaluatorSpec, role: str, path: Path) -> Labelled | Pairs:
 def read_labelled(path: Path, columns: LabelledSpec) -> Labelled:
     """Texts and class labels from a file's two columns; formats as for pairs. Raises DataError.
 
-    Also where there are fewer than 2 different labels.
+    Also where there are fewer than 2 different labels, or where a label asked for is not there.
     """
     names: list[Column] = [columns.text, columns.label]
-    texts, labels = [], []
+    texts, labels, there = [], [], set[str]()
     for line, (text, label) in read_rows(path, names, required=2):
         if not isinstance(text, str) or not text.strip():
             raise DataError(f"{path}, line {line}: {cut(text)} in column {names[0]!r} is no text")
         if label is None or not str(label).strip():
             raise DataError(f"{path}, line {line}: column {names[1]!r} has no label")
-        texts.append(text)
-        labels.append(str(label))
+        there.add(str(label))
+        if columns.labels is None or str(label) in columns.labels:
+            texts.append(text)
+            labels.append(str(label))
+    for name in columns.labels or ():
+        if name not in there:
+            raise DataError(f"{path}: no text has the label {name!r}; {nearest(name, there)}")
     if len(set(labels)) < 2:
         raise DataError(f"{path}: column {names[1]!r} needs at least 2 different labels")
     return Labelled(texts, labels)

@@ -7,9 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from embft.errors import EmbftError
+from embft.data.texts import normalise
+from embft.errors import DataError, EmbftError
+from embft.evaluator_files import read_labelled
 from embft.plan import Plan, make_plan, prepare
 from embft.spec import LOSSES, load_spec, parse_spec
+from embft.spec.evaluators import LabelledSpec
 from embft.trial import Completed
 from embft.worker import score_step, train_step
 
@@ -171,3 +174,31 @@ train: {{loss: multiple_negatives_ranking, epochs: 2, learning_rate: 1e-3}}
     base, trained = run_whole(plan)
     assert trained.dev["auc"] >= base.dev["auc"]
     assert trained.proof is not None
+
+
+def test_labels_that_are_held_out_are_never_trained_on(tmp_path: Path, minilm: Path) -> None:
+    """`sweeps/held_out_labels.yaml` trains on ten labels and clusters the titles of the others, of
+    which train and dev hold none.
+    """
+    assert minilm.is_dir()
+    if not (SHARED / "stackoverflow").is_dir():
+        pytest.skip(f"no shared data at {SHARED}")
+    plan = make_plan(load_spec(ROOT / "sweeps" / "held_out_labels.yaml"), tmp_path)
+    held = next(entry for entry in plan.spec.evaluators if entry.name == "held_out")
+    assert held.clustering is not None
+    table = read_labelled(SHARED / "stackoverflow" / "titles.csv", held.clustering)
+    assert len(set(table.labels)) == 10
+    assert len(table.texts) == 10_000
+    known = {normalise(text) for text in table.texts}
+    for splits in plan.data.values():
+        for pairs in (splits.train, splits.dev):
+            texts = {normalise(text) for column in pairs.columns for text in column}
+            assert not texts & known
+
+
+def test_a_label_that_no_text_has(tmp_path: Path) -> None:
+    """A misspelt label of an evaluator is refused with the nearest one."""
+    write(tmp_path / "t.jsonl", [{"text": f"t{i}", "label": "ab"[i % 2]} for i in range(6)])
+    fields = LabelledSpec.model_validate({"data": "x", "labels": ["a", "bb"]})
+    with pytest.raises(DataError, match="no text has the label 'bb'"):
+        read_labelled(tmp_path / "t.jsonl", fields)

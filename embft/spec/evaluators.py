@@ -32,12 +32,17 @@ _OF_KIND: dict[str, tuple[str, ...]] = {
 
 
 class LabelledSpec(Fields):
-    """Texts with class labels: `data` is reported under test, `dev` is for choosing."""
+    """Texts with class labels: `data` is reported under test, `dev` is for choosing.
+
+    labels: texts of these labels alone are read, for instance those that training held out.
+    """
 
     data: Text
     dev: Text | None = None
     text: Column = "text"
     label: Column = "label"
+    # Not strict: what has passed a validator before is Python, where a list is no tuple.
+    labels: Annotated[tuple[Text, ...], Field(min_length=2, strict=False)] | None = None
 
 
 class ClusteringSpec(LabelledSpec):
