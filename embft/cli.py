@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from embft.artifacts import Keeper
+    from embft.estimate import Need
     from embft.leaderboard.rows import Leaderboard
     from embft.plan import Plan, PlannedTrial
 
@@ -92,6 +93,7 @@ def sweep(spec: Path, results: Path, address: str | None, retry_failed: bool) ->
     Exit status: 0 all trials completed, 1 some failed, 2 the input is at fault, 130 interrupted.
     """
     from embft.artifacts import Keeper
+    from embft.estimate import check_fits
     from embft.lock import sweep_lock
     from embft.plan import prepare
     from embft.report.output import write_outputs
@@ -105,6 +107,8 @@ def sweep(spec: Path, results: Path, address: str | None, retry_failed: bool) ->
         waiting = {trial.key for trial in pending}
         finished = (trial.folder for trial in plan.trials if trial.key not in waiting)
         keeper = Keeper(plan.spec.artifacts, plan.spec.objective, finished)
+        if pending:
+            check_fits(plan, _need(plan, pending))
         stopped = _run(console, plan, pending, address, keeper) if pending else None
         if stopped and stopped.no_room:
             _end_stopped(console, stopped, spec)
@@ -173,13 +177,44 @@ def _end_stopped(console: Console, stopped: _Stopped, spec: Path) -> NoReturn:
 @_SPEC
 @_RESULTS
 @_FORMAT
-def plan(spec: Path, results: Path, form: str) -> None:
-    """Show the trials of SPEC, which are done and which are pending. Runs nothing."""
-    from embft.terminal import plan_records, print_records
+@click.option(
+    "--measure",
+    "measuring",
+    is_flag=True,
+    help="Run a few steps of each kind of trial, and predict time, memory and disk of the sweep.",
+)
+def plan(spec: Path, results: Path, form: str, measuring: bool) -> None:
+    """Show the trials of SPEC, which are done and which are pending, and what they need."""
+    from embft.terminal import plan_records, print_need, print_records
 
     made = _plan(spec, results)
+    seconds, found = _measured(made) if measuring else ({}, _need(made, made.pending()))
     title = f"{made.spec.name}: {len(made.trials)} trials"
-    print_records(new_console(), form, plan_records(made), title)
+    console = new_console()
+    print_records(console, form, plan_records(made, seconds), title)
+    if form == "table":
+        print_need(console, made, found, sum(seconds.values()) if measuring else None)
+
+
+def _measured(made: Plan) -> tuple[dict[str, float], Need]:
+    """The pending trials' seconds by key, and what they need, measured in real workers."""
+    from embft.lock import sweep_lock
+    from embft.measure import measure, predicted_seconds
+    from embft.plan import prepare
+
+    with sweep_lock(made.folder):
+        pending = prepare(made, retry_failed=False)
+        found = measure(made, pending)
+    seconds = {t.key: predicted_seconds(made, t, found[t.key]) for t in pending}
+    return seconds, _need(made, pending)
+
+
+def _need(made: Plan, pending: Sequence[PlannedTrial]) -> Need:
+    """What the trials need, by measurement where there was one."""
+    from embft.estimate import need
+    from embft.measure import read_measured
+
+    return need(made, pending, {key: m.size() for key, m in read_measured(made).items()})
 
 
 @main.command()

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from embft.data.audit.findings import Audit
+from embft.estimate import SWEEP_SECONDS, Need, duration_text, free_disk, size_text
 from embft.leaderboard.export import to_csv
 from embft.leaderboard.labels import axis_title, metric_label, number, value_text
 from embft.leaderboard.rows import Group, Leaderboard, Row
@@ -38,8 +39,21 @@ def print_plan_line(console: Console, plan: Plan, pending: Sequence[PlannedTrial
         console.print(f"{failed} of those done have failed: --retry-failed runs them again")
 
 
-def plan_records(plan: Plan) -> list[dict[str, Any]]:
-    """A flat record for each trial of a plan."""
+def print_need(console: Console, plan: Plan, need: Need, seconds: float | None) -> None:
+    """What a plan's pending trials need. seconds: of all of them one by one, where measured."""
+    free = size_text(free_disk(plan.folder))
+    text = f"Disk: about {size_text(need.disk)}, {size_text(need.kept)} of it in the end"
+    text += f" (artifacts.keep: {plan.spec.artifacts.keep}); {free} are free."
+    if need.measured:
+        text += f" Memory: about {size_text(need.memory)}."
+    if seconds is not None:
+        wall = SWEEP_SECONDS + seconds / plan.spec.resources.concurrent_trials
+        text += f" Time: about {duration_text(wall)}."
+    console.print(Text(text), soft_wrap=True)
+
+
+def plan_records(plan: Plan, seconds: Mapping[str, float] | None = None) -> list[dict[str, Any]]:
+    """A flat record for each trial of a plan. seconds: predicted, by key."""
     names = list(dict.fromkeys(name for trial in plan.trials for name in trial.params))
     return [
         {
@@ -47,6 +61,7 @@ def plan_records(plan: Plan) -> list[dict[str, Any]]:
             "status": trial.finished.status if trial.finished else "pending",
             "seed": trial.spec.seed,
             **{name: trial.params.get(name) for name in names},
+            **({"seconds": _rounded(seconds.get(trial.key))} if seconds else {}),
         }
         for trial in plan.trials
     ]
@@ -165,6 +180,10 @@ def _cells(
         f"{result.timings.train:.0f}" if result else "",
         *([f"{result.trainable_parameters:,}" if result else ""] if wide else []),
     ]
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 1)
 
 
 def _key(trial: str) -> str:

@@ -18,6 +18,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from embft.estimate import duration_text
 from embft.plan import PlannedTrial
 from embft.trial import Completed, Failed, Pruned, TrialDir
 
@@ -204,7 +205,7 @@ class SweepView:
         if self.best:
             text += f" · best {self.best[0]:.3f} ({self.best[1]})"
         left = self._seconds_left()
-        return text + (f" · about {_duration(left)} left" if left is not None else "")
+        return text + (f" · about {duration_text(left)} left" if left is not None else "")
 
     def _running(self, trial: _Trial) -> RenderableType:
         grid = Table.grid(padding=(0, 2))
@@ -227,9 +228,3 @@ class SweepView:
         if worked < 0.5 or not self.open:
             return None
         return (time.monotonic() - self.start) / worked * (len(self.open) - running)
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -66,14 +66,16 @@ ALLOWED = {
     "index": _TRIAL,
     "key": _SPEC | {"seal"},
     "artifacts": _TRIAL,
+    "estimate": _SPEC | {"plan"},
+    "measure": _TRIAL | {"estimate", "key", "launcher", "plan"},
     "plan": _TRIAL
     | _DATA
     | _METRICS
     | {"base_model", "evaluator_files", "frozen", "index", "key", "seal", "sources"},
     "ray_settings": set(),
     "sweep": _TRIAL | {"failure", "launcher", "memory", "plan", "watch"},
-    "view": _TRIAL | {"plan"},
-    "terminal": _TRIAL | _DATA | {"leaderboard", "plan", "standalone"},
+    "view": _TRIAL | {"estimate", "plan"},
+    "terminal": _TRIAL | _DATA | {"estimate", "leaderboard", "plan", "standalone"},
     "leaderboard": _TRIAL | _DATA | _METRICS | {"frozen", "leaderboard", "lock", "plan", "seal"},
     "report": _TRIAL | _DATA | _METRICS | {"leaderboard", "report"},
 }

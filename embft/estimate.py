@@ -1,0 +1,159 @@
+"""What a sweep will need of disk and memory, from the plan and from what was measured.
+
+Reads the headers of the base model's weights, so that a plan says it without torch. What is not
+measured (`measure.py`) is an estimate: of memory a lower bound, so that only what surely does not
+fit is refused.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from embft.errors import EmbftError
+from embft.plan import Plan, PlannedTrial
+from embft.spec import TrialSpec
+
+FLOAT = 4  # bytes; models are trained and saved in float32
+# Weights, best weights and the optimizer's two moments; the newest, the one before, and one that
+# is being written.
+CHECKPOINT_COPIES, CHECKPOINTS = 4, 3
+# What driver, Ray and the warm template hold together, measured with nothing else to do.
+OURS_BYTES = 900_000_000
+# Ray's start, and the report at the end.
+SWEEP_SECONDS = 12.0
+_SMALL_BYTES = 1_000_000  # a trial's records, log and scores
+_MARGIN_BYTES = 50_000_000
+# What peft trains where a spec names no target modules; for most architectures these are two.
+_USUAL_TARGETS = ("query", "value", "q_proj", "v_proj", "q_lin", "v_lin", "q", "v", "qkv", "Wqkv")
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class Size:
+    """Bytes of one trial: the model that it saves, its checkpoints, its worker (None: unknown)."""
+
+    model: int
+    checkpoints: int
+    memory: int | None = None
+
+
+@dataclass(frozen=True)
+class Need:
+    """Bytes that the pending trials need. disk: at most at once. kept: of that, at the end.
+
+    memory: for driver, Ray and workers together.
+    """
+
+    disk: int
+    kept: int
+    memory: int
+    measured: bool
+
+
+def size_of(trial: PlannedTrial) -> Size:
+    """An estimate, from the shapes of the base model's weights."""
+    shapes = weight_shapes(trial.base.folder)
+    total = sum(math.prod(shape) for shape in shapes.values())
+    if trial.spec.is_baseline:
+        return Size(0, 0, FLOAT * total)
+    trained = _trained(trial.spec, shapes)
+    files = [p for p in trial.base.folder.rglob("*") if p.suffix in {".json", ".txt", ".model"}]
+    saved = FLOAT * trained + sum(path.stat().st_size for path in files)
+    # Weights, and of what is trained gradients, best weights and two moments.
+    memory = FLOAT * (total + CHECKPOINT_COPIES * trained)
+    return Size(saved, FLOAT * trained * CHECKPOINT_COPIES * CHECKPOINTS, memory)
+
+
+def _trained(spec: TrialSpec, shapes: Shapes) -> int:
+    if spec.train.method != "lora":
+        return sum(math.prod(shape) for shape in shapes.values())
+    targets = spec.train.lora.target_modules or _USUAL_TARGETS
+    everything = "all-linear" in targets
+    linear = [
+        sum(shape)
+        for name, shape in shapes.items()
+        if len(shape) == 2
+        and "embedding" not in name
+        and (everything or name.removesuffix(".weight").rpartition(".")[2] in targets)
+    ]
+    return spec.train.lora.rank * sum(linear)
+
+
+@lru_cache
+def weight_shapes(folder: Path) -> Shapes:
+    """The shapes of a model's weights, from the headers of its safetensors files."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    for path in sorted(folder.rglob("*.safetensors")):
+        with path.open("rb") as file:
+            (length,) = struct.unpack("<Q", file.read(8))
+            header = json.loads(file.read(min(length, path.stat().st_size)))
+        shapes |= {k: tuple(v["shape"]) for k, v in header.items() if k != "__metadata__"}
+    return shapes
+
+
+def need(
+    plan: Plan, pending: Sequence[PlannedTrial], measured: Mapping[str, Size] | None = None
+) -> Need:
+    """What these trials need. measured: the sizes of trials that are known, by key."""
+    known = measured or {}
+    sizes = [known.get(trial.key) or size_of(trial) for trial in pending]
+    concurrent = plan.spec.resources.concurrent_trials
+    count = plan.spec.artifacts.count
+    models = sorted((size.model for size in sizes), reverse=True)
+    kept = sum(models if count is None else models[:count]) + _SMALL_BYTES * len(sizes)
+    working = sorted((size.model + size.checkpoints for size in sizes), reverse=True)
+    memory = sorted((size.memory or 0 for size in sizes), reverse=True)
+    return Need(
+        disk=kept + sum(working[:concurrent]),
+        kept=kept,
+        memory=OURS_BYTES + sum(memory[:concurrent]),
+        measured=all(trial.key in known for trial in pending),
+    )
+
+
+def free_disk(folder: Path) -> int:
+    """Bytes that are free where this folder is, or will be."""
+    while not folder.exists():
+        folder = folder.parent
+    return shutil.disk_usage(os.fspath(folder)).free
+
+
+def check_fits(plan: Plan, found: Need) -> None:
+    """Raise EmbftError where a sweep cannot fit the disk, or its own memory budget."""
+    how = "measured" if found.measured else "estimated"
+    free, budget = free_disk(plan.folder), plan.spec.resources.memory
+    if found.disk + _MARGIN_BYTES > free:
+        raise EmbftError(
+            f"the sweep needs about {size_text(found.disk)} of disk ({how}; "
+            f"{size_text(found.kept)} of it in the end), and {size_text(free)} are free in "
+            f"{plan.folder}: make room, give another folder with --results, or keep fewer models "
+            f"(artifacts.keep is {plan.spec.artifacts.keep}; best and none keep less)"
+        )
+    if budget is not None and found.memory > budget:
+        raise EmbftError(
+            f"the sweep needs at least {size_text(found.memory)} of memory ({how}), and "
+            f"resources.memory allows {size_text(budget)}: allow more, run fewer trials at once "
+            "(resources.concurrent_trials), or use LoRA, a smaller base model, or a smaller "
+            "train.micro_batch_size"
+        )
+
+
+def size_text(size: float) -> str:
+    """`1.2 GB`, `350 MB`."""
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"
+
+
+def duration_text(seconds: float) -> str:
+    """`50 s`, `12 min`, `3.5 h`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

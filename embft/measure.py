@@ -1,0 +1,152 @@
+"""Measures a few steps of each kind of trial in real workers, and predicts the whole sweep.
+
+Trials that differ only in what costs nothing (learning rate, seed) are one kind. Each kind runs as
+a real trial of a few steps, saved, proved and scored in the sweep's own folder, and leaves nothing
+but `measured.json`.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from embft.errors import EmbftError, RecordError
+from embft.estimate import CHECKPOINT_COPIES, CHECKPOINTS, FLOAT, Size
+from embft.files import write_atomic
+from embft.key import trial_key
+from embft.launcher import run_trial
+from embft.plan import Plan, PlannedTrial
+from embft.seal import sealed, unsealed
+from embft.spec import TrialSpec
+from embft.trial import Completed, Failed, TrialDir
+
+# Evaluations after 20, 40 and 42 steps: their distances give the time of a step and of one of them.
+_EVALUATE, _STEPS = 20, 42
+_FREE = {"learning_rate": 1e-3, "warmup_steps": 0, "weight_decay": 0.0, "max_grad_norm": 1.0}
+_FILE = "measured.json"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One kind of trial. Seconds: a step, an evaluation on dev, and all else of a trial together.
+
+    model, checkpoints: bytes on disk. memory: bytes of its worker at its peak.
+    """
+
+    step: float
+    evaluation: float
+    rest: float
+    model: int
+    checkpoints: int
+    memory: int
+
+    def seconds(self, steps: int, evaluations: int) -> float:
+        """How long a trial of so many steps takes."""
+        return self.step * steps + self.evaluation * evaluations + self.rest
+
+    def size(self) -> Size:
+        """What it takes of disk and memory."""
+        return Size(self.model, self.checkpoints, self.memory)
+
+
+def measure(plan: Plan, pending: Sequence[PlannedTrial]) -> dict[str, Measured]:
+    """Measure each kind of the pending trials; by the trials' keys. The plan must be prepared.
+
+    Raises EmbftError when one fails.
+    """
+    kinds: dict[str, Measured] = {}
+    found: dict[str, Measured] = {}
+    cores = os.cpu_count() or 1
+    threads = max(1, cores // plan.spec.resources.concurrent_trials)
+    for trial in pending:
+        kind = _short(trial, len(plan.data[trial.data_digest].train))
+        key = trial_key(kind, trial.data_digest, trial.base.digest)
+        if key not in kinds:
+            kinds[key] = _measure(plan, trial, kind, key, threads)
+        found[trial.key] = kinds[key]
+    content = {"version": 1, "trials": {key: vars(value) for key, value in found.items()}}
+    write_atomic(plan.folder / _FILE, sealed(content))
+    return found
+
+
+def read_measured(plan: Plan) -> dict[str, Measured]:
+    """What was measured for this sweep before; empty if nothing was."""
+    try:
+        content: Mapping[str, Any] = unsealed(plan.folder / _FILE)
+        return {key: Measured(**value) for key, value in content["trials"].items()}
+    except (FileNotFoundError, RecordError, KeyError, TypeError):
+        return {}
+
+
+def predicted_seconds(plan: Plan, trial: PlannedTrial, measured: Measured) -> float:
+    """How long a trial will take, if nothing stops it early."""
+    if trial.spec.is_baseline:
+        return measured.rest
+    train = trial.spec.train
+    epoch = _epoch_steps(trial.spec, len(plan.data[trial.data_digest].train))
+    steps = min(epoch * train.epochs, train.max_steps or math.inf)
+    evaluations = math.ceil(steps / epoch)
+    if train.evaluation_steps:
+        evaluations += int(steps // train.evaluation_steps)
+    return measured.seconds(int(steps), evaluations)
+
+
+def _epoch_steps(spec: TrialSpec, pairs: int) -> int:
+    return max(1, math.ceil(pairs / spec.train.batch_size))
+
+
+def _short(trial: PlannedTrial, pairs: int) -> TrialSpec:
+    """The same kind of trial in a few steps, or in one epoch where that is fewer."""
+    if trial.spec.is_baseline:
+        return trial.spec
+    few = _epoch_steps(trial.spec, pairs) > _STEPS
+    limit = {"max_steps": _STEPS, "evaluation_steps": _EVALUATE} if few else {}
+    same = {"epochs": 1, "early_stopping_patience": None, "max_steps": None}
+    train = trial.spec.train.model_copy(
+        update={**_FREE, **same, "evaluation_steps": None, **limit, "schedule": "constant"}
+    )
+    return trial.spec.model_copy(update={"train": train, "seed": 0})
+
+
+def _measure(plan: Plan, trial: PlannedTrial, kind: TrialSpec, key: str, threads: int) -> Measured:
+    folder = TrialDir(plan.folder / ".measure" / f"measure-{key}")
+    given = trial.input(threads).model_copy(update={"spec": kind, "key": key, "name": folder.name})
+    folder.create(given)
+    try:
+        start = time.perf_counter()
+        run_trial(folder)
+        seconds = time.perf_counter() - start
+        result = folder.result()
+        if not isinstance(result, Completed):
+            reason = result.message if isinstance(result, Failed) else "it has no result"
+            raise EmbftError(f"cannot measure {trial.folder.name}: {reason}")
+        model = sum(p.stat().st_size for p in folder.model_folder.rglob("*") if p.is_file())
+    finally:
+        shutil.rmtree(folder.path.parent, ignore_errors=True)
+    step, evaluation, used = _times(result)
+    checkpoints = FLOAT * result.trainable_parameters * CHECKPOINT_COPIES * CHECKPOINTS
+    memory = int((result.peak_memory_mb or 0) * 1e6)
+    return Measured(step, evaluation, seconds - used, model, checkpoints, memory)
+
+
+def _times(result: Completed) -> tuple[float, float, float]:
+    """Seconds of a step, of an evaluation, and of training; all zero for a baseline."""
+    if result.spec.is_baseline:
+        return 0.0, 0.0, 0.0
+    ends = [(score.step, score.seconds) for score in result.epochs]
+    if len(ends) < 3:
+        steps, seconds = ends[-1]
+        return seconds / steps, 0.0, result.timings.train
+    (many, long), (few, short) = _differences(ends)
+    step = max(0.0, (long - short) / (many - few))
+    return step, max(0.0, short - few * step), result.timings.train
+
+
+def _differences(ends: Sequence[tuple[int, float]]) -> Iterator[tuple[int, float]]:
+    for (steps, seconds), (more, later) in zip(ends[-3:], ends[-2:], strict=False):
+        yield more - steps, later - seconds
