@@ -1,0 +1,81 @@
+"""What a sweep needs: estimated from the base model's files, measured in real workers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from embft.errors import EmbftError
+from embft.estimate import OURS_BYTES, check_fits, need, size_of, weight_shapes
+from embft.launcher import run_trial
+from embft.measure import measure, predicted_seconds, read_measured
+from embft.plan import make_plan, prepare
+from embft.spec import parse_spec
+
+
+def test_a_spec_that_cannot_fit_its_memory_is_refused(tmp_path: Path, tiny_spec: str) -> None:
+    """The message names the need, the budget and what to do; a budget that may do passes."""
+    for memory, fits in (("500MB", False), ("2GB", True)):
+        plan = make_plan(parse_spec(tiny_spec + f"resources: {{memory: {memory}}}\n"), tmp_path)
+        found = need(plan, plan.trials)
+        assert found.memory > OURS_BYTES
+        if fits:
+            check_fits(plan, found)
+        else:
+            with pytest.raises(EmbftError, match=r"resources\.memory allows 500 MB"):
+                check_fits(plan, found)
+
+
+def test_fewer_models_need_less_disk(tmp_path: Path, tiny_spec: str) -> None:
+    """What artifacts.keep drops is not counted; a disk that is too small is refused."""
+    needs = {}
+    for keep in ("all", "top:2", "best", "none"):
+        plan = make_plan(parse_spec(tiny_spec + f"artifacts: {{keep: '{keep}'}}\n"), tmp_path)
+        needs[keep] = need(plan, plan.trials)
+    kept = [needs[keep].kept for keep in ("all", "top:2", "best", "none")]
+    assert kept == sorted(kept, reverse=True)
+    assert len(set(kept)) == 4
+    huge = make_plan(parse_spec(tiny_spec), tmp_path)
+    too_much = type(needs["all"])(disk=10**18, kept=10**18, memory=0, measured=False)
+    with pytest.raises(EmbftError, match=r"artifacts\.keep"):
+        check_fits(huge, too_much)
+
+
+def test_the_estimate_of_a_real_model_is_its_size(minilm: Path, pair_files: Path) -> None:
+    """All-MiniLM-L6-v2 has 22.7 million weights; LoRA of rank 8 on two layers trains 73,728."""
+    assert sum(_product(shape) for shape in weight_shapes(minilm).values()) == 22_713_728
+    text = f"""\
+name: size
+data: {{train: {pair_files}/train.jsonl, dev: {pair_files}/dev.jsonl}}
+model: {{base: {minilm}}}
+space: {{train.method: [full, lora]}}
+"""
+    plan = make_plan(parse_spec(text), Path("unused"))
+    full, lora = (size_of(trial) for trial in plan.trials if not trial.spec.is_baseline)
+    assert full.model - lora.model == 4 * (22_713_728 - 73_728)
+
+
+def _product(shape: tuple[int, ...]) -> int:
+    found = 1
+    for length in shape:
+        found *= length
+    return found
+
+
+def test_measuring_predicts_and_leaves_nothing_behind(tmp_path: Path, tiny_spec: str) -> None:
+    """Each kind is measured once, its sizes are the real ones, and no trial is left over."""
+    plan = make_plan(parse_spec(tiny_spec), tmp_path)
+    pending = prepare(plan, retry_failed=False)
+    found = measure(plan, pending)
+    assert set(found) == {trial.key for trial in pending}
+    assert len({id(kind) for kind in found.values()}) == 4  # two ranks, full, and the baseline
+    assert read_measured(plan) == found
+    assert not (plan.folder / ".measure").exists()
+    assert all(trial.folder.result() is None for trial in pending)
+    trial = next(t for t in pending if t.spec.train.method == "full")
+    assert predicted_seconds(plan, trial, found[trial.key]) > found[trial.key].rest
+    trial.folder.create(trial.input(threads=1))
+    assert run_trial(trial.folder) == "completed"
+    sizes = [p.stat().st_size for p in trial.folder.model_folder.rglob("*") if p.is_file()]
+    assert found[trial.key].model == pytest.approx(sum(sizes), rel=0.01)
