@@ -1,4 +1,4 @@
-"""`method: none` is an arm like any other where the space names it, and else what all start from."""
+"""`method: none` is an arm like any other where the space names it, else what all start from."""
 
 from __future__ import annotations
 
