@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from embft.artifacts import Keeper
-    from embft.estimate import Need
     from embft.leaderboard.rows import Leaderboard
     from embft.plan import Plan, PlannedTrial
 
@@ -95,6 +94,7 @@ def sweep(spec: Path, results: Path, address: str | None, retry_failed: bool) ->
     from embft.artifacts import Keeper
     from embft.estimate import check_fits
     from embft.lock import sweep_lock
+    from embft.measure import known_need
     from embft.plan import prepare
     from embft.report.output import write_outputs
     from embft.terminal import print_leaderboard, print_plan_line
@@ -108,7 +108,7 @@ def sweep(spec: Path, results: Path, address: str | None, retry_failed: bool) ->
         finished = (trial.folder for trial in plan.trials if trial.key not in waiting)
         keeper = Keeper(plan.spec.artifacts, plan.spec.objective, finished)
         if pending:
-            check_fits(plan, _need(plan, pending))
+            check_fits(plan, known_need(plan, pending))
         stopped = _run(console, plan, pending, address, keeper) if pending else None
         if stopped and stopped.no_room:
             _end_stopped(console, stopped, spec)
@@ -185,36 +185,16 @@ def _end_stopped(console: Console, stopped: _Stopped, spec: Path) -> NoReturn:
 )
 def plan(spec: Path, results: Path, form: str, measuring: bool) -> None:
     """Show the trials of SPEC, which are done and which are pending, and what they need."""
+    from embft.measure import known_need, measured_seconds
     from embft.terminal import plan_records, print_need, print_records
 
     made = _plan(spec, results)
-    seconds, found = _measured(made) if measuring else ({}, _need(made, made.pending()))
+    seconds = measured_seconds(made) if measuring else {}
     title = f"{made.spec.name}: {len(made.trials)} trials"
     console = new_console()
     print_records(console, form, plan_records(made, seconds), title)
     if form == "table":
-        print_need(console, made, found, sum(seconds.values()) if measuring else None)
-
-
-def _measured(made: Plan) -> tuple[dict[str, float], Need]:
-    """The pending trials' seconds by key, and what they need, measured in real workers."""
-    from embft.lock import sweep_lock
-    from embft.measure import measure, predicted_seconds
-    from embft.plan import prepare
-
-    with sweep_lock(made.folder):
-        pending = prepare(made, retry_failed=False)
-        found = measure(made, pending)
-    seconds = {t.key: predicted_seconds(made, t, found[t.key]) for t in pending}
-    return seconds, _need(made, pending)
-
-
-def _need(made: Plan, pending: Sequence[PlannedTrial]) -> Need:
-    """What the trials need, by measurement where there was one."""
-    from embft.estimate import need
-    from embft.measure import read_measured
-
-    return need(made, pending, {key: m.size() for key, m in read_measured(made).items()})
+        print_need(console, made, known_need(made, made.pending()), seconds)
 
 
 @main.command()

@@ -16,11 +16,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from embft.errors import EmbftError, RecordError
-from embft.estimate import CHECKPOINT_COPIES, CHECKPOINTS, FLOAT, Size
+from embft.estimate import CHECKPOINT_COPIES, CHECKPOINTS, FLOAT, Need, Size, need
 from embft.files import write_atomic
 from embft.key import trial_key
 from embft.launcher import run_trial
-from embft.plan import Plan, PlannedTrial
+from embft.lock import sweep_lock
+from embft.plan import Plan, PlannedTrial, prepare
 from embft.seal import sealed, unsealed
 from embft.spec import TrialSpec
 from embft.trial import Completed, Failed, TrialDir
@@ -72,6 +73,19 @@ def measure(plan: Plan, pending: Sequence[PlannedTrial]) -> dict[str, Measured]:
     content = {"version": 1, "trials": {key: vars(value) for key, value in found.items()}}
     write_atomic(plan.folder / _FILE, sealed(content))
     return found
+
+
+def measured_seconds(plan: Plan) -> dict[str, float]:
+    """Measure, and say how long each pending trial will take, by key. Holds the sweep's folder."""
+    with sweep_lock(plan.folder):
+        pending = prepare(plan, retry_failed=False)
+        found = measure(plan, pending)
+    return {trial.key: predicted_seconds(plan, trial, found[trial.key]) for trial in pending}
+
+
+def known_need(plan: Plan, pending: Sequence[PlannedTrial]) -> Need:
+    """What the trials need, by measurement where there was one, else estimated."""
+    return need(plan, pending, {key: m.size() for key, m in read_measured(plan).items()})
 
 
 def read_measured(plan: Plan) -> dict[str, Measured]:

@@ -39,15 +39,15 @@ def print_plan_line(console: Console, plan: Plan, pending: Sequence[PlannedTrial
         console.print(f"{failed} of those done have failed: --retry-failed runs them again")
 
 
-def print_need(console: Console, plan: Plan, need: Need, seconds: float | None) -> None:
-    """What a plan's pending trials need. seconds: of all of them one by one, where measured."""
+def print_need(console: Console, plan: Plan, need: Need, seconds: Mapping[str, float]) -> None:
+    """What a plan's pending trials need. seconds: each one's, where measured."""
     free = size_text(free_disk(plan.folder))
     text = f"Disk: about {size_text(need.disk)}, {size_text(need.kept)} of it in the end"
     text += f" (artifacts.keep: {plan.spec.artifacts.keep}); {free} are free."
     if need.measured:
         text += f" Memory: about {size_text(need.memory)}."
-    if seconds is not None:
-        wall = SWEEP_SECONDS + seconds / plan.spec.resources.concurrent_trials
+    if seconds:
+        wall = SWEEP_SECONDS + sum(seconds.values()) / plan.spec.resources.concurrent_trials
         text += f" Time: about {duration_text(wall)}."
     console.print(Text(text), soft_wrap=True)
 

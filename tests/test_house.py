@@ -67,7 +67,7 @@ ALLOWED = {
     "key": _SPEC | {"seal"},
     "artifacts": _TRIAL,
     "estimate": _SPEC | {"plan"},
-    "measure": _TRIAL | {"estimate", "key", "launcher", "plan"},
+    "measure": _TRIAL | {"estimate", "key", "launcher", "lock", "plan"},
     "plan": _TRIAL
     | _DATA
     | _METRICS
