@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-import json
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,7 +15,9 @@ from functools import lru_cache
 from pathlib import Path
 
 from embft.errors import ModelError
+from embft.safety import check_folder, read_json
 from embft.seal import file_digest
+from embft.spec import ModelSpec
 from embft.tiny_decoder import BUILT_IN, built_in_decoder
 
 # What decides the embeddings; READMEs and other exports of the same weights do not.
@@ -35,23 +36,37 @@ class BaseModel:
 
 
 @lru_cache
-def find_base_model(base: str, revision: str | None = None) -> BaseModel:
+def find_base_model(base: str, revision: str | None = None, *, trusted: bool = False) -> BaseModel:
     """The folder that holds the model `base` (a folder or a hub name).
 
-    Raises ModelError when it is neither here nor to be had, or holds no safetensors.
+    trusted: code that the model brings may run, and counts as its content. Raises ModelError when
+    the model is neither here nor to be had, holds no safetensors, or is not safe to load.
     """
     folder = (
         _local_folder(base)
         or (built_in_decoder(base) if base in BUILT_IN and revision is None else None)
         or _offline_package(base, revision)
-        or _from_hub(base, revision)
+        or _from_hub(base, revision, _content(trusted=trusted))
     )
-    return BaseModel(base, folder, folder_digest(folder))
+    check_folder(folder, trusted=trusted)
+    return BaseModel(base, folder, folder_digest(folder, _content(trusted=trusted)))
 
 
-def folder_digest(folder: Path) -> str:
-    """SHA-256 over names and contents of the files that decide the embeddings."""
-    files = sorted({path for pattern in _CONTENT for path in folder.rglob(pattern)})
+def spec_base(spec: ModelSpec) -> BaseModel:
+    """The base model that a spec names. Raises ModelError."""
+    return find_base_model(spec.base, spec.revision, trusted=spec.trust_remote_code)
+
+
+def _content(*, trusted: bool) -> tuple[str, ...]:
+    return (*_CONTENT, "*.py") if trusted else _CONTENT
+
+
+def folder_digest(folder: Path, patterns: Sequence[str] = _CONTENT) -> str:
+    """SHA-256 over names and contents of the files that decide the embeddings.
+
+    Raises ModelError where there are no safetensors, or a file cannot be read.
+    """
+    files = sorted({path for pattern in patterns for path in folder.rglob(pattern)})
     if not any(path.suffix == ".safetensors" for path in files):
         raise ModelError(
             f"{folder}: no *.safetensors file in this model: embft reads no pickled weights; "
@@ -59,14 +74,21 @@ def folder_digest(folder: Path) -> str:
         )
     digest = hashlib.sha256()
     for path in files:
-        digest.update(f"{path.relative_to(folder).as_posix()}:{file_digest(path)}\n".encode())
+        try:
+            found = file_digest(path)
+        except OSError as error:
+            raise ModelError(f"{path}: cannot be read: {error.strerror or error}") from None
+        digest.update(f"{path.relative_to(folder).as_posix()}:{found}\n".encode("utf-8", "replace"))
     return digest.hexdigest()
 
 
 def _local_folder(base: str) -> Path | None:
-    path = Path(base).expanduser()
-    if path.is_dir():
-        return path.resolve()
+    try:
+        path = Path(base).expanduser()
+        if path.is_dir():
+            return path.resolve()
+    except (OSError, RuntimeError, ValueError) as error:  # too long a name, no such user, a NUL
+        raise ModelError(f"model.base is {base[:80]!r}: {error}") from None
     if base.startswith((".", "/", "~")):
         raise ModelError(f"model.base is {base!r}: there is no such folder")
     return None
@@ -89,11 +111,11 @@ def _offline_package(base: str, revision: str | None) -> Path | None:
     return folder
 
 
-def _from_hub(base: str, revision: str | None) -> Path:
+def _from_hub(base: str, revision: str | None, content: Sequence[str]) -> Path:
     """The hub's snapshot, from the local cache when it is there."""
     from huggingface_hub import snapshot_download
 
-    patterns = [*_CONTENT, "*/*.json", "*/*.safetensors"]
+    patterns = [*content, "*/*.json", "*/*.safetensors"]
     try:
         return Path(
             snapshot_download(
@@ -112,8 +134,9 @@ def _from_hub(base: str, revision: str | None) -> Path:
 def _not_found(base: str, error: Exception) -> ModelError:
     reason = " ".join(str(error).split())[:200]
     return ModelError(
-        f"model.base is {base!r}: no folder of that name, not in the local hub cache, and the hub "
-        f"did not give it ({reason}). Give a folder, or for all-MiniLM-L6-v2 install embft[offline]"
+        f"model.base is {base[:200]!r}: no folder of that name, not in the local hub cache, and "
+        f"the hub did not give it ({reason}). Give a folder, or for all-MiniLM-L6-v2 install "
+        "embft[offline]"
     )
 
 
@@ -127,7 +150,10 @@ def token_counter(base: BaseModel) -> Callable[[Sequence[str]], list[int]] | Non
         return None
     from tokenizers import Tokenizer
 
-    tokenizer = Tokenizer.from_file(str(path))
+    try:
+        tokenizer = Tokenizer.from_file(str(path))
+    except Exception as error:  # noqa: BLE001 - the library raises nothing finer
+        raise ModelError(f"{path}: cannot be read as a tokenizer: {error}") from None
     tokenizer.no_truncation()
     tokenizer.no_padding()
     return lambda texts: [len(encoded.ids) for encoded in tokenizer.encode_batch_fast(list(texts))]
@@ -135,9 +161,6 @@ def token_counter(base: BaseModel) -> Callable[[Sequence[str]], list[int]] | Non
 
 def max_tokens(base: BaseModel) -> int | None:
     """How many tokens of a text the model reads, or None where it does not say."""
-    path = base.folder / "sentence_bert_config.json"
-    try:
-        found = json.loads(path.read_text()).get("max_seq_length")
-    except (OSError, ValueError):
-        return None
+    content = read_json(base.folder / "sentence_bert_config.json")
+    found = content.get("max_seq_length") if isinstance(content, dict) else None
     return int(found) if isinstance(found, int) else None

@@ -39,6 +39,12 @@ _FORMAT = click.option(
     default="table",
     show_default=True,
 )
+_TRUST = click.option(
+    "--trust-remote-code",
+    "trusted",
+    is_flag=True,
+    help="Agree to run code that a base model brings, where the spec trusts it too.",
+)
 _FOLDERS = click.argument(
     "folders",
     metavar="FOLDER...",
@@ -58,7 +64,9 @@ class _Commands(click.Group):
         try:
             return super().main(*args, **kwargs)
         except EmbftError as error:
-            click.echo(f"embft: {error}", err=True)
+            from embft.plain import one_screen
+
+            click.echo(f"embft: {one_screen(str(error))}", err=True)
         except OSError as error:
             from embft.failure import storage_reason
 
@@ -85,7 +93,10 @@ def main() -> None:
 @_RESULTS
 @click.option("--address", help="Run on the Ray cluster at this address instead of this machine.")
 @click.option("--retry-failed", is_flag=True, help="Run trials again whose record says failed.")
-def sweep(spec: Path, results: Path, address: str | None, retry_failed: bool) -> None:
+@_TRUST
+def sweep(
+    spec: Path, results: Path, address: str | None, retry_failed: bool, trusted: bool
+) -> None:
     """Run the trials of SPEC that have no record yet, then write leaderboard and report.
 
     Interrupted at any moment, the same command carries on: a finished trial is never run twice.
@@ -100,7 +111,7 @@ def sweep(spec: Path, results: Path, address: str | None, retry_failed: bool) ->
     from embft.terminal import print_leaderboard, print_plan_line
 
     console = new_console()
-    plan = _plan(spec, results)
+    plan = _plan(spec, results, trusted)
     with sweep_lock(plan.folder):
         pending = prepare(plan, retry_failed=retry_failed)
         print_plan_line(console, plan, pending)
@@ -183,12 +194,13 @@ def _end_stopped(console: Console, stopped: _Stopped, spec: Path) -> NoReturn:
     is_flag=True,
     help="Run a few steps of each kind of trial, and predict time, memory and disk of the sweep.",
 )
-def plan(spec: Path, results: Path, form: str, measuring: bool) -> None:
+@_TRUST
+def plan(spec: Path, results: Path, form: str, measuring: bool, trusted: bool) -> None:
     """Show the trials of SPEC, which are done and which are pending, and what they need."""
     from embft.measure import known_need, measured_seconds
     from embft.terminal import plan_records, print_need, print_records
 
-    made = _plan(spec, results)
+    made = _plan(spec, results, trusted)
     seconds = measured_seconds(made) if measuring else {}
     title = f"{made.spec.name}: {len(made.trials)} trials"
     console = new_console()
@@ -304,6 +316,7 @@ main.add_command(data)
 @LABEL_RANGE
 @click.option("--by", multiple=True, help="Break test down by this column; may be repeated.")
 @_FORMAT
+@_TRUST
 def evaluate(  # noqa: PLR0913, PLR0917 - a parameter for each option
     model: str,
     sources: tuple[Path, ...],
@@ -312,6 +325,7 @@ def evaluate(  # noqa: PLR0913, PLR0917 - a parameter for each option
     label_range: tuple[float, float] | None,
     by: tuple[str, ...],
     form: str,
+    trusted: bool,
 ) -> None:
     """Score MODEL (a folder, a trial's folder, or a hub name) without training it."""
     from embft.standalone import evaluate_model, read_evaluator
@@ -322,7 +336,7 @@ def evaluate(  # noqa: PLR0913, PLR0917 - a parameter for each option
     spec = given_spec(sources)
     entries = [*(spec.evaluators if spec else ()), *map(read_evaluator, evaluators)]
     splits = given_splits(sources, label_range, columns, by) if sources else None
-    found = evaluate_model(model, splits, list(dict.fromkeys(entries)))
+    found = evaluate_model(model, splits, list(dict.fromkeys(entries)), trusted=trusted)
     print_evaluation(new_console(), form, found, by)
 
 
@@ -343,11 +357,14 @@ def merge(trial: str, out: Path) -> None:
     )
 
 
-def _plan(spec: Path, results: Path) -> Plan:
+def _plan(spec: Path, results: Path, trusted: bool) -> Plan:
     from embft.plan import make_plan
+    from embft.safety import check_agreed
     from embft.spec import load_spec
 
-    return make_plan(load_spec(spec), results)
+    loaded = load_spec(spec)
+    check_agreed(any(point.model.trust_remote_code for point in loaded.points), agreed=trusted)
+    return make_plan(loaded, results)
 
 
 def _write_quietly(folder: Path) -> None:

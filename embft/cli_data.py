@@ -32,9 +32,9 @@ _POSITIVE = click.FloatRange(0, min_open=True)
 
 def new_console() -> Console:
     """Where tables and colours go."""
-    from rich.console import Console
+    from embft.console import new_console
 
-    return Console(highlight=False)
+    return new_console()
 
 
 @click.group()

@@ -10,7 +10,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from embft.base_model import find_base_model, max_tokens, token_counter
+from embft.base_model import max_tokens, spec_base, token_counter
 from embft.data.pairs import SPLITS, Pairs, Splits
 from embft.errors import RecordError
 from embft.files import replace_folder, write_atomic
@@ -35,7 +35,7 @@ def audit_with(splits: Splits, model: ModelSpec | None) -> Audit:
 
     if model is None:
         return audit(splits)
-    base = find_base_model(model.base, model.revision)
+    base = spec_base(model)
     limits = [n for n in (model.max_tokens, max_tokens(base)) if n is not None]
     return audit(
         splits, token_lengths=token_counter(base), max_tokens=min(limits) if limits else None

@@ -18,7 +18,8 @@ def sweep_lock(folder: Path) -> Iterator[None]:
     The system lets go of the lock when its process ends, however it ends: it cannot be stale.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+    # A link that someone laid there may lead to a file that must not be emptied.
+    descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

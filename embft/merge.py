@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from sentence_transformers import SentenceTransformer
 
-from embft.base_model import find_base_model
+from embft.base_model import spec_base
 from embft.data.dating import generate
 from embft.encoding import encode
 from embft.errors import ModelError
@@ -44,7 +44,7 @@ def merge(name: str, out: Path) -> Proof:
     if out.exists():
         raise ModelError(f"{out}: this folder exists already: give another one")
     whole = spec.model_copy(update={"dtype": "float32"})
-    base = find_base_model(spec.base, spec.revision).folder
+    base = spec_base(spec).folder
     before = _probe(load_base(base, whole))
     model = load_saved(saved, base, whole)
     adapted = _probe(model)

@@ -17,7 +17,7 @@ from typing import Annotated, Any
 from pydantic import Field, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
-from embft.base_model import BaseModel, find_base_model
+from embft.base_model import BaseModel, spec_base
 from embft.data.pairs import SPLITS, Splits
 from embft.errors import EmbftError, RecordError
 from embft.evaluator_files import EvaluatorFiles, find_files
@@ -159,7 +159,7 @@ def _planned(params: Point, trial: TrialSpec, sweep: Path, known: _Known) -> Pla
         check_objective(trial.objective.metric, splits)
     digest = known.digests[trial.data]
     check_loss(trial, known.data[digest])
-    model = find_base_model(trial.model.base, trial.model.revision)
+    model = spec_base(trial.model)
     key = trial_key(trial, digest, model.digest, known.evaluators)
     # A folder with this key is the trial's, whatever its readable part says.
     folder = known.folders.get(key) or TrialDir(

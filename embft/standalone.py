@@ -17,7 +17,7 @@ import yaml
 from pydantic import ValidationError
 from sentence_transformers import SentenceTransformer
 
-from embft.base_model import find_base_model
+from embft.base_model import spec_base
 from embft.data.pairs import Pairs, Splits
 from embft.errors import EmbftError, ModelError
 from embft.evaluation.context import Context
@@ -27,6 +27,7 @@ from embft.evaluation.scoring import ScoredSplits, score_splits
 from embft.evaluator_files import find_files, frozen_folder
 from embft.metrics.pairs import GroupRow, breakdown
 from embft.models import adapter_base, load_base, load_saved
+from embft.safety import check_agreed
 from embft.spec import EvaluatorSpec, ModelSpec
 from embft.trial import TrialDir
 
@@ -68,7 +69,12 @@ def read_evaluator(text: str, folder: Path = Path()) -> EvaluatorSpec:
 
 
 def evaluate_model(
-    model: str, splits: Splits | None, evaluators: Sequence[EvaluatorSpec] = (), *, seed: int = 0
+    model: str,
+    splits: Splits | None,
+    evaluators: Sequence[EvaluatorSpec] = (),
+    *,
+    seed: int = 0,
+    trusted: bool = False,
 ) -> Evaluation:
     """Score a model (a folder or a hub name) on dev and test, and run these evaluators.
 
@@ -84,7 +90,7 @@ def evaluate_model(
         for files in found.values():
             files.freeze(Path(folder))
         bound = [(e, frozen_folder(Path(folder), files.digest)) for e, files in found.items()]
-        loaded = load_model(model)
+        loaded = load_model(model, trusted=trusted)
         if splits is None:
             empty = Splits(_NO_PAIRS, _NO_PAIRS, _NO_PAIRS)
             alone = evaluate(Context(loaded, empty, {}, None, seed), bound)
@@ -112,17 +118,17 @@ def _groups(test: Pairs, scores: Scores, threshold: float | None) -> dict[str, l
     }
 
 
-def load_model(name: str) -> SentenceTransformer:
+def load_model(name: str, *, trusted: bool = False) -> SentenceTransformer:
     """The model of a hub name, a model's folder, an adapter's folder or a trial's folder.
 
     Raises ModelError, and ProofError where an adapter does not fit its base model.
     """
-    saved, spec = find_saved(name)
-    base = find_base_model(spec.base, spec.revision).folder
+    saved, spec = find_saved(name, trusted=trusted)
+    base = spec_base(spec).folder
     return load_base(base, spec) if saved is None else load_saved(saved, base, spec)
 
 
-def find_saved(name: str) -> tuple[Path | None, ModelSpec]:
+def find_saved(name: str, *, trusted: bool = False) -> tuple[Path | None, ModelSpec]:
     """Where a trained model lies, and what its base is; None where `name` is itself a base.
 
     Raises ModelError, and RecordError where a trial's files are not what its record says.
@@ -131,6 +137,7 @@ def find_saved(name: str) -> tuple[Path | None, ModelSpec]:
     if (folder / "trial.json").is_file():
         trial = TrialDir(folder)
         spec = trial.read_input().spec
+        check_agreed(spec.model.trust_remote_code, agreed=trusted)
         result = trial.result()
         if result is not None:
             trial.check_files(result)
@@ -143,8 +150,8 @@ def find_saved(name: str) -> tuple[Path | None, ModelSpec]:
         return None if spec.is_baseline else trial.model_folder, spec.model
     base = adapter_base(folder)
     if base is not None:
-        return folder, ModelSpec(base=base)
-    return None, ModelSpec(base=name)
+        return folder, ModelSpec(base=base, trust_remote_code=trusted)
+    return None, ModelSpec(base=name, trust_remote_code=trusted)
 
 
 def _rows(scored: ScoredSplits | None, found: Evaluated) -> list[dict[str, Any]]:

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from transformers.utils import logging as transformers_logging
 
-from embft.base_model import BaseModel, find_base_model
+from embft.base_model import BaseModel, spec_base
 from embft.data.pairs import SPLITS, Pairs, Splits
 from embft.encoding import encode
 from embft.errors import EmbftError, ModelError, ProofError, RecordError
@@ -303,7 +303,7 @@ def _evaluators(folder: TrialDir, given: TrialInput) -> list[Bound]:
 
 
 def _base(given: TrialInput) -> BaseModel:
-    base = find_base_model(given.spec.model.base, given.spec.model.revision)
+    base = spec_base(given.spec.model)
     if base.digest != given.model_digest:
         raise ModelError(f"{base.folder}: the base model has changed since the trial was planned")
     return base

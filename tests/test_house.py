@@ -31,9 +31,12 @@ ALLOWED = {
     "memory": set(),
     "lock": _GROUND,
     "tiny_decoder": _DATA,
-    "base_model": _GROUND | {"seal", "tiny_decoder"},
+    "plain": set(),
+    "console": {"plain"},
+    "safety": _GROUND | {"seal"},
+    "base_model": _SPEC | {"safety", "seal", "tiny_decoder"},
     "evaluator_files": _TRIAL | _DATA | {"frozen"},
-    "models": _TRIAL,
+    "models": _TRIAL | {"safety"},
     "packing": set(),
     "encoding": {"packing"},
     "training": _TRIAL | _DATA | {"encoding"},
@@ -55,7 +58,7 @@ ALLOWED = {
     "standalone": _TRIAL
     | _DATA
     | _METRICS
-    | {"base_model", "evaluation", "evaluator_files", "models"},
+    | {"base_model", "evaluation", "evaluator_files", "models", "safety"},
     "maps": _TRIAL | _DATA | {"encoding", "evaluation", "frozen", "standalone"},
     "watch": {"memory"},
     "failure": _TRIAL | {"watch"},
@@ -76,7 +79,10 @@ ALLOWED = {
     "sweep": _TRIAL | {"failure", "launcher", "memory", "plan", "watch"},
     "view": _TRIAL | {"estimate", "plan"},
     "terminal": _TRIAL | _DATA | {"estimate", "leaderboard", "plan", "standalone"},
-    "leaderboard": _TRIAL | _DATA | _METRICS | {"frozen", "leaderboard", "lock", "plan", "seal"},
+    "leaderboard": _TRIAL
+    | _DATA
+    | _METRICS
+    | {"frozen", "leaderboard", "lock", "plain", "plan", "seal"},
     "report": _TRIAL | _DATA | _METRICS | {"leaderboard", "report"},
 }
 ONLY_IN = {

@@ -10,6 +10,7 @@ import csv
 import difflib
 import gzip
 import json
+import stat
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -20,6 +21,9 @@ TEXT_SUFFIXES = (".jsonl", ".csv", ".tsv")
 SUFFIXES = (*TEXT_SUFFIXES, ".parquet", *(f"{suffix}.gz" for suffix in TEXT_SUFFIXES))
 FIELD_LIMIT = 64 * 2**20
 """Longest field of a CSV file, in characters; beyond it a missing quote is more likely."""
+
+LINE_LIMIT = 256 * 2**20
+"""Longest line of a text file, in bytes; without a bound a small zipped file fills the memory."""
 
 Row = tuple[int, list[object]]
 """Where it stands (line of the file, or row of a parquet file, from 1), and its values."""
@@ -91,13 +95,31 @@ def _listed(names: Sequence[str]) -> str:
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
     """The decoded lines, with their ends, as the line feeds cut them."""
+    _require_plain(path)
     try:
         with gzip.open(path, "rb") if path.suffix.lower() == ".gz" else path.open("rb") as file:
-            for number, raw in enumerate(file, 1):
+            number = 0
+            while raw := file.readline(LINE_LIMIT + 1):
+                number += 1
+                if len(raw) > LINE_LIMIT:
+                    raise DataError(
+                        f"{path}, line {number}: longer than {LINE_LIMIT:,} bytes, which no pair "
+                        "of texts is. Are the line ends missing?"
+                    )
                 yield number, _decode(path, number, raw)
-    except (OSError, EOFError, zlib.error) as error:
+    except (OSError, EOFError, zlib.error, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise DataError(f"{path}: cannot be read: {reason}. Check the path and the file.") from None
+
+
+def _require_plain(path: Path) -> None:
+    """Refuse what may never end or never begin to be read: pipes, devices, sockets."""
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):
+        return  # opening it says what is wrong
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise DataError(f"{path}: cannot be read: no plain file. Give the path of a file.")
 
 
 def _decode(path: Path, number: int, raw: bytes) -> str:
@@ -239,6 +261,7 @@ def _parquet(path: Path, names: Sequence[str]) -> Iterator[Row]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    _require_plain(path)
     try:
         with pq.ParquetFile(path) as file:
             present = file.schema_arrow.names

@@ -12,10 +12,11 @@ from typing import Any
 from embft.files import write_atomic
 from embft.leaderboard.rows import Interval, Leaderboard, Row
 from embft.leaderboard.stability import purity_change
+from embft.plain import printable
 from embft.trial import Failed, Pruned
 
 # A cell that begins so runs as a formula when a spreadsheet opens the file.
-_FORMULA = re.compile(r"^[=+\-@\t\r]")
+_FORMULA = re.compile(r"^\s*[=+\-@|%\t\r\n\uff1d\uff0b\uff0d\uff20]")
 _NUMBER = re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?$")
 
 
@@ -116,6 +117,7 @@ def to_csv(records: list[dict[str, Any]]) -> str:
 
 def _cell(value: Any) -> Any:
     text = json.dumps(value) if isinstance(value, list | tuple | dict) else value
+    text = printable(text) if isinstance(text, str) else text
     if isinstance(text, str) and _FORMULA.match(text) and not _NUMBER.match(text):
         return "'" + text
     return text

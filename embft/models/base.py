@@ -1,7 +1,7 @@
 """A base model, ready to embed texts as the spec says.
 
 Covers sentence-transformers' folders and plain Hugging Face ones, encoders and decoders. Code that
-a model's folder brings is never run.
+a model's folder brings runs only where the spec trusts it.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from embft.errors import ModelError
 from embft.models.adapter import add_adapter
 from embft.models.pooling import OUR_MODULES, replace_pooling
 from embft.models.template import Layout, token_layout, wrap_texts
+from embft.safety import check_folder
 from embft.spec import ModelSpec, TrainSpec
 
 _TEXT_ONLY = {"text": {"method": "forward", "method_output_name": "last_hidden_state"}}
@@ -73,6 +74,7 @@ def open_model(folder: Path, spec: ModelSpec) -> SentenceTransformer:
     layer. Only dtype, attention and quantization of the spec count. Raises ModelError.
     """
     arguments = _model_arguments(spec)
+    check_folder(folder, trusted=spec.trust_remote_code)
     try:
         if (folder / "modules.json").exists():
             # Our modules are this package's own, not code of the folder: no trust is asked for.
@@ -81,17 +83,19 @@ def open_model(folder: Path, spec: ModelSpec) -> SentenceTransformer:
                 OUR_MODULES,
                 device=default_device(),
                 local_files_only=True,
-                trust_remote_code=False,
+                trust_remote_code=spec.trust_remote_code,
                 model_kwargs=arguments,
             )
-        return _from_transformers(folder, arguments)
+        return _from_transformers(folder, arguments, trusted=spec.trust_remote_code)
     except (OSError, ValueError, KeyError, ImportError, SafetensorError) as error:
         raise ModelError(f"{folder}: cannot load the base model: {error}") from None
 
 
-def _from_transformers(folder: Path, arguments: dict[str, Any]) -> SentenceTransformer:
+def _from_transformers(
+    folder: Path, arguments: dict[str, Any], *, trusted: bool
+) -> SentenceTransformer:
     """Texts go in as they are, whatever chat format the tokenizer may know."""
-    safe = {"local_files_only": True, "trust_remote_code": False}
+    safe = {"local_files_only": True, "trust_remote_code": trusted}
     transformer = Transformer(
         str(folder),
         model_kwargs={**arguments, **safe},
@@ -108,7 +112,7 @@ def _from_transformers(folder: Path, arguments: dict[str, Any]) -> SentenceTrans
 
 
 def _model_arguments(spec: ModelSpec) -> dict[str, Any]:
-    arguments: dict[str, Any] = {}
+    arguments: dict[str, Any] = {"use_safetensors": True}
     if spec.dtype is not None:
         arguments["dtype"] = getattr(torch, spec.dtype)
     if spec.attn_implementation is not None:

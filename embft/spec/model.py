@@ -42,6 +42,7 @@ class ModelSpec(Fields):
     dtype: Literal["float32", "bfloat16", "float16"] | None = None
     attn_implementation: Literal["eager", "sdpa", "flash_attention_2"] | None = None
     quantization: Literal["none", "8bit", "4bit"] = "none"
+    trust_remote_code: bool = False
 
     @model_validator(mode="after")
     def _eos_is_there(self) -> ModelSpec:

@@ -22,7 +22,7 @@ from embft.spec.fields import (
 from embft.spec.model import ModelSpec
 from embft.spec.objective import giving
 from embft.spec.resources import Artifacts, Resources
-from embft.spec.source import Source, Where, read_source, read_text
+from embft.spec.source import Source, Where, read_file, read_text
 from embft.spec.space import MAX_POINTS, Point, count_points, points, read_axes, with_point
 
 _Model = TypeVar("_Model", bound=BaseModel)
@@ -97,8 +97,8 @@ def load_spec(path: Path) -> SweepSpec:
 
     Raises SpecError, worded for the user, for whatever is wrong with it.
     """
-    source = read_source(path)
-    return _sweep(source, path.parent, path.read_text(encoding="utf-8-sig"))
+    text = read_file(path)
+    return _sweep(read_text(text, str(path)), path.parent, text)
 
 
 def parse_spec(text: str, file: str = "<spec>", folder: Path | None = None) -> SweepSpec:

@@ -8,6 +8,7 @@ nothing of embft's fields.
 from __future__ import annotations
 
 import re
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,20 +49,29 @@ class Source:
         return f"{self.file}:{self.lines[known]}" if known is not None else self.file
 
 
-def read_source(path: Path) -> Source:
-    """Read a YAML file. Raises SpecError when it cannot be read or is no YAML."""
+def read_file(path: Path) -> str:
+    """A spec file's text. Raises SpecError when it cannot be read."""
     try:
-        raw = path.read_bytes()
-    except OSError as error:
-        raise SpecError(f"{path}: cannot read the spec: {error.strerror or error}") from None
+        raw = _limited(path)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise SpecError(f"{path}: cannot read the spec: {reason}") from None
     try:
-        text = raw.decode("utf-8-sig")
+        return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = raw[: error.start].count(b"\n") + 1
         raise SpecError(
             f"{path}:{line}: byte {raw[error.start]:#04x} is not UTF-8: save the spec as UTF-8"
         ) from None
-    return read_text(text, str(path))
+
+
+def _limited(path: Path) -> bytes:
+    """The file, as far as a spec may be long. A pipe or a device might never end."""
+    mode = path.stat().st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise OSError("it is no plain file")
+    with path.open("rb") as file:
+        return file.read(4 * MAX_BYTES + 1)
 
 
 def read_text(text: str, file: str) -> Source:

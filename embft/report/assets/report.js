@@ -210,7 +210,7 @@
     });
 
     // A cell that begins like a formula would run in a spreadsheet.
-    const guarded = (text) => '"' + (/^[=+@\t\r]|^-(?!\d)/.test(text) ? "'" + text : text).replace(/"/g, '""') + '"';
+    const guarded = (text) => '"' + (/^\s*[=+\-@|%\t\r\n\uff1d\uff0b\uff0d\uff20]/.test(text) && !/^[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$/i.test(text) ? "'" + text : text).replace(/"/g, '""') + '"';
     byId("csv").addEventListener("click", () => {
       const lines = [headers.map((header) => guarded(header.textContent.trim())).join(",")];
       for (const row of body.rows) {
