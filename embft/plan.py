@@ -21,7 +21,7 @@ from embft.base_model import BaseModel, spec_base
 from embft.data.pairs import SPLITS, Splits
 from embft.errors import EmbftError, RecordError
 from embft.evaluator_files import EvaluatorFiles, find_files
-from embft.files import replace_folder, write_atomic
+from embft.files import replace_folder, sync_folder, write_atomic
 from embft.frozen import data_folder, freeze
 from embft.index import finished_trials, folders_by_key
 from embft.key import trial_key
@@ -225,6 +225,7 @@ def prepare(plan: Plan, *, retry_failed: bool) -> tuple[PlannedTrial, ...]:
     The trials' own folders come later: how many threads they get, only the cluster knows.
     """
     plan.folder.mkdir(parents=True, exist_ok=True)
+    sync_folder(plan.folder.parent)
     _refuse_links(plan.folder)
     _remove_torn(plan.folder)
     write_atomic(plan.folder / "spec.yaml", plan.spec.text)

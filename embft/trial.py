@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from embft.errors import RecordError
-from embft.files import write_atomic
+from embft.files import sync_folder, write_atomic
 from embft.paths import InsidePath
 from embft.seal import check_digests, damaged, digests, sealed, unsealed
 from embft.spec import TrainSpec, TrialSpec
@@ -234,6 +234,8 @@ class TrialDir:
                 shutil.rmtree(left)
             else:
                 left.unlink()
+        for folder in (self.path.parent, self.sweep):
+            sync_folder(folder)
         self.write_input(given)
 
     def write_input(self, given: TrialInput) -> None:

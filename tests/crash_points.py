@@ -206,8 +206,8 @@ def unsynced(ended: Ended, results: Path) -> list[str]:
     """The renames that a power cut could undo or leave empty, in words.
 
     Whatever a rename brings into place must be synced after its last write and before the rename,
-    and its folder after the rename. Renames within a folder that has a temporary name itself bring
-    nothing into place yet.
+    and its folder after the rename; a new folder's parent after it was made. Renames within
+    a folder that has a temporary name itself bring nothing into place yet.
     """
     wrong: list[str] = []
     dirty: set[str] = set()
@@ -221,6 +221,8 @@ def unsynced(ended: Ended, results: Path) -> list[str]:
         elif call.name in {"fsync", "fdatasync"}:
             dirty.discard(ours[0])
             renamed.pop(ours[0], None)
+        elif call.name.startswith("mkdir") and ours[0] != str(results) and ".tmp" not in ours[0]:
+            renamed[str(Path(ours[0]).parent)] = ours[0]
         elif call.name.startswith("rename"):
             source, target = ours[0], ours[-1]
             torn = {path for path in dirty if path == source or path.startswith(f"{source}/")}

@@ -84,6 +84,7 @@ def _leave_ray_out() -> None:
     import embft.report
     import embft.sweep
     import embft.view
+    import embft.worker
     from embft import launcher
     from embft.watch import End
     from embft.worker import run_step
@@ -127,6 +128,7 @@ def _leave_ray_out() -> None:
     setattr(embft.sweep, "run_trials", run_trials)  # noqa: B010
     setattr(embft.view, "SweepView", NoView)  # noqa: B010
     setattr(launcher, "_run_worker", run_worker)  # noqa: B010
+    setattr(embft.worker, "_STEP_INTERVAL", 0.0)  # noqa: B010 - each run writes the same lines
     sys.modules["embft.report.page"].render_report = lambda *_, **__: "<!doctype html>\n"  # type: ignore[attr-defined]
 
 
@@ -161,17 +163,17 @@ def _direct_folder() -> None:
     _everywhere("replace_folder", replace)
 
 
-def _no_digests() -> None:
-    _everywhere("check_digests", lambda *_: None)
+def _no_checkpoint_check() -> None:
+    from safetensors.torch import load_file
 
+    from embft.training.checkpoint import Checkpoint, Checkpoints
 
-def _no_seal() -> None:
-    def read(path: Path, raw: bytes | None = None) -> dict[str, Any]:
-        content = json.loads(path.read_bytes() if raw is None else raw)
-        content.pop("seal", None)
-        return dict(content)
+    def read(_: Checkpoints, folder: Path) -> Checkpoint:
+        state = json.loads((folder / "state.json").read_bytes())
+        state.pop("identity")
+        return Checkpoint(state, load_file(folder / "tensors.safetensors"))
 
-    _everywhere("unsealed", read)
+    setattr(Checkpoints, "_read", read)  # noqa: B010
 
 
 MUTANTS: dict[str, Callable[[], None]] = {
@@ -179,8 +181,7 @@ MUTANTS: dict[str, Callable[[], None]] = {
     "no fsync of folders": _no_folder_sync,
     "written in place": _direct_write,
     "folder copied in place": _direct_folder,
-    "digests not checked": _no_digests,
-    "seals not checked": _no_seal,
+    "checkpoints not checked": _no_checkpoint_check,
 }
 
 if __name__ == "__main__":

@@ -6,13 +6,15 @@ counterpart of another trial. Never may a number be silently wrong.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from crash_points import Rig, records, strace_works
+from crash_points import Call, Ended, Rig, points, records, strace_works
 
 from embft.errors import EmbftError, RecordError
 from embft.leaderboard.build import build_leaderboard
@@ -22,7 +24,6 @@ from embft.standalone import load_model
 from embft.trial import TrialDir
 
 Damage = Callable[[Path], None]
-_SECONDS = ("train_seconds", "total_seconds", "peak_memory_mb")
 
 
 def _delete(path: Path) -> None:
@@ -82,7 +83,7 @@ def finished(
 name: two
 data: {{train: {pair_files}/train.jsonl, dev: {pair_files}/dev.jsonl}}
 model: {{base: {tiny_model}}}
-train: {{epochs: 2, batch_size: 16, learning_rate: 1e-2}}
+train: {{epochs: 3, batch_size: 24, learning_rate: 1e-2}}
 space: {{train.method: [lora, full]}}
 """)
     rig = Rig(folder)
@@ -152,7 +153,7 @@ def test_a_damaged_folder_is_never_read_as_whole(finished: tuple[Rig, Path, Path
     assert harmless <= {
         ".lock", "leaderboard.csv", "leaderboard.json", "report.html", "spec.yaml", "log.txt",
         "progress.jsonl", "probe.npz", "trained.json", "leaks.json", "train.parquet",
-        "manifest.json", "audit.json",
+        "manifest.json", "audit.json", "trial.json",
     }  # fmt: skip
 
 
@@ -172,10 +173,11 @@ def test_a_damaged_model_is_not_loaded(finished: tuple[Rig, Path, Path]) -> None
 
 
 def outputs(results: Path) -> str:
-    """leaderboard.json without what takes another time each run."""
+    """The scores that leaderboard.json shows; which of the tied is cheapest differs by the run."""
     found = json.loads((results / "two" / "leaderboard.json").read_bytes())
-    trials = [{k: v for k, v in t.items() if k not in _SECONDS} for t in found.pop("trials")]
-    return json.dumps([found, trials])
+    kept = ("trial", "status", "seed", "rank", "dev_", "test_", "train.")
+    trials = [{k: v for k, v in t.items() if k.startswith(kept)} for t in found["trials"]]
+    return json.dumps([found["name"], found["metric"], trials])
 
 
 def carried_on(
@@ -212,3 +214,102 @@ def test_the_command_on_every_damaged_folder(finished: tuple[Rig, Path, Path]) -
     silent, harmless, told = carried_on(finished, applied(finished[2], cases_of(finished[2])))
     assert silent == []
     print(f"\n{harmless + told} damages: {told} told, {harmless} mended or harmless, 0 silent")
+
+
+@pytest.fixture(scope="module")
+def interrupted(
+    finished: tuple[Rig, Path, Path],
+) -> tuple[Rig, Path, Path, dict[str, str]]:
+    """A sweep killed after the second checkpoint of its first training, and what it should give."""
+    rig, spec, results = finished
+    expected = records(results)
+    torn = results.with_name("interrupted")
+    traced = rig.sweep(spec, torn, trace=True)
+    shutil.rmtree(torn)
+    saved = [c for c in points(traced, torn) if c.name == "rename" and "/step-" in c.paths[-1]]
+    after = next(c for c in traced.calls if c.name == "fsync" and later(traced, c, saved[1]))
+    rig.sweep(spec, torn, inject=f"fsync:signal=SIGKILL:when={after.number}")
+    assert len(list(torn.glob("two/trials/*/checkpoints/step-*"))) == 2
+    return rig, spec, torn, expected
+
+
+def later(ended: Ended, call: Call, than: Call) -> bool:
+    """Whether a call comes after another one."""
+    return ended.calls.index(call) > ended.calls.index(than)
+
+
+def resumed(
+    stage: tuple[Rig, Path, Path, dict[str, str]],
+    only: str = "",
+    mutant: str = "",
+    damages: tuple[str, ...] = tuple(DAMAGES),
+) -> tuple[list[str], int]:
+    """Damage each file of an interrupted sweep, and go on. Which were silently wrong; how many."""
+    rig, spec, torn, expected = stage
+    cases = [(f, d) for f, d in cases_of(torn) if only in f and d in damages]
+    silent, count = [], 0
+    for what, copy in applied(torn, cases):
+        ended = rig.sweep(spec, copy, mutant=mutant)
+        count += 1
+        if ended.code == 0 and records(copy) != expected:
+            silent.append(what)
+        assert mutant or "Traceback" not in ended.output, f"{what}\n{ended.output}"
+        assert mutant or ended.code == 0, f"{what}\n{ended.output}"
+    return silent, count
+
+
+def test_a_damaged_checkpoint_is_not_used(
+    interrupted: tuple[Rig, Path, Path, dict[str, str]],
+) -> None:
+    """A flipped bit in the newest checkpoint: training goes on from the one before, to the same."""
+    newest = sorted(interrupted[2].glob("two/trials/*/checkpoints/step-*"))[-1].name
+    silent, count = resumed(interrupted, newest, damages=("a bit flipped",))
+    assert silent == []
+    assert count == 3
+
+
+def test_an_unchecked_checkpoint_is_noticed(
+    interrupted: tuple[Rig, Path, Path, dict[str, str]],
+) -> None:
+    """The tests bite: without the check of the manifest the flipped bit changes the records."""
+    newest = sorted(interrupted[2].glob("two/trials/*/checkpoints/step-*"))[-1].name
+    silent, _ = resumed(
+        interrupted, f"{newest}/tensors", "checkpoints not checked", ("a bit flipped",)
+    )
+    assert silent
+
+
+@pytest.mark.long
+def test_every_file_of_an_interrupted_sweep(
+    interrupted: tuple[Rig, Path, Path, dict[str, str]],
+) -> None:
+    """Checkpoints, manifests, inputs, frozen data, the plan: damaged, the sweep ends the same."""
+    silent, count = resumed(interrupted)
+    assert silent == []
+    print(f"\n{count} damages of an interrupted sweep: 0 silent")
+
+
+@pytest.mark.parametrize("mutant", ["digests not checked", "seals not checked"])
+def test_what_is_not_checked_is_noticed(
+    finished: tuple[Rig, Path, Path], mutant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The tests bite: without digests, or without seals, damages are silent."""
+    for module in [m for n, m in sys.modules.items() if n.startswith("embft")]:
+        if mutant == "digests not checked" and hasattr(module, "check_digests"):
+            monkeypatch.setattr(module, "check_digests", lambda *_: None)
+        if mutant == "seals not checked" and hasattr(module, "unsealed"):
+            monkeypatch.setattr(module, "unsealed", unchecked)
+    _, _, results = finished
+    expected, silent = seen(results), 0
+    cases = [c for c in cases_of(results) if c[1] in {"a bit flipped", "another's"}]
+    for _, copy in applied(results, cases):
+        with contextlib.suppress(Exception):
+            silent += seen(copy) != expected
+    assert silent
+
+
+def unchecked(path: Path, raw: bytes | None = None) -> dict[str, object]:
+    """A sealed record without a look at its seal."""
+    content = json.loads(path.read_bytes() if raw is None else raw)
+    content.pop("seal", None)
+    return dict(content)

@@ -20,7 +20,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
-from embft.files import replace_folder, write_atomic
+from embft.files import replace_folder, sync_folder, write_atomic
 
 _MANIFEST, _STATE, _TENSORS = "manifest.json", "state.json", "tensors.safetensors"
 _KEPT = 2  # the newest, and the one before in case the newest is damaged
@@ -43,6 +43,7 @@ class Checkpoints:
     def save(self, step: int, checkpoint: Checkpoint) -> None:
         """Write the state after this step, and forget all but the one before."""
         self.folder.mkdir(exist_ok=True)
+        sync_folder(self.folder.parent)
         files = {
             _STATE: json.dumps({"identity": self.identity, **checkpoint.state}).encode(),
             _TENSORS: save({name: t.contiguous() for name, t in checkpoint.tensors.items()}),
