@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from embft import __version__
-from embft.cli_data import COLUMNS, LABEL_RANGE, data, given_spec, given_splits, new_console
+from embft.cli_data import COLUMNS, LABEL_RANGE, TRUST, data, given_spec, given_splits, new_console
 from embft.errors import EXIT_FAILED, EXIT_INPUT, EXIT_INTERRUPTED, EmbftError
 
 if TYPE_CHECKING:
@@ -38,12 +38,6 @@ _FORMAT = click.option(
     type=click.Choice(["table", "json", "csv"]),
     default="table",
     show_default=True,
-)
-_TRUST = click.option(
-    "--trust-remote-code",
-    "trusted",
-    is_flag=True,
-    help="Agree to run code that a base model brings, where the spec trusts it too.",
 )
 _FOLDERS = click.argument(
     "folders",
@@ -93,7 +87,7 @@ def main() -> None:
 @_RESULTS
 @click.option("--address", help="Run on the Ray cluster at this address instead of this machine.")
 @click.option("--retry-failed", is_flag=True, help="Run trials again whose record says failed.")
-@_TRUST
+@TRUST
 def sweep(
     spec: Path, results: Path, address: str | None, retry_failed: bool, trusted: bool
 ) -> None:
@@ -194,7 +188,7 @@ def _end_stopped(console: Console, stopped: _Stopped, spec: Path) -> NoReturn:
     is_flag=True,
     help="Run a few steps of each kind of trial, and predict time, memory and disk of the sweep.",
 )
-@_TRUST
+@TRUST
 def plan(spec: Path, results: Path, form: str, measuring: bool, trusted: bool) -> None:
     """Show the trials of SPEC, which are done and which are pending, and what they need."""
     from embft.measure import known_need, measured_seconds
@@ -316,7 +310,7 @@ main.add_command(data)
 @LABEL_RANGE
 @click.option("--by", multiple=True, help="Break test down by this column; may be repeated.")
 @_FORMAT
-@_TRUST
+@TRUST
 def evaluate(  # noqa: PLR0913, PLR0917 - a parameter for each option
     model: str,
     sources: tuple[Path, ...],

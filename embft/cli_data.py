@@ -30,6 +30,14 @@ _SHARE = click.FloatRange(0, 1, min_open=True)
 _POSITIVE = click.FloatRange(0, min_open=True)
 
 
+TRUST = click.option(
+    "--trust-remote-code",
+    "trusted",
+    is_flag=True,
+    help="Agree to run code that a base model brings, where the spec trusts it too.",
+)
+
+
 def new_console() -> Console:
     """Where tables and colours go."""
     from embft.console import new_console

@@ -20,7 +20,7 @@ PASSING = frozenset({"killed", "crashed", "hung"})
 EXIT_STATUS = {"disk_full": 64, "unwritable": 65}
 _OF_STATUS = {status: reason for reason, status in EXIT_STATUS.items()}
 _FULL = {errno.ENOSPC, errno.EDQUOT}
-_UNWRITABLE = {errno.EROFS, errno.EACCES, errno.EPERM}
+_UNWRITABLE = {errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EINTR, errno.ESTALE}
 _FULL_WORDS = ("No space left on device", "os error 28", "Disk quota exceeded")
 
 

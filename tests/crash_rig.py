@@ -96,9 +96,13 @@ def _leave_ray_out() -> None:
         yield embft.sweep.Cluster(cpus_per_trial=1, stop=Event(), scratch=Path())
 
     def run_trials(trials: Sequence[Any], *_: object, **__: object) -> list[str]:
+        lost = []
         for trial in trials:
-            launcher.run_trial(trial.folder)
-        return []
+            try:
+                launcher.run_trial(trial.folder)
+            except OSError as error:  # Ray tells the driver of it, and goes on
+                lost.append(str(error))
+        return lost
 
     def run_worker(step: str, folder: Any, *_: object) -> Any:
         kept = os.dup(1), os.dup(2)
@@ -110,6 +114,8 @@ def _leave_ray_out() -> None:
             run_step(step, folder)
         except SystemExit as end:
             code = int(end.code or 0)
+        except Exception:  # noqa: BLE001 - a worker that fails so ends with status 1
+            code = 1
         finally:
             sys.stdout.flush()
             sys.stderr.flush()

@@ -31,6 +31,7 @@ from embft.trial import Completed, TrialDir
 
 pytestmark = pytest.mark.skipif(not strace_works(), reason="no strace that may attach")
 STEP = int(os.environ.get("EMBFT_CRASH_STEP", "1"))  # the long forms take every STEPth call
+ERRORS = ("ENOSPC", "EIO", "EINTR")
 
 
 @dataclass(frozen=True)
@@ -163,6 +164,40 @@ def test_the_recovery_killed_too(stage: Stage) -> None:
         go_on(stage, results, f"{call}, then twice more")
     print(f"\nrecoveries: {kills} killed, {len(stage.calls[:: 2 * STEP])} sweeps finished")
     assert kills > len(stage.calls[:: 2 * STEP]) / 2
+
+
+def fail(stage: Stage, call: Call, error: str, *, for_good: bool) -> str:
+    """Let this call fail. What completes all the same is right; the command again completes all."""
+    results = stage.fresh()
+    # Python takes up an interrupted call again, for ever where the system interrupts for ever.
+    last = f"..{call.number + 20}" if error == "EINTR" else "+"
+    when = f"{call.number}{last if for_good else ''}"
+    inject = f"{call.name}:error={error}:when={when}"
+    ended = stage.rig.sweep(stage.spec, results, inject=inject)
+    told = f"{call}: {inject}\n{ended.output}"
+    assert ended.code in {0, 1, 2}, told
+    assert "Traceback" not in ended.output, told
+    got = {k: v for k, v in records(results).items() if '"status":"completed"' in v}
+    assert got.items() <= stage.expected.items(), told
+    assert ended.code or got == stage.expected, told
+    go_on(stage, results, told)
+    return "absorbed" if ended.code == 0 else "told"
+
+
+@pytest.mark.parametrize("error", ERRORS)
+def test_some_calls_fail(stage: Stage, error: str) -> None:
+    """A full disk, a broken disk, an interrupted call: told or absorbed, never silently wrong."""
+    calls = [c for c in stage.calls if c.name in {"write", "fsync", "rename", "mkdir"}]
+    fail(stage, calls[len(calls) // 3 + len(error)], error, for_good=True)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("for_good", [False, True])
+@pytest.mark.parametrize("error", ERRORS)
+def test_every_call_fails(stage: Stage, error: str, for_good: bool) -> None:
+    """Each call failing once, and from then on, with each error."""
+    ways = [fail(stage, call, error, for_good=for_good) for call in stage.calls[::STEP]]
+    print(f"\n{error}: {ways.count('absorbed')} absorbed, {ways.count('told')} told: {len(ways)}")
 
 
 def test_a_missing_rename_is_noticed(stage: Stage) -> None:
