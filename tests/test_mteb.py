@@ -15,6 +15,7 @@ from embft.data.load import Columns, load_pairs
 from embft.errors import EmbftError
 from embft.evaluation import labelled
 from embft.evaluation.context import Context, Estimate, Found
+from embft.evaluation.mteb_task import as_mteb_model, task_metrics
 from embft.evaluator_files import Labelled, find_files
 from embft.spec import EvaluatorSpec
 from embft.spec.evaluators import ClassificationSpec, ClusteringSpec
@@ -88,10 +89,8 @@ def test_clustering_is_mtebs(minilm: Path, tmp_path: Path, fraction: float | Non
     """On Stack Overflow titles our v-measure and the package's differ by less than 1e-6."""
     from mteb.abstasks import AbsTaskClustering
 
-    from embft.evaluation.mteb_task import task_metrics
-
-    context, texts = _context(minilm), _titles(range(0, 20_000, 20))
-    spec = ClusteringSpec(data="x", draws=4, draw_size=800, fraction=fraction or 1.0)
+    context, texts = _context(minilm), _titles(range(0, 20_000, 40))
+    spec = ClusteringSpec(data="x", draws=4, draw_size=400, fraction=fraction or 1.0)
     texts.write(tmp_path / "data.parquet")
     ours = labelled.clustering(spec, tmp_path, context)["test"]
     task = _local(
@@ -99,7 +98,7 @@ def test_clustering_is_mtebs(minilm: Path, tmp_path: Path, fraction: float | Non
         _metadata("StackOverflowHere", "Clustering", "v_measure"),
         {"test": {"sentences": list(texts.texts), "labels": list(texts.labels)}},
         max_fraction_of_documents_to_embed=fraction,
-        max_documents_per_cluster=800,
+        max_documents_per_cluster=400,
         n_clusters=4,
     )
     theirs = task_metrics(task, context)
@@ -134,7 +133,7 @@ def test_classification_is_mtebs(minilm: Path, tmp_path: Path) -> None:
     )
     import mteb
 
-    found = mteb.evaluate(context.model, task, cache=None, show_progress_bar=False)
+    found = mteb.evaluate(as_mteb_model(context.model), task, cache=None, show_progress_bar=False)
     theirs = found.task_results[0].scores["test"][0]
     assert 0.5 < theirs["accuracy"] < 0.95
     assert _value(ours, "classification_accuracy") == pytest.approx(theirs["accuracy"], abs=1e-6)
@@ -165,7 +164,7 @@ def test_sts_is_mtebs(minilm: Path, tmp_path: Path) -> None:
             }
         },
     )
-    found = mteb.evaluate(context.model, task, cache=None, show_progress_bar=False)
+    found = mteb.evaluate(as_mteb_model(context.model), task, cache=None, show_progress_bar=False)
     theirs = found.task_results[0].scores["test"][0]
     for name in ("spearman", "pearson"):
         assert _value(ours, f"sts_{name}") == pytest.approx(theirs[f"cosine_{name}"], abs=1e-6)

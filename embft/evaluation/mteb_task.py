@@ -6,6 +6,9 @@ import re
 import warnings
 from typing import Any
 
+from sentence_transformers import SentenceTransformer
+
+from embft.encoding import encode
 from embft.evaluation.context import Context, Found
 from embft.spec.evaluators import MtebSpec
 
@@ -26,7 +29,24 @@ def task_metrics(task: Any, context: Context) -> Found:
     import mteb
 
     found = mteb.evaluate(
-        context.model, task, cache=None, co2_tracker=False, show_progress_bar=False
+        as_mteb_model(context.model), task, cache=None, co2_tracker=False, show_progress_bar=False
     )
     name = re.sub(r"\W", "_", task.metadata.name)
     return {f"mteb_{name}": float(found.task_results[0].get_score())}
+
+
+def as_mteb_model(model: SentenceTransformer) -> Any:
+    """The model for mteb, embedding texts as our own evaluators do.
+
+    Rounding differs with the batches, by 1e-7, and k-means can make a different clustering of it. A
+    model with prompts is left to mteb, which chooses among them by task.
+    """
+    from mteb.models.sentence_transformer_wrapper import SentenceTransformerEncoderWrapper
+
+    class Encoder(SentenceTransformerEncoderWrapper):
+        def encode(self, inputs: Any, **options: Any) -> Any:
+            if self.model_prompts:
+                return super().encode(inputs, **options)
+            return encode(self.model, [text for batch in inputs for text in batch["text"]])
+
+    return Encoder(model)
