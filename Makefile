@@ -31,6 +31,7 @@ install: $(STAMP)
 
 sweep: install
 	$(BIN)/embft sweep sweeps/lora_lr.yaml --results $(RESULTS)
+	$(BIN)/embft report $(RESULTS)/lora-lr --maps
 
 quickstart: install
 	$(BIN)/embft sweep sweeps/quickstart.yaml --results $(RESULTS)

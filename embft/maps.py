@@ -10,6 +10,7 @@ import json
 from collections.abc import Sequence
 
 import numpy as np
+from transformers.utils import logging as transformers_logging
 
 from embft.encoding import encode
 from embft.errors import EmbftError
@@ -26,6 +27,7 @@ def write_maps(folders: Sequence[TrialDir]) -> dict[str, str]:
 
     One model is in memory at a time.
     """
+    transformers_logging.disable_progress_bar()
     failed = {}
     for folder in folders:
         if folder.map_file.exists():

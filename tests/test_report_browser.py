@@ -24,6 +24,7 @@ FLAGS = [
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
 EVIL = "</script><script>document.title='owned'</script><img src=x onerror=\"document.title='x'\">"
+LONG = "a_word_without_an_end_" * 8
 
 
 @pytest.fixture(scope="module")
@@ -287,10 +288,15 @@ def test_hostile_texts_do_not_run(browser: Browser, tmp_path: Path) -> None:
             [EVIL + text for text in pairs.text_1],
             [EVIL + text for text in pairs.text_2],
             pairs.label,
-            {name: [EVIL, *values[1:]] for name, values in pairs.groups.items()},
+            {name: [EVIL, *values[1:]] for name, values in pairs.groups.items()}
+            | {LONG: [LONG + str(i % 3) for i in range(len(pairs))]},
         )
 
-    board = make_board(tmp_path, lora_lr_plans()[:6], edit=edit, name=EVIL, description=EVIL)
+    columns = ("category", LONG)
+    board = make_board(
+        tmp_path, lora_lr_plans()[:6], edit=edit, name=EVIL + LONG, description=EVIL + LONG,
+        group_columns=columns,
+    )  # fmt: skip
     write_report(board, tmp_path / "report.html")
     page = browser.new_page(viewport={"width": 1400, "height": 900})
     opened = Opened(page, tmp_path / "report.html")
@@ -298,6 +304,8 @@ def test_hostile_texts_do_not_run(browser: Browser, tmp_path: Path) -> None:
     page.locator("#versus .error").first.scroll_into_view_if_needed()
     assert page.title().endswith("embft report")
     assert page.locator("img").count() == 0
+    page.set_viewport_size({"width": 390, "height": 800})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390, "long words break"
     assert opened.complaints == []
     page.close()
 

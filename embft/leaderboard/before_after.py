@@ -119,8 +119,9 @@ def reliability(model: Model) -> tuple[float, list[dict[str, Any]]] | None:
 def _smoothed(share: FloatArray) -> FloatArray:
     """A light moving average: a histogram of few pairs is all teeth."""
     kernel = np.array([1.0, 2.0, 3.0, 2.0, 1.0]) / 9
-    padded: FloatArray = np.convolve(share, kernel, mode="same")
-    return padded
+    whole = np.convolve(np.ones_like(share), kernel, mode="same")  # less than 1 at both ends
+    smooth: FloatArray = np.convolve(share, kernel, mode="same") / whole
+    return smooth
 
 
 def _rates(positive: FloatArray, ends: Any, weights: Any) -> FloatArray:

@@ -56,7 +56,7 @@ def epochs_finding(board: Leaderboard) -> str:
     """Whether the trials had stopped improving when they ended."""
     found = chosen_epochs(board)
     if not found:
-        return "No trial has finished an epoch with a dev score"
+        return "No trial has completed: the curves end where they were broken off"
     last = sum(best == end for best, end in found)
     trials = f"{last} of {len(found)} trials" if len(found) > 1 else "the one trial"
     if last * 2 > len(found):
