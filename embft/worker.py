@@ -233,7 +233,9 @@ def score_step(folder: TrialDir) -> None:
     leaked = leaked_test_rows(folder.sweep / given.data)
     scored = score_splits(splits, scores, leaked)
     without = scored.test_without_leaks
-    context = Context(model, splits, embedded, scored.threshold, given.spec.seed)
+    context = Context(
+        model, splits, embedded, scored.threshold, given.spec.seed, folder=folder.path
+    )
     more = evaluate(context, _evaluators(folder, given))
     evaluate_seconds = time.perf_counter() - clock
     folder.write_result(

@@ -36,11 +36,12 @@ ALLOWED = {
     "safety": _GROUND | {"seal"},
     "base_model": _SPEC | {"safety", "seal", "tiny_decoder"},
     "evaluator_files": _TRIAL | _DATA | {"frozen"},
-    "models": _TRIAL | {"safety"},
+    "token_layout": set(),
+    "models": _TRIAL | {"safety", "token_layout"},
     "packing": set(),
     "encoding": {"packing"},
     "training": _TRIAL | _DATA | {"encoding"},
-    "evaluation": _TRIAL | _DATA | _METRICS | {"encoding", "evaluator_files"},
+    "evaluation": _TRIAL | _DATA | _METRICS | {"encoding", "evaluator_files", "token_layout"},
     "worker": _TRIAL
     | _DATA
     | {

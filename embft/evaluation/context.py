@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from sentence_transformers import SentenceTransformer
 
@@ -32,7 +33,8 @@ class Context:
     embedded: the splits `dev` and `test`, each pair's two embeddings as the model gives them.
     threshold: the cosine from which dev counts a pair as positive, None where labels are graded.
     seed: for evaluators that draw at random. asked: the splits that are wanted; in training dev
-    alone, and then `test` is dev.
+    alone, and then `test` is dev. folder: where an evaluator may leave a file; None in training and
+    outside of trials.
     """
 
     model: SentenceTransformer
@@ -41,6 +43,7 @@ class Context:
     threshold: float | None
     seed: int
     asked: tuple[str, ...] = EVALUATED
+    folder: Path | None = None
 
 
 Evaluator = Callable[[Context], dict[str, Found]]

@@ -23,6 +23,7 @@ from sentence_transformers import SentenceTransformer
 
 from embft.data.pairs import Pairs, Splits
 from embft.errors import EmbftError, nearest
+from embft.evaluation.attention import attention
 from embft.evaluation.clusters import clusters
 from embft.evaluation.collapse import collapse
 from embft.evaluation.context import Context, Estimate, Evaluator, Interval
@@ -39,6 +40,7 @@ from embft.trial import Metrics
 __all__ = ["EVALUATORS", "Context", "Embedded", "Evaluated", "Evaluator", "evaluate"]
 
 EVALUATORS: dict[str, Evaluator] = {
+    "attention": attention,
     "clusters": clusters,
     "collapse": collapse,
     "probe": probe,

@@ -250,6 +250,21 @@ QUANTITIES: dict[str, Quantity] = {
             "Spread of cluster purity",
             "sd of cluster purity over five seeds of UMAP, ddof 1",
         ),
+        *(
+            Quantity(
+                f"attention_{kind}",
+                f"Attention on {name}",
+                f"share of the pooled position's attention on {name}, at the pooled layer, mean "
+                "over heads and texts",
+            )
+            for kind, name in (
+                ("content", "the text"),
+                ("template", "the template"),
+                ("bos", "BOS"),
+                ("eos", "EOS"),
+                ("self", "itself"),
+            )
+        ),
         Quantity("mean_cosine", "Mean cosine", "mean cosine of two different texts"),
         Quantity(
             "effective_rank",

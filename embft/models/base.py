@@ -19,9 +19,10 @@ from sentence_transformers.sentence_transformer.modules import Pooling, Transfor
 from embft.errors import ModelError
 from embft.models.adapter import add_adapter
 from embft.models.pooling import OUR_MODULES, replace_pooling
-from embft.models.template import Layout, token_layout, wrap_texts
+from embft.models.template import wrap_texts
 from embft.safety import check_folder
 from embft.spec import ModelSpec, TrainSpec
+from embft.token_layout import Layout, token_layout
 
 _TEXT_ONLY = {"text": {"method": "forward", "method_output_name": "last_hidden_state"}}
 # Under left padding a text moves to the right by the padding. Rotary positions do not mind, up to

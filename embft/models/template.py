@@ -8,8 +8,6 @@ text.
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
 from typing import Any
 
 from tokenizers import normalizers, processors
@@ -17,37 +15,9 @@ from transformers import PreTrainedTokenizerFast
 
 from embft.errors import ModelError
 from embft.spec.templates import around
+from embft.token_layout import BOS, EOS, PREFIX, SUFFIX, own_specials
 
-_BOS, _PREFIX, _SUFFIX, _EOS = "<bos>", "<before>", "<after>", "<eos>"
 _SPECIAL_TOKENS = ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
-
-
-@dataclass(frozen=True)
-class Layout:
-    """How many tokens of each kind stand around a text, in this order: bos, prefix, suffix, eos.
-
-    A BERT's CLS counts as BOS, its SEP as EOS.
-    """
-
-    bos: int
-    prefix: int
-    suffix: int
-    eos: int
-
-    @property
-    def before(self) -> int:
-        """How many tokens stand before the text."""
-        return self.bos + self.prefix
-
-    @property
-    def after(self) -> int:
-        """How many tokens stand after the text."""
-        return self.suffix + self.eos
-
-    @property
-    def template(self) -> int:
-        """How many tokens the template adds."""
-        return self.prefix + self.suffix
 
 
 def wrap_texts(
@@ -60,39 +30,20 @@ def wrap_texts(
     """
     if not getattr(tokenizer, "is_fast", False):
         raise ModelError("model.template: this base has no fast tokenizer (tokenizer.json)")
-    first, last = _own_specials(tokenizer)
+    first, last = own_specials(tokenizer)
     before, after = around(template) if template else ("", "")
     spaces = len(before) - len(before.rstrip(" "))
     parts = {
-        _BOS: _wanted(tokenizer, "bos", "cls", bos, first),
-        _PREFIX: _plain_ids(tokenizer, before.rstrip(" ")),
-        _SUFFIX: _plain_ids(tokenizer, after),
-        _EOS: _wanted(tokenizer, "eos", "sep", eos, last),
+        BOS: _wanted(tokenizer, "bos", "cls", bos, first),
+        PREFIX: _plain_ids(tokenizer, before.rstrip(" ")),
+        SUFFIX: _plain_ids(tokenizer, after),
+        EOS: _wanted(tokenizer, "eos", "sep", eos, last),
     }
     wrapped = _copied(tokenizer)
     if spaces and not _ignores_spaces(tokenizer):
         _prepend(wrapped, " " * spaces)
     _set_parts(wrapped, parts)
     return wrapped
-
-
-def token_layout(tokenizer: Any) -> Layout:
-    """What stands around a text, of a tokenizer of ours or any other."""
-    processor = json.loads(tokenizer.backend_tokenizer.to_str())["post_processor"] or {}
-    given = processor.get("special_tokens") or {}
-    if isinstance(given, dict) and given.keys() & {_BOS, _PREFIX, _SUFFIX, _EOS}:
-        sizes = {name: len(part["ids"]) for name, part in given.items()}
-        return Layout(*(sizes.get(name, 0) for name in (_BOS, _PREFIX, _SUFFIX, _EOS)))
-    first, last = _own_specials(tokenizer)
-    return Layout(len(first), 0, 0, len(last))
-
-
-def _own_specials(tokenizer: Any) -> tuple[list[int], list[int]]:
-    """The tokens that a tokenizer puts before and after every text by itself."""
-    encoded = tokenizer("a", return_special_tokens_mask=True)
-    ids, special = encoded["input_ids"], encoded["special_tokens_mask"]
-    inside = [i for i, is_special in enumerate(special) if not is_special] or [len(ids)]
-    return ids[: inside[0]], ids[inside[-1] + 1 :]
 
 
 def _wanted(
@@ -161,7 +112,7 @@ def _prepend(tokenizer: PreTrainedTokenizerFast, spaces: str) -> None:
 def _set_parts(tokenizer: PreTrainedTokenizerFast, parts: dict[str, list[int]]) -> None:
     given = {name: ids for name, ids in parts.items() if ids}
     line = " ".join(
-        name for name in (_BOS, _PREFIX, "$A", _SUFFIX, _EOS) if name == "$A" or name in given
+        name for name in (BOS, PREFIX, "$A", SUFFIX, EOS) if name == "$A" or name in given
     )
     tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
         single=line,

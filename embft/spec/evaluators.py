@@ -19,6 +19,7 @@ Prefix = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,59}$")]
 KINDS = ("function", "clustering", "classification", "sts", "mteb")
 # Of each built-in evaluator the metrics that it has on dev, which are those to choose by.
 BUILT_IN: dict[str, tuple[str, ...]] = {
+    "attention": (),
     "clusters": ("cluster_purity",),
     "collapse": (),
     "probe": (),
