@@ -27,7 +27,7 @@ from embft.index import finished_trials, folders_by_key
 from embft.key import trial_key
 from embft.metrics.definitions import METRICS
 from embft.paths import FileName, InsidePath
-from embft.seal import damaged, sealed, unsealed
+from embft.seal import damaged, refuse_newer, sealed, unsealed
 from embft.sources import load_data
 from embft.spec import DataSpec, EvaluatorSpec, Point, SweepSpec, TrialSpec, unfit_reason
 from embft.spec.objective import PAIR_METRICS
@@ -40,6 +40,7 @@ from embft.trial import (
 )
 
 BASELINE = "baseline"
+PLAN_SCHEMA = 1
 
 
 @dataclass(frozen=True)
@@ -265,7 +266,7 @@ def plan_record(plan: Plan) -> PlanRecord:
     spec = plan.spec
     any_splits = list(plan.data.values())
     return {
-        "schema_version": 1,
+        "schema_version": PLAN_SCHEMA,
         "name": spec.name,
         "description": spec.description,
         "metric": spec.objective.metric,
@@ -340,7 +341,9 @@ def read_plan(folder: Path) -> PlanRecord:
     """The `plan.json` of a sweep's folder. Raises RecordError when it is no such folder."""
     path = folder / "plan.json"
     try:
-        return _PLAN.validate_python(unsealed(path))
+        content = unsealed(path)
+        refuse_newer(path, content, PLAN_SCHEMA)
+        return _PLAN.validate_python(content)
     except FileNotFoundError:
         raise RecordError(
             f"{folder}: no sweep's results are here (no plan.json): give a folder such as "

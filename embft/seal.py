@@ -47,6 +47,16 @@ def unsealed(path: Path, raw: bytes | None = None) -> dict[str, Any]:
     return dict(content)
 
 
+def refuse_newer(path: Path, content: Mapping[str, Any], schema: int) -> None:
+    """Raise RecordError when a later version than the one that knows `schema` wrote this."""
+    version = content.get("schema_version", 0)
+    if isinstance(version, int) and version > schema:
+        raise RecordError(
+            f"{path}: written by a newer embft (schema {version}, this one reads {schema}): "
+            "upgrade embft, or give another results folder"
+        )
+
+
 def damaged(path: Path, reason: str) -> RecordError:
     """The error for a file of a results folder that is not as it was written."""
     shown = " ".join(reason.split())[:200]

@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from embft.errors import RecordError
 from embft.files import sync_folder, write_atomic
 from embft.paths import InsidePath
-from embft.seal import check_digests, damaged, digests, sealed, unsealed
+from embft.seal import check_digests, damaged, digests, refuse_newer, sealed, unsealed
 from embft.spec import TrainSpec, TrialSpec
 
 SCHEMA = 2
@@ -354,12 +354,7 @@ def _no_link(path: str, flags: int) -> int:
 def _parsed(form: TypeAdapter[Any], path: Path, key: str) -> Any:
     """A sealed record. Raises FileNotFoundError, and RecordError for whatever is not whole."""
     content = unsealed(path)
-    version = content.get("schema_version", 0)
-    if isinstance(version, int) and version > SCHEMA:
-        raise RecordError(
-            f"{path}: written by a newer embft (schema {version}, this one reads {SCHEMA}): "
-            "upgrade embft, or give another results folder"
-        )
+    refuse_newer(path, content, SCHEMA)
     try:
         found = form.validate_json(json.dumps(content))
     except ValidationError as error:
