@@ -86,20 +86,24 @@ class Encoder:
 
     def embed(self, texts: Sequence[str]) -> torch.Tensor:
         """Embeddings in the order of the texts, shape (n, width)."""
-        device = self.model.device
-        if self.packs:
-            features = [self.tokens.features[text] for text in texts]
-            with packed_attention(self.model, pack(features, device)) as packed:
-                return self._embeddings(packed)
         by_length = sorted(range(len(texts)), key=lambda i: self.tokens.length(texts[i]))
-        half = len(by_length) // 2
+        ordered = [texts[i] for i in by_length]
+        found = self._packed(ordered) if self.packs else self._halves(ordered)
+        return found[torch.tensor(by_length, device=found.device).argsort()]
+
+    def _packed(self, texts: Sequence[str]) -> torch.Tensor:
+        features = [self.tokens.features[text] for text in texts]
+        with packed_attention(self.model, pack(features, self.model.device)) as packed:
+            return self._embeddings(packed)
+
+    def _halves(self, texts: Sequence[str]) -> torch.Tensor:
+        half = len(texts) // 2
         parts = [
-            self._embeddings(self.tokens.padded([texts[i] for i in part], device))
-            for part in (by_length[:half], by_length[half:])
+            self._embeddings(self.tokens.padded(part, self.model.device))
+            for part in (texts[:half], texts[half:])
             if part
         ]
-        order = torch.tensor(by_length, device=parts[0].device).argsort()
-        return torch.cat(parts)[order]
+        return torch.cat(parts)
 
     def _embeddings(self, features: dict[str, Any]) -> torch.Tensor:
         embeddings: torch.Tensor = self.model(features)["sentence_embedding"]

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -30,17 +31,20 @@ _ARCHITECTURES = {"bert", "camembert", "llama", "qwen2", "qwen3", "roberta", "xl
 _MODULES = (Transformer, Pooling, Normalize, Dense)
 _PROBE = ("a", "two words", "here is a somewhat longer text, so that lengths differ")
 _AGREES = 1e-4
+_SAME_LENGTH = 1.5  # texts are padded together up to this ratio of their lengths
 
 
 @dataclass(frozen=True)
-class Layout:
-    """Where the tokens of a packed batch belong: n texts, the longest of `longest` tokens.
+class Group:
+    """Neighbouring texts of a packed batch of about one length: n texts, the longest of `longest`.
 
-    slot: shape (tokens,), each token's place in the padded (n, longest) grid, flattened. source:
-    shape (n * longest,), the token that fills each place (0 where there is none). bias: shape
-    (n, 1, 1, longest), 0 at tokens and a very negative number at padding.
+    tokens: their place in the batch. slot: shape (tokens,), each token's place in the padded
+    (n, longest) grid, flattened. source: shape (n * longest,), the token that fills each place (0
+    where there is none). bias: shape (n, 1, 1, longest), 0 at tokens and a very negative number at
+    padding.
     """
 
+    tokens: slice
     n: int
     longest: int
     slot: torch.Tensor
@@ -48,20 +52,19 @@ class Layout:
     bias: torch.Tensor
 
     def pad(self, packed: torch.Tensor) -> torch.Tensor:
-        """(1, heads, tokens, width) -> (n, heads, longest, width)."""
+        """(1, heads, tokens of the batch, width) -> (n, heads, longest, width)."""
         heads, width = packed.shape[1], packed.shape[3]
-        rows = packed[0].transpose(0, 1).reshape(-1, heads * width)
+        rows = packed[0, :, self.tokens].transpose(0, 1).reshape(-1, heads * width)
         grid = rows.index_select(0, self.source).view(self.n, self.longest, heads, width)
         return grid.transpose(1, 2)
 
     def unpad(self, padded: torch.Tensor) -> torch.Tensor:
-        """(n, heads, longest, width) -> (1, tokens, heads, width)."""
-        heads, width = padded.shape[1], padded.shape[3]
-        grid = padded.transpose(1, 2).reshape(self.n * self.longest, heads * width)
-        return grid.index_select(0, self.slot).view(1, -1, heads, width)
+        """(n, heads, longest, width) -> (tokens, heads * width)."""
+        grid = padded.transpose(1, 2).reshape(self.n * self.longest, -1)
+        return grid.index_select(0, self.slot)
 
 
-_layout: ContextVar[Layout] = ContextVar("layout")
+_groups: ContextVar[tuple[Group, ...]] = ContextVar("groups")
 
 
 def pack(features: Sequence[Mapping[str, Any]], device: torch.device | str) -> dict[str, Any]:
@@ -81,17 +84,33 @@ def pack(features: Sequence[Mapping[str, Any]], device: torch.device | str) -> d
     return {name: value.to(device) for name, value in packed.items()}
 
 
-def layout_of(packed: Mapping[str, torch.Tensor]) -> Layout:
-    """The layout of a packed batch."""
-    ends, text = packed["cu_seq_lens_q"], packed["seq_idx"][0]
-    n, longest = len(ends) - 1, int((ends[1:] - ends[:-1]).max())
-    position = torch.arange(len(text), device=text.device) - ends[:-1][text]
-    slot = text * longest + position
-    source = torch.zeros(n * longest, dtype=torch.long, device=text.device)
-    source[slot] = torch.arange(len(text), device=text.device)
-    bias = torch.full((n * longest,), torch.finfo(torch.bfloat16).min, device=text.device)
+def group(packed: Mapping[str, torch.Tensor]) -> tuple[Group, ...]:
+    """The texts of a packed batch in groups, which attention pads each by itself."""
+    ends = packed["cu_seq_lens_q"].tolist()
+    lengths = [end - start for start, end in pairwise(ends)]
+    starts = [0]
+    for i, length in enumerate(lengths):
+        shortest, longest = sorted((length, lengths[starts[-1]]))
+        if longest > _SAME_LENGTH * shortest:
+            starts.append(i)
+    device = packed["cu_seq_lens_q"].device
+    return tuple(
+        _group(lengths[first:last], ends[first], device)
+        for first, last in pairwise([*starts, len(lengths)])
+    )
+
+
+def _group(lengths: Sequence[int], first: int, device: torch.device) -> Group:
+    n, longest, count = len(lengths), max(lengths), torch.tensor(lengths)
+    text = torch.repeat_interleave(torch.arange(n), count)
+    slot = torch.arange(len(text)) + (torch.arange(n) * longest - count.cumsum(0) + count)[text]
+    source = torch.zeros(n * longest, dtype=torch.long)
+    source[slot] = torch.arange(len(text))
+    bias = torch.full((n * longest,), torch.finfo(torch.bfloat16).min)
     bias[slot] = 0.0
-    return Layout(n, longest, slot, source, bias.view(n, 1, 1, longest))
+    tokens = slice(first, first + len(text))
+    bias = bias.view(n, 1, 1, longest)
+    return Group(tokens, n, longest, slot.to(device), source.to(device), bias.to(device))
 
 
 @contextmanager
@@ -103,13 +122,13 @@ def packed_attention(
     transformer: Any = model[0]
     positions = packed["position_ids"] + transformer._infer_flatten_position_offset()
     before = config._attn_implementation
-    token = _layout.set(layout_of(packed))
+    token = _groups.set(group(packed))
     config._attn_implementation = _ATTENTION
     try:
         yield {**packed, "position_ids": positions}
     finally:
         config._attn_implementation = before
-        _layout.reset(token)
+        _groups.reset(token)
 
 
 def _attend(  # noqa: PLR0913, PLR0917 - transformers' signature
@@ -123,22 +142,35 @@ def _attend(  # noqa: PLR0913, PLR0917 - transformers' signature
     **_: Any,
 ) -> tuple[torch.Tensor, None]:
     """Scaled dot-product attention (Vaswani et al., 2017) within each text of a packed batch."""
-    layout = _layout.get()
-    q, k, v = (layout.pad(each) for each in (query, key, value))
+    parts = [
+        _attend_group(module, each, (query, key, value), dropout, scaling) for each in _groups.get()
+    ]
+    return torch.cat(parts).view(1, query.shape[2], query.shape[1], -1), None
+
+
+def _attend_group(
+    module: torch.nn.Module,
+    group: Group,
+    states: tuple[torch.Tensor, torch.Tensor, torch.Tensor],
+    dropout: float,
+    scaling: float | None,
+) -> torch.Tensor:
+    q, k, v = (group.pad(each) for each in states)
     shared = q.shape[1] // k.shape[1]  # grouped-query attention
     if shared > 1:
         k, v = k.repeat_interleave(shared, dim=1), v.repeat_interleave(shared, dim=1)
-    bias = layout.bias.to(q.dtype)
+    bias = group.bias.to(q.dtype)
     if getattr(module, "is_causal", False):
-        later = torch.full((layout.longest, layout.longest), float("-inf"), device=q.device)
+        later = torch.full((group.longest, group.longest), float("-inf"), device=q.device)
         bias = (bias + later.triu(1)).clamp(min=torch.finfo(torch.bfloat16).min).to(q.dtype)
     if dropout == 0.0:
-        out = torch.nn.functional.scaled_dot_product_attention(q, k, v, bias, scale=scaling)
-        return layout.unpad(out), None
+        return group.unpad(
+            torch.nn.functional.scaled_dot_product_attention(q, k, v, bias, scale=scaling)
+        )
     scale = q.shape[-1] ** -0.5 if scaling is None else scaling
     weights = torch.softmax(torch.matmul(q * scale, k.transpose(2, 3)) + bias, dim=-1)
     weights = _dropped(module, weights.to(v.dtype), dropout)
-    return layout.unpad(torch.matmul(weights, v)), None
+    return group.unpad(torch.matmul(weights, v))
 
 
 def _dropped(module: torch.nn.Module, weights: torch.Tensor, rate: float) -> torch.Tensor:

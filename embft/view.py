@@ -153,7 +153,9 @@ class SweepView:
         if trial.started is None:
             trial.started = time.monotonic()
             self._line(f"{trial.name}: started")
-        if event["event"] == "step":
+        if event["event"] == "resumed":
+            self._line(f"{trial.name}: goes on after step {event['step']}")
+        elif event["event"] == "step":
             trial.step = event
         elif event["event"] == "epoch":
             trial.epoch = event

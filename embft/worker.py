@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from transformers import set_seed
 from transformers.utils import logging as transformers_logging
 
 from embft.base_model import BaseModel, spec_base
@@ -136,6 +137,7 @@ def train_step(folder: TrialDir) -> None:
     splits = read_splits(folder, given)
     probe = _probe_texts(splits)
     train_spec = given.train_spec
+    set_seed(given.spec.seed)  # a new adapter's weights are drawn
     model = build(base.folder, given.spec.model, train_spec)
     before = encode(model, probe)  # a new adapter changes nothing yet
     device = model.device.type
@@ -196,6 +198,7 @@ def _hooks(folder: TrialDir, given: TrialInput, dev: Pairs, model: Any) -> Hooks
         evaluate=lambda: _evaluate(model, dev, given, extra),
         on_evaluation=lambda s: folder.append_progress({"event": "epoch", **s.model_dump()}),
         on_step=tell,
+        on_resume=lambda step: folder.append_progress({"event": "resumed", "step": step}),
         should_stop=folder.stop_file.exists,
     )
 

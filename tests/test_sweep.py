@@ -258,6 +258,48 @@ def test_an_interruption_ends_cleanly(
     assert (tmp_path / "results" / "tiny" / "report.html").exists()
 
 
+def test_an_interrupted_training_goes_on_to_the_same_record(tmp_path: Path, tiny_spec: str) -> None:
+    """Ctrl-C in a training saves where it is; the same command ends at the undisturbed numbers."""
+    spec = tiny_spec.replace("epochs: 2", "epochs: 60").replace("[2, 4]", "[2]")
+    spec = spec[: spec.index("  - train.method: [full]")]
+    for home in (tmp_path / "whole", tmp_path / "cut"):
+        home.mkdir()
+        (home / "tiny.yaml").write_text(spec)
+    embft("sweep", "tiny.yaml", cwd=tmp_path / "whole")
+    sweep = start("sweep", "tiny.yaml", cwd=tmp_path / "cut")
+    wait_for(lambda: len(_events(tmp_path / "cut", "epoch")) >= 5)
+    os.kill(sweep.pid, signal.SIGINT)
+    output, _ = sweep.communicate(timeout=60)
+    assert sweep.returncode == 130, output
+    (saved,) = {path.parent for path in tmp_path.glob("cut/results/tiny/trials/*/checkpoints/*")}
+    assert saved.name == "checkpoints"
+    embft("sweep", "tiny.yaml", cwd=tmp_path / "cut")
+    assert not saved.exists()
+    found, wanted = (_decided(tmp_path / name) for name in ("cut", "whole"))
+    assert found == wanted
+    assert len(_events(tmp_path / "cut", "resumed")) == 1
+
+
+def _events(home: Path, kind: str) -> list[dict[str, object]]:
+    found = sorted(home.glob("results/tiny/trials/method*"))
+    return [
+        event for path in found for event in TrialDir(path).progress() if event["event"] == kind
+    ]
+
+
+def _decided(home: Path) -> list[dict[str, object]]:
+    """The records without what may differ between two runs of one trial."""
+    volatile = {"timings", "provenance", "peak_memory_mb"}
+    results = [
+        TrialDir(p.parent).result() for p in sorted(home.glob("results/*/trials/*/result.json"))
+    ]
+    plain = [result.model_dump(exclude=volatile) for result in results if result]
+    for record in plain:
+        for epoch in record["epochs"]:
+            del epoch["seconds"]
+    return plain
+
+
 def test_a_killed_driver_leaves_no_process(tmp_path: Path, tiny_spec: str) -> None:
     """A driver killed alone: Ray, template and worker end by themselves within seconds."""
     (tmp_path / "tiny.yaml").write_text(tiny_spec.replace(*LONG))

@@ -39,6 +39,8 @@ def save(model: SentenceTransformer, folder: Path, base: str) -> int:
     if config.exists():
         content = json.loads(config.read_text())
         content["base_model_name_or_path"] = base
+        if isinstance(content.get("target_modules"), list):  # a set, in no order of its own
+            content["target_modules"].sort()
         write_atomic(config, json.dumps(content, indent=2, sort_keys=True))
         name_for_all_loaders(temporary)
         _keep_dtype(temporary, str(model.dtype).removeprefix("torch."))

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 _LEVELS = 1 << 16
+_WORD = 1 << 64  # four draws at once, several times faster than one by one
 
 
 class BulkDropout(torch.nn.Module):
@@ -24,7 +25,8 @@ class BulkDropout(torch.nn.Module):
         """Zero a share p of the values at random and scale the others by 1 / (1 - p)."""
         if not self.training or self.p == 0.0:
             return values
-        drawn = np.frombuffer(self.generator.bytes(2 * values.numel()), dtype=np.uint16)
+        words = self.generator.integers(_WORD, size=-(-values.numel() // 4), dtype=np.uint64)
+        drawn = words.view(np.uint16)[: values.numel()]
         kept = torch.from_numpy(drawn >= round(self.p * _LEVELS)).view(values.shape)
         return values * kept.to(values.dtype).mul_(1.0 / (1.0 - self.p))
 

@@ -47,11 +47,13 @@ class Hooks:
     """What a training asks and tells.
 
     evaluate: scores the model as it stands; larger is better, and the metrics to remember.
+    on_resume: told the step after which an interrupted training goes on.
     """
 
     evaluate: Callable[[], tuple[float, Metrics]]
     on_evaluation: Callable[[EpochScore], None] = lambda _: None
     on_step: Callable[[Step], None] = lambda _: None
+    on_resume: Callable[[int], None] = lambda _: None
     should_stop: Callable[[], bool] = lambda: False
 
 
@@ -222,6 +224,7 @@ class _Training:
         self.best_weights = _part(found.tensors, "best.")
         self.stepper.restore(found.state, found.tensors)
         restore_random_state(found.state["random"], found.tensors, self.stepper.dropout)
+        self.hooks.on_resume(self.run.step)
         for score in self.run.history:
             self.hooks.on_evaluation(score)
 
