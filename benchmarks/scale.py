@@ -140,7 +140,7 @@ def run(plan: Plan, pending: Sequence[PlannedTrial]) -> float:
     from embft.report.output import write_outputs
     from embft.sweep import ray_cluster, run_trials
 
-    with ray_cluster(1) as cluster:
+    with ray_cluster(plan.spec.resources) as cluster:
         for trial in pending:
             trial.folder.create(trial.input(cluster.cpus_per_trial))
 

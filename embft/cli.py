@@ -151,9 +151,9 @@ def _run(
 
     resources = plan.spec.resources
     try:
-        with ray_cluster(resources.concurrent_trials, address) as cluster:
+        with ray_cluster(resources, len(pending), address) as cluster:
             for trial in pending:
-                trial.folder.create(trial.input(cluster.cpus_per_trial))
+                trial.folder.create(trial.input(cluster.cpus_per_trial, resources.device))
             done = len(plan.trials) - len(pending)
             with SweepView(
                 pending, done, console, lambda: _write_quietly(plan.folder), keeper.take

@@ -8,6 +8,11 @@ from collections.abc import Sequence
 import psutil
 
 
+def available_memory() -> int:
+    """Bytes that new processes may take without driving others out."""
+    return int(psutil.virtual_memory().available)
+
+
 def process_memory(pid: int) -> int:
     """Bytes that a process holds; shared pages count in proportion where the system knows (PSS).
 

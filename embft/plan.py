@@ -18,6 +18,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
 from embft.base_model import BaseModel, spec_base
+from embft.capacity import Device
 from embft.data.pairs import SPLITS, Splits
 from embft.errors import EmbftError, RecordError
 from embft.evaluator_files import EvaluatorFiles, find_files
@@ -63,7 +64,7 @@ class PlannedTrial:
         """The record that was on disk when the plan was made."""
         return self.folder.result()
 
-    def input(self, threads: int) -> TrialInput:
+    def input(self, threads: int, device: Device = "auto") -> TrialInput:
         """What its worker is told."""
         return TrialInput(
             key=self.key,
@@ -73,6 +74,7 @@ class PlannedTrial:
             data_digest=self.data_digest,
             model_digest=self.base.digest,
             threads=threads,
+            device=device,
             evaluators=self.evaluators,
         )
 

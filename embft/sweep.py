@@ -14,6 +14,7 @@ import os
 import shutil
 import signal
 import socket
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -27,10 +28,11 @@ from typing import Any
 import ray
 from ray import tune
 
+from embft.capacity import gpu_share, trials_at_once
 from embft.errors import EXIT_INTERRUPTED, EmbftError
 from embft.failure import StorageError
 from embft.launcher import run_trial, warm_up
-from embft.memory import end_descendants, has_child, overhead
+from embft.memory import available_memory, end_descendants, has_child, overhead
 from embft.plan import PlannedTrial
 from embft.spec.resources import Resources
 from embft.trial import TrialDir
@@ -53,12 +55,15 @@ class RayDiedError(Exception):
 @dataclass(frozen=True)
 class Cluster:
     """The Ray cluster that a sweep runs on. cpus_per_trial: cores that each trial may use.
+    concurrent: trials at once. gpus_per_trial: 0 where they run on the CPU.
 
     stop: set once someone has asked the sweep to stop. scratch: where Ray keeps its own state; None
     on a cluster that stood already, whose nodes share nothing but the results folder.
     """
 
     cpus_per_trial: int
+    concurrent: int
+    gpus_per_trial: float
     stop: Event
     scratch: Path | None
 
@@ -106,13 +111,18 @@ class _StorageWatch(tune.Callback):
 
 
 @contextlib.contextmanager
-def ray_cluster(concurrent: int, address: str | None = None) -> Iterator[Cluster]:
-    """A Ray of our own, or a connection to one that stands. No process is left behind."""
+def ray_cluster(
+    resources: Resources, pending: int = 1, address: str | None = None
+) -> Iterator[Cluster]:
+    """A Ray of our own, or a connection to one that stands. No process is left behind.
+
+    pending: how many trials there are to run.
+    """
     temporary = tempfile.mkdtemp(prefix="embft-ray-") if address is None else None
     stop = Event()
     with stop_on_signals(stop):
         try:
-            cluster = _connect(concurrent, address, temporary, stop)
+            cluster = _connect(resources, pending, address, temporary, stop)
             with stop_on_signals(stop):  # again, since connecting sets handlers of Ray's own
                 yield cluster
         except (Interrupted, RayDiedError, StorageError):
@@ -130,11 +140,14 @@ def ray_cluster(concurrent: int, address: str | None = None) -> Iterator[Cluster
                 shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _connect(concurrent: int, address: str | None, temporary: str | None, stop: Event) -> Cluster:
+def _connect(
+    resources: Resources, pending: int, address: str | None, temporary: str | None, stop: Event
+) -> Cluster:
+    asked = resources.concurrent_trials
     if temporary is not None:
         cores = os.cpu_count() or 1
         ray.init(
-            num_cpus=max(cores, concurrent),
+            num_cpus=cores if asked == "auto" else max(cores, asked),
             include_dashboard=False,
             object_store_memory=_OBJECT_STORE_BYTES,
             log_to_driver=False,
@@ -142,7 +155,8 @@ def _connect(concurrent: int, address: str | None, temporary: str | None, stop: 
             _temp_dir=temporary,
             _node_ip_address="127.0.0.1",
         )
-        return Cluster(max(1, cores // concurrent), stop, Path(temporary))
+        memory = min(resources.memory or sys.maxsize, available_memory())
+        return _shared_out(resources, cores, cores, memory, pending, stop, Path(temporary))
     _check_reachable(str(address))
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
@@ -151,7 +165,25 @@ def _connect(concurrent: int, address: str | None, temporary: str | None, stop: 
         raise EmbftError(f"--address {address}: cannot reach this Ray cluster ({reason})") from None
     cores = int(max(node["Resources"].get("CPU", 1) for node in ray.nodes() if node["Alive"]))
     total = int(ray.cluster_resources().get("CPU", 1))
-    return Cluster(max(1, min(cores, total // concurrent)), stop, None)
+    memory = int(ray.cluster_resources().get("memory", sys.maxsize))
+    return _shared_out(resources, cores, total, memory, pending, stop, None)
+
+
+def _shared_out(  # noqa: PLR0913, PLR0917 - what there is to share
+    resources: Resources,
+    cores: int,
+    total: int,
+    memory: int,
+    pending: int,
+    stop: Event,
+    scratch: Path | None,
+) -> Cluster:
+    """What each trial gets. cores: of the largest node, in which a trial must fit."""
+    gpus = 0.0 if resources.device in {"cpu", "mps"} else ray.cluster_resources().get("GPU", 0.0)
+    asked = resources.concurrent_trials
+    concurrent = trials_at_once(total, memory, gpus, pending) if asked == "auto" else asked
+    share = gpu_share(resources.device, resources.gpus_per_trial, gpus, concurrent)
+    return Cluster(max(1, min(cores, total // concurrent)), concurrent, share, stop, scratch)
 
 
 def _check_reachable(address: str) -> None:
@@ -179,13 +211,15 @@ def run_trials(trials: Sequence[PlannedTrial], cluster: Cluster, resources: Reso
     folder = (cluster.scratch or trials[0].folder.sweep.resolve()) / ".tune"
     storage = _StorageWatch()
     tuner = tune.Tuner(
-        tune.with_resources(TrialRunner, {"cpu": cluster.cpus_per_trial}),
+        tune.with_resources(
+            TrialRunner, {"cpu": cluster.cpus_per_trial, "gpu": cluster.gpus_per_trial}
+        ),
         param_space={
             "trial": tune.grid_search([str(trial.folder.path.resolve()) for trial in trials]),
             "limits": dataclasses.asdict(_limits(resources, cluster)),
         },
         tune_config=tune.TuneConfig(
-            max_concurrent_trials=resources.concurrent_trials,
+            max_concurrent_trials=cluster.concurrent,
             reuse_actors=True,
             trial_name_creator=lambda trial: f"embft_{trial.trial_id}",
             trial_dirname_creator=lambda trial: str(trial.trial_id),
@@ -255,7 +289,7 @@ def _limits(resources: Resources, cluster: Cluster) -> Limits:
     return Limits(
         memory=resources.memory,
         root=os.getpid() if cluster.ours else None,
-        workers=resources.concurrent_trials if cluster.ours else 1,
+        workers=cluster.concurrent if cluster.ours else 1,
         timeout=resources.timeout,
         heartbeat=resources.heartbeat,
         halve_batch=resources.on_oom == "halve_batch",

@@ -58,6 +58,7 @@ class TrialInput(_Record):
     data_digest: str
     model_digest: str
     threads: int
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     micro_batch_size: int | None = None
     attempts: tuple[Attempt, ...] = ()
     evaluators: tuple[str, ...] = ()  # for each of the spec's the digest of what it reads

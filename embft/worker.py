@@ -43,6 +43,7 @@ from embft.models import (
     save,
     total_parameters,
     trainable_parameters,
+    use_device,
 )
 from embft.provenance import now, provenance, training_identity
 from embft.seal import check_digests
@@ -133,6 +134,7 @@ def train_step(folder: TrialDir) -> None:
     if _is_trained(folder):
         return
     base = _base(given)
+    use_device(given.device)
     torch.set_num_threads(given.threads)
     splits = read_splits(folder, given)
     probe = _probe_texts(splits)
@@ -220,6 +222,7 @@ def score_step(folder: TrialDir) -> None:
     started, clock = now(), time.perf_counter()
     given = folder.read_input()
     base = _base(given)
+    use_device(given.device)
     torch.set_num_threads(given.threads)
     splits = read_splits(folder, given)
     folder.append_progress({"event": "scoring"})

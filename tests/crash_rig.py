@@ -93,7 +93,7 @@ def _leave_ray_out() -> None:
 
     @contextlib.contextmanager
     def no_cluster(*_: object, **__: object) -> Iterator[embft.sweep.Cluster]:
-        yield embft.sweep.Cluster(cpus_per_trial=1, stop=Event(), scratch=Path())
+        yield embft.sweep.Cluster(1, 1, 0.0, stop=Event(), scratch=Path())
 
     def run_trials(trials: Sequence[Any], *_: object, **__: object) -> list[str]:
         lost = []

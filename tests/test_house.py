@@ -37,7 +37,7 @@ ALLOWED = {
     "base_model": _SPEC | {"safety", "seal", "tiny_decoder"},
     "evaluator_files": _TRIAL | _DATA | {"frozen"},
     "token_layout": set(),
-    "models": _TRIAL | {"safety", "token_layout"},
+    "models": _TRIAL | {"capacity", "safety", "token_layout"},
     "packing": set(),
     "encoding": {"packing"},
     "training": _TRIAL | _DATA | {"encoding"},
@@ -68,6 +68,7 @@ ALLOWED = {
     "sources": _SPEC | _DATA,
     "synthesis": _TRIAL | _DATA | {"base_model"},
     "index": _TRIAL,
+    "capacity": _GROUND,
     "key": _SPEC | {"seal"},
     "artifacts": _TRIAL,
     "estimate": _SPEC | {"plan"},
@@ -75,9 +76,9 @@ ALLOWED = {
     "plan": _TRIAL
     | _DATA
     | _METRICS
-    | {"base_model", "evaluator_files", "frozen", "index", "key", "seal", "sources"},
+    | {"base_model", "capacity", "evaluator_files", "frozen", "index", "key", "seal", "sources"},
     "ray_settings": set(),
-    "sweep": _TRIAL | {"failure", "launcher", "memory", "plan", "watch"},
+    "sweep": _TRIAL | {"capacity", "failure", "launcher", "memory", "plan", "watch"},
     "view": _TRIAL | {"estimate", "plan"},
     "terminal": _TRIAL | _DATA | {"estimate", "leaderboard", "plan", "standalone"},
     "leaderboard": _TRIAL

@@ -7,7 +7,7 @@ compares the two. Does not find base models (`base_model.py`), train (`training.
 (`evaluation/`).
 """
 
-from embft.models.base import build, default_device, load_base
+from embft.models.base import build, default_device, load_base, use_device
 from embft.models.proof import LEAST_CHANGE, TOLERANCE, prove
 from embft.models.save import (
     adapter_base,
@@ -29,4 +29,5 @@ __all__ = [
     "save",
     "total_parameters",
     "trainable_parameters",
+    "use_device",
 ]

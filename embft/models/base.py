@@ -7,6 +7,7 @@ a model's folder brings runs only where the spec trusts it.
 from __future__ import annotations
 
 import importlib.util
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,6 +17,7 @@ from safetensors import SafetensorError
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
 
+from embft.capacity import Device, resolve_device
 from embft.errors import ModelError
 from embft.models.adapter import add_adapter
 from embft.models.pooling import OUR_MODULES, replace_pooling
@@ -30,9 +32,18 @@ _TEXT_ONLY = {"text": {"method": "forward", "method_output_name": "last_hidden_s
 _LARGEST_SHIFT = 0.05
 
 
+_ASKED: ContextVar[Device] = ContextVar("device", default="auto")
+
+
+def use_device(asked: Device) -> None:
+    """Load models onto this device from now on; a worker says so once, from its trial's input."""
+    _ASKED.set(asked)
+
+
 def default_device() -> str:
-    """`cuda` where there is one, else `cpu`."""
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    """The device that models are loaded onto. Raises EmbftError where it is not to be had."""
+    mps = torch.backends.mps.is_available()
+    return resolve_device(_ASKED.get(), cuda=torch.cuda.is_available(), mps=mps)
 
 
 def build(folder: Path, spec: ModelSpec, train: TrainSpec) -> SentenceTransformer:

@@ -61,9 +61,12 @@ class Resources(Fields):
 
     timeout: for one trial. heartbeat: a worker that has done nothing for so long hangs.
     max_failures: how often a trial that was killed, crashed or hung is tried again.
+    gpus_per_trial: may be a part of one.
     """
 
-    concurrent_trials: int = Field(default=1, ge=1, le=1024)
+    concurrent_trials: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = 1
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    gpus_per_trial: float | None = Field(default=None, gt=0, le=64)
     memory: Size | None = None
     on_oom: Literal["fail", "halve_batch"] = "fail"
     timeout: Duration | None = None

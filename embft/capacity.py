@@ -1,0 +1,63 @@
+"""How many trials a machine takes at once, what each of them gets, and on which device it runs.
+
+Pure arithmetic over what the machine has; asks neither Ray nor torch.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from embft.errors import EmbftError
+
+Device = Literal["auto", "cpu", "cuda", "mps"]
+
+# One small model keeps about this many cores busy. With fewer each, trials at once would gain, but
+# two cores are shared better by one trial's threads than by two trials' caches and memory.
+CORES_EACH = 4
+# What a worker of a small model holds at most, and what driver, Ray and template hold.
+_WORKER_BYTES, _SHARED_BYTES = 2 * 10**9, 10**9
+
+
+def trials_at_once(cores: int, memory: int, gpus: float, pending: int) -> int:
+    """What `concurrent_trials: auto` comes to: as many as cores (with GPUs: as these) and memory
+    (bytes) leave room for, at least one, and no more than there are trials.
+    """
+    by_device = int(gpus) if gpus >= 1 else cores // CORES_EACH
+    by_memory = (memory - _SHARED_BYTES) // _WORKER_BYTES
+    return max(1, min(by_device, by_memory, pending))
+
+
+def gpu_share(device: Device, asked: float | None, gpus: float, concurrent: int) -> float:
+    """The GPUs of each trial: what was asked for, else an even share and one at most; 0 on a CPU.
+
+    Raises EmbftError where there are not as many.
+    """
+    if device in {"cpu", "mps"}:
+        return 0.0
+    if gpus <= 0:
+        if device == "cuda" or asked:
+            field = "resources.device is cuda" if device == "cuda" else "resources.gpus_per_trial"
+            raise EmbftError(f"{field}, but Ray found no GPU here: set resources.device to cpu")
+        return 0.0
+    share = asked if asked is not None else min(1.0, gpus / concurrent)
+    if share > gpus:
+        raise EmbftError(
+            f"resources.gpus_per_trial is {share:g}, but there are {gpus:g} GPUs: ask for fewer"
+        )
+    return share
+
+
+def resolve_device(asked: Device, *, cuda: bool, mps: bool) -> str:
+    """`auto` is cuda where torch can use it, else cpu: mps is taken when it is asked for alone.
+
+    Raises EmbftError where what was asked for is not there.
+    """
+    there = {"cpu": True, "cuda": cuda, "mps": mps}
+    if asked == "auto":
+        return "cuda" if cuda else "cpu"
+    if not there[asked]:
+        usable = ", ".join(name for name, usable in there.items() if usable)
+        raise EmbftError(
+            f"resources.device is {asked}, which torch cannot use here: use one of auto, {usable}"
+        )
+    return asked

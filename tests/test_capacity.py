@@ -1,0 +1,66 @@
+"""How many trials at once, and on which device: the arithmetic, without the devices."""
+
+from __future__ import annotations
+
+import pytest
+
+from embft.capacity import CORES_EACH, gpu_share, resolve_device, trials_at_once
+from embft.errors import EmbftError
+
+GB = 10**9
+
+
+def test_two_cores_run_one_trial_at_a_time() -> None:
+    """Where one trial keeps every core busy, auto is one."""
+    assert trials_at_once(2, 64 * GB, 0, pending=10) == 1
+
+
+@pytest.mark.parametrize(("memory", "expected"), [(64, 4), (7, 3), (2, 1)])
+def test_cores_and_memory_both_limit_auto(memory: int, expected: int) -> None:
+    """As many trials as cores feed, fewer where memory has no room for them, never none."""
+    assert trials_at_once(4 * CORES_EACH, memory * GB, 0, pending=10) == expected
+
+
+def test_auto_is_no_more_than_there_are_trials() -> None:
+    """Two trials on a large machine share all of its cores."""
+    assert trials_at_once(64, 256 * GB, 0, pending=2) == 2
+
+
+def test_gpus_decide_where_there_are_some() -> None:
+    """A trial for each GPU, however many cores stand beside it."""
+    assert trials_at_once(64, 256 * GB, 2, pending=10) == 2
+
+
+@pytest.mark.parametrize(
+    ("device", "asked", "gpus", "concurrent", "share"),
+    [
+        ("auto", None, 0, 1, 0),
+        ("auto", None, 1, 1, 1),
+        ("auto", None, 1, 4, 0.25),
+        ("cuda", 0.5, 1, 1, 0.5),
+        ("auto", None, 8, 2, 1),
+        ("cpu", None, 4, 2, 0),
+    ],
+)
+def test_a_trials_share_of_the_gpus(
+    device: str, asked: float | None, gpus: float, concurrent: int, share: float
+) -> None:
+    """What was asked for, else an even share and one at most; none on the CPU."""
+    assert gpu_share(device, asked, gpus, concurrent) == share  # type: ignore[arg-type]
+
+
+def test_a_gpu_that_is_not_there_is_refused() -> None:
+    """Asked for and missing, it is an error that says what to set."""
+    with pytest.raises(EmbftError, match=r"set resources\.device to cpu"):
+        gpu_share("cuda", None, 0, 1)
+    with pytest.raises(EmbftError, match="there are 1 GPUs"):
+        gpu_share("auto", 2, 1, 1)
+    with pytest.raises(EmbftError, match="use one of auto, cpu, mps"):
+        resolve_device("cuda", cuda=False, mps=True)
+
+
+def test_auto_takes_cuda_and_else_the_cpu() -> None:
+    """Mps is taken only when it is asked for."""
+    assert resolve_device("auto", cuda=True, mps=False) == "cuda"
+    assert resolve_device("auto", cuda=False, mps=True) == "cpu"
+    assert resolve_device("mps", cuda=False, mps=True) == "mps"
