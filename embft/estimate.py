@@ -106,7 +106,7 @@ def need(
     """What these trials need. measured: the sizes of trials that are known, by key."""
     known = measured or {}
     sizes = [known.get(trial.key) or size_of(trial) for trial in pending]
-    concurrent = plan.spec.resources.concurrent_trials
+    concurrent = plan.spec.resources.at_once
     count = plan.spec.artifacts.count
     models = sorted((size.model for size in sizes), reverse=True)
     kept = sum(models if count is None else models[:count]) + _SMALL_BYTES * len(sizes)

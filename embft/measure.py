@@ -63,7 +63,7 @@ def measure(plan: Plan, pending: Sequence[PlannedTrial]) -> dict[str, Measured]:
     kinds: dict[str, Measured] = {}
     found: dict[str, Measured] = {}
     cores = os.cpu_count() or 1
-    threads = max(1, cores // plan.spec.resources.concurrent_trials)
+    threads = max(1, cores // plan.spec.resources.at_once)
     for trial in pending:
         kind = _short(trial, len(plan.data[trial.data_digest].train))
         key = trial_key(kind, trial.data_digest, trial.base.digest)
