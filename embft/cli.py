@@ -101,13 +101,14 @@ def sweep(
     from embft.lock import sweep_lock
     from embft.measure import known_need
     from embft.plan import prepare
+    from embft.prefixes import forget_prefixes, share_prefixes
     from embft.report.output import write_outputs
     from embft.terminal import print_leaderboard, print_plan_line
 
     console = new_console()
     plan = _plan(spec, results, trusted)
     with sweep_lock(plan.folder):
-        pending = prepare(plan, retry_failed=retry_failed)
+        pending = share_prefixes(prepare(plan, retry_failed=retry_failed))
         print_plan_line(console, plan, pending)
         waiting = {trial.key for trial in pending}
         finished = (trial.folder for trial in plan.trials if trial.key not in waiting)
@@ -115,6 +116,8 @@ def sweep(
         if pending:
             check_fits(plan, known_need(plan, pending))
         stopped = _run(console, plan, pending, address, keeper) if pending else None
+        if stopped is None:
+            forget_prefixes(plan.folder)
         if stopped and stopped.no_room:
             _end_stopped(console, stopped, spec)
         board = write_outputs(plan.folder)

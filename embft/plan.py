@@ -48,7 +48,7 @@ PLAN_SCHEMA = 1
 class PlannedTrial:
     """One trial of a plan. params: the varying parameters; empty for a baseline.
 
-    evaluators: the digest of what each of the spec's evaluators reads.
+    evaluators: the digest of what each of the spec's evaluators reads. prefix: see `prefixes.py`.
     """
 
     params: Point
@@ -58,6 +58,7 @@ class PlannedTrial:
     data_digest: str
     base: BaseModel
     evaluators: tuple[str, ...] = ()
+    prefix: str | None = None
 
     @cached_property
     def finished(self) -> Completed | Pruned | Failed | None:
@@ -75,6 +76,7 @@ class PlannedTrial:
             model_digest=self.base.digest,
             threads=threads,
             device=device,
+            prefix=self.prefix,
             evaluators=self.evaluators,
         )
 

@@ -30,6 +30,10 @@ EXIT_STOPPED = 76
 Metrics = dict[str, float]
 
 
+# In a sweep's folder: where trials that share a prefix have ended (see `prefixes.py`).
+PREFIXES = "prefixes"
+
+
 class _Record(BaseModel):
     """A record on disk. Unknown fields are an error: a newer embft wrote them."""
 
@@ -47,6 +51,7 @@ class Attempt(_Record):
 
 class TrialInput(_Record):
     """`trial.json`: what a worker is to do. `data` is relative to the sweep's folder.
+    prefix: what it shares with trials that only have other epochs, if there are such.
     micro_batch_size: instead of the spec's, where memory ran out with that.
     """
 
@@ -59,6 +64,7 @@ class TrialInput(_Record):
     model_digest: str
     threads: int
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    prefix: str | None = None
     micro_batch_size: int | None = None
     attempts: tuple[Attempt, ...] = ()
     evaluators: tuple[str, ...] = ()  # for each of the spec's the digest of what it reads
@@ -214,6 +220,7 @@ class TrialDir:
     log_file = property(lambda self: self.path / "log.txt")
     model_folder = property(lambda self: self.path / "model")
     checkpoints_folder = property(lambda self: self.path / "checkpoints")
+    prefixes_folder = property(lambda self: self.sweep / PREFIXES)
     removed_file = property(lambda self: self.path / "model-removed.json")
     running_file = property(lambda self: self.path / "running")  # while a launcher has the trial
     stop_file = property(lambda self: self.sweep / ".stop")  # while it is there, nothing starts

@@ -156,6 +156,9 @@ def train_step(folder: TrialDir) -> None:
         given.spec.seed,
         _hooks(folder, given, splits.dev, model),
         checkpoints=Checkpoints(folder.checkpoints_folder, identity),
+        prefix=Checkpoints(folder.prefixes_folder / given.prefix, {**identity, "key": given.prefix})
+        if given.prefix
+        else None,
         guide=lambda: load_base(base.folder, given.spec.model),
     )
     _write_probe(folder, before, encode(model, probe))

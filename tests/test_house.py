@@ -77,6 +77,7 @@ ALLOWED = {
     | _DATA
     | _METRICS
     | {"base_model", "capacity", "evaluator_files", "frozen", "index", "key", "seal", "sources"},
+    "prefixes": _TRIAL | {"key", "plan"},
     "ray_settings": set(),
     "sweep": _TRIAL | {"capacity", "failure", "launcher", "memory", "plan", "watch"},
     "view": _TRIAL | {"estimate", "plan"},

@@ -42,7 +42,7 @@ class Checkpoints:
 
     def save(self, step: int, checkpoint: Checkpoint) -> None:
         """Write the state after this step, and forget all but the one before."""
-        self.folder.mkdir(exist_ok=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
         sync_folder(self.folder.parent)
         files = {
             _STATE: json.dumps({"identity": self.identity, **checkpoint.state}).encode(),
@@ -59,9 +59,14 @@ class Checkpoints:
         for old in self._all()[_KEPT:]:
             shutil.rmtree(old, ignore_errors=True)
 
-    def latest(self) -> Checkpoint | None:
-        """The newest checkpoint that is whole and ours. Says on stderr which ones are not."""
+    def latest(self, at_most: int | None = None) -> Checkpoint | None:
+        """The newest checkpoint that is whole and ours. Says on stderr which ones are not.
+
+        at_most: the last step that may have been done.
+        """
         for folder in self._all():
+            if at_most is not None and int(folder.name.removeprefix("step-")) > at_most:
+                continue
             try:
                 return self._read(folder)
             except (OSError, ValueError, KeyError, SafetensorError) as error:

@@ -107,18 +107,20 @@ def train(  # noqa: PLR0913 - what a training is made of
     hooks: Hooks,
     *,
     checkpoints: Checkpoints | None = None,
+    prefix: Checkpoints | None = None,
     guide: Callable[[], SentenceTransformer] | None = None,
 ) -> Trained:
     """Train in place and leave the weights of the best evaluation, the first of equals.
 
-    With checkpoints, go on from the newest whole one. guide: makes the model that guides a GIST
-    loss. Raises DivergedError when the loss is no finite number, and StoppedError.
+    With checkpoints, go on from the newest whole one. prefix: those that trainings which differ in
+    their number of epochs alone leave at their end, and begin from. guide: makes the model that
+    guides a GIST loss. Raises DivergedError when the loss is no finite number, and StoppedError.
     """
     set_seed(seed)
     batches = Batches(pairs, spec, seed)
     steps = min(batches.steps(spec.epochs), spec.max_steps or sys.maxsize)
     stepper = Stepper(model, spec, pairs, seed=seed, steps=steps, guide=guide)
-    training = _Training(stepper, batches, steps, hooks, checkpoints)
+    training = _Training(stepper, batches, steps, hooks, checkpoints, prefix)
     training.resume()
     while not training.finished():
         training.run_epoch()
@@ -126,16 +128,17 @@ def train(  # noqa: PLR0913 - what a training is made of
 
 
 class _Training:
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - what a training is made of
         self,
         stepper: Stepper,
         batches: Batches,
         steps: int,
         hooks: Hooks,
         checkpoints: Checkpoints | None,
+        prefix: Checkpoints | None,
     ) -> None:
         self.stepper, self.spec, self.batches, self.steps = stepper, stepper.spec, batches, steps
-        self.hooks, self.checkpoints = hooks, checkpoints
+        self.hooks, self.checkpoints, self.prefix = hooks, checkpoints, prefix
         self.run = _Run()
         self.best_weights = stepper.weights()
         self.clock = self.saved = time.perf_counter()
@@ -155,10 +158,10 @@ class _Training:
             ended = share == 1 or self.run.step == self.steps
             if ended or self.run.step % (self.spec.evaluation_steps or math.inf) == 0:
                 self._evaluate(share)
-            if self.finished():
-                return
             if share == 1:
                 self.run.epoch, self.run.batch = self.run.epoch + 1, 0
+            if self.finished():
+                return
             self._save_if_due(ended=ended)
 
     def _step(self, rows: list[int]) -> None:
@@ -215,8 +218,10 @@ class _Training:
         )
 
     def resume(self) -> None:
-        """Go on from the newest checkpoint, if there is one."""
+        """Go on from the newest checkpoint, if there is one, or from a shorter training's end."""
         found = self.checkpoints.latest() if self.checkpoints else None
+        if found is None and self.prefix:
+            found = self.prefix.latest(at_most=self.steps)
         if found is None:
             return
         self.run = _Run.from_plain(found.state["run"])
@@ -229,7 +234,9 @@ class _Training:
             self.hooks.on_evaluation(score)
 
     def finish(self) -> Trained:
-        """Leave the best weights in the model."""
+        """Leave the best weights in the model, and the end for a longer training to begin from."""
+        if self.prefix:
+            self.prefix.save(self.run.step, self._checkpoint())
         self.stepper.set_weights(self.best_weights)
         self.stepper.finish()
         run = self.run
