@@ -216,6 +216,7 @@ class TrialDir:
     failure_file = property(lambda self: self.path / "failure.json")
     probe_file = property(lambda self: self.path / "probe.npz")
     scores_file = property(lambda self: self.path / "scores.parquet")
+    attention_file = property(lambda self: self.path / "attention.json")
     map_file = property(lambda self: self.path / "map.parquet")
     log_file = property(lambda self: self.path / "log.txt")
     model_folder = property(lambda self: self.path / "model")
@@ -296,9 +297,10 @@ class TrialDir:
         return digests(self.path, [self.probe_file, *model])
 
     def written_files(self) -> dict[str, str]:
-        """The digests that a record vouches for: the per-pair scores and the saved model."""
+        """The digests that a record vouches for: scores by pair, attention, the saved model."""
         model = [path for path in self.model_folder.rglob("*") if path.is_file()]
-        return digests(self.path, [self.scores_file, *model])
+        extra = [self.attention_file] if self.attention_file.exists() else []
+        return digests(self.path, [self.scores_file, *extra, *model])
 
     def check_files(self, result: Completed | Pruned | Failed, below: str = "") -> None:
         """Raise RecordError when a file that the record vouches for is not as it was written.

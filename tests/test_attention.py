@@ -11,13 +11,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from leaderboards import lora_lr
 
 from embft.data.pairs import Pairs, Splits
 from embft.evaluation.attention import KINDS, attention, attention_shares
 from embft.evaluation.context import Context
 from embft.models import load_base
+from embft.report.chart import static_svg
+from embft.report.charts_attention import attention_charts
 from embft.spec import ModelSpec
 from embft.tiny_decoder import Size, make_decoder
+from embft.trial import TrialDir
 
 TEXTS = ["i love dogs", "you never hate the cats and we like tea", "music"]
 
@@ -100,3 +104,33 @@ def test_a_model_without_attention_says_so() -> None:
     static = StaticEmbedding(Tokenizer(models.WordLevel({"a": 0}, "a")), embedding_dim=4)
     model = SentenceTransformer(modules=[static], device="cpu")
     assert attention_shares(model, ["a"]) == "the model has no attention"
+
+
+def test_the_report_draws_before_and_after(tmp_path: Path) -> None:
+    """Both charts show what the two files say; without the evaluator there is no chart."""
+    board = lora_lr(tmp_path)
+    assert attention_charts(board) == []
+    assert board.recommended
+    shipped = board.recommended.best
+    base = board.baseline_of(shipped)
+    assert base
+    for row, content in ((base, 0.25), (shipped, 0.5)):
+        layers = [
+            {"content": 0.1, "template": 0.2, "bos": 0.3, "eos": 0.0, "self": 0.4},
+            {"content": content, "template": 0.2, "bos": 0.0, "eos": 0.0, "self": 0.8 - content},
+        ]
+        example = {"tokens": ["a", " b"], "kind": ["content", "template"], "weight": [content, 0.2]}
+        kept = {"texts": 7, "pooled_layer": 2, "layers": layers, "example": example}
+        row.folder.mkdir(parents=True, exist_ok=True)
+        TrialDir(row.folder).attention_file.write_text(json.dumps(kept))
+    by_layer, by_token = attention_charts(board)
+    assert by_layer.title == "Training moved the share of attention on the text from 25% to 50%"
+    drawn = by_layer.spec["datasets"]["rows"]
+    assert {(d["model"], d["layer"]): d["share"] for d in drawn if d["kind"] == "text"} == {
+        ("untrained", 1): 0.1, ("untrained", 2): 0.25,
+        ("recommended", 1): 0.1, ("recommended", 2): 0.5,
+    }  # fmt: skip
+    assert not any(d["kind"] == "EOS" for d in drawn)
+    assert [d["token"] for d in by_token.spec["datasets"]["rows"]] == ["01 a", "02 b"] * 2
+    for chart in (by_layer, by_token):
+        assert static_svg(chart).count("<path") > 5

@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +22,7 @@ from sentence_transformers.sentence_transformer.modules import Pooling, Transfor
 from embft.evaluation.context import Context, Found
 from embft.files import write_atomic
 from embft.token_layout import token_layout
+from embft.trial import TrialDir
 
 Array = npt.NDArray[np.float64]
 
@@ -43,14 +43,10 @@ def attention(context: Context) -> dict[str, Found]:
     if isinstance(found, str):
         return {"test": {f"attention_{kind}": found for kind in KINDS}}
     if context.folder is not None:
-        write_attention(context.folder / "attention.json", found)
+        path = TrialDir(context.folder).attention_file
+        write_atomic(path, json.dumps(found, allow_nan=False))
     pooled = found["layers"][found["pooled_layer"] - 1]
     return {"test": {f"attention_{kind}": pooled[kind] for kind in KINDS}}
-
-
-def write_attention(path: Path, found: dict[str, Any]) -> None:
-    """Keep what `attention_shares` found."""
-    write_atomic(path, json.dumps(found, allow_nan=False))
 
 
 @torch.no_grad()

@@ -9,6 +9,7 @@ from embft.files import write_atomic
 from embft.leaderboard.rows import Leaderboard
 from embft.leaderboard.table import scored
 from embft.report.chart import Chart, export_png, export_svg
+from embft.report.charts_attention import attention_charts
 from embft.report.charts_axes import axis_charts, heatmaps
 from embft.report.charts_curves import cost_charts, epochs_chart
 from embft.report.charts_many import association_chart, parallel_chart
@@ -22,6 +23,7 @@ def all_charts(board: Leaderboard) -> list[Chart]:
     many = [association_chart(board), parallel_chart(board)]
     pairs = pairs_view(board)
     found = [*pairs.charts, *pairs.folded, *heatmaps(board), *axis_charts(board), *many, epochs]
+    found += attention_charts(board)
     return [chart for chart in [*found, *cost_charts(board)] if chart is not None]
 
 

@@ -26,6 +26,7 @@ from embft.report import bundle
 from embft.report import format as fmt
 from embft.report.cast import MOST_SHOWN
 from embft.report.chart import Chart, static_svg
+from embft.report.charts_attention import attention_charts
 from embft.report.charts_axes import axis_charts, heatmaps
 from embft.report.charts_curves import cost_charts, epochs_chart
 from embft.report.charts_many import association_chart, parallel_chart
@@ -67,7 +68,7 @@ def render_report(board: Leaderboard, compare: tuple[str, str] | None = None) ->
     epochs, cost = epochs_chart(board), cost_charts(board)
     association, lines = association_chart(board), parallel_chart(board)
     folded = [*across[1:], *([lines] if lines else [])]
-    alone = [*([association] if association else []), *alone]
+    alone = [*([association] if association else []), *alone, *attention_charts(board)]
     pairs = pairs_view(board, compare or ())
     drawn = [
         *across[:1],
