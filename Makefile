@@ -42,7 +42,7 @@ lint: install
 	$(BIN)/mypy
 
 test: lint
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile
 
 soak: install
 	$(BIN)/pytest -m long --timeout 7200

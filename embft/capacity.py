@@ -1,10 +1,11 @@
 """How many trials a machine takes at once, what each of them gets, and on which device it runs.
 
-Pure arithmetic over what the machine has; asks neither Ray nor torch.
+Arithmetic over what the machine has; asks neither Ray nor torch.
 """
 
 from __future__ import annotations
 
+import os
 from typing import Literal
 
 from embft.errors import EmbftError
@@ -16,6 +17,13 @@ Device = Literal["auto", "cpu", "cuda", "mps"]
 CORES_EACH = 4
 # What a worker of a small model holds at most, and what driver, Ray and template hold.
 _WORKER_BYTES, _SHARED_BYTES = 2 * 10**9, 10**9
+
+
+def available_cores() -> int:
+    """The cores that the system lets this process use, which may be fewer than the machine has."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def trials_at_once(cores: int, memory: int, gpus: float, pending: int) -> int:

@@ -8,13 +8,13 @@ but `measured.json`.
 from __future__ import annotations
 
 import math
-import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from embft.capacity import available_cores
 from embft.errors import EmbftError, RecordError
 from embft.estimate import CHECKPOINT_COPIES, CHECKPOINTS, FLOAT, Need, Size, need
 from embft.files import write_atomic
@@ -62,7 +62,7 @@ def measure(plan: Plan, pending: Sequence[PlannedTrial]) -> dict[str, Measured]:
     """
     kinds: dict[str, Measured] = {}
     found: dict[str, Measured] = {}
-    cores = os.cpu_count() or 1
+    cores = available_cores()
     threads = max(1, cores // plan.spec.resources.at_once)
     for trial in pending:
         kind = _short(trial, len(plan.data[trial.data_digest].train))

@@ -28,7 +28,7 @@ from typing import Any
 import ray
 from ray import tune
 
-from embft.capacity import gpu_share, trials_at_once
+from embft.capacity import available_cores, gpu_share, trials_at_once
 from embft.errors import EXIT_INTERRUPTED, EmbftError
 from embft.failure import StorageError
 from embft.launcher import run_trial, warm_up
@@ -145,7 +145,7 @@ def _connect(
 ) -> Cluster:
     asked = resources.concurrent_trials
     if temporary is not None:
-        cores = os.cpu_count() or 1
+        cores = available_cores()
         ray.init(
             num_cpus=cores if asked == "auto" else max(cores, asked),
             include_dashboard=False,

@@ -11,6 +11,12 @@ import pytest
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
+if "PYTEST_XDIST_WORKER" in os.environ and hasattr(os, "sched_setaffinity"):
+    # Tests side by side get a core each: threads that wait for a core lose most of their time.
+    _CORES = sorted(os.sched_getaffinity(0))
+    _OWN = int(os.environ["PYTEST_XDIST_WORKER"].removeprefix("gw")) % len(_CORES)
+    os.sched_setaffinity(0, {_CORES[_OWN]})
+
 ROOT = Path(__file__).parent.parent
 SHARED_DATA = ROOT.parent / "shared" / "data"
 

@@ -72,7 +72,7 @@ ALLOWED = {
     "key": _SPEC | {"seal"},
     "artifacts": _TRIAL,
     "estimate": _SPEC | {"plan"},
-    "measure": _TRIAL | {"estimate", "key", "launcher", "lock", "plan"},
+    "measure": _TRIAL | {"capacity", "estimate", "key", "launcher", "lock", "plan"},
     "plan": _TRIAL
     | _DATA
     | _METRICS
