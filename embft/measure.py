@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import shutil
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -132,9 +131,7 @@ def _measure(plan: Plan, trial: PlannedTrial, kind: TrialSpec, key: str, threads
     given = trial.input(threads).model_copy(update={"spec": kind, "key": key, "name": folder.name})
     folder.create(given)
     try:
-        start = time.perf_counter()
         run_trial(folder)
-        seconds = time.perf_counter() - start
         result = folder.result()
         if not isinstance(result, Completed):
             reason = result.message if isinstance(result, Failed) else "it has no result"
@@ -142,23 +139,25 @@ def _measure(plan: Plan, trial: PlannedTrial, kind: TrialSpec, key: str, threads
         model = sum(p.stat().st_size for p in folder.model_folder.rglob("*") if p.is_file())
     finally:
         shutil.rmtree(folder.path.parent, ignore_errors=True)
-    step, evaluation, used = _times(result)
+    step, evaluation = _times(result)
     checkpoints = FLOAT * result.trainable_parameters * CHECKPOINT_COPIES * CHECKPOINTS
     memory = int((result.peak_memory_mb or 0) * 1e6)
-    return Measured(step, evaluation, seconds - used, model, checkpoints, memory)
+    # As its record tells it: the first worker of all also waited for the template.
+    rest = result.timings.total - result.timings.train
+    return Measured(step, evaluation, rest, model, checkpoints, memory)
 
 
-def _times(result: Completed) -> tuple[float, float, float]:
-    """Seconds of a step, of an evaluation, and of training; all zero for a baseline."""
+def _times(result: Completed) -> tuple[float, float]:
+    """Seconds of a step and of an evaluation; zero for a baseline."""
     if result.spec.is_baseline:
-        return 0.0, 0.0, 0.0
+        return 0.0, 0.0
     ends = [(score.step, score.seconds) for score in result.epochs]
     if len(ends) < 3:
         steps, seconds = ends[-1]
-        return seconds / steps, 0.0, result.timings.train
+        return seconds / steps, 0.0
     (many, long), (few, short) = _differences(ends)
     step = max(0.0, (long - short) / (many - few))
-    return step, max(0.0, short - few * step), result.timings.train
+    return step, max(0.0, short - few * step)
 
 
 def _differences(ends: Sequence[tuple[int, float]]) -> Iterator[tuple[int, float]]:

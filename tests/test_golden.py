@@ -40,3 +40,29 @@ def test_newer_results_are_refused(folder: Path, name: str) -> None:
     path.write_text(sealed({**unsealed(path), "schema_version": SCHEMA + 1, "new": "field"}))
     with pytest.raises(RecordError, match="newer embft"):
         build_leaderboard(folder)
+
+
+def test_trials_of_different_worlds_are_pointed_out(folder: Path) -> None:
+    """A package upgraded between two trials, and other threads, are named with their values."""
+    assert not [c for c in build_leaderboard(folder).cautions if "same conditions" in c]
+    path = sorted(folder.glob("trials/method*/result.json"))[0]
+    record = unsealed(path)
+    record["provenance"]["packages"]["torch"] = "99.0"
+    record["provenance"]["threads"] = 64
+    path.write_text(sealed(record))
+    (caution,) = [c for c in build_leaderboard(folder).cautions if "same conditions" in c]
+    assert "torch (2." in caution
+    assert "99.0)" in caution
+    assert "threads (1, 64)" in caution
+
+
+def test_smaller_batches_under_a_loss_that_compares_pairs_are_pointed_out(folder: Path) -> None:
+    """Where memory ran out under cosent, the board calls the trial not comparable; else not."""
+    path = sorted(folder.glob("trials/method*/result.json"))[0]
+    record = unsealed(path)
+    for loss, expected in (("cosine_similarity", 0), ("cosent", 1)):
+        record["micro_batch_size"] = 4
+        record["spec"]["train"]["loss"]["name"] = loss
+        path.write_text(sealed(record))
+        found = [c for c in build_leaderboard(folder).cautions if c.startswith("Not comparable")]
+        assert len(found) == expected
