@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from embft import __version__
+from embft.cli_commands import Commands
 from embft.cli_data import COLUMNS, LABEL_RANGE, TRUST, data, given_spec, given_splits, new_console
-from embft.errors import EXIT_FAILED, EXIT_INPUT, EXIT_INTERRUPTED, EmbftError
+from embft.errors import EXIT_FAILED, EXIT_INTERRUPTED, EmbftError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,29 +49,7 @@ _FOLDERS = click.argument(
 )
 
 
-class _Commands(click.Group):
-    """Prints what the user can mend without a traceback, and lists commands as they are used."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        return list(self.commands)
-
-    def main(self, *args: Any, **kwargs: Any) -> Any:
-        try:
-            return super().main(*args, **kwargs)
-        except EmbftError as error:
-            from embft.plain import one_screen
-
-            click.echo(f"embft: {one_screen(str(error))}", err=True)
-        except OSError as error:
-            from embft.failure import storage_reason
-
-            if storage_reason(error) is None:
-                raise
-            click.echo(f"embft: {error.filename or '.'}: cannot write: {error.strerror}", err=True)
-        sys.exit(EXIT_INPUT)
-
-
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="embft")
 def main() -> None:
     r"""Sweeps for fine-tuning embedding models: one YAML file in, a proved comparison out.

@@ -11,7 +11,7 @@ import re
 # C0 and C1 but for tab and line feed, DEL, direction marks, line separators, lone surrogates, and
 # the tags and byte order marks that nobody sees.
 _UNFIT = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff"
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff"
     "\ud800-\udfff\U000e0000-\U000e007f]"
 )
 _SCREEN_CHARACTERS, _SCREEN_LINES = 1600, 20

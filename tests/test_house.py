@@ -92,7 +92,7 @@ ONLY_IN = {
     "ray": {"sweep"},
     "altair": {"report"},
     "vl_convert": {"report"},
-    "click": {"cli", "cli_data"},
+    "click": {"cli", "cli_commands", "cli_data"},
 }
 
 
@@ -118,7 +118,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 def test_imports_point_down(path: Path) -> None:
     """Each part imports only the parts below it; the three columns never import each other."""
     part = _part(path)
-    if part in {"cli", "cli_data", "__init__"}:
+    if part in {"cli", "cli_commands", "cli_data", "__init__"}:
         return
     ours = {name.split(".")[1] for name in _imports(path) if name.startswith("embft.")}
     inner = {p.stem for p in PACKAGE.iterdir()} | {"embft"}

@@ -281,12 +281,15 @@ def test_a_phone_scrolls_in_one_direction_only(browser: Browser, file: Path) -> 
 
 
 def test_hostile_texts_do_not_run(browser: Browser, tmp_path: Path) -> None:
-    """Code in texts, groups and messages is shown, also in tooltips and comparisons."""
+    """Code in texts, groups and messages is shown, also in tooltips and comparisons; a direction
+    mark turns round no more than its own text.
+    """
+    turned = "\u202egnp.exe\u2066 \x1b[31mred "
 
     def edit(pairs: Pairs) -> Pairs:
         return Pairs(
-            [EVIL + text for text in pairs.text_1],
-            [EVIL + text for text in pairs.text_2],
+            [turned + EVIL + text for text in pairs.text_1],
+            [turned + EVIL + text for text in pairs.text_2],
             pairs.label,
             {name: [EVIL, *values[1:]] for name, values in pairs.groups.items()}
             | {LONG: [LONG + str(i % 3) for i in range(len(pairs))]},
@@ -306,6 +309,16 @@ def test_hostile_texts_do_not_run(browser: Browser, tmp_path: Path) -> None:
     assert page.locator("img").count() == 0
     page.set_viewport_size({"width": 390, "height": 800})
     assert page.evaluate("document.documentElement.scrollWidth") <= 390, "long words break"
+    shown = page.locator("#errors .error .text").first
+    assert "gnp.exe" in (shown.text_content() or "")
+    assert EVIL in (shown.text_content() or "")
+    # What stands after a text that ends turned round is read from left to right all the same.
+    places = page.evaluate(
+        "(e) => [...e.closest('.error').querySelectorAll('.text')]"
+        ".map((t) => getComputedStyle(t).unicodeBidi)",
+        shown.element_handle(),
+    )
+    assert set(places) <= {"isolate", "plaintext"}
     assert opened.complaints == []
     page.close()
 

@@ -311,6 +311,35 @@ def _decided(home: Path) -> list[dict[str, object]]:
     return plain
 
 
+def test_the_second_ctrl_c_ends_at_once(tmp_path: Path, tiny_spec: str) -> None:
+    """Within seconds, with exit 130 and no process left, whatever the first one waits for."""
+    (tmp_path / "tiny.yaml").write_text(tiny_spec.replace(*LONG))
+    sweep = start("sweep", "tiny.yaml", cwd=tmp_path)
+    wait_for(lambda: list(tmp_path.glob("results/tiny/trials/method*/progress.jsonl")))
+    sweep.send_signal(signal.SIGINT)
+    time.sleep(0.3)
+    sweep.send_signal(signal.SIGINT)
+    sweep.communicate(timeout=20)
+    assert sweep.returncode == 130
+    wait_for(lambda: relatives(tmp_path) == [], seconds=15)
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_an_interruption_before_anything_runs(tmp_path: Path, name: str) -> None:
+    """While a plan is made, a signal ends the command with 130 and one line."""
+    code = (
+        "import os, signal, embft.plan\nfrom embft.cli import main\n"
+        f"embft.plan.make_plan = lambda *_: os.kill(os.getpid(), signal.{name})\n"
+        "main(['plan', 's.yaml'])\n"
+    )
+    (tmp_path / "s.yaml").write_text("name: a\ndata: {dataset: dating}\n")
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 130
+    assert run.stderr.splitlines() == ["embft: interrupted: the same command carries on"]
+
+
 def test_a_killed_driver_leaves_no_process(tmp_path: Path, tiny_spec: str) -> None:
     """A driver killed alone: Ray, template and worker end by themselves within seconds."""
     (tmp_path / "tiny.yaml").write_text(tiny_spec.replace(*LONG))

@@ -1,0 +1,44 @@
+"""How every command ends: what the user can mend is told, an interruption is one."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from typing import Any
+
+import click
+
+from embft.errors import EXIT_INPUT, EXIT_INTERRUPTED, EmbftError
+
+
+class Commands(click.Group):
+    """Prints what the user can mend without a traceback, and lists commands as they are used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """The commands in the order in which they are used."""
+        return list(self.commands)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command. Ctrl-C and SIGTERM end it with status 130, whenever they come."""
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            click.echo("embft: interrupted: the same command carries on", err=True)
+            sys.exit(EXIT_INTERRUPTED)
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Run, and print what the user can mend without a traceback."""
+        try:
+            return super().main(*args, **kwargs)
+        except EmbftError as error:
+            from embft.plain import one_screen
+
+            click.echo(f"embft: {one_screen(str(error))}", err=True)
+        except OSError as error:
+            from embft.failure import storage_reason
+
+            if storage_reason(error) is None:
+                raise
+            click.echo(f"embft: {error.filename or '.'}: cannot write: {error.strerror}", err=True)
+        sys.exit(EXIT_INPUT)

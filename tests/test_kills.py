@@ -1,0 +1,181 @@
+"""Random `kill -9` of driver, Ray, warm template, workers and all of them, on real Ray.
+
+No finished trial is lost or started again, the records come out as of an undisturbed sweep, and no
+process stays. The starts are counted by an audit hook in the workers (`kill_log.py`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import re
+import shutil
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import psutil
+import pytest
+from commands import EMBFT, relatives, wait_for
+from crash_points import records
+
+KILLS = int(os.environ.get("EMBFT_KILLS", "200"))
+SPEC = """\
+name: many
+data: {{train: {pairs}/train.jsonl, dev: {pairs}/dev.jsonl, test: {pairs}/test.jsonl}}
+model: {{base: {model}}}
+train: {{epochs: 3, batch_size: 8, learning_rate: 1e-2}}
+space:
+  train.method: [lora, full]
+  train.learning_rate: [1e-3, 2e-3, 5e-3, 1e-2]
+resources: {{max_failures: 3}}
+"""
+# A worker that was killed alone leaves an attempt in its trial's record, rightly.
+_ATTEMPTS = re.compile(r'"attempts":\[[^]]*\],')
+TARGETS = ("driver", "ray", "template", "worker", "all", "second driver")
+
+
+class Home:
+    """A working directory in which sweeps run and are killed."""
+
+    def __init__(self, folder: Path, spec: str) -> None:
+        self.folder = folder
+        (folder / "many.yaml").write_text(spec)
+        (folder / "site").mkdir()
+        shutil.copy(Path(__file__).with_name("kill_log.py"), folder / "site" / "sitecustomize.py")
+
+    def start(self) -> subprocess.Popen[str]:
+        """The sweep's command, in a process group of its own."""
+        path = os.pathsep.join([str(self.folder / "site"), os.environ.get("PYTHONPATH", "")])
+        environment = {
+            **os.environ,
+            "HOME": str(self.folder),
+            "TMPDIR": "/tmp",  # noqa: S108 - short for sockets
+            "PYTHONPATH": path,
+            "EMBFT_STARTS": str(self.folder / "starts.txt"),
+        }
+        return subprocess.Popen(
+            [*EMBFT, "sweep", "many.yaml", "--retry-failed"],
+            cwd=self.folder,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def finished(self) -> dict[str, bytes]:
+        """The bytes of the records of completed trials."""
+        found = {
+            path.parent.name: path.read_bytes()
+            for path in self.folder.glob("results/*/trials/*/result.json")
+        }
+        return {name: raw for name, raw in found.items() if b'"status": "completed"' in raw}
+
+    def starts(self) -> list[tuple[str, bool]]:
+        """Each start of a worker: its trial, and whether that was finished already."""
+        try:
+            lines = (self.folder / "starts.txt").read_text().splitlines()
+        except FileNotFoundError:
+            return []
+        return [(line.split()[0], line.endswith("again")) for line in lines]
+
+
+def victims(home: Home, target: str, driver: int) -> Sequence[psutil.Process]:
+    """The processes that this kill is for; none while there is no such process."""
+    everyone = relatives(home.folder)
+    if target == "all":
+        return everyone
+    if target == "driver":
+        return [process for process in everyone if process.pid == driver]
+    return [process for process in everyone if _is(process, target)][:1]
+
+
+def _is(process: psutil.Process, target: str) -> bool:
+    with contextlib.suppress(psutil.Error, OSError):
+        if target == "ray":
+            return process.name() in {"raylet", "gcs_server"}
+        command = " ".join(process.cmdline())
+        if "multiprocessing.forkserver" not in command:
+            return False
+        is_worker = any(
+            Path(f"/proc/{process.pid}/fd/{number}").readlink().name == "log.txt"
+            for number in (1, 2)
+        )
+        return is_worker == (target == "worker")
+    return False
+
+
+def kill_one(home: Home, draw: random.Random, counts: Counter[str]) -> None:
+    """Start the sweep, kill something of it at a random moment, and see what is left."""
+    before = home.finished()
+    sweep = home.start()
+    target = draw.choice(TARGETS)
+    seen = len(home.starts())
+    with contextlib.suppress(AssertionError):
+        wait_for(lambda: sweep.poll() is not None or len(home.starts()) > seen, seconds=60)
+    time.sleep(draw.random() * 2)
+    if target == "second driver":
+        second = home.start()
+        second.wait(timeout=120)
+        target = "driver"
+        counts["second drivers"] += sweep.poll() is None and second.returncode == 2
+    for process in victims(home, target, sweep.pid):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+            counts[target] += 1
+    if target not in {"worker", "template"} or draw.random() < 0.3:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(sweep.pid, 9)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        sweep.communicate(timeout=90)
+    wait_for(lambda: relatives(home.folder) == [], seconds=30)
+    after = home.finished()
+    assert {name: after.get(name) for name in before} == before, f"after killing {target}"
+
+
+def soak(home: Home, wanted: int, seed: int) -> Counter[str]:
+    """Kill until so many kills are done; whenever the sweep has finished, begin again."""
+    draw, counts = random.Random(seed), Counter[str]()  # noqa: S311 - when to kill whom
+    expected: dict[str, str] = {}
+    while sum(counts[t] for t in TARGETS) < wanted:
+        kill_one(home, draw, counts)
+        if len(home.finished()) == 9:
+            counts["sweeps finished"] += 1
+            check(home, expected)
+            shutil.rmtree(home.folder / "results")
+            (home.folder / "starts.txt").unlink()
+    sweep = home.start()
+    output, _ = sweep.communicate(timeout=300)
+    assert sweep.returncode == 0, output
+    check(home, expected)
+    return counts
+
+
+def check(home: Home, expected: dict[str, str]) -> None:
+    """The records are those of every other sweep, and nothing finished was started again."""
+    found = {
+        name: _ATTEMPTS.sub("", text) for name, text in records(home.folder / "results").items()
+    }
+    assert found == (expected or found)
+    expected.update(found)
+    assert [trial for trial, again in home.starts() if again] == []
+
+
+@pytest.fixture
+def home(tmp_path: Path, tiny_model: Path, pair_files: Path) -> Iterator[Home]:
+    made = Home(tmp_path, SPEC.format(model=tiny_model, pairs=pair_files))
+    yield made
+    for process in relatives(tmp_path):
+        process.kill()
+
+
+@pytest.mark.long
+@pytest.mark.timeout(7200)
+def test_random_kills(home: Home) -> None:
+    """At least 200 kills, at random moments, of random processes; two drivers at once included."""
+    counts = soak(home, KILLS, seed=int(os.environ.get("EMBFT_SEED", "0")))
+    print(f"\nkills: {dict(counts)}")
