@@ -94,7 +94,7 @@ def _costs(chosen: Group) -> str:
     return (
         f"It trains {result.trainable_parameters:,} parameters ({share:.2g} % of the model), took "
         f"{result.timings.train:.0f} s to train{memory}, and is "
-        f"{result.artifact_bytes / 1e6:.1f} MB on disk."
+        f"{result.artifact_bytes / 1e6:.2g} MB on disk."
     )
 
 

@@ -43,6 +43,8 @@ from embft.report.theme import ACCENT, CATEGORIES, INK_ON_DEEP, INK_ON_PALE, MUT
 CLEAN_RATE = "format(datum.value, '.3~e')"
 _MOST_HEATMAPS = 6
 _CROWD = 120
+# The most columns and lines of a heatmap whose tiles have room for their numbers.
+_ROOM_ACROSS, _ROOM_DOWN = 14, 12
 
 
 def heatmaps(board: Leaderboard) -> list[Chart]:
@@ -104,14 +106,11 @@ def _heatmap(board: Leaderboard, vertical: str, horizontal: str) -> Chart:
     best = done.transform_filter("datum.best").mark_text(
         aria=False, dy=17, fontSize=10.5, fontWeight=500
     )
-    layered = alt.layer(
-        tiles,
-        empty,
-        words,
-        others.encode(text="text:N"),
-        best.encode(text=alt.value("recommended"), color=ink),
-    )
-    spec = finish(layered, data, max(120, 58 * len(ys)))
+    texts = [words, others.encode(text="text:N"),
+             best.encode(text=alt.value("recommended"), color=ink)]  # fmt: skip
+    roomy = len(xs) <= _ROOM_ACROSS and len(ys) <= _ROOM_DOWN
+    layered = alt.layer(tiles, empty, *(texts if roomy else ()))
+    spec = finish(layered, data, max(120, 58 * len(ys) if roomy else min(16 * len(ys), 640)))
     return Chart(
         key=f"heatmap-{slug(vertical)}-{slug(horizontal)}",
         title=heatmap_finding(board, vertical, horizontal),
