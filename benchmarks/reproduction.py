@@ -17,7 +17,7 @@ from scipy import stats
 
 from embft.frozen import leaked_test_rows
 from embft.leaderboard.build import build_leaderboard
-from embft.leaderboard.labels import number
+from embft.leaderboard.labels import number, value_text
 from embft.leaderboard.pair_scores import read_scores, read_texts
 from embft.leaderboard.rows import Group, Leaderboard, Row
 from embft.metrics.bootstrap import BootstrapResult, hierarchical
@@ -47,7 +47,10 @@ NAMES = {
     "probe_spearman": "probe Spearman", "probe_drop": "drop on the probe",
     "effective_rank": "effective rank", "mean_cosine": "mean cosine",
 }  # fmt: skip
-BY_PAIRS = ("spearman", "auc", "margin", "cohens_d", "f1", "precision", "recall", "accuracy")
+BY_PAIRS = (
+    "spearman", "auc", "margin", "cohens_d", "f1", "precision", "recall", "accuracy",
+    "average_precision",
+)  # fmt: skip
 
 
 def main() -> None:
@@ -84,7 +87,7 @@ def columns_of(board: Leaderboard) -> Iterator[tuple[str, Sequence[Row]]]:
     for group in sorted(board.groups, key=_place):
         rate = group.params["train.learning_rate"]
         method = "full" if group.params["train.method"] == "full" else "LoRA r 8"
-        yield f"{method}, {rate:g}", sorted(group.rows, key=lambda row: row.seed)
+        yield f"{method}, {value_text(rate)}", sorted(group.rows, key=lambda row: row.seed)
 
 
 def _place(group: Group) -> tuple[bool, float]:
