@@ -12,8 +12,8 @@ from embft.errors import EmbftError
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 
-# One small model keeps about this many cores busy. With fewer each, trials at once would gain, but
-# two cores are shared better by one trial's threads than by two trials' caches and memory.
+# Cautious, so that trials at once are not slower in total than one after another: two cores run one
+# trial. `benchmarks/concurrency.py` measures it.
 CORES_EACH = 4
 # What a worker of a small model holds at most, and what driver, Ray and template hold.
 _WORKER_BYTES, _SHARED_BYTES = 2 * 10**9, 10**9
