@@ -10,6 +10,7 @@ import ipaddress
 import os
 import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from multiprocessing import forkserver
 from pathlib import Path
 
@@ -250,17 +251,28 @@ def test_a_folder_that_takes_no_record_stops_the_sweep(small_disk: Path, tiny_sp
         remount(small_disk, "rw")
 
 
+@pytest.mark.long
 def test_a_sweep_on_a_full_disk_stops_and_goes_on(small_disk: Path, tiny_spec: str) -> None:
-    """The command says what is full and how to carry on; with room it completes all trials."""
+    """What cannot fit is refused before it starts; a disk that fills meanwhile stops the sweep.
+
+    The command says what is full and how to carry on; with room it completes all trials.
+    """
     (small_disk.parent / "tiny.yaml").write_text(tiny_spec)
-    filler = small_disk / "filler"
-    filler.write_bytes(b"x" * (psutil.disk_usage(str(small_disk)).free - 200_000))
     arguments = ("sweep", "tiny.yaml", "--results", str(small_disk))
-    run = embft(*arguments, cwd=small_disk.parent, check=1)
-    assert "full" in run.stdout
-    assert "To carry on: embft sweep tiny.yaml" in run.stdout
-    assert "Traceback" not in run.stdout + run.stderr
-    remount(small_disk, "size=50m")
+    refused = embft(*arguments, cwd=small_disk.parent, check=2)
+    assert "of disk (estimated" in refused.stderr
+    remount(small_disk, "size=80m")
+    sweep = start(*arguments, cwd=small_disk.parent)
+    wait_for(lambda: list(small_disk.glob("tiny/trials/*/result.json")))
+    with (small_disk / "filler").open("wb", buffering=0) as filler, suppress(OSError):
+        while filler.write(b"x" * 4096):
+            pass
+    output, _ = sweep.communicate(timeout=120)
+    assert sweep.returncode == 1, output
+    assert "full" in output
+    assert "To carry on: embft sweep tiny.yaml" in output
+    assert "Traceback" not in output
+    (small_disk / "filler").unlink()
     embft(*arguments, cwd=small_disk.parent)
     assert len(list(small_disk.glob("tiny/trials/*/result.json"))) == 5
 
