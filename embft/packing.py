@@ -31,7 +31,7 @@ _ARCHITECTURES = {"bert", "camembert", "llama", "qwen2", "qwen3", "roberta", "xl
 _MODULES = (Transformer, Pooling, Normalize, Dense)
 _PROBE = ("a", "two words", "here is a somewhat longer text, so that lengths differ")
 _AGREES = 1e-4
-_SAME_LENGTH = 1.5  # texts are padded together up to this ratio of their lengths
+_SAME_LENGTH = 2.0  # texts are padded together up to this ratio of their lengths
 
 
 @dataclass(frozen=True)
