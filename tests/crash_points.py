@@ -188,8 +188,13 @@ def points(ended: Ended, results: Path) -> list[Call]:
     return [
         call
         for call in ended.calls
-        if call.name in CHANGING and any(inside(path, results) for path in call.paths)
+        if call.name in CHANGING and any(inside(path, results) for path in _changed(call))
     ]
+
+
+def _changed(call: Call) -> tuple[str, ...]:
+    """The paths that a call changes: a link changes nothing where it leads."""
+    return call.paths[-1:] if call.name.startswith("symlink") else call.paths
 
 
 def inside(path: str, folder: Path) -> bool:
