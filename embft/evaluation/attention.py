@@ -28,7 +28,7 @@ Array = npt.NDArray[np.float64]
 
 KINDS = ("content", "template", "bos", "eos", "self")
 MOST_TEXTS = 256
-EXAMPLE_TOKENS = 80
+EXAMPLE_TOKENS = 48
 
 
 def attention(context: Context) -> dict[str, Found]:

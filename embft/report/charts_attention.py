@@ -58,7 +58,7 @@ def _by_token(found: Attention) -> Chart:
     ]  # fmt: skip
     order = list(dict.fromkeys(str(d["token"]) for d in data))
     bars = alt.Chart(rows()).mark_bar(cornerRadiusEnd=2).encode(
-        x=alt.X("weight:Q", title="share of attention", axis=share_axis(grid=True)),
+        x=alt.X("weight:Q", title="share of attention", axis=alt.Axis(format=".1%", tickCount=5)),
         y=alt.Y("token:N", sort=order, title=None, axis=flat_axis()),
         yOffset=alt.YOffset("model:N", sort=_MODELS),
         color=alt.Color("model:N", sort=_MODELS, title=None,
