@@ -18,7 +18,7 @@ from embft.leaderboard.build import one_trial_yaml
 from embft.leaderboard.export import to_csv, to_json, to_records
 from embft.leaderboard.labels import number
 from embft.leaderboard.pair_scores import read_scores
-from embft.leaderboard.ranking import rank_groups
+from embft.leaderboard.ranking import _cheapest, rank_groups
 from embft.leaderboard.rows import Leaderboard, Row
 from embft.leaderboard.table import table_lines
 from embft.leaderboard.verdict import cautions, verdict
@@ -76,6 +76,22 @@ def test_rank_intervals_agree_with_ties(board: Leaderboard) -> None:
         assert group.tied == (group.rank_low == 1)
     worst = board.groups[-1]
     assert not worst.tied, "a configuration that learned nothing is told apart"
+
+
+@pytest.mark.parametrize(
+    ("costs", "place"),
+    [
+        ({}, None),
+        ({0: (100.0, 9.0), 2: (10.0, 50.0)}, 2),
+        ({0: (10.0, 60.0), 1: (10.0, 50.0)}, 0),
+        ({0: (10.0, 70.0), 1: (10.0, 50.0)}, 1),
+    ],
+)
+def test_noise_in_training_times_decides_nothing(
+    costs: dict[int, tuple[float, float]], place: int | None
+) -> None:
+    """Fewest parameters first; times within a quarter are equal, and the better on dev wins."""
+    assert _cheapest(costs) == place
 
 
 def test_the_cheapest_of_the_tied_is_recommended(board: Leaderboard) -> None:
@@ -247,10 +263,12 @@ def test_json_is_plain_and_complete(board: Leaderboard) -> None:
 
 @pytest.mark.parametrize("text", ["=1+1", "+x", "-x", "@x", "\tx", "\rx"])
 def test_spreadsheet_formulas_are_made_harmless(text: str) -> None:
-    """A text that a spreadsheet would run begins with an apostrophe; numbers stay numbers."""
+    """No text begins as a spreadsheet's formula does, and none is lost; numbers stay numbers."""
     written = to_csv([{"a": text, "b": "-1.5e-3"}])
-    assert f"'{text}" in written
-    assert "'-1.5e-3" not in written
+    (cell, number) = next(row for row in csv.reader(io.StringIO(written)) if row != ["a", "b"])
+    assert cell[0] not in "=+-@\t\r"
+    assert cell in {f"'{text}", text.replace("\r", "\\x0d")}
+    assert number == "-1.5e-3"
 
 
 def test_a_row_to_copy_is_a_spec(board: Leaderboard) -> None:

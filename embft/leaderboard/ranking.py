@@ -7,7 +7,7 @@ reported come from test, on which nothing is chosen.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
@@ -22,6 +22,7 @@ from embft.metrics.resampling import Resampling, Units, independent_pairs, sampl
 SIGNIFICANCE = 0.05
 # With more configurations only the leader is compared: all pairs of 1,000 would take a minute.
 _ALL_PAIRS = 40
+_SAME_TIME = 1.25  # training times up to this ratio are equal: noise is as large
 # And with thousands only the first are compared with it, on fewer resamples (a variance from 200
 # is off by a tenth), so that a table of 10,000 stands in seconds.
 MOST_COMPARED = 100
@@ -95,7 +96,7 @@ class _Places:
             for place in range(self.count)
         ]
         candidates = [place for place in range(self.count) if self.tied[place]]
-        self.recommended = min(candidates, key=lambda i: _cost(members[i].rows), default=None)
+        self.recommended = _cheapest({i: _cost(members[i].rows) for i in candidates})
 
     def interval(self, place: int) -> tuple[int, int]:
         """The ranks, from 1, that dev cannot tell from this place; its own where none can tell."""
@@ -150,6 +151,18 @@ def _cost(rows: Sequence[Row]) -> tuple[float, float]:
         float(np.mean([result.trainable_parameters for result in done])),
         float(np.mean([result.timings.train for result in done])),
     )
+
+
+def _cheapest(costs: Mapping[int, tuple[float, float]]) -> int | None:
+    """The place with the fewest trainable parameters, then the shortest training time.
+
+    Times that a machine's noise may have turned round count as equal: the better on dev is taken.
+    """
+    if not costs:
+        return None
+    fewest = min(parameters for parameters, _ in costs.values())
+    few = {place: seconds for place, (count, seconds) in costs.items() if count == fewest}
+    return min(place for place, s in few.items() if s <= _SAME_TIME * min(few.values()))
 
 
 def _compared(members: Sequence[_Member], split: str, metric: str) -> Tested:
