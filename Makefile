@@ -7,13 +7,14 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install sweep quickstart test soak lint format bench reproduce clean
+.PHONY: help install sweep quickstart test speed soak lint format bench reproduce clean
 
 help:
 	@echo "make install     build .venv with everything that embft needs"
 	@echo "make sweep       run sweeps/lora_lr.yaml to its report"
 	@echo "make quickstart  run sweeps/quickstart.yaml, about a minute"
 	@echo "make test        lint, types and tests"
+	@echo "make speed       the ratio against the stock recipe, in short"
 	@echo "make soak        the long tests: kills, crash points, fuzz"
 	@echo "make lint        ruff and mypy alone"
 	@echo "make bench       the benchmarks, one after another; figures into docs/performance.md"
@@ -43,6 +44,9 @@ lint: install
 
 test: lint
 	$(BIN)/pytest -n 2 --dist loadfile
+
+speed: install
+	$(BIN)/pytest -m speed
 
 soak: install
 	$(BIN)/pytest -m long --timeout 7200

@@ -93,8 +93,9 @@ class Encoder:
 
     def _packed(self, texts: Sequence[str]) -> torch.Tensor:
         features = [self.tokens.features[text] for text in texts]
-        with packed_attention(self.model, pack(features, self.model.device)) as packed:
-            return self._embeddings(packed)
+        packed = pack(features, self.model.device, self.tokens.pad_token)
+        with packed_attention(self.model, packed) as batch:
+            return self._embeddings(batch)[: len(texts)]
 
     def _halves(self, texts: Sequence[str]) -> torch.Tensor:
         half = len(texts) // 2

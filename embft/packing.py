@@ -31,7 +31,10 @@ _ARCHITECTURES = {"bert", "camembert", "llama", "qwen2", "qwen3", "roberta", "xl
 _MODULES = (Transformer, Pooling, Normalize, Dense)
 _PROBE = ("a", "two words", "here is a somewhat longer text, so that lengths differ")
 _AGREES = 1e-4
-_SAME_LENGTH = 2.0  # texts are padded together up to this ratio of their lengths
+_SAME_LENGTH = 2.0  # the longest to the median, up to which attention pads all texts together
+# Every new shape of a product makes its kernel anew and keeps it (half a gigabyte in an epoch):
+# batches have a multiple of this many tokens, attention a multiple of these lengths.
+_TOKENS, _LENGTHS = 16, 8
 
 
 @dataclass(frozen=True)
@@ -67,9 +70,16 @@ class Group:
 _groups: ContextVar[tuple[Group, ...]] = ContextVar("groups")
 
 
-def pack(features: Sequence[Mapping[str, Any]], device: torch.device | str) -> dict[str, Any]:
-    """Single texts' features, end to end, with what tells them apart."""
+def pack(
+    features: Sequence[Mapping[str, Any]], device: torch.device | str, pad_token: int
+) -> dict[str, Any]:
+    """Single texts' features, end to end, with what tells them apart.
+
+    At the end stands one more text, of padding, which makes the tokens a round number.
+    """
     ids = [each["input_ids"][0] for each in features]
+    filling = _TOKENS - sum(len(each) for each in ids) % _TOKENS
+    ids.append(torch.full((filling,), pad_token))
     lengths = torch.tensor([len(each) for each in ids])
     ends = lengths.cumsum(0)
     text = torch.repeat_interleave(torch.arange(len(ids)), lengths)
@@ -80,28 +90,29 @@ def pack(features: Sequence[Mapping[str, Any]], device: torch.device | str) -> d
         "cu_seq_lens_q": torch.cat([torch.zeros(1, dtype=torch.long), ends]),
     }
     if "token_type_ids" in features[0]:
-        packed["token_type_ids"] = torch.cat([each["token_type_ids"][0] for each in features])[None]
+        types = [each["token_type_ids"][0] for each in features]
+        packed["token_type_ids"] = torch.cat([*types, types[0].new_zeros(filling)])[None]
     return {name: value.to(device) for name, value in packed.items()}
 
 
 def group(packed: Mapping[str, torch.Tensor]) -> tuple[Group, ...]:
-    """The texts of a packed batch in groups, which attention pads each by itself."""
+    """The texts of a packed batch, shortest first, in one group, or in two where lengths differ
+    much: attention pads each by itself.
+    """
     ends = packed["cu_seq_lens_q"].tolist()
     lengths = [end - start for start, end in pairwise(ends)]
-    starts = [0]
-    for i, length in enumerate(lengths):
-        shortest, longest = sorted((length, lengths[starts[-1]]))
-        if longest > _SAME_LENGTH * shortest:
-            starts.append(i)
+    half = len(lengths) // 2
+    apart = half > 0 and max(lengths) > _SAME_LENGTH * lengths[half - 1]
     device = packed["cu_seq_lens_q"].device
     return tuple(
         _group(lengths[first:last], ends[first], device)
-        for first, last in pairwise([*starts, len(lengths)])
+        for first, last in pairwise([0, half, len(lengths)] if apart else [0, len(lengths)])
     )
 
 
 def _group(lengths: Sequence[int], first: int, device: torch.device) -> Group:
-    n, longest, count = len(lengths), max(lengths), torch.tensor(lengths)
+    n, count = len(lengths), torch.tensor(lengths)
+    longest = -(-max(lengths) // _LENGTHS) * _LENGTHS
     text = torch.repeat_interleave(torch.arange(n), count)
     slot = torch.arange(len(text)) + (torch.arange(n) * longest - count.cumsum(0) + count)[text]
     source = torch.zeros(n * longest, dtype=torch.long)
@@ -207,8 +218,8 @@ def can_pack(model: SentenceTransformer) -> bool:
 @torch.no_grad()
 def _agrees(model: SentenceTransformer) -> bool:
     features = [model.preprocess([text]) for text in _PROBE]
-    with packed_attention(model, pack(features, model.device)) as packed:
-        found = model(packed)["sentence_embedding"]
+    with packed_attention(model, pack(features, model.device, pad_token=0)) as packed:
+        found = model(packed)["sentence_embedding"][:-1]
     alone = [
         model({name: _moved(value, model.device) for name, value in each.items()})
         for each in features

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import subprocess
 import sys
@@ -63,3 +64,14 @@ def relatives(folder: Path) -> list[psutil.Process]:
         if environment.get("HOME") == str(folder) and process.status() != psutil.STATUS_ZOMBIE:
             found.append(process)
     return found
+
+
+def rows(folder: Path) -> dict[str, dict[str, str]]:
+    """leaderboard.csv by trial."""
+    with (folder / "leaderboard.csv").open(newline="") as file:
+        return {row["trial"]: row for row in csv.DictReader(file)}
+
+
+def records(folder: Path) -> dict[str, bytes]:
+    """Every result.json below a sweep's folder."""
+    return {p.parent.name: p.read_bytes() for p in folder.glob("trials/*/result.json")}

@@ -237,7 +237,7 @@ def test_code_that_a_model_brings_is_never_run(bases: dict[str, Path], tmp_path:
         load_base(evil, _spec(evil))
     module = {"idx": 0, "name": "0", "path": "", "type": "modeling_evil.Evil"}
     (evil / "modules.json").write_text(json.dumps([module]))
-    with pytest.raises(ModelError, match="cannot load"):
+    with pytest.raises(ModelError, match="would run code"):
         load_base(evil, _spec(evil))
     assert not ran.exists()
 

@@ -11,7 +11,7 @@ import pytest
 STOCK = Path(__file__).parent.parent / "benchmarks" / "stock.py"
 
 
-@pytest.mark.slow
+@pytest.mark.speed
 @pytest.mark.timeout(600)
 @pytest.mark.usefixtures("minilm")
 def test_a_trial_is_twice_as_fast_as_the_stock_recipe() -> None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -13,22 +11,11 @@ from pathlib import Path
 
 import psutil
 import pytest
-from commands import embft, relatives, start, wait_for
+from commands import embft, records, relatives, rows
 
 from embft.plan import make_plan, prepare
 from embft.spec import parse_spec
 from embft.trial import Completed, Failed, TrialDir
-
-
-def rows(folder: Path) -> dict[str, dict[str, str]]:
-    """leaderboard.csv by trial."""
-    with (folder / "leaderboard.csv").open(newline="") as file:
-        return {row["trial"]: row for row in csv.DictReader(file)}
-
-
-def records(folder: Path) -> dict[str, bytes]:
-    """Every result.json below a sweep's folder."""
-    return {p.parent.name: p.read_bytes() for p in folder.glob("trials/*/result.json")}
 
 
 @pytest.fixture(scope="module")
@@ -229,170 +216,6 @@ def test_bad_input_is_exit_2_without_a_traceback(tmp_path: Path) -> None:
         assert "Traceback" not in run.stderr
         assert run.stderr.startswith("embft: ")
     assert not (tmp_path / "results").exists()
-
-
-LONG = ("epochs: 2", "epochs: 400")
-
-
-def test_kill_9_of_everything_loses_nothing(tmp_path: Path, tiny_spec: str) -> None:
-    """Killed in its third trial, the same command keeps the first two and completes the rest."""
-    folder = tmp_path / "results" / "tiny"
-    (tmp_path / "tiny.yaml").write_text(tiny_spec)
-    sweep = start("sweep", "tiny.yaml", cwd=tmp_path)
-    wait_for(lambda: len(records(folder)) >= 2 or sweep.poll() is not None)
-    for process in relatives(tmp_path):
-        process.kill()
-    sweep.wait()
-    before = records(folder)
-    assert 2 <= len(before) < 5
-    embft("sweep", "tiny.yaml", cwd=tmp_path)
-    after = records(folder)
-    assert len(after) == 5
-    assert {name: after[name] for name in before} == before
-    assert len(rows(folder)) == 5
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("whole_group", [False, True])
-def test_an_interruption_ends_cleanly(
-    tmp_path: Path, tiny_spec: str, number: signal.Signals, whole_group: bool
-) -> None:
-    """Ctrl-C and SIGTERM exit 130, say how to go on, and leave no process behind."""
-    (tmp_path / "tiny.yaml").write_text(tiny_spec.replace(*LONG))
-    sweep = start("sweep", "tiny.yaml", cwd=tmp_path)
-    wait_for(lambda: list(tmp_path.glob("results/tiny/trials/method*/progress.jsonl")))
-    (os.killpg if whole_group else os.kill)(sweep.pid, number)
-    output, _ = sweep.communicate(timeout=60)
-    assert sweep.returncode == 130, output
-    assert "To carry on: embft sweep tiny.yaml" in output
-    wait_for(lambda: relatives(tmp_path) == [], seconds=15)
-    assert (tmp_path / "results" / "tiny" / "report.html").exists()
-
-
-def test_an_interrupted_training_goes_on_to_the_same_record(tmp_path: Path, tiny_spec: str) -> None:
-    """Ctrl-C in a training saves where it is; the same command ends at the undisturbed numbers."""
-    spec = tiny_spec.replace("epochs: 2", "epochs: 60").replace("[2, 4]", "[2]")
-    spec = spec[: spec.index("  - train.method: [full]")]
-    for home in (tmp_path / "whole", tmp_path / "cut"):
-        home.mkdir()
-        (home / "tiny.yaml").write_text(spec)
-    embft("sweep", "tiny.yaml", cwd=tmp_path / "whole")
-    sweep = start("sweep", "tiny.yaml", cwd=tmp_path / "cut")
-    wait_for(lambda: len(_events(tmp_path / "cut", "epoch")) >= 5)
-    os.kill(sweep.pid, signal.SIGINT)
-    output, _ = sweep.communicate(timeout=60)
-    assert sweep.returncode == 130, output
-    (saved,) = {path.parent for path in tmp_path.glob("cut/results/tiny/trials/*/checkpoints/*")}
-    assert saved.name == "checkpoints"
-    embft("sweep", "tiny.yaml", cwd=tmp_path / "cut")
-    assert not saved.exists()
-    found, wanted = (_decided(tmp_path / name) for name in ("cut", "whole"))
-    assert found == wanted
-    assert len(_events(tmp_path / "cut", "resumed")) == 1
-
-
-def _events(home: Path, kind: str) -> list[dict[str, object]]:
-    found = sorted(home.glob("results/tiny/trials/method*"))
-    return [
-        event for path in found for event in TrialDir(path).progress() if event["event"] == kind
-    ]
-
-
-def _decided(home: Path) -> list[dict[str, object]]:
-    """The records without what may differ between two runs of one trial."""
-    volatile = {"timings", "provenance", "peak_memory_mb"}
-    results = [
-        TrialDir(p.parent).result() for p in sorted(home.glob("results/*/trials/*/result.json"))
-    ]
-    plain = [result.model_dump(exclude=volatile) for result in results if result]
-    for record in plain:
-        for epoch in record["epochs"]:
-            del epoch["seconds"]
-    return plain
-
-
-def test_the_second_ctrl_c_ends_at_once(tmp_path: Path, tiny_spec: str) -> None:
-    """Within seconds, with exit 130 and no process left, whatever the first one waits for."""
-    (tmp_path / "tiny.yaml").write_text(tiny_spec.replace(*LONG))
-    sweep = start("sweep", "tiny.yaml", cwd=tmp_path)
-    wait_for(lambda: list(tmp_path.glob("results/tiny/trials/method*/progress.jsonl")))
-    sweep.send_signal(signal.SIGINT)
-    time.sleep(0.3)
-    sweep.send_signal(signal.SIGINT)
-    sweep.communicate(timeout=20)
-    assert sweep.returncode == 130
-    wait_for(lambda: relatives(tmp_path) == [], seconds=15)
-
-
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
-def test_an_interruption_before_anything_runs(tmp_path: Path, name: str) -> None:
-    """While a plan is made, a signal ends the command with 130 and one line."""
-    code = (
-        "import os, signal, embft.plan\nfrom embft.cli import main\n"
-        f"embft.plan.make_plan = lambda *_: os.kill(os.getpid(), signal.{name})\n"
-        "main(['plan', 's.yaml'])\n"
-    )
-    (tmp_path / "s.yaml").write_text("name: a\ndata: {dataset: dating}\n")
-    run = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
-    assert run.returncode == 130
-    assert run.stderr.splitlines() == ["embft: interrupted: the same command carries on"]
-
-
-def test_a_killed_driver_leaves_no_process(tmp_path: Path, tiny_spec: str) -> None:
-    """A driver killed alone: Ray, template and worker end by themselves within seconds."""
-    (tmp_path / "tiny.yaml").write_text(tiny_spec.replace(*LONG))
-    sweep = start("sweep", "tiny.yaml", cwd=tmp_path)
-    wait_for(lambda: list(tmp_path.glob("results/tiny/trials/method*/progress.jsonl")))
-    sweep.kill()
-    sweep.wait()
-    wait_for(lambda: relatives(tmp_path) == [], seconds=30)
-
-
-def test_a_second_sweep_on_the_folder_is_refused(tmp_path: Path, tiny_spec: str) -> None:
-    """The second says which process holds the folder."""
-    (tmp_path / "tiny.yaml").write_text(tiny_spec.replace(*LONG))
-    sweep = start("sweep", "tiny.yaml", cwd=tmp_path)
-    try:
-        wait_for(lambda: list(tmp_path.glob("results/tiny/trials/method*/progress.jsonl")))
-        second = embft("sweep", "tiny.yaml", cwd=tmp_path, check=2)
-        assert f"process {sweep.pid} is running this sweep" in second.stderr
-    finally:
-        sweep.terminate()
-        sweep.communicate(timeout=60)
-
-
-def test_a_killed_worker_is_a_failed_trial(tmp_path: Path, tiny_spec: str) -> None:
-    """The trial whose worker is killed fails with its reason; the sweep goes on."""
-    (tmp_path / "tiny.yaml").write_text(tiny_spec.replace(*LONG))
-    sweep = start("sweep", "tiny.yaml", cwd=tmp_path)
-    try:
-        found: list[Path] = []
-
-        def running() -> bool:
-            found[:] = tmp_path.glob("results/tiny/trials/method*/log.txt")
-            return bool(found) and (found[0].parent / "progress.jsonl").exists()
-
-        wait_for(running)
-        log = found[0]
-        (worker,) = [p for p in relatives(tmp_path) if _writes(p, log)]
-        worker.kill()
-        wait_for((log.parent / "result.json").exists)
-        result = TrialDir(log.parent).result()
-        assert isinstance(result, Failed)
-        assert result.reason == "killed"
-        wait_for(lambda: len(list(tmp_path.glob("results/tiny/trials/method*/log.txt"))) == 2)
-    finally:
-        sweep.terminate()
-        sweep.communicate(timeout=60)
-
-
-def _writes(process: psutil.Process, log: Path) -> bool:
-    try:
-        return (Path(f"/proc/{process.pid}/fd/1")).resolve() == log.resolve()
-    except OSError:
-        return False
 
 
 def test_a_cluster_that_stands_runs_the_same_sweep(tmp_path: Path, tiny_spec: str) -> None:
