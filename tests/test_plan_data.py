@@ -138,7 +138,7 @@ train:
     assert losses[0] is not None
     assert losses[-1] is not None
     assert losses[-1] < losses[0]
-    assert trained.dev["spearman"] != base.dev["spearman"]
+    assert trained.dev["pearson"] != base.dev["pearson"]
 
 
 def test_dropout_parts_a_text_from_itself(tiny_model: Path) -> None:
