@@ -352,7 +352,7 @@ def _write_quietly(folder: Path) -> None:
     try:
         from embft.report.output import write_outputs
 
-        write_outputs(folder)
+        write_outputs(folder, running=True)
     except Exception as error:
         if storage_reason(error) is None:  # where there is no room, the trials say so
             log = logging.getLogger("embft")

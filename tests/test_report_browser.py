@@ -338,6 +338,25 @@ def test_without_scripts_the_answer_and_the_pictures_stand(
     context.close()
 
 
+def test_a_page_of_a_running_sweep_has_live_charts_alone(
+    browser: Browser, board: Leaderboard, tmp_path: Path
+) -> None:
+    """No picture was drawn while trials ran, and the browser draws every chart all the same."""
+    write_report(board, tmp_path / "report.html", pictures=False)
+    opened = Opened(browser.new_page(), tmp_path / "report.html")
+    scroll_through(opened.page)
+    assert opened.page.locator("[data-chart].live").count() >= 10
+    assert (
+        "<svg"
+        not in (tmp_path / "report.html")
+        .read_text()
+        .partition('id="mattered"')[2]
+        .partition('id="trials"')[0]
+    )
+    assert opened.complaints == []
+    opened.page.close()
+
+
 def test_the_models_before_and_after_can_be_chosen(opened: Opened) -> None:
     """A further trial joins every chart in a colour of its own, and one that is left out goes."""
     page = opened.page

@@ -19,19 +19,27 @@ from embft.report.page import write_report
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a user asked for. compare: two trials by what the user calls them."""
+    """What a user asked for. compare: two trials by what the user calls them.
+
+    pictures: whether the page's charts stand there before any script runs.
+    """
 
     form: Literal["html", "md"] = "html"
     out: Path | None = None
     compare: tuple[str, str] | None = None
     charts: Path | None = None
     charts_format: Literal["svg", "png"] = "svg"
+    pictures: bool = True
 
 
-def write_outputs(folder: Path) -> Leaderboard:
-    """Write leaderboard and report of a sweep into its own folder."""
+def write_outputs(folder: Path, *, running: bool = False) -> Leaderboard:
+    """Write leaderboard and report of a sweep into its own folder.
+
+    running: whether trials still run, from which drawing pictures of every chart would take memory
+    and cores; then the browser alone draws them.
+    """
     board = build_leaderboard(folder)
-    write_wanted(board, [folder], Wanted())
+    write_wanted(board, [folder], Wanted(pictures=not running))
     return board
 
 
@@ -53,7 +61,7 @@ def write_wanted(
         return path, [str(path), *lines]
     if len(folders) == 1:
         write_tables(board)
-    write_report(board, path, two)
+    write_report(board, path, two, pictures=wanted.pictures)
     return path, [str(path), *lines]
 
 

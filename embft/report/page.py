@@ -56,13 +56,24 @@ class Figure:
     svg: Markup
 
 
-def write_report(board: Leaderboard, path: Path, compare: tuple[str, str] | None = None) -> None:
+def write_report(
+    board: Leaderboard,
+    path: Path,
+    compare: tuple[str, str] | None = None,
+    *,
+    pictures: bool = True,
+) -> None:
     """Write the page to `path`; whoever opens it meanwhile sees the old one or the new one."""
-    write_atomic(path, render_report(board, compare))
+    write_atomic(path, render_report(board, compare, pictures=pictures))
 
 
-def render_report(board: Leaderboard, compare: tuple[str, str] | None = None) -> str:
-    """The page as text. `compare`: two trials that "compare two" begins with."""
+def render_report(
+    board: Leaderboard, compare: tuple[str, str] | None = None, *, pictures: bool = True
+) -> str:
+    """The page as text. `compare`: two trials that "compare two" begins with.
+
+    pictures: whether each chart stands there as a picture before any script runs.
+    """
     board = scored(board)
     across, alone = heatmaps(board), axis_charts(board)
     epochs, cost = epochs_chart(board), cost_charts(board)
@@ -79,7 +90,7 @@ def render_report(board: Leaderboard, compare: tuple[str, str] | None = None) ->
         *pairs.charts,
         *pairs.folded,
     ]
-    figures = {chart.key: figure(chart) for chart in drawn}
+    figures = {chart.key: figure(chart, picture=pictures) for chart in drawn}
     couples = compare_data(board, compare)
     context = {
         **_top(board),
@@ -123,9 +134,9 @@ def _top(board: Leaderboard) -> dict[str, Any]:
     }
 
 
-def figure(chart: Chart) -> Figure:
+def figure(chart: Chart, *, picture: bool = True) -> Figure:
     """A chart with its static picture, which vl-convert wrote with every text escaped."""
-    return Figure(chart, Markup(static_svg(chart)))  # noqa: S704 - markup of our own making
+    return Figure(chart, Markup(static_svg(chart) if picture else ""))  # noqa: S704 - our own markup
 
 
 def stats(board: Leaderboard) -> list[Stat]:
