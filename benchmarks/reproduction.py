@@ -76,7 +76,7 @@ def tables(board: Leaderboard) -> Iterator[str]:
     yield f"\n### Without the {len(leaked)} leaked pairs, {len(kept)} pairs\n\n"
     yield from _table(columns, kept, published=False)
     yield "\n### The claims\n\n"
-    for rows, name in ((np.arange(count), "all pairs"), (kept, "without the leaked pairs")):
+    for rows, name in ((np.arange(count), "All pairs"), (kept, "Without the leaked pairs")):
         yield from _claims(columns, rows, name)
 
 
@@ -125,7 +125,8 @@ def _table(
             _by_pairs(results[name], metric) if metric in BY_PAIRS else _by_seeds(rows, metric)
             for name, rows in columns.items()
         ]
-        seed = [", ".join(v or "–" for v in PUBLISHED.get(metric, ("", "", "")))]
+        given = PUBLISHED.get(metric, ("", "", ""))
+        seed = [", ".join(value.replace("-", "−") or "–" for value in given)]
         yield "| " + " | ".join([NAMES[metric], *cells, *(seed if published else [])]) + " |\n"
     if published:
         yield from _costs(columns)
@@ -167,19 +168,19 @@ def _claims(columns: dict[str, Sequence[Row]], kept: np.ndarray, name: str) -> I
     ratio = results[1].estimates["spearman"] / results[0].estimates["spearman"]
     error = float(np.hypot(np.nanstd(samples), np.std(each, ddof=1) / np.sqrt(len(each))))
     reach = float(stats.t.ppf(0.975, len(each) - 1)) * error
-    shares = ", ".join(f"{share:.1%}" for share in each)
+    shares = ", ".join(f"{100 * share:.1f}" for share in each)
     yield (
-        f"- LoRA reaches {ratio:.1%} of full fine-tuning's Spearman on {name} (by seed {shares}; "
-        f"95 % interval {ratio - reach:.1%} to {ratio + reach:.1%}).\n"
+        f"- {name}: LoRA reaches {100 * ratio:.1f} % of full fine-tuning's Spearman (by seed "
+        f"{shares}; 95 % interval {100 * (ratio - reach):.1f} to {100 * (ratio + reach):.1f}).\n"
     )
     for one, other, what in (
-        (results[0], results[1], "Full fine-tuning less LoRA at 2e-4"),
+        (results[0], results[1], "full fine-tuning less LoRA at 2e-4"),
         (results[1], results[2], "LoRA at 2e-4 less LoRA at 2e-5"),
     ):
         found = compare(one, other, "spearman")
         assert found is not None
         yield (
-            f"- {what}, {name}: Spearman {number(found.difference)} ({number(found.low)} to "
+            f"- {name}: {what}, Spearman {number(found.difference)} ({number(found.low)} to "
             f"{number(found.high)}), p {found.p_value:.2g}.\n"
         )
 

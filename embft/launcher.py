@@ -27,6 +27,7 @@ from embft.failure import (
     cause_of,
     storage_reason,
 )
+from embft.lock import hold_as_worker
 from embft.trial import (
     EXIT_STOPPED,
     Attempt,
@@ -44,7 +45,7 @@ _EXIT_ORPHANED = 75
 _OOM_SCORE = "800"
 
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["embft.worker"])
+_CONTEXT.set_forkserver_preload(["embft.template"])
 
 
 def warm_up() -> None:
@@ -77,6 +78,8 @@ def _run_trial(folder: TrialDir, limits: Limits) -> str:
     while True:
         given = folder.read_input()
         status, failure = _attempt(folder, given, limits)
+        if limits.abandoned():
+            return "stopped"  # what ended the sweep ended the worker too: it has not failed
         again = _again(given, failure, limits) if failure else None
         if again is None:
             break
@@ -153,6 +156,7 @@ def _enter(step: str, path: str) -> None:
     threading.Thread(target=_end_with_parents, args=(os.getppid(),), daemon=True).start()
     folder = TrialDir(Path(path))
     log = folder.open_log()
+    hold_as_worker(log)
     os.dup2(log, sys.stdout.fileno() if sys.stdout else 1)
     os.dup2(log, 2)
     faulthandler.enable(all_threads=False)  # so that the log tells where a segmentation fault was

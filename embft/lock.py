@@ -1,14 +1,17 @@
-"""One sweep at a time in a results folder."""
+"""One sweep at a time in a results folder, and one worker at a time in a trial's."""
 
 from __future__ import annotations
 
 import fcntl
 import os
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from embft.errors import EmbftError
+
+_WORKER_SECONDS = 20.0  # many times what a worker takes to notice that its sweep is gone
 
 
 @contextmanager
@@ -48,4 +51,42 @@ def is_running(folder: Path) -> bool:
         return True
     finally:
         os.close(descriptor)
+    return False
+
+
+def hold_as_worker(log: int) -> None:
+    """Lock the trial's log, open as `log`, as long as this process lives."""
+    with suppress(OSError):  # where the file system knows no locks
+        fcntl.flock(log, fcntl.LOCK_EX)
+
+
+def wait_for_worker(log: Path) -> None:
+    """Wait until no worker holds the log: one that a killed sweep has left ends by itself.
+
+    Raises EmbftError when it does not.
+    """
+    try:
+        descriptor = os.open(log, os.O_RDONLY | os.O_NOFOLLOW)
+    except OSError:
+        return
+    deadline = time.monotonic() + _WORKER_SECONDS
+    try:
+        while _is_held(descriptor):
+            if time.monotonic() > deadline:
+                raise EmbftError(
+                    f"{log.parent}: a worker of an earlier sweep still works there; end it, then "
+                    "give the same command again"
+                )
+            time.sleep(0.1)
+    finally:
+        os.close(descriptor)
+
+
+def _is_held(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # the file system knows no locks
+        return False
     return False

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from embft.errors import RecordError
 from embft.files import sync_folder, write_atomic
+from embft.lock import wait_for_worker
 from embft.paths import InsidePath
 from embft.seal import check_digests, damaged, digests, refuse_newer, sealed, unsealed
 from embft.spec import TrainSpec, TrialSpec
@@ -230,8 +231,10 @@ class TrialDir:
         """Make the folder afresh and write the input.
 
         Of an interrupted attempt stays what goes on: its checkpoints, what a finished training has
-        saved, and the number of threads, on which the last digits depend.
+        saved, and the number of threads, on which the last digits depend. Raises EmbftError while
+        a worker that a killed sweep has left still works there.
         """
+        wait_for_worker(self.log_file)
         interrupted = self._interrupted()
         kept = set()
         if interrupted is not None:

@@ -45,6 +45,10 @@ class Limits:
     halve_batch: bool = False
     max_failures: int = 0
 
+    def abandoned(self) -> bool:
+        """Whether the sweep's own process is gone, which then can have begun anew elsewhere."""
+        return self.root is not None and not psutil.pid_exists(self.root)
+
 
 @dataclass(frozen=True)
 class End:

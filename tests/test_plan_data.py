@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
+from embft.base_model import find_base_model
 from embft.data.texts import normalise
 from embft.errors import DataError, EmbftError
 from embft.evaluator_files import read_labelled
@@ -34,6 +36,31 @@ def pairs(count: int, mark: str) -> list[dict[str, object]]:
         }
         for i in range(count)
     ]
+
+
+def test_edited_data_and_an_updated_model_make_new_trials(tmp_path: Path, tiny_model: Path) -> None:
+    """No record of before is taken for one of after; put back, the old ones count again."""
+    write(tmp_path / "train.jsonl", pairs(12, "a"))
+    write(tmp_path / "dev.jsonl", pairs(12, "dev"))
+    shutil.copytree(tiny_model, tmp_path / "model")
+    text = f"name: t\nmodel: {{base: {tmp_path}/model}}\n"
+    text += "data: {train: train.jsonl, dev: dev.jsonl}\n"
+
+    def keys() -> list[str]:
+        return [t.key for t in make_plan(parse_spec(text, folder=tmp_path), tmp_path).trials]
+
+    before = keys()
+    assert keys() == before
+    write(tmp_path / "train.jsonl", [*pairs(11, "a"), *pairs(1, "b")])
+    assert set(keys()).isdisjoint(before)
+    write(tmp_path / "train.jsonl", pairs(12, "a"))
+    assert keys() == before
+    weights = tmp_path / "model" / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    find_base_model.cache_clear()  # it is another process that meets the new model
+    assert set(keys()).isdisjoint(before)
 
 
 def test_train_data_as_an_axis_has_one_baseline(tmp_path: Path, tiny_model: Path) -> None:

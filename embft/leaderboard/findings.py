@@ -12,7 +12,14 @@ from embft.leaderboard.association import Association
 from embft.leaderboard.axes import best_per_value, swings
 from embft.leaderboard.before_after import overlap
 from embft.leaderboard.curves import CostPoint, chosen_epochs, cost_points
-from embft.leaderboard.labels import axis_title, config_label, metric_label, number, one_line
+from embft.leaderboard.labels import (
+    axis_title,
+    config_label,
+    metric_label,
+    number,
+    one_line,
+    percent,
+)
 from embft.leaderboard.maps import PairMap
 from embft.leaderboard.pair_scores import Model
 from embft.leaderboard.rows import Leaderboard, Row
@@ -86,7 +93,7 @@ def cost_finding(board: Leaderboard) -> str:
 def _near_best(near: CostPoint, best: CostPoint) -> str:
     return (
         f"{near.label} comes within {number(abs(near.score - best.score))} of the highest score "
-        f"with {_percent(near.parameters / best.parameters)} of the trained weights"
+        f"with {percent(near.parameters / best.parameters)} of the trained weights"
     )
 
 
@@ -115,10 +122,10 @@ def time_finding(board: Leaderboard) -> str:
 
 def distribution_finding(before: Model | None, after: Model) -> str:
     """How well a single cut parts the two kinds of pairs."""
-    wrong = f"{_percent(overlap(after))} of pairs lie on the wrong side of the best cut"
+    wrong = f"{percent(overlap(after))} of pairs lie on the wrong side of the best cut"
     if before is None:
         return f"Cosines by label: {wrong}"
-    return f"{wrong}, {_percent(overlap(before))} before fine-tuning"
+    return f"{wrong}, {percent(overlap(before))} before fine-tuning"
 
 
 def change_finding(metric: str, before: Row | None, after: Row) -> str:
@@ -164,10 +171,10 @@ def map_finding(before: PairMap | None, after: PairMap) -> str:
     """Whether pairs of one label lie together."""
     if after.purity is None:
         return "On the map of the pairs no clusters stand out"
-    now = f"clusters of pairs on the map are {_percent(after.purity)} of one label"
+    now = f"clusters of pairs on the map are {percent(after.purity)} of one label"
     if before is None or before.purity is None:
         return _capital(now)
-    return f"{_capital(now)}, {_percent(before.purity)} before fine-tuning"
+    return f"{_capital(now)}, {percent(before.purity)} before fine-tuning"
 
 
 def purity_finding(before: PairMap | None, after: PairMap) -> str:
@@ -226,9 +233,3 @@ def leader_finding(board: Leaderboard) -> str:
 
 def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
-
-
-def _percent(share: float) -> str:
-    if share >= 0.1:
-        return f"{100 * share:.0f} %"
-    return f"{100 * share:.1f} %" if share >= 0.001 else f"{100 * share:.2g} %"

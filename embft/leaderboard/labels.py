@@ -117,3 +117,10 @@ def one_line(text: str) -> str:
     """A user's word as a chart may show it: one line, no control marks, at most 60 characters."""
     plain = " ".join(_UNFIT.sub(" ", text).split())
     return plain if len(plain) <= _NAME_LIMIT else plain[: _NAME_LIMIT - 1] + "…"
+
+
+def percent(share: float) -> str:
+    """A share of 1 in percent: whole from 10 % on, and never rounded to nothing."""
+    if share >= 0.1:
+        return f"{100 * share:.0f} %"
+    return f"{100 * share:.1f} %" if share >= 0.001 else f"{100 * share:.2g} %"

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from statistics import fmean
 from typing import Any
 
-from embft.leaderboard.labels import config_label, metric_label, number
+from embft.leaderboard.labels import config_label, metric_label, number, percent
 from embft.leaderboard.ranking import MOST_COMPARED
 from embft.leaderboard.rows import Group, Interval, Leaderboard
 from embft.leaderboard.worlds import mixed_worlds, smaller_batches
@@ -90,10 +90,10 @@ def _costs(chosen: Group) -> str:
     result = chosen.best.completed
     if result is None:
         return ""
-    share = 100 * result.trainable_parameters / max(result.total_parameters, 1)
+    share = percent(result.trainable_parameters / max(result.total_parameters, 1))
     memory = f", at most {result.peak_memory_mb / 1000:.1f} GB" if result.peak_memory_mb else ""
     return (
-        f"It trains {result.trainable_parameters:,} parameters ({share:.2g} % of the model), took "
+        f"It trains {result.trainable_parameters:,} parameters ({share} of the model), took "
         f"{result.timings.train:.0f} s to train{memory}, and is "
         f"{result.artifact_bytes / 1e6:.2g} MB on disk."
     )

@@ -1,0 +1,103 @@
+"""Sweeps whose processes are killed, and what they leave behind."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import psutil
+import pytest
+from commands import embft, records, relatives, rows, start, wait_for
+
+from embft.errors import EmbftError
+from embft.lock import hold_as_worker, is_running, sweep_lock, wait_for_worker
+from embft.trial import Failed, TrialDir
+
+LONG = ("epochs: 2", "epochs: 400")
+
+
+def test_kill_9_of_everything_loses_nothing(tmp_path: Path, tiny_spec: str) -> None:
+    """Killed in its third trial, the same command keeps the first two and completes the rest."""
+    folder = tmp_path / "results" / "tiny"
+    (tmp_path / "tiny.yaml").write_text(tiny_spec)
+    sweep = start("sweep", "tiny.yaml", cwd=tmp_path)
+    wait_for(lambda: len(records(folder)) >= 2 or sweep.poll() is not None)
+    for process in relatives(tmp_path):
+        process.kill()
+    sweep.wait()
+    before = records(folder)
+    assert 2 <= len(before) < 5
+    embft("sweep", "tiny.yaml", cwd=tmp_path)
+    after = records(folder)
+    assert len(after) == 5
+    assert {name: after[name] for name in before} == before
+    assert len(rows(folder)) == 5
+
+
+def test_the_same_command_at_once_after_a_killed_driver(tmp_path: Path, tiny_spec: str) -> None:
+    """What the killed one leaves neither disturbs nor fails a trial, and ends by itself."""
+    folder = tmp_path / "results" / "tiny"
+    (tmp_path / "tiny.yaml").write_text(tiny_spec.replace("epochs: 2", "epochs: 12"))
+    sweep = start("sweep", "tiny.yaml", cwd=tmp_path)
+    wait_for(lambda: list(folder.glob("trials/method*/progress.jsonl")))
+    sweep.kill()
+    embft("sweep", "tiny.yaml", cwd=tmp_path)
+    sweep.wait()
+    assert [row["status"] for row in rows(folder).values()] == ["completed"] * 5
+    wait_for(lambda: relatives(tmp_path) == [], seconds=30)
+
+
+def test_a_worker_that_is_left_keeps_its_trial(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody makes the folder afresh under it, and the message says where it is."""
+    monkeypatch.setattr("embft.lock._WORKER_SECONDS", 0.3)
+    log = tmp_path / "log.txt"
+    wait_for_worker(log)
+    held = os.open(log, os.O_WRONLY | os.O_CREAT)
+    hold_as_worker(held)
+    with pytest.raises(EmbftError, match="a worker of an earlier sweep still works there"):
+        wait_for_worker(log)
+    os.close(held)
+    wait_for_worker(log)
+
+
+def test_a_lock_file_that_was_left_locks_nothing(tmp_path: Path) -> None:
+    """The system lets go of a lock when its process ends; the file may say what it will."""
+    (tmp_path / ".lock").write_text("1\n")
+    assert not is_running(tmp_path)
+    with sweep_lock(tmp_path):
+        assert is_running(tmp_path)
+        assert (tmp_path / ".lock").read_text() == f"{os.getpid()}\n"
+
+
+def test_a_killed_worker_is_a_failed_trial(tmp_path: Path, tiny_spec: str) -> None:
+    """The trial whose worker is killed fails with its reason; the sweep goes on."""
+    (tmp_path / "tiny.yaml").write_text(tiny_spec.replace(*LONG))
+    sweep = start("sweep", "tiny.yaml", cwd=tmp_path)
+    try:
+        found: list[Path] = []
+
+        def running() -> bool:
+            found[:] = tmp_path.glob("results/tiny/trials/method*/log.txt")
+            return bool(found) and (found[0].parent / "progress.jsonl").exists()
+
+        wait_for(running)
+        log = found[0]
+        (worker,) = [p for p in relatives(tmp_path) if _writes(p, log)]
+        worker.kill()
+        wait_for((log.parent / "result.json").exists)
+        result = TrialDir(log.parent).result()
+        assert isinstance(result, Failed)
+        assert result.reason == "killed"
+        wait_for(lambda: len(list(tmp_path.glob("results/tiny/trials/method*/log.txt"))) == 2)
+    finally:
+        sweep.terminate()
+        sweep.communicate(timeout=60)
+
+
+def _writes(process: psutil.Process, log: Path) -> bool:
+    try:
+        return (Path(f"/proc/{process.pid}/fd/1")).resolve() == log.resolve()
+    except OSError:
+        return False
