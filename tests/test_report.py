@@ -22,6 +22,7 @@ from embft.leaderboard.rows import Leaderboard
 from embft.leaderboard.table import table_lines
 from embft.report import export_charts, render_markdown, render_report, write_report
 from embft.report import format as fmt
+from embft.report.audit import audit_lines
 from embft.report.bundle import policy, script_json
 from embft.report.page import stats
 
@@ -139,6 +140,16 @@ def test_each_chart_has_a_picture_before_scripts(html: str) -> None:
     assert sorted(keys) == sorted(page_data(html)["charts"])
 
 
+def test_the_recommended_trials_curve_is_the_thick_one(html: str) -> None:
+    """One line of the picture is drawn in that width, and after the others."""
+    drawn = html[html.index('data-chart="epochs"') :]
+    lines = re.findall(
+        r'<path d="M14,[^"]*C[^>]*stroke-width="([0-9.]+)"', drawn[: drawn.index("</svg>")]
+    )
+    assert len(lines) == 11
+    assert lines == ["1.4"] * 10 + ["4.5"]
+
+
 def test_learning_rates_are_on_a_log_axis_with_clean_labels(html: str) -> None:
     """`2e-5`, not 0.00002: on the axis and in the table."""
     chart = page_data(html)["charts"]["axis-learning-rate"]
@@ -229,7 +240,7 @@ def test_hostile_texts_stay_texts(tmp_path: Path) -> None:
     plans[0] = replace(plans[0], status="failed")
     board = make_board(
         tmp_path, plans, edit=edit, name=EVIL, description=EVIL, verdict=(EVIL,), cautions=(EVIL,),
-        audit={"findings": [{"severity": "problem", "message": EVIL}]},
+        audit={"findings": [evil_finding()]},
     )  # fmt: skip
     html = render_report(board)
     page = Page(html)
@@ -239,6 +250,30 @@ def test_hostile_texts_stay_texts(tmp_path: Path) -> None:
     markdown = render_markdown(board)
     assert "<script" not in markdown
     assert "<img" not in markdown
+
+
+def evil_finding() -> dict[str, object]:
+    """A finding of the data audit whose every text means harm."""
+    pair = {"split": "dev", "row": 8, "text_1": EVIL, "text_2": EVIL, "label": 0.0}
+    return {
+        "severity": "problem",
+        "message": EVIL,
+        "effect": EVIL,
+        "advice": EVIL,
+        "details": {"auc": 0.8222, "words": {"for_low": [EVIL] * 20}, "sampled": False},
+        "examples": [{**pair, "near": {**pair, "split": "train", "row": 1809}}] * 9,
+    }
+
+
+def test_a_finding_of_the_audit_has_figures_and_examples(tmp_path: Path) -> None:
+    """Nested details become one list of names and values; a few examples stand for all."""
+    board = make_board(tmp_path, lora_lr_plans(), audit={"findings": [evil_finding()]})
+    (line,) = audit_lines(board)
+    assert [name for name, _ in line.figures] == ["auc", "words for low", "sampled"]
+    assert [value for _, value in line.figures][::2] == ["0.822", "no"]
+    assert len(line.examples) == 3
+    assert line.examples[0].where == "dev row 8, label 0"
+    assert line.examples[0].near == "train row 1,809, label 0"
 
 
 def test_json_in_a_script_cannot_end_it() -> None:

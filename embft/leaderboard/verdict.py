@@ -13,6 +13,8 @@ from embft.leaderboard.rows import Group, Interval, Leaderboard
 from embft.leaderboard.worlds import mixed_worlds, smaller_batches
 from embft.spec.objective import PAIR_METRICS
 
+_ALPHA = 0.05  # of all comparisons with the leader together
+
 
 def verdict(board: Leaderboard) -> Iterator[str]:
     """What to ship, how sure that is, and what it costs."""
@@ -79,7 +81,10 @@ def _difference(group: Group) -> str:
     """A group's difference to the leader on test, with its interval and what it means."""
     if group.difference is None or group.difference_interval is None or group.p_value is None:
         return ""
-    sure = "surely different" if group.p_value < 0.05 else "not surely different"
+    low, high = group.difference_interval
+    sure = "surely different" if group.p_value < _ALPHA else "not surely different"
+    if group.p_value >= _ALPHA and not low <= 0 <= high:
+        sure += " once corrected for the number of comparisons"
     return (
         f"; on test its difference to the leader is "
         f"{with_interval(group.difference, group.difference_interval)}, {sure}"
@@ -183,7 +188,7 @@ def _test_disagrees(board: Leaderboard) -> Iterator[str]:
         for group in board.groups
         if group.difference is not None
         and group.p_value is not None
-        and group.p_value < 0.05
+        and group.p_value < _ALPHA
         and sign * group.difference > 0
     ]
     if ahead:

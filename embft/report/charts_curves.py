@@ -33,6 +33,7 @@ from embft.report.drawing import (
 )
 from embft.report.theme import ACCENT, CATEGORIES, MUTED, SURFACE
 
+_THIN, _THICK = 1.4, 4.5  # pixels
 _PICKED = "datum.trial === picked || isArray(datum.trials) && indexof(datum.trials, picked) >= 0"
 
 
@@ -82,10 +83,13 @@ def epochs_chart(board: Leaderboard) -> Chart | None:
         else alt.value(ACCENT)
     )
     base = alt.Chart(rows()).encode(x=x, y=y, opacity=opacity(dimmed()))
-    width = alt.condition("datum.lead", alt.value(3.5), alt.value(1.6))
-    lines = base.mark_line(cursor="pointer", interpolate="monotone").encode(
-        color=colour, detail="trial:N", strokeWidth=width
-    )
+    # Two layers, since a line's width takes no condition, and to have the thick one above.
+    lines = [
+        base.transform_filter(test)
+        .mark_line(cursor="pointer", interpolate="monotone", strokeWidth=width)
+        .encode(color=colour, detail="trial:N")
+        for test, width in (("!datum.lead", _THIN), ("datum.lead", _THICK))
+    ]
     tooltip = tooltip_of(trial="label", epoch="epoch", **{"dev score": "shown", "loss": "loss"})
     dots = base.mark_point(filled=True, size=22, cursor="pointer").encode(
         color=colour, tooltip=tooltip
@@ -109,7 +113,7 @@ def epochs_chart(board: Leaderboard) -> Chart | None:
         title=epochs_finding(board),
         note=note,
         spec=finish(
-            alt.layer(*rule, lines, dots, chosen, outside.encode(color=colour)),
+            alt.layer(*rule, *lines, dots, chosen, outside.encode(color=colour)),
             data,
             340,
             base=floor,

@@ -24,6 +24,7 @@ from embft.leaderboard.rows import Leaderboard
 from embft.leaderboard.table import scored, table_lines
 from embft.report import bundle
 from embft.report import format as fmt
+from embft.report.audit import audit_lines
 from embft.report.cast import MOST_SHOWN
 from embft.report.chart import Chart, static_svg
 from embft.report.charts_attention import attention_charts
@@ -114,7 +115,7 @@ def render_report(
         "method": method(board),
         "most_shown": MOST_SHOWN,
         "folder": board.folder,
-        "audit": audit_findings(board),
+        "audit": audit_lines(board),
         "fmt": fmt,
     }
     return _assembled(context, drawn, {"compare": couples})
@@ -211,12 +212,6 @@ def method(board: Leaderboard) -> list[str]:
     if len(board.seeds) > 1:
         found.insert(2, f"Scores are means over {len(board.seeds)} seeds.")
     return found
-
-
-def audit_findings(board: Leaderboard) -> list[tuple[str, str]]:
-    """What the data audit found: severity and message."""
-    found = (board.audit or {}).get("findings", ())
-    return [(str(item.get("severity", "")), str(item.get("message", ""))) for item in found]
 
 
 def _cost_remark(memory_mb: float | None) -> str:

@@ -1,0 +1,93 @@
+"""The findings of the data audit as the page shows them: each with figures, examples, advice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from embft.leaderboard.rows import Leaderboard
+
+_MOST_FIGURES = 18
+_MOST_EXAMPLES = 3
+_MOST_WORDS = 8
+
+
+@dataclass(frozen=True)
+class Example:
+    """A pair that the finding is about. where: split and row; near: the pair that it resembles."""
+
+    where: str
+    texts: tuple[str, ...]
+    near: str
+    near_texts: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class AuditLine:
+    """One finding. figures: what was counted or measured, as (name, value)."""
+
+    severity: str
+    message: str
+    effect: str
+    advice: str
+    figures: tuple[tuple[str, str], ...]
+    examples: tuple[Example, ...]
+
+
+def audit_lines(board: Leaderboard) -> list[AuditLine]:
+    """Every finding in the audit's own order, the gravest first."""
+    return [_line(item) for item in (board.audit or {}).get("findings", ())]
+
+
+def _line(item: Mapping[str, Any]) -> AuditLine:
+    details, examples = item.get("details", {}), item.get("examples", ())
+    words = ", ".join(str(e["word"]) for e in examples if "word" in e)
+    figures = [*([("words", words)] if words else []), *_figures(details)]
+    pairs = [_example(e) for e in examples if "text_1" in e]
+    return AuditLine(
+        str(item.get("severity", "")),
+        str(item.get("message", "")),
+        str(item.get("effect", "")),
+        str(item.get("advice", "")),
+        tuple(figures[:_MOST_FIGURES]),
+        tuple(pairs[:_MOST_EXAMPLES]),
+    )
+
+
+def _figures(details: Mapping[str, Any], group: str = "") -> Iterator[tuple[str, str]]:
+    """Nested details, one after another, each under its name within its group."""
+    for key, value in details.items():
+        name = f"{group} {key}".strip().replace("_", " ")
+        if isinstance(value, Mapping):
+            yield from _figures(value, name)
+        elif isinstance(value, list):
+            yield name, ", ".join(_text(each) for each in value[:_MOST_WORDS])
+        else:
+            yield name, _text(value)
+
+
+def _text(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def _example(found: Mapping[str, Any]) -> Example:
+    near = found.get("near", {})
+    if not near and "train_row" in found:
+        near = {"split": "train", "row": found["train_row"]}
+    return Example(_place(found), _texts(found), _place(near), _texts(near))
+
+
+def _place(pair: Mapping[str, Any]) -> str:
+    if "row" not in pair:
+        return ""
+    label = f", label {_text(pair['label'])}" if isinstance(pair.get("label"), int | float) else ""
+    return f"{pair.get('split', '')} row {_text(pair['row'])}{label}"
+
+
+def _texts(pair: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(str(pair[name]) for name in ("text_1", "text_2") if name in pair)
