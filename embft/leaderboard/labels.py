@@ -16,6 +16,7 @@ _TITLES = {
     "train.lora.alpha": "LoRA alpha",
     "train.lora.dropout": "LoRA dropout",
     "train.lora.target_modules": "LoRA target modules",
+    "train.loss.name": "loss",
     "model.base": "base model",
 }
 _VALUES = {"lora": "LoRA", "full": "full", "none": "none"}
@@ -66,7 +67,9 @@ def config_label(params: Mapping[str, Any], axes: Sequence[str]) -> str:
         if value is None:
             continue
         text, title = value_text(value), axis_title(axis)
-        named = axis.endswith(("method", "base", "dataset", "loss")) and isinstance(value, str)
+        named = axis.endswith(("method", "base", "dataset", "loss", "loss.name")) and isinstance(
+            value, str
+        )
         parts.append(text if named else f"{_short(title)} {text}")
     label = ", ".join(parts)
     return label[:1].upper() + label[1:] if label else "The only configuration"

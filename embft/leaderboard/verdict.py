@@ -193,9 +193,9 @@ def _test_disagrees(board: Leaderboard) -> Iterator[str]:
     ]
     if ahead:
         best = max(ahead, key=lambda group: sign * group.score)
-        others = f" and {len(ahead) - 1} more" if len(ahead) > 1 else ""
+        others = f" and {len(ahead) - 1} more are" if len(ahead) > 1 else " is"
         yield (
-            f"On test, {_name(board, best)} ({number(best.score)}){others} is surely ahead of "
+            f"On test, {_name(board, best)} ({number(best.score)}){others} surely ahead of "
             f"{_name(board, board.groups[0])} ({number(board.groups[0].score)}), the leader on "
             "dev. Choosing on test would make its scores optimistic; a larger dev split chooses "
             "better."
