@@ -10,7 +10,6 @@ worker's does not grow.
 from __future__ import annotations
 
 import json
-import os
 import resource
 import time
 from pathlib import Path
@@ -42,6 +41,7 @@ def write_pairs(path: Path, count: int) -> None:
 
 def run(pairs: int) -> None:
     """Plan and train in this process's folder; prints JSON."""
+    from embft.capacity import available_cores
     from embft.launcher import run_trial, warm_up
     from embft.plan import make_plan, prepare
     from embft.spec import parse_spec
@@ -54,7 +54,7 @@ def run(pairs: int) -> None:
     plan = make_plan(parse_spec(SPEC, folder=Path.cwd()), Path("results"))
     trial = prepare(plan, retry_failed=False)[-1]
     planned = time.perf_counter() - start
-    trial.folder.create(trial.input(os.cpu_count() or 1))
+    trial.folder.create(trial.input(available_cores()))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
     run_trial(trial.folder)
     result = trial.folder.result()

@@ -8,11 +8,11 @@ Runs the spec's last trial (not its baseline). Prints its scores and times as JS
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 from pathlib import Path
 
+from embft.capacity import available_cores
 from embft.launcher import run_trial, warm_up
 from embft.plan import make_plan, prepare
 from embft.spec import load_spec
@@ -25,7 +25,7 @@ def main() -> None:
     warm_up()
     plan = make_plan(load_spec(Path(sys.argv[1])), Path("results"))
     trial = prepare(plan, retry_failed=False)[-1]
-    trial.folder.create(trial.input(os.cpu_count() or 1))
+    trial.folder.create(trial.input(available_cores()))
     run_trial(trial.folder)
     result = trial.folder.result()
     assert isinstance(result, Completed), result

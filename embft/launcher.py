@@ -78,7 +78,7 @@ def _run_trial(folder: TrialDir, limits: Limits) -> str:
     while True:
         given = folder.read_input()
         status, failure = _attempt(folder, given, limits)
-        if limits.abandoned():
+        if failure is not None and limits.abandoned():
             return "stopped"  # what ended the sweep ended the worker too: it has not failed
         again = _again(given, failure, limits) if failure else None
         if again is None:
@@ -155,8 +155,8 @@ def _enter(step: str, path: str) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parents, args=(os.getppid(),), daemon=True).start()
     folder = TrialDir(Path(path))
+    hold_as_worker(folder.open_log())  # not the one below, which programs it starts inherit
     log = folder.open_log()
-    hold_as_worker(log)
     os.dup2(log, sys.stdout.fileno() if sys.stdout else 1)
     os.dup2(log, 2)
     faulthandler.enable(all_threads=False)  # so that the log tells where a segmentation fault was

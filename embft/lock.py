@@ -46,16 +46,13 @@ def is_running(folder: Path) -> bool:
     except OSError:
         return False
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
+        return _is_held(descriptor)
     finally:
         os.close(descriptor)
-    return False
 
 
 def hold_as_worker(log: int) -> None:
-    """Lock the trial's log, open as `log`, as long as this process lives."""
+    """Lock the trial's log, open as `log`, as long as this process has that descriptor."""
     with suppress(OSError):  # where the file system knows no locks
         fcntl.flock(log, fcntl.LOCK_EX)
 
@@ -71,13 +68,14 @@ def wait_for_worker(log: Path) -> None:
         return
     deadline = time.monotonic() + _WORKER_SECONDS
     try:
-        while _is_held(descriptor):
-            if time.monotonic() > deadline:
-                raise EmbftError(
-                    f"{log.parent}: a worker of an earlier sweep still works there; end it, then "
-                    "give the same command again"
-                )
-            time.sleep(0.1)
+        with suppress(OSError):  # where the file system knows no locks
+            while _is_held(descriptor):
+                if time.monotonic() > deadline:
+                    raise EmbftError(
+                        f"{log.parent}: a worker of an earlier sweep still works there; end it, "
+                        "then give the same command again"
+                    )
+                time.sleep(0.1)
     finally:
         os.close(descriptor)
 
@@ -87,6 +85,4 @@ def _is_held(descriptor: int) -> bool:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
-    except OSError:  # the file system knows no locks
-        return False
     return False

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import psutil
 
+# What makes of the tiny spec a sweep that lasts until somebody ends it.
+LONG = ("epochs: 2", "epochs: 400")
 EMBFT = [str(Path(sys.executable).with_name("embft"))]
 
 

@@ -2,12 +2,36 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 
-from embft.capacity import CORES_EACH, gpu_share, resolve_device, trials_at_once
+from embft.capacity import CORES_EACH, available_cores, gpu_share, resolve_device, trials_at_once
 from embft.errors import EmbftError
 
 GB = 10**9
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the system pins no process")
+def test_a_process_has_the_cores_that_it_may_use() -> None:
+    """A process that is held to one core of a machine counts one."""
+    code = (
+        "import os; from embft.capacity import available_cores as cores; "
+        "os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}); print(cores())"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "1"
+
+
+def test_where_nothing_is_pinned_every_core_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Systems without affinity have no other number to give."""
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 6)
+    assert available_cores() == 6
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert available_cores() == 1
 
 
 def test_two_cores_run_one_trial_at_a_time() -> None:

@@ -10,11 +10,9 @@ import time
 from pathlib import Path
 
 import pytest
-from commands import embft, relatives, start, wait_for
+from commands import LONG, embft, relatives, start, wait_for
 
 from embft.trial import TrialDir
-
-LONG = ("epochs: 2", "epochs: 400")
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from multiprocessing import forkserver
@@ -20,6 +21,7 @@ from commands import embft, start, wait_for
 
 from embft.failure import StorageError
 from embft.launcher import run_trial, warm_up
+from embft.lock import wait_for_worker
 from embft.memory import overhead
 from embft.plan import make_plan, prepare
 from embft.spec import parse_spec
@@ -50,6 +52,7 @@ STOP = "import os, signal; os.kill(os.getpid(), signal.SIGSTOP)"
 DEADLOCK = "import threading; lock = threading.Lock(); lock.acquire(); lock.acquire()"
 BUSY = "while True: pass"
 KILL = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
+LEAVE = "import subprocess; subprocess.Popen(['sleep', '40'])"
 HOARD = """
 import time
 held = []
@@ -130,6 +133,24 @@ def test_attempts_end(trial: TrialDir) -> None:
     result = failed(trial, "killed", Limits(max_failures=2))
     assert [attempt.reason for attempt in result.attempts] == ["killed", "killed"]
     assert "SIGKILL" in result.message
+
+
+def test_a_trial_whose_sweep_is_gone_has_not_failed(trial: TrialDir) -> None:
+    """What ended the sweep's own process ended the worker too; the next sweep goes on."""
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    lay(trial, KILL, once=True)
+    assert run_trial(trial, Limits(root=gone.pid)) == "stopped"
+    assert trial.result() is None
+    assert run_trial(trial, Limits(root=gone.pid)) == "completed"
+    assert not trial.checkpoints_folder.exists()
+
+
+def test_a_program_that_a_worker_leaves_does_not_hold_its_trial(trial: TrialDir) -> None:
+    """The next worker starts at once, and so could another sweep."""
+    lay(trial, LEAVE, once=True)
+    assert run_trial(trial, Limits(heartbeat=10.0)) == "completed"
+    wait_for_worker(trial.log_file)
 
 
 @pytest.mark.parametrize("fault", [STOP, DEADLOCK])

@@ -7,13 +7,11 @@ from pathlib import Path
 
 import psutil
 import pytest
-from commands import embft, records, relatives, rows, start, wait_for
+from commands import LONG, embft, records, relatives, rows, start, wait_for
 
 from embft.errors import EmbftError
 from embft.lock import hold_as_worker, is_running, sweep_lock, wait_for_worker
 from embft.trial import Failed, TrialDir
-
-LONG = ("epochs: 2", "epochs: 400")
 
 
 def test_kill_9_of_everything_loses_nothing(tmp_path: Path, tiny_spec: str) -> None:

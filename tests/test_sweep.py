@@ -98,17 +98,6 @@ def test_nothing_is_written_elsewhere(finished: Path) -> None:
     assert relatives(home) == []
 
 
-@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the system pins no process")
-def test_a_sweep_takes_the_cores_that_it_may() -> None:
-    """A process that is held to one core of a machine counts one."""
-    code = (
-        "import os; from embft.capacity import available_cores as cores; "
-        "os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}); print(cores())"
-    )
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert run.stdout.strip() == "1"
-
-
 def test_the_same_command_again_runs_nothing(finished: Path) -> None:
     """A finished sweep is found finished, at once, and its records stay as they are."""
     home, before = finished.parent.parent, records(finished)

@@ -24,6 +24,8 @@ _VALUES = {"lora": "LoRA", "full": "full", "none": "none"}
 # round.
 _UNFIT = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]+")
 _NAME_LIMIT = 60
+# Axes whose values need no title before them.
+_SPEAKING = ("method", "base", "dataset", "loss", "loss.name")
 _MISSING = "\N{EN DASH}"
 
 
@@ -67,9 +69,7 @@ def config_label(params: Mapping[str, Any], axes: Sequence[str]) -> str:
         if value is None:
             continue
         text, title = value_text(value), axis_title(axis)
-        named = axis.endswith(("method", "base", "dataset", "loss", "loss.name")) and isinstance(
-            value, str
-        )
+        named = isinstance(value, str) and axis.endswith(_SPEAKING)
         parts.append(text if named else f"{_short(title)} {text}")
     label = ", ".join(parts)
     return label[:1].upper() + label[1:] if label else "The only configuration"

@@ -8,12 +8,10 @@ from statistics import fmean
 from typing import Any
 
 from embft.leaderboard.labels import config_label, metric_label, number, percent
-from embft.leaderboard.ranking import MOST_COMPARED
+from embft.leaderboard.ranking import MOST_COMPARED, SIGNIFICANCE
 from embft.leaderboard.rows import Group, Interval, Leaderboard
 from embft.leaderboard.worlds import mixed_worlds, smaller_batches
 from embft.spec.objective import PAIR_METRICS
-
-_ALPHA = 0.05  # of all comparisons with the leader together
 
 
 def verdict(board: Leaderboard) -> Iterator[str]:
@@ -82,9 +80,12 @@ def _difference(group: Group) -> str:
     if group.difference is None or group.difference_interval is None or group.p_value is None:
         return ""
     low, high = group.difference_interval
-    sure = "surely different" if group.p_value < _ALPHA else "not surely different"
-    if group.p_value >= _ALPHA and not low <= 0 <= high:
-        sure += " once corrected for the number of comparisons"
+    if group.p_value < SIGNIFICANCE:
+        sure = "surely different"
+    elif low <= 0 <= high:
+        sure = "not surely different"
+    else:
+        sure = "not surely different once corrected for the number of comparisons"
     return (
         f"; on test its difference to the leader is "
         f"{with_interval(group.difference, group.difference_interval)}, {sure}"
@@ -188,7 +189,7 @@ def _test_disagrees(board: Leaderboard) -> Iterator[str]:
         for group in board.groups
         if group.difference is not None
         and group.p_value is not None
-        and group.p_value < _ALPHA
+        and group.p_value < SIGNIFICANCE
         and sign * group.difference > 0
     ]
     if ahead:

@@ -83,7 +83,7 @@ def epochs_chart(board: Leaderboard) -> Chart | None:
         else alt.value(ACCENT)
     )
     base = alt.Chart(rows()).encode(x=x, y=y, opacity=opacity(dimmed()))
-    # Two layers, since a line's width takes no condition, and to have the thick one above.
+    # Two layers, so that the thick line lies above the others.
     lines = [
         base.transform_filter(test)
         .mark_line(cursor="pointer", interpolate="monotone", strokeWidth=width)
