@@ -174,6 +174,7 @@ def _end_stopped(console: Console, stopped: _Stopped, spec: Path) -> NoReturn:
 def plan(spec: Path, results: Path, form: str, measuring: bool, trusted: bool) -> None:
     """Show the trials of SPEC, which are done and which are pending, and what they need."""
     from embft.measure import known_need, measured_seconds
+    from embft.prefixes import share_prefixes
     from embft.terminal import plan_records, print_need, print_records
 
     made = _plan(spec, results, trusted)
@@ -182,7 +183,7 @@ def plan(spec: Path, results: Path, form: str, measuring: bool, trusted: bool) -
     console = new_console()
     print_records(console, form, plan_records(made, seconds), title)
     if form == "table":
-        print_need(console, made, known_need(made, made.pending()), seconds)
+        print_need(console, made, known_need(made, share_prefixes(made.pending())), seconds)
 
 
 @main.command()

@@ -37,6 +37,10 @@ class RecordError(EmbftError):
     """Something in the results folder is missing, damaged or newer than this version."""
 
 
+class NewerRecordError(RecordError):
+    """A newer version has written the record: it is whole, and not this one's to replace."""
+
+
 def nearest(given: str, allowed: Iterable[str]) -> str:
     """The sentence part that names what is allowed, and first what was probably meant."""
     names = sorted(allowed)

@@ -111,13 +111,21 @@ def need(
     models = sorted((size.model for size in sizes), reverse=True)
     kept = sum(models if count is None else models[:count]) + _SMALL_BYTES * len(sizes)
     working = sorted((size.model + size.checkpoints for size in sizes), reverse=True)
+    shared = _prefixes(pending, sizes)
     memory = sorted((size.memory or 0 for size in sizes), reverse=True)
     return Need(
-        disk=kept + sum(working[:concurrent]),
+        disk=kept + sum(working[:concurrent]) + shared,
         kept=kept,
         memory=OURS_BYTES + sum(memory[:concurrent]),
         measured=all(trial.key in known for trial in pending),
     )
+
+
+def _prefixes(pending: Sequence[PlannedTrial], sizes: Sequence[Size]) -> int:
+    """What trials that share a prefix keep for one another, two ends of each group."""
+    groups = {trial.prefix: size.checkpoints for trial, size in zip(pending, sizes, strict=True)}
+    groups.pop(None, None)
+    return sum(groups.values()) * 2 // CHECKPOINTS
 
 
 def free_disk(folder: Path) -> int:

@@ -24,7 +24,8 @@ from embft.data.pairs import Pairs
 from embft.data.read import cut, read_rows
 from embft.errors import DataError, EmbftError, nearest
 from embft.files import replace_folder
-from embft.frozen import is_whole, write_manifest
+from embft.frozen import MANIFEST, check_whole, is_whole, write_manifest
+from embft.seal import damaged, folder_digests
 from embft.spec.base import Column
 from embft.spec.evaluators import EvaluatorSpec, LabelledSpec
 
@@ -198,6 +199,21 @@ def _installed(entry: EvaluatorSpec, module: str, folder: Path) -> Path:
         f"evaluator {entry.function!r}: there is no module {module!r}, neither "
         f"{folder / module}.py nor a package of that name; {advice}"
     )
+
+
+def check_frozen(entry: EvaluatorSpec, folder: Path, digest: str) -> None:
+    """Raise RecordError unless the folder is as it was frozen.
+
+    A results folder may come from anyone, and its own manifest proves nothing: code in it is run
+    only where it is the code that the trial was planned with.
+    """
+    check_whole(folder)
+    if not entry.is_users:
+        return
+    digests = folder_digests(folder)
+    there = {k: v for k, v in digests.items() if k != MANIFEST and "__pycache__" not in k}
+    if _joined(there) != digest:
+        raise damaged(folder / MANIFEST, f"not the code that {entry.function!r} was planned with")
 
 
 def _parsed(entry: EvaluatorSpec, path: Path) -> ast.Module:

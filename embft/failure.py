@@ -15,7 +15,10 @@ from embft.trial import TrialDir, TrialInput
 from embft.watch import End, Limits
 
 # Another attempt may end otherwise; what diverged, or failed its proof, would do so again.
-PASSING = frozenset({"killed", "crashed", "hung"})
+PASSING = frozenset({"killed", "crashed", "hung", "unwritable"})
+# The exit status of a worker that saw its launcher or its template end.
+EXIT_ORPHANED = 75
+_TEMPLATE_GONE = {EXIT_ORPHANED, 255}  # 255: multiprocessing's, where nobody could ask the template
 # The exit statuses of a worker that could not even write down why it ends.
 EXIT_STATUS = {"disk_full": 64, "unwritable": 65}
 _OF_STATUS = {status: reason for reason, status in EXIT_STATUS.items()}
@@ -66,7 +69,10 @@ def cause_of(folder: TrialDir, given: TrialInput, step: str, end: End, limits: L
         reason = _OF_STATUS[end.exit_code]
         return Cause(reason, f"step {step!r} could not write into {folder.path}: {_SAYS[reason]}")
     if folder.failure_file.exists():
-        return Cause(**json.loads(folder.failure_file.read_bytes()))
+        cause = Cause(**json.loads(folder.failure_file.read_bytes()))
+        if cause.reason == "out_of_memory":
+            return Cause(cause.reason, cause.message + _advice(given, step))
+        return cause
     if end.exit_code == -signal.SIGKILL and end.by_kernel:
         return Cause("out_of_memory", _kernel(step, end) + _advice(given, step))
     return _by_signal(step, end)
@@ -105,6 +111,8 @@ def _by_signal(step: str, end: End) -> Cause:
             f"the worker was ended by {name} ({words}) in step {step!r} {held}: its log "
             "ends with where",
         )
+    if end.exit_code in _TEMPLATE_GONE:
+        return Cause("killed", f"the warm template was ended, and the worker with it, in {step!r}")
     return Cause("crashed", f"the worker ended with status {end.exit_code} in step {step!r}")
 
 

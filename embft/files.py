@@ -41,3 +41,8 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def open_no_link(path: str, flags: int) -> int:
+    """As os.open, but a link that someone laid there is an error: it may lead anywhere."""
+    return os.open(path, flags | os.O_NOFOLLOW, 0o644)

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from embft.data.audit import Audit
 
 DIGEST_LENGTH = 12
-_AUDIT, _LEAKS, _MANIFEST = "audit.json", "leaks.json", "manifest.json"
+MANIFEST = "manifest.json"
+_AUDIT, _LEAKS = "audit.json", "leaks.json"
 
 
 def data_folder(digest: str) -> str:
@@ -62,14 +63,14 @@ def freeze(folder: Path, splits: Splits, model: ModelSpec) -> None:
 
 def write_manifest(folder: Path) -> None:
     """Write down what the folder holds, so that `read_split` can tell whether it still does."""
-    write_atomic(folder / _MANIFEST, sealed({"files": folder_digests(folder)}))
+    write_atomic(folder / MANIFEST, sealed({"files": folder_digests(folder)}))
 
 
 def _manifest(folder: Path) -> dict[str, str]:
     """File name -> digest. Raises FileNotFoundError and RecordError."""
-    found = unsealed(folder / _MANIFEST).get("files")
+    found = unsealed(folder / MANIFEST).get("files")
     if not isinstance(found, dict):
-        raise damaged(folder / _MANIFEST, "it is no manifest")
+        raise damaged(folder / MANIFEST, "it is no manifest")
     return found
 
 
@@ -120,4 +121,4 @@ def frozen_audit(folder: Path) -> dict[str, Any] | None:
     try:
         return unsealed(_whole(folder, _AUDIT)) if _AUDIT in _manifest(folder) else None
     except FileNotFoundError:
-        raise damaged(folder / _MANIFEST, "it is missing") from None
+        raise damaged(folder / MANIFEST, "it is missing") from None

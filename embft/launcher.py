@@ -10,7 +10,6 @@ from __future__ import annotations
 import faulthandler
 import multiprocessing
 import os
-import shutil
 import signal
 import sys
 import threading
@@ -20,6 +19,7 @@ from multiprocessing import connection, forkserver
 from pathlib import Path
 
 from embft.failure import (
+    EXIT_ORPHANED,
     EXIT_STATUS,
     PASSING,
     Cause,
@@ -40,7 +40,7 @@ from embft.trial import (
 from embft.watch import End, Limits, watch
 
 _ORPHAN_SECONDS = 1.0
-_EXIT_ORPHANED = 75
+_TOGETHER_SECONDS = 1.0
 # Of all processes the kernel takes a worker first when memory runs out; its trial tells of it.
 _OOM_SCORE = "800"
 
@@ -78,9 +78,9 @@ def _run_trial(folder: TrialDir, limits: Limits) -> str:
     while True:
         given = folder.read_input()
         status, failure = _attempt(folder, given, limits)
-        if failure is not None and limits.abandoned():
+        if failure is not None and _ends_too(folder, failure, limits):
             return "stopped"  # what ended the sweep ended the worker too: it has not failed
-        again = _again(given, failure, limits) if failure else None
+        again = _again(folder, given, failure, limits) if failure else None
         if again is None:
             break
         folder.append_progress({"event": "retry", "reason": again.attempts[-1].reason})
@@ -90,7 +90,7 @@ def _run_trial(folder: TrialDir, limits: Limits) -> str:
         seconds = time.perf_counter() - start
         folder.write_result(failure.model_copy(update={"total_seconds": seconds}))
     if status != "stopped":
-        shutil.rmtree(folder.checkpoints_folder, ignore_errors=True)
+        folder.forget_attempts()
     return status
 
 
@@ -121,7 +121,19 @@ def _takes_a_record(folder: TrialDir, cause: Cause) -> bool:
     return cause.reason != "disk_full" and os.access(folder.path, os.W_OK)
 
 
-def _again(given: TrialInput, failure: Failed, limits: Limits) -> TrialInput | None:
+def _ends_too(folder: TrialDir, failure: Failed, limits: Limits) -> bool:
+    """Whether the sweep ends as well. A signal to all of its processes ends a worker first."""
+    deadline = time.monotonic() + (_TOGETHER_SECONDS if failure.reason == "killed" else 0.0)
+    while not (ends := limits.abandoned() or folder.stop_file.exists()):
+        if time.monotonic() >= deadline:
+            break
+        time.sleep(_TOGETHER_SECONDS / 10)
+    return ends
+
+
+def _again(
+    folder: TrialDir, given: TrialInput, failure: Failed, limits: Limits
+) -> TrialInput | None:
     """What the next attempt is told, or None where another one would not help, or is too many."""
     failed = Attempt(
         reason=failure.reason,
@@ -130,7 +142,8 @@ def _again(given: TrialInput, failure: Failed, limits: Limits) -> TrialInput | N
         seconds=failure.total_seconds,
     )
     changed: dict[str, object] = {"attempts": (*given.attempts, failed)}
-    if failure.reason == "out_of_memory" and limits.halve_batch:
+    scoring = folder.trained_file.exists()  # a smaller batch only helps training
+    if failure.reason == "out_of_memory" and limits.halve_batch and not scoring:
         pairs = given.train_spec.micro_batch_size or given.spec.train.batch_size
         if given.spec.is_baseline or pairs == 1:
             return None
@@ -174,7 +187,7 @@ def _end_with_parents(template: int) -> None:
     while os.getppid() == template:
         if connection.wait(watched, timeout=_ORPHAN_SECONDS):
             break
-    os._exit(_EXIT_ORPHANED)
+    os._exit(EXIT_ORPHANED)
 
 
 def _failed(folder: TrialDir, given: TrialInput, cause: Cause, end: End, seconds: float) -> Failed:

@@ -21,8 +21,10 @@ def sweep_lock(folder: Path) -> Iterator[None]:
     The system lets go of the lock when its process ends, however it ends: it cannot be stale.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    # A link that someone laid there may lead to a file that must not be emptied.
-    descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
+    lock = folder / ".lock"
+    if lock.is_symlink():  # it may lead to a file that must not be emptied
+        raise EmbftError(f"{lock}: a symbolic link in a results folder: remove it")
+    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

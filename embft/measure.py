@@ -23,12 +23,14 @@ from embft.lock import sweep_lock
 from embft.plan import Plan, PlannedTrial, prepare
 from embft.seal import sealed, unsealed
 from embft.spec import TrialSpec
+from embft.spec.resources import Resources
 from embft.trial import Completed, Failed, TrialDir
+from embft.watch import Limits
 
 # Evaluations after 20, 40 and 42 steps: their distances give the time of a step and of one of them.
 _EVALUATE, _STEPS = 20, 42
 _FREE = {"learning_rate": 1e-3, "warmup_steps": 0, "weight_decay": 0.0, "max_grad_norm": 1.0}
-_FILE = "measured.json"
+_FILE, _FOLDER = "measured.json", ".measure"
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,7 @@ def measured_seconds(plan: Plan) -> dict[str, float]:
     """Measure, and say how long each pending trial will take, by key. Holds the sweep's folder."""
     with sweep_lock(plan.folder):
         pending = prepare(plan, retry_failed=False)
+        shutil.rmtree(plan.folder / _FOLDER, ignore_errors=True)  # of one that was killed
         found = measure(plan, pending)
     return {trial.key: predicted_seconds(plan, trial, found[trial.key]) for trial in pending}
 
@@ -127,11 +130,12 @@ def _short(trial: PlannedTrial, pairs: int) -> TrialSpec:
 
 
 def _measure(plan: Plan, trial: PlannedTrial, kind: TrialSpec, key: str, threads: int) -> Measured:
-    folder = TrialDir(plan.folder / ".measure" / f"measure-{key}")
+    folder = TrialDir(plan.folder / _FOLDER / f"measure-{key}")
     given = trial.input(threads).model_copy(update={"spec": kind, "key": key, "name": folder.name})
     folder.create(given)
+    folder.stop_file.unlink(missing_ok=True)  # an interrupted sweep has left it
     try:
-        run_trial(folder)
+        run_trial(folder, _limits(plan.spec.resources))
         result = folder.result()
         if not isinstance(result, Completed):
             reason = result.message if isinstance(result, Failed) else "it has no result"
@@ -145,6 +149,11 @@ def _measure(plan: Plan, trial: PlannedTrial, kind: TrialSpec, key: str, threads
     # As its record tells it: the first worker of all also waited for the template.
     rest = result.timings.total - result.timings.train
     return Measured(step, evaluation, rest, model, checkpoints, memory)
+
+
+def _limits(resources: Resources) -> Limits:
+    """Those of a trial of the sweep, so that what does not fit is found without harm."""
+    return Limits(memory=resources.memory, timeout=resources.timeout, heartbeat=resources.heartbeat)
 
 
 def _times(result: Completed) -> tuple[float, float]:

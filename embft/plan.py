@@ -20,7 +20,7 @@ from typing_extensions import TypedDict
 from embft.base_model import BaseModel, spec_base
 from embft.capacity import Device
 from embft.data.pairs import SPLITS, Splits
-from embft.errors import EmbftError, RecordError
+from embft.errors import EmbftError, NewerRecordError, RecordError
 from embft.evaluator_files import EvaluatorFiles, find_files
 from embft.files import replace_folder, sync_folder, write_atomic
 from embft.frozen import data_folder, freeze
@@ -232,7 +232,11 @@ def prepare(plan: Plan, *, retry_failed: bool) -> tuple[PlannedTrial, ...]:
     plan.folder.mkdir(parents=True, exist_ok=True)
     sync_folder(plan.folder.parent)
     _refuse_links(plan.folder)
+    _refuse_newer_plan(plan.folder)
     _remove_torn(plan.folder)
+    for trial in plan.trials:
+        if trial.finished is not None:
+            trial.folder.forget_attempts()
     write_atomic(plan.folder / "spec.yaml", plan.spec.text)
     for digest, splits in plan.data.items():
         model = next(t.spec.model for t in plan.trials if t.data_digest == digest)
@@ -256,6 +260,16 @@ def _refuse_links(folder: Path) -> None:
                 f"{path}: a symbolic link in a results folder may lead anywhere: put what it "
                 "points to in its place, or remove it"
             )
+
+
+def _refuse_newer_plan(folder: Path) -> None:
+    """Raise NewerRecordError where a newer embft has written the plan: ours would replace it."""
+    try:
+        read_plan(folder)
+    except NewerRecordError:
+        raise
+    except RecordError:
+        return  # missing or damaged: it is written anew
 
 
 def _remove_torn(folder: Path) -> None:
@@ -305,8 +319,9 @@ def _adopt(trial: PlannedTrial, found: TrialDir) -> bool:
     try:
         _refuse_links(found.path)
         shutil.copytree(found.path, temporary)
+        TrialDir(temporary).forget_attempts()
         TrialDir(temporary).check_files(record)
-    except RecordError:
+    except (RecordError, shutil.Error):  # the other sweep may be removing its model just now
         shutil.rmtree(temporary, ignore_errors=True)
         return False
     replace_folder(temporary, target)

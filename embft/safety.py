@@ -14,7 +14,8 @@ from typing import Any
 from embft.errors import ModelError
 from embft.seal import read_regular
 
-_PICKLES = ("pytorch_model*.bin", "adapter_model*.bin")
+# Pickled weights, and what the loaders read in their place where it stands beside them.
+_PICKLES = {"pytorch_model": "model", "adapter_model": "adapter_model"}
 # Modules of these packages are installed, not brought by the model.
 _KNOWN_MODULES = ("sentence_transformers.", "embft.models.")
 _MAX_CONFIG_BYTES = 64 * 2**20
@@ -39,13 +40,13 @@ def check_folder(folder: Path, *, trusted: bool = False) -> None:
     trusted: the user has agreed to code that the model brings; without that the loaders refuse a
     configuration that needs it. Pickles are refused all the same.
     """
-    for pattern in _PICKLES:
-        for path in folder.rglob(pattern):
-            if not any(path.parent.glob("*.safetensors")):
+    for pickle, instead in _PICKLES.items():
+        for path in folder.rglob(f"{pickle}*.bin"):
+            names = (f"{instead}.safetensors", f"{instead}.safetensors.index.json")
+            if not any((path.parent / name).is_file() for name in names):
                 raise ModelError(
-                    f"{path}: pickled weights run code when they are loaded, and nothing stands "
-                    "beside them as *.safetensors: save the model again with "
-                    "safe_serialization=True"
+                    f"{path}: pickled weights run code when they are loaded, and no {names[0]} "
+                    "stands beside them: save the model again with safe_serialization=True"
                 )
     for module in _modules(folder):
         _check_module(folder, module, trusted=trusted)

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from embft.errors import RecordError
+from embft.errors import NewerRecordError, RecordError
 
 SEAL = "seal"
 MAX_RECORD_BYTES = 256 * 2**20
@@ -48,10 +48,10 @@ def unsealed(path: Path, raw: bytes | None = None) -> dict[str, Any]:
 
 
 def refuse_newer(path: Path, content: Mapping[str, Any], schema: int) -> None:
-    """Raise RecordError when a later version than the one that knows `schema` wrote this."""
+    """Raise NewerRecordError when a later version than the one that knows `schema` wrote this."""
     version = content.get("schema_version", 0)
     if isinstance(version, int) and version > schema:
-        raise RecordError(
+        raise NewerRecordError(
             f"{path}: written by a newer embft (schema {version}, this one reads {schema}): "
             "upgrade embft, or give another results folder"
         )

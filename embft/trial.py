@@ -17,8 +17,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from embft.errors import RecordError
-from embft.files import sync_folder, write_atomic
+from embft.errors import NewerRecordError, RecordError
+from embft.files import open_no_link, sync_folder, write_atomic
 from embft.lock import wait_for_worker
 from embft.paths import InsidePath
 from embft.seal import check_digests, damaged, digests, refuse_newer, sealed, unsealed
@@ -29,7 +29,6 @@ SCHEMA = 2
 EXIT_STOPPED = 76
 
 Metrics = dict[str, float]
-
 
 # In a sweep's folder: where trials that share a prefix have ended (see `prefixes.py`).
 PREFIXES = "prefixes"
@@ -231,14 +230,16 @@ class TrialDir:
         """Make the folder afresh and write the input.
 
         Of an interrupted attempt stays what goes on: its checkpoints, what a finished training has
-        saved, and the number of threads, on which the last digits depend. Raises EmbftError while
-        a worker that a killed sweep has left still works there.
+        saved, the attempts before it with the batch that they came to, and the number of threads,
+        on which the last digits depend. Raises EmbftError while a worker that a killed sweep has
+        left still works there, and where a newer embft has begun the trial.
         """
         wait_for_worker(self.log_file)
         interrupted = self._interrupted()
         kept = set()
         if interrupted is not None:
-            given = given.model_copy(update={"threads": interrupted.threads})
+            goes_on = ("threads", "attempts", "micro_batch_size")
+            given = given.model_copy(update={k: getattr(interrupted, k) for k in goes_on})
             kept = {self.checkpoints_folder, self.trained_file, self.probe_file, self.model_folder}
         self.path.mkdir(parents=True, exist_ok=True)
         for left in set(self.path.iterdir()) - kept:
@@ -250,6 +251,11 @@ class TrialDir:
             sync_folder(folder)
         self.write_input(given)
 
+    def forget_attempts(self) -> None:
+        """Remove what a launcher that was killed has left of a trial that is finished."""
+        shutil.rmtree(self.checkpoints_folder, ignore_errors=True)
+        self.running_file.unlink(missing_ok=True)
+
     def write_input(self, given: TrialInput) -> None:
         """Write what the worker is to do."""
         write_atomic(self.input_file, sealed(json.loads(given.model_dump_json())))
@@ -260,6 +266,8 @@ class TrialDir:
             return None
         try:
             return self.read_input()
+        except NewerRecordError:
+            raise
         except (OSError, RecordError):
             return None
 
@@ -321,7 +329,7 @@ class TrialDir:
     def append_progress(self, event: Mapping[str, Any]) -> None:
         """Add a line to the progress of the running trial."""
         line = sealed(event, indent=None) + "\n"
-        with open(self.progress_file, "a", opener=_no_link) as file:
+        with open(self.progress_file, "a", opener=open_no_link) as file:
             file.write(line)
 
     def progress(self) -> Iterator[dict[str, Any]]:
@@ -348,7 +356,7 @@ class TrialDir:
 
     def open_log(self) -> int:
         """A descriptor that appends to the worker's log."""
-        return _no_link(str(self.log_file), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        return open_no_link(str(self.log_file), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 
     def log_tail(self, lines: int = 30) -> str:
         """The last lines of the worker's log."""
@@ -357,11 +365,6 @@ class TrialDir:
         except FileNotFoundError:
             return ""
         return "\n".join(text[-20_000:].splitlines()[-lines:])
-
-
-def _no_link(path: str, flags: int) -> int:
-    """As os.open, but a link that someone laid there is an error: it may lead anywhere."""
-    return os.open(path, flags | os.O_NOFOLLOW, 0o644)
 
 
 def _parsed(form: TypeAdapter[Any], path: Path, key: str) -> Any:

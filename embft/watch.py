@@ -47,7 +47,12 @@ class Limits:
 
     def abandoned(self) -> bool:
         """Whether the sweep's own process is gone, which then can have begun anew elsewhere."""
-        return self.root is not None and not psutil.pid_exists(self.root)
+        if self.root is None:
+            return False
+        try:
+            return bool(psutil.Process(self.root).status() == psutil.STATUS_ZOMBIE)
+        except psutil.NoSuchProcess:
+            return True
 
 
 @dataclass(frozen=True)

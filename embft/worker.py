@@ -30,10 +30,10 @@ from embft.evaluation.context import Context
 from embft.evaluation.embed import EVALUATED, cosines, embed_splits
 from embft.evaluation.evaluators import Bound, epoch_metrics, evaluate
 from embft.evaluation.scoring import score_splits, write_scores
-from embft.evaluator_files import frozen_folder
+from embft.evaluator_files import check_frozen, frozen_folder
 from embft.failure import EXIT_STATUS, storage_reason
 from embft.files import write_atomic
-from embft.frozen import check_whole, leaked_test_rows, read_split
+from embft.frozen import leaked_test_rows, read_split
 from embft.models import (
     build,
     default_device,
@@ -131,10 +131,11 @@ def train_step(folder: TrialDir) -> None:
     """
     started, clock = now(), time.perf_counter()
     given = folder.read_input()
-    if _is_trained(folder):
+    use_device(given.device)
+    identity = _identity(given)
+    if _is_trained(folder, identity):
         return
     base = _base(given)
-    use_device(given.device)
     torch.set_num_threads(given.threads)
     splits = read_splits(folder, given)
     probe = _probe_texts(splits)
@@ -142,13 +143,6 @@ def train_step(folder: TrialDir) -> None:
     set_seed(given.spec.seed)  # a new adapter's weights are drawn
     model = build(base.folder, given.spec.model, train_spec)
     before = encode(model, probe)  # a new adapter changes nothing yet
-    device = model.device.type
-    precision = resolve_precision(train_spec.precision, device)
-    identity = {
-        "key": given.key,
-        "micro_batch_size": train_spec.micro_batch_size,
-        **training_identity(precision, device),
-    }
     outcome = train(
         model,
         train_spec,
@@ -165,6 +159,7 @@ def train_step(folder: TrialDir) -> None:
     artifact_bytes = save(model, folder.model_folder, given.spec.model.base)
     trained = {
         "started": started,
+        "identity": identity,
         "best_epoch": outcome.best.epoch,
         "epochs": [score.model_dump() for score in outcome.history],
         "trainable_parameters": trainable_parameters(model),
@@ -178,13 +173,27 @@ def train_step(folder: TrialDir) -> None:
     folder.write_trained(trained)
 
 
-def _is_trained(folder: TrialDir) -> bool:
-    """Whether an interrupted attempt has left a finished training, every file of it whole."""
+def _identity(given: TrialInput) -> dict[str, Any]:
+    """What the last digits of this training depend on. Another one's remains are not gone on from:
+    an upgraded package, another number of threads, a batch that memory had no room for.
+    """
+    precision = resolve_precision(given.spec.train.precision, default_device())
+    return {
+        "key": given.key,
+        "threads": given.threads,
+        "micro_batch_size": given.train_spec.micro_batch_size,
+        **training_identity(precision, default_device()),
+    }
+
+
+def _is_trained(folder: TrialDir, identity: dict[str, Any]) -> bool:
+    """Whether an interrupted attempt has left a finished training, ours and every file whole."""
     try:
-        check_digests(folder.path, folder.read_trained()["files"])
+        trained = folder.read_trained()
+        check_digests(folder.path, trained["files"])
     except (FileNotFoundError, RecordError):
         return False
-    return True
+    return bool(trained.get("identity") == identity)
 
 
 def _hooks(folder: TrialDir, given: TrialInput, dev: Pairs, model: Any) -> Hooks:
@@ -213,7 +222,11 @@ def _evaluate(
 ) -> tuple[float, Metrics]:
     """The objective on dev, larger is better, and dev's metrics, an evaluator's among them."""
     objective = given.spec.objective
-    metrics = epoch_metrics(model, dev, given.spec.seed, extra)
+    try:
+        metrics = epoch_metrics(model, dev, given.spec.seed, extra)
+    except ModelError as error:
+        # Scored before training too, where it was whole: a last step's loss may still be finite.
+        raise DivergedError(str(error)) from None
     if objective.metric not in metrics:
         raise EmbftError(f"the objective {objective.metric} is undefined on the dev split")
     value = metrics[objective.metric]
@@ -307,9 +320,9 @@ def _evaluators(folder: TrialDir, given: TrialInput) -> list[Bound]:
     """The spec's evaluators, each with the folder of what it reads."""
     digests = zip(given.spec.evaluators, given.evaluators, strict=True)
     found = [(entry, frozen_folder(folder.sweep, digest)) for entry, digest in digests]
-    for _, frozen in found:
+    for (entry, frozen), digest in zip(found, given.evaluators, strict=True):
         if frozen is not None:
-            check_whole(frozen)
+            check_frozen(entry, frozen, digest)
     return found
 
 

@@ -1,7 +1,7 @@
 """Put beside the code as `sitecustomize` by the kill tests: who started which trial, and when.
 
-Python calls it in each of its processes. A worker opens its trial's log to append to it, once, as
-the first thing it does: that is a start. Nothing of embft is touched.
+Python calls it in each of its processes. A worker opens its trial's log to append to it, as the
+first thing it does: that is a start, once for each process. Nothing of embft is touched.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 _STARTS = os.environ.get("EMBFT_STARTS")
+_noted = set[int]()
 
 
 def _note(event: str, arguments: tuple[object, ...]) -> None:
@@ -18,6 +19,9 @@ def _note(event: str, arguments: tuple[object, ...]) -> None:
         return
     if not isinstance(arguments[2], int) or not arguments[2] & os.O_APPEND:
         return
+    if os.getpid() in _noted:
+        return
+    _noted.add(os.getpid())
     trial = Path(str(arguments[0])).parent
     finished = b'"status": "completed"' in _read(trial / "result.json")
     line = f"{trial.name} {os.getpid()} {'again' if finished else 'open'}\n"

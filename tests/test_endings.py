@@ -16,7 +16,8 @@ from embft.trial import TrialDir
 
 
 @pytest.mark.parametrize(
-    ("number", "whole_group"), [(signal.SIGINT, True), (signal.SIGTERM, False)]
+    ("number", "whole_group"),
+    [(signal.SIGINT, True), (signal.SIGTERM, False), (signal.SIGTERM, True)],
 )
 def test_an_interruption_ends_cleanly(
     tmp_path: Path, tiny_spec: str, number: signal.Signals, whole_group: bool
@@ -31,6 +32,8 @@ def test_an_interruption_ends_cleanly(
     assert "To carry on: embft sweep tiny.yaml" in output
     wait_for(lambda: relatives(tmp_path) == [], seconds=15)
     assert (tmp_path / "results" / "tiny" / "report.html").exists()
+    records = [path.read_text() for path in tmp_path.glob("results/tiny/trials/*/result.json")]
+    assert [record for record in records if '"failed"' in record] == []
 
 
 def test_an_interrupted_training_goes_on_to_the_same_record(tmp_path: Path, tiny_spec: str) -> None:

@@ -9,7 +9,7 @@ import pytest
 from embft.errors import EmbftError
 from embft.estimate import OURS_BYTES, check_fits, need, size_of, weight_shapes
 from embft.launcher import run_trial
-from embft.measure import measure, predicted_seconds, read_measured
+from embft.measure import measure, measured_seconds, predicted_seconds, read_measured
 from embft.plan import make_plan, prepare
 from embft.spec import parse_spec
 
@@ -79,3 +79,19 @@ def test_measuring_predicts_and_leaves_nothing_behind(tmp_path: Path, tiny_spec:
     assert run_trial(trial.folder) == "completed"
     sizes = [p.stat().st_size for p in trial.folder.model_folder.rglob("*") if p.is_file()]
     assert found[trial.key].model == pytest.approx(sum(sizes), rel=0.01)
+
+
+def test_measuring_after_an_interrupted_sweep(tmp_path: Path, tiny_spec: str) -> None:
+    """The mark that stopped the sweep does not stop it; nor does what a killed one left."""
+    plan = make_plan(parse_spec(tiny_spec), tmp_path)
+    (plan.folder / ".measure" / "measure-x").mkdir(parents=True)
+    (plan.folder / ".stop").touch()
+    assert len(measured_seconds(plan)) == len(plan.trials)
+    assert not (plan.folder / ".measure").exists()
+
+
+def test_measuring_keeps_to_the_memory_budget(tmp_path: Path, tiny_spec: str) -> None:
+    """What does not fit is found out without taking it."""
+    plan = make_plan(parse_spec(tiny_spec + "resources: {memory: 300MB}\n"), tmp_path)
+    with pytest.raises(EmbftError, match=r"cannot measure .*resources\.memory"):
+        measured_seconds(plan)

@@ -17,16 +17,22 @@ from pathlib import Path
 
 import psutil
 import pytest
+import torch
 from commands import embft, start, wait_for
 
-from embft.failure import StorageError
+from embft import worker
+from embft.base_model import spec_base
+from embft.failure import StorageError, cause_of
 from embft.launcher import run_trial, warm_up
 from embft.lock import wait_for_worker
 from embft.memory import overhead
+from embft.models import build
 from embft.plan import make_plan, prepare
 from embft.spec import parse_spec
+from embft.training import DivergedError
 from embft.trial import Completed, Failed, TrialDir
-from embft.watch import Limits
+from embft.watch import End, Limits
+from embft.worker import read_splits
 
 FAULTS = """
 import os, sys
@@ -146,6 +152,26 @@ def test_a_trial_whose_sweep_is_gone_has_not_failed(trial: TrialDir) -> None:
     assert not trial.checkpoints_folder.exists()
 
 
+def test_a_signal_to_the_whole_sweep_is_no_failure(trial: TrialDir) -> None:
+    """It ends the worker first, and then the sweep says that it stops."""
+    later = f"sleep 0.4; touch {trial.stop_file}"
+    lay(trial, f"import subprocess; subprocess.Popen(['sh', '-c', {later!r}])\n{KILL}", once=True)
+    assert run_trial(trial) == "stopped"
+    assert trial.result() is None
+    trial.stop_file.unlink()
+    assert run_trial(trial) == "completed"
+
+
+def test_a_zombie_is_no_sweep() -> None:
+    """A driver that was killed, and that nobody has reaped yet, has left its trials."""
+    driver = subprocess.Popen([sys.executable, "-c", ""])
+    wait_for(lambda: psutil.Process(driver.pid).status() == psutil.STATUS_ZOMBIE)
+    assert Limits(root=driver.pid).abandoned()
+    driver.wait()
+    assert Limits(root=driver.pid).abandoned()
+    assert not Limits(root=os.getpid()).abandoned()
+
+
 def test_a_program_that_a_worker_leaves_does_not_hold_its_trial(trial: TrialDir) -> None:
     """The next worker starts at once, and so could another sweep."""
     lay(trial, LEAVE, once=True)
@@ -200,6 +226,44 @@ def test_half_the_batch_is_tried_where_memory_ran_out(trial: TrialDir) -> None:
     assert isinstance(expected, Completed)
     assert [epoch.loss for epoch in result.epochs] == [epoch.loss for epoch in expected.epochs]
     assert result.test == expected.test
+
+
+def test_a_smaller_batch_is_not_tried_where_scoring_ran_out_of_memory(trial: TrialDir) -> None:
+    """The model is trained by then: it would be the same again."""
+    lay(trial, f"import os\nif os.path.exists({str(trial.trained_file)!r}): exec({HOARD!r})")
+    budget = overhead(os.getpid()) + 900_000_000
+    result = failed(trial, "out_of_memory", Limits(memory=budget, halve_batch=True))
+    assert result.attempts == ()
+    assert "model.max_tokens" in result.message
+    assert "batch_size" not in result.message
+
+
+def test_memory_that_a_library_found_missing_comes_with_advice(trial: TrialDir) -> None:
+    """As where the worker was ended for it."""
+    lay(trial, "raise MemoryError('no room for 3 GiB')")
+    result = failed(trial, "out_of_memory")
+    assert "no room for 3 GiB" in result.message
+    assert "train.batch_size" in result.message
+
+
+def test_broken_weights_are_a_training_that_diverged(trial: TrialDir) -> None:
+    """The last step's loss may have been finite; dev's embeddings tell."""
+    given = trial.read_input()
+    splits = read_splits(trial, given)
+    model = build(spec_base(given.spec.model).folder, given.spec.model, given.train_spec)
+    with torch.no_grad():
+        next(model.parameters()).fill_(float("nan"))
+    with pytest.raises(DivergedError, match="learning_rate"):
+        worker._evaluate(model, splits.dev, given, None)
+
+
+@pytest.mark.parametrize("status", [75, 255])
+def test_a_killed_template_kills_its_worker(trial: TrialDir, status: int) -> None:
+    """The record says so, and not that the worker crashed."""
+    end = End(status, 0, None, None, by_kernel=False)
+    cause = cause_of(trial, trial.read_input(), "train", end, Limits())
+    assert cause.reason == "killed"
+    assert "template" in cause.message
 
 
 @pytest.fixture

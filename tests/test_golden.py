@@ -9,8 +9,10 @@ import pytest
 
 from embft.errors import RecordError
 from embft.leaderboard.build import build_leaderboard
+from embft.plan import PLAN_SCHEMA, make_plan, prepare
 from embft.report.output import write_outputs
 from embft.seal import sealed, unsealed
+from embft.spec import parse_spec
 from embft.trial import SCHEMA
 
 GOLDEN = sorted((Path(__file__).parent / "golden").glob("schema-*/results/golden"))
@@ -40,6 +42,23 @@ def test_newer_results_are_refused(folder: Path, name: str) -> None:
     path.write_text(sealed({**unsealed(path), "schema_version": SCHEMA + 1, "new": "field"}))
     with pytest.raises(RecordError, match="newer embft"):
         build_leaderboard(folder)
+
+
+def test_newer_work_is_not_replaced(tmp_path: Path, tiny_spec: str) -> None:
+    """Neither a newer embft's plan, nor a trial that it has begun."""
+    plan = make_plan(parse_spec(tiny_spec), tmp_path)
+    trial = prepare(plan, retry_failed=False)[0]
+    trial.folder.create(trial.input(threads=1))
+    path = trial.folder.input_file
+    path.write_text(sealed({**unsealed(path), "schema_version": SCHEMA + 1}))
+    with pytest.raises(RecordError, match="newer embft"):
+        trial.folder.create(trial.input(threads=1))
+    path = plan.folder / "plan.json"
+    newer = sealed({**unsealed(path), "schema_version": PLAN_SCHEMA + 1})
+    path.write_text(newer)
+    with pytest.raises(RecordError, match="newer embft"):
+        prepare(plan, retry_failed=False)
+    assert path.read_text() == newer
 
 
 def test_trials_of_different_worlds_are_pointed_out(folder: Path) -> None:

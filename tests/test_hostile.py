@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import ast
 import csv
+import importlib.util
 import io
 import json
 import os
 import pickle
+import py_compile
 import shutil
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from click.testing import CliRunner
@@ -20,13 +23,16 @@ from embft.cli import main
 from embft.console import new_console
 from embft.data.load import Columns, load_pairs
 from embft.errors import DataError, EmbftError, ModelError, RecordError, SpecError
+from embft.evaluation.evaluators import find_evaluator
+from embft.evaluator_files import check_frozen, find_files, frozen_folder
+from embft.frozen import write_manifest
 from embft.leaderboard.build import build_leaderboard
 from embft.leaderboard.export import to_csv
-from embft.models import load_base
+from embft.models import build, load_base, load_saved, save
 from embft.plain import one_screen
 from embft.plan import make_plan, prepare
 from embft.seal import sealed, unsealed
-from embft.spec import ModelSpec, load_spec, parse_spec
+from embft.spec import EvaluatorSpec, ModelSpec, TrainSpec, load_spec, parse_spec
 from embft.trial import TrialDir
 
 PACKAGE = Path(__file__).parent.parent / "embft"
@@ -67,6 +73,52 @@ def test_a_pickled_model_is_refused_unread(model: Path, tmp_path: Path, place: s
         with pytest.raises(ModelError, match=r"pickled|safetensors"):
             load(str(model))
     assert not mark.exists()
+
+
+def test_a_pickle_beside_other_weights_is_refused(model: Path) -> None:
+    """What stands beside it must be what the loader reads in its place."""
+    (model / "2_Dense").mkdir()
+    (model / "2_Dense" / "pytorch_model.bin").write_bytes(b"")
+    (model / "2_Dense" / "x.safetensors").write_bytes(b"")
+    with pytest.raises(ModelError, match="pickled"):
+        find_base_model(str(model))
+
+
+def test_a_pickle_in_a_saved_adapter_is_refused(tiny_model: Path, tmp_path: Path) -> None:
+    """A results folder may come from anyone; its models are looked at as base models are."""
+    spec = ModelSpec(base=str(tiny_model))
+    saved = tmp_path / "saved"
+    save(build(tiny_model, spec, TrainSpec(method="lora")), saved, str(tiny_model))
+    load_saved(saved, tiny_model, spec)
+    (saved / "1_Pooling" / "pytorch_model.bin").write_bytes(b"")
+    with pytest.raises(ModelError, match="pickled"):
+        load_saved(saved, tiny_model, spec)
+
+
+def test_code_in_a_results_folder_is_that_of_the_plan(tmp_path: Path) -> None:
+    """Neither another module under a new manifest is run, nor byte code that lies beside it."""
+    code = "def found(context):\n    return {'x': 1.0}\n"
+    (tmp_path / "mine.py").write_text(code)
+    entry = EvaluatorSpec(function="mine:found", folder=str(tmp_path))
+    files = find_files(entry)
+    files.freeze(tmp_path / "sweep")
+    folder = frozen_folder(tmp_path / "sweep", files.digest)
+    assert folder is not None
+    check_frozen(entry, folder, files.digest)
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "mine.py").write_text(code.replace("1.0", "2.0"))
+    cached = importlib.util.cache_from_source(str(folder / "mine.py"))
+    found = (folder / "mine.py").stat()
+    os.utime(other / "mine.py", ns=(found.st_mtime_ns, found.st_mtime_ns))
+    py_compile.compile(str(other / "mine.py"), cached)
+    check_frozen(entry, folder, files.digest)
+    assert find_evaluator(entry, folder)(Mock()) == {"x": 1.0}  # type: ignore[comparison-overlap]
+    shutil.copy(other / "mine.py", folder / "mine.py")
+    (folder / "manifest.json").unlink()
+    write_manifest(folder)
+    with pytest.raises(RecordError, match="planned with"):
+        check_frozen(entry, folder, files.digest)
 
 
 @pytest.mark.parametrize(
@@ -205,7 +257,7 @@ def test_links_are_not_followed_by_log_progress_and_lock(tmp_path: Path) -> None
         trial.open_log()
     with pytest.raises(OSError, match="symbolic"):
         trial.append_progress({"event": "x"})
-    with pytest.raises(OSError, match="symbolic"), sweep_lock(trial.path):
+    with pytest.raises(EmbftError, match="symbolic"), sweep_lock(trial.path):
         pass
     assert victim.read_text() == "mine"
 

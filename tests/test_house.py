@@ -73,7 +73,7 @@ ALLOWED = {
     "key": _SPEC | {"seal"},
     "artifacts": _TRIAL,
     "estimate": _SPEC | {"plan"},
-    "measure": _TRIAL | {"capacity", "estimate", "key", "launcher", "lock", "plan"},
+    "measure": _TRIAL | {"capacity", "estimate", "key", "launcher", "lock", "plan", "watch"},
     "plan": _TRIAL
     | _DATA
     | _METRICS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,11 @@ from embft.data.splits import build_splits
 from embft.evaluation.embed import pair_cosines
 from embft.evaluation.scoring import score_dev
 from embft.models import build
-from embft.spec import LossSpec, ModelSpec, TrainSpec
+from embft.plan import make_plan, prepare
+from embft.spec import LossSpec, ModelSpec, TrainSpec, parse_spec
 from embft.training import Checkpoints, Hooks, StoppedError, Trained, train
+from embft.trial import Attempt
+from embft.worker import score_step, train_step
 
 MODEL = ModelSpec(base="tiny")
 BASE = TrainSpec(epochs=3, batch_size=8, learning_rate=5e-3, warmup_steps=3)
@@ -141,3 +145,70 @@ def test_a_forged_identity_does_not_help(tmp_path: Path, tiny_model: Path, pairs
         content = json.loads(state.read_text())
         state.write_text(json.dumps({**content, "identity": {"key": "other"}}))
     assert Checkpoints(folder, {"key": "other"}).latest() is None
+
+
+def test_new_checkpoints_are_kept_beside_those_of_another_training(
+    tmp_path: Path, tiny_model: Path, pairs: Pairs
+) -> None:
+    """After an upgrade training begins again, at steps below those that lie there."""
+    folder = _stopped(tmp_path / "c", tiny_model, pairs)
+    upgraded = Checkpoints(folder, {**IDENTITY, "torch": "other"})
+    old = Checkpoints(folder, IDENTITY).latest()
+    assert old is not None
+    for step in (1, 2, 3):
+        upgraded.save(step, replace(old, state={"step": step}))
+        found = upgraded.latest()
+        assert found is not None
+        assert found.state == {"step": step}
+    assert len(list(folder.iterdir())) == 2
+
+
+def test_a_finished_training_is_taken_up_by_the_same_packages_alone(
+    tmp_path: Path, tiny_spec: str
+) -> None:
+    """Interrupted between training and scoring, and upgraded: it is trained again."""
+    plan = make_plan(parse_spec(tiny_spec), tmp_path)
+    trial = next(t for t in prepare(plan, retry_failed=False) if t.spec.train.method == "full")
+    folder = trial.folder
+    folder.create(trial.input(threads=1))
+    train_step(folder)
+    written = folder.trained_file.read_bytes()
+    folder.create(trial.input(threads=4))
+    assert folder.read_input().threads == 1
+    train_step(folder)
+    assert folder.trained_file.read_bytes() == written
+    trained = folder.read_trained()
+    folder.write_trained({**trained, "identity": {**trained["identity"], "torch": "1.0"}})
+    train_step(folder)
+    assert folder.read_trained()["identity"] == trained["identity"]
+
+
+def test_what_an_attempt_came_to_stays_when_it_is_interrupted(
+    tmp_path: Path, tiny_spec: str
+) -> None:
+    """Half a batch after memory ran out, and why; once there is a record, all begins afresh."""
+    plan = make_plan(parse_spec(tiny_spec), tmp_path)
+    trial = prepare(plan, retry_failed=False)[-1]
+    given = trial.input(threads=1)
+    attempt = Attempt(reason="out_of_memory", message="", peak_memory_mb=1.0, seconds=1.0)
+    halved = given.model_copy(update={"micro_batch_size": 4, "attempts": (attempt,)})
+    trial.folder.create(given)
+    trial.folder.write_input(halved)
+    trial.folder.create(given)
+    assert trial.folder.read_input() == halved
+    trial.folder.result_file.touch()
+    trial.folder.create(given)
+    assert trial.folder.read_input() == given
+
+
+def test_a_finished_trial_keeps_no_checkpoints(tmp_path: Path, tiny_spec: str) -> None:
+    """Where its launcher was killed right after the record, the next sweep removes them."""
+    plan = make_plan(parse_spec(tiny_spec), tmp_path)
+    trial = next(t for t in prepare(plan, retry_failed=False) if t.spec.is_baseline)
+    trial.folder.create(trial.input(threads=1))
+    score_step(trial.folder)
+    (trial.folder.checkpoints_folder / "step-000000001").mkdir(parents=True)
+    trial.folder.running_file.touch()
+    prepare(make_plan(parse_spec(tiny_spec), tmp_path), retry_failed=False)
+    assert not trial.folder.checkpoints_folder.exists()
+    assert not trial.folder.running_file.exists()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import math
+import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -225,12 +226,17 @@ def _from_file(path: Path) -> ModuleType:
 
 @contextmanager
 def _importable(folder: Path | None) -> Iterator[None]:
-    """Let the user's module import what stands beside it."""
+    """Let the user's module import what stands beside it, from its source and nothing else: byte
+    code that lies there was not part of the plan.
+    """
     if folder is None:
         yield
         return
+    before = sys.pycache_prefix, sys.dont_write_bytecode
+    sys.pycache_prefix, sys.dont_write_bytecode = os.devnull, True
     sys.path.insert(0, str(folder))
     try:
         yield
     finally:
         sys.path.remove(str(folder))
+        sys.pycache_prefix, sys.dont_write_bytecode = before

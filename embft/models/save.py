@@ -13,6 +13,7 @@ from embft.errors import ModelError, ProofError
 from embft.files import replace_folder, write_atomic
 from embft.models.adapter import ADAPTER_CONFIG, check_adapter, name_for_all_loaders, read_adapter
 from embft.models.base import open_model
+from embft.safety import check_folder
 from embft.spec import ModelSpec
 
 
@@ -76,6 +77,7 @@ def _open_adapted(folder: Path, base_folder: Path, spec: ModelSpec) -> SentenceT
 
     The folder names its base as the spec does; here it is looked at with the base's path in place.
     """
+    check_folder(folder, trusted=spec.trust_remote_code)  # what is behind links is not looked at
     weights = read_adapter(folder)
     with TemporaryDirectory(prefix="embft-") as temporary:
         view = Path(temporary)

@@ -41,7 +41,7 @@ class Checkpoints:
         self.folder, self.identity = folder, dict(identity)
 
     def save(self, step: int, checkpoint: Checkpoint) -> None:
-        """Write the state after this step, and forget all but the one before."""
+        """Write the state after this step, and forget all but this one and the one before."""
         self.folder.mkdir(parents=True, exist_ok=True)
         sync_folder(self.folder.parent)
         files = {
@@ -55,13 +55,16 @@ class Checkpoints:
             write_atomic(temporary / name, content)
         digests = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
         write_atomic(temporary / _MANIFEST, json.dumps(digests))
-        replace_folder(temporary, self.folder / f"step-{step:09d}")
+        written = self.folder / f"step-{step:09d}"
+        replace_folder(temporary, written)
         for old in self._all()[_KEPT:]:
-            shutil.rmtree(old, ignore_errors=True)
+            if old != written:
+                shutil.rmtree(old, ignore_errors=True)
 
     def latest(self, at_most: int | None = None) -> Checkpoint | None:
-        """The newest checkpoint that is whole and ours. Says on stderr which ones are not.
+        """The newest checkpoint that is whole and ours.
 
+        Removes those that are not, and says so on stderr: they would stand in the way of new ones.
         at_most: the last step that may have been done.
         """
         for folder in self._all():
@@ -69,8 +72,9 @@ class Checkpoints:
                 continue
             try:
                 return self._read(folder)
-            except (OSError, ValueError, KeyError, SafetensorError) as error:
-                print(f"{folder} is not used: {error}", file=sys.stderr)
+            except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+                print(f"{folder} is not used, and removed: {error}", file=sys.stderr)
+                shutil.rmtree(folder, ignore_errors=True)
         return None
 
     def _all(self) -> list[Path]:

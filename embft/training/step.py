@@ -25,7 +25,7 @@ _SCHEDULES = {"linear": "linear", "constant": "constant_with_warmup", "cosine": 
 
 
 class DivergedError(EmbftError):
-    """The training loss became infinite or NaN."""
+    """The training loss, or the model's embeddings, became infinite or NaN."""
 
 
 class Stepper:
