@@ -6,17 +6,17 @@ Arithmetic over what the machine has; asks neither Ray nor torch.
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from typing import Literal
 
 from embft.errors import EmbftError
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 
-# Cautious, so that trials at once are not slower in total than one after another: two cores run one
-# trial. `benchmarks/concurrency.py` measures it.
-CORES_EACH = 4
-# What a worker of a small model holds at most, and what driver, Ray and template hold.
-_WORKER_BYTES, _SHARED_BYTES = 2 * 10**9, 10**9
+# The steps of a small model are too short to be divided among cores: two trials with a core each
+# are faster than one after another with two (`benchmarks/concurrency.py`).
+CORES_EACH = 1
+SHARED_BYTES = 10**9  # what driver, Ray and template hold
 
 
 def available_cores() -> int:
@@ -26,13 +26,24 @@ def available_cores() -> int:
     return os.cpu_count() or 1
 
 
-def trials_at_once(cores: int, memory: int, gpus: float, pending: int) -> int:
+@dataclass(frozen=True)
+class Demand:
+    """What the trials of a sweep ask for. trials: how many. worker: bytes that the largest holds.
+    gpus: of each trial; None where the spec does not say.
+    """
+
+    trials: int
+    worker: int
+    gpus: float | None = None
+
+
+def trials_at_once(demand: Demand, cores: int, memory: int, gpus: float = 0.0) -> int:
     """What `concurrent_trials: auto` comes to: as many as cores (with GPUs: as these) and memory
     (bytes) leave room for, at least one, and no more than there are trials.
     """
-    by_device = int(gpus) if gpus >= 1 else cores // CORES_EACH
-    by_memory = (memory - _SHARED_BYTES) // _WORKER_BYTES
-    return max(1, min(by_device, by_memory, pending))
+    by_device = int(gpus / (demand.gpus or 1.0)) if gpus > 0 else cores // CORES_EACH
+    by_memory = (memory - SHARED_BYTES) // max(1, demand.worker)
+    return max(1, min(by_device, by_memory, demand.trials))
 
 
 def gpu_share(device: Device, asked: float | None, gpus: float, concurrent: int) -> float:

@@ -126,6 +126,7 @@ def _run(
     """Run what is pending. Returns why it stopped before the end, if it did."""
     from embft import ray_settings
     from embft.failure import StorageError
+    from embft.measure import known_demand
 
     ray_settings.configure(address)
     from embft.sweep import Interrupted, RayDiedError, ray_cluster, run_trials
@@ -133,7 +134,7 @@ def _run(
 
     resources = plan.spec.resources
     try:
-        with ray_cluster(resources, len(pending), address) as cluster:
+        with ray_cluster(resources, known_demand(plan, pending), address) as cluster:
             for trial in pending:
                 trial.folder.create(trial.input(cluster.cpus_per_trial, resources.device))
             done = len(plan.trials) - len(pending)

@@ -12,12 +12,15 @@ import math
 import os
 import shutil
 import struct
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from embft.capacity import Demand, available_cores, trials_at_once
 from embft.errors import EmbftError
+from embft.memory import available_memory
 from embft.plan import Plan, PlannedTrial
 from embft.spec import TrialSpec
 
@@ -29,6 +32,8 @@ CHECKPOINT_COPIES, CHECKPOINTS = 4, 3
 OURS_BYTES = 900_000_000
 # Starting and ending: 13 s were measured in lora_lr, 25 s in quickstart.
 SWEEP_SECONDS = 18.0
+# A worker beside its weights and what training adds to them: imports, activations, freed memory.
+_WORKER_BYTES = 1_000_000_000
 _SMALL_BYTES = 1_000_000  # a trial's records, log and scores
 _MARGIN_BYTES = 50_000_000
 # What peft trains where a spec names no target modules; for most architectures these are two.
@@ -50,13 +55,14 @@ class Size:
 class Need:
     """Bytes that the pending trials need. disk: at most at once. kept: of that, at the end.
 
-    memory: for driver, Ray and workers together.
+    memory: for driver, Ray and workers together, at_once trials running.
     """
 
     disk: int
     kept: int
     memory: int
     measured: bool
+    at_once: int = 1
 
 
 def size_of(trial: PlannedTrial) -> Size:
@@ -106,7 +112,7 @@ def need(
     """What these trials need. measured: the sizes of trials that are known, by key."""
     known = measured or {}
     sizes = [known.get(trial.key) or size_of(trial) for trial in pending]
-    concurrent = plan.spec.resources.at_once
+    concurrent = at_once(plan, pending, known)
     count = plan.spec.artifacts.count
     models = sorted((size.model for size in sizes), reverse=True)
     kept = sum(models if count is None else models[:count]) + _SMALL_BYTES * len(sizes)
@@ -118,7 +124,32 @@ def need(
         kept=kept,
         memory=OURS_BYTES + sum(memory[:concurrent]),
         measured=all(trial.key in known for trial in pending),
+        at_once=concurrent,
     )
+
+
+def demand(
+    plan: Plan, pending: Sequence[PlannedTrial], measured: Mapping[str, Size] | None = None
+) -> Demand:
+    """What these trials ask of the machine. measured: the sizes of those that are known, by key."""
+    known = measured or {}
+    sizes = {trial.key: known.get(trial.key) for trial in pending}
+    workers = [
+        size.memory if size and size.memory else _WORKER_BYTES + (size_of(trial).memory or 0)
+        for trial, size in zip(pending, sizes.values(), strict=True)
+    ]
+    return Demand(len(pending), max(workers, default=0), plan.spec.resources.gpus_per_trial)
+
+
+def at_once(
+    plan: Plan, pending: Sequence[PlannedTrial], measured: Mapping[str, Size] | None = None
+) -> int:
+    """How many trials will run at once on this machine; GPUs, which only Ray knows, left out."""
+    resources = plan.spec.resources
+    if resources.concurrent_trials != "auto":
+        return resources.concurrent_trials
+    memory = min(resources.memory or sys.maxsize, available_memory())
+    return trials_at_once(demand(plan, pending, measured), available_cores(), memory)
 
 
 def _prefixes(pending: Sequence[PlannedTrial], sizes: Sequence[Size]) -> int:

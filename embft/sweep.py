@@ -28,7 +28,7 @@ from typing import Any
 import ray
 from ray import tune
 
-from embft.capacity import available_cores, gpu_share, trials_at_once
+from embft.capacity import Demand, available_cores, gpu_share, trials_at_once
 from embft.errors import EXIT_INTERRUPTED, EmbftError
 from embft.failure import StorageError
 from embft.launcher import run_trial, warm_up
@@ -38,6 +38,7 @@ from embft.spec.resources import Resources
 from embft.trial import TrialDir
 from embft.watch import Limits
 
+_ONE = Demand(trials=1, worker=0)
 _OBJECT_STORE_BYTES = 78_643_200  # the least that Ray takes; trials pass through files
 _STOP_SECONDS = 0.2
 _SAVE_SECONDS = 20.0  # how long an interrupted sweep waits for its trials to save
@@ -112,17 +113,17 @@ class _StorageWatch(tune.Callback):
 
 @contextlib.contextmanager
 def ray_cluster(
-    resources: Resources, pending: int = 1, address: str | None = None
+    resources: Resources, demand: Demand = _ONE, address: str | None = None
 ) -> Iterator[Cluster]:
     """A Ray of our own, or a connection to one that stands. No process is left behind.
 
-    pending: how many trials there are to run.
+    demand: of the trials that are to run.
     """
     temporary = tempfile.mkdtemp(prefix="embft-ray-") if address is None else None
     stop = Event()
     with stop_on_signals(stop):
         try:
-            cluster = _connect(resources, pending, address, temporary, stop)
+            cluster = _connect(resources, demand, address, temporary, stop)
             with stop_on_signals(stop):  # again, since connecting sets handlers of Ray's own
                 yield cluster
         except (Interrupted, RayDiedError, StorageError):
@@ -141,7 +142,7 @@ def ray_cluster(
 
 
 def _connect(
-    resources: Resources, pending: int, address: str | None, temporary: str | None, stop: Event
+    resources: Resources, demand: Demand, address: str | None, temporary: str | None, stop: Event
 ) -> Cluster:
     asked = resources.concurrent_trials
     if temporary is not None:
@@ -156,7 +157,7 @@ def _connect(
             _node_ip_address="127.0.0.1",
         )
         memory = min(resources.memory or sys.maxsize, available_memory())
-        return _shared_out(resources, cores, cores, memory, pending, stop, Path(temporary))
+        return _shared_out(resources, cores, cores, memory, demand, stop, Path(temporary))
     _check_reachable(str(address))
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
@@ -166,7 +167,7 @@ def _connect(
     cores = int(max(node["Resources"].get("CPU", 1) for node in ray.nodes() if node["Alive"]))
     total = int(ray.cluster_resources().get("CPU", 1))
     memory = int(ray.cluster_resources().get("memory", sys.maxsize))
-    return _shared_out(resources, cores, total, memory, pending, stop, None)
+    return _shared_out(resources, cores, total, memory, demand, stop, None)
 
 
 def _shared_out(  # noqa: PLR0913, PLR0917 - what there is to share
@@ -174,14 +175,14 @@ def _shared_out(  # noqa: PLR0913, PLR0917 - what there is to share
     cores: int,
     total: int,
     memory: int,
-    pending: int,
+    demand: Demand,
     stop: Event,
     scratch: Path | None,
 ) -> Cluster:
     """What each trial gets. cores: of the largest node, in which a trial must fit."""
     gpus = 0.0 if resources.device in {"cpu", "mps"} else ray.cluster_resources().get("GPU", 0.0)
     asked = resources.concurrent_trials
-    concurrent = trials_at_once(total, memory, gpus, pending) if asked == "auto" else asked
+    concurrent = trials_at_once(demand, total, memory, gpus) if asked == "auto" else asked
     share = gpu_share(resources.device, resources.gpus_per_trial, gpus, concurrent)
     return Cluster(max(1, min(cores, total // concurrent)), concurrent, share, stop, scratch)
 

@@ -47,7 +47,7 @@ def print_need(console: Console, plan: Plan, need: Need, seconds: Mapping[str, f
     if need.measured:
         text += f" Memory: about {size_text(need.memory)}."
     if seconds:
-        wall = SWEEP_SECONDS + sum(seconds.values()) / plan.spec.resources.at_once
+        wall = SWEEP_SECONDS + sum(seconds.values()) / need.at_once
         text += f" Time: about {duration_text(wall)}."
     console.print(Text(text), soft_wrap=True)
 

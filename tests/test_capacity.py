@@ -8,7 +8,14 @@ import sys
 
 import pytest
 
-from embft.capacity import CORES_EACH, available_cores, gpu_share, resolve_device, trials_at_once
+from embft.capacity import (
+    CORES_EACH,
+    Demand,
+    available_cores,
+    gpu_share,
+    resolve_device,
+    trials_at_once,
+)
 from embft.errors import EmbftError
 
 GB = 10**9
@@ -34,25 +41,33 @@ def test_where_nothing_is_pinned_every_core_counts(monkeypatch: pytest.MonkeyPat
     assert available_cores() == 1
 
 
-def test_two_cores_run_one_trial_at_a_time() -> None:
-    """Where one trial keeps every core busy, auto is one."""
-    assert trials_at_once(2, 64 * GB, 0, pending=10) == 1
+def test_a_trial_for_each_core() -> None:
+    """Two trials with a core each are faster than one after another with two."""
+    assert trials_at_once(Demand(trials=10, worker=2 * GB), 2, 64 * GB) == 2
 
 
 @pytest.mark.parametrize(("memory", "expected"), [(64, 4), (7, 3), (2, 1)])
 def test_cores_and_memory_both_limit_auto(memory: int, expected: int) -> None:
     """As many trials as cores feed, fewer where memory has no room for them, never none."""
-    assert trials_at_once(4 * CORES_EACH, memory * GB, 0, pending=10) == expected
+    demand = Demand(trials=10, worker=2 * GB)
+    assert trials_at_once(demand, 4 * CORES_EACH, memory * GB) == expected
+
+
+def test_a_large_model_runs_alone() -> None:
+    """What the workers hold is known from the base model's files, or from a measurement."""
+    assert trials_at_once(Demand(trials=10, worker=40 * GB), 16, 64 * GB) == 1
 
 
 def test_auto_is_no_more_than_there_are_trials() -> None:
     """Two trials on a large machine share all of its cores."""
-    assert trials_at_once(64, 256 * GB, 0, pending=2) == 2
+    assert trials_at_once(Demand(trials=2, worker=2 * GB), 64, 256 * GB) == 2
 
 
-def test_gpus_decide_where_there_are_some() -> None:
-    """A trial for each GPU, however many cores stand beside it."""
-    assert trials_at_once(64, 256 * GB, 2, pending=10) == 2
+@pytest.mark.parametrize(("asked", "expected"), [(None, 2), (0.25, 8), (1.5, 1), (4, 1)])
+def test_gpus_decide_where_there_are_some(asked: float | None, expected: int) -> None:
+    """A trial for each GPU, or for each share of one that the spec asks for, however many cores."""
+    demand = Demand(trials=10, worker=2 * GB, gpus=asked)
+    assert trials_at_once(demand, 64, 256 * GB, gpus=2) == expected
 
 
 @pytest.mark.parametrize(

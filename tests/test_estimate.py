@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from embft import estimate
 from embft.errors import EmbftError
-from embft.estimate import OURS_BYTES, check_fits, need, size_of, weight_shapes
+from embft.estimate import OURS_BYTES, Size, check_fits, need, size_of, weight_shapes
 from embft.launcher import run_trial
 from embft.measure import measure, measured_seconds, predicted_seconds, read_measured
 from embft.plan import make_plan, prepare
@@ -95,3 +96,15 @@ def test_measuring_keeps_to_the_memory_budget(tmp_path: Path, tiny_spec: str) ->
     plan = make_plan(parse_spec(tiny_spec + "resources: {memory: 300MB}\n"), tmp_path)
     with pytest.raises(EmbftError, match=r"cannot measure .*resources\.memory"):
         measured_seconds(plan)
+
+
+def test_auto_counts_what_this_machine_takes(
+    tmp_path: Path, tiny_spec: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By its cores and memory; a worker's size is measured, or estimated from the base model."""
+    monkeypatch.setattr(estimate, "available_cores", lambda: 16)
+    monkeypatch.setattr(estimate, "available_memory", lambda: 8 * 10**9)
+    plan = make_plan(parse_spec(tiny_spec + "resources: {concurrent_trials: auto}\n"), tmp_path)
+    assert need(plan, plan.trials).at_once == len(plan.trials)
+    sizes = {trial.key: Size(0, 0, 3 * 10**9) for trial in plan.trials}
+    assert need(plan, plan.trials, sizes).at_once == 2

@@ -72,7 +72,7 @@ ALLOWED = {
     "capacity": _GROUND,
     "key": _SPEC | {"seal"},
     "artifacts": _TRIAL,
-    "estimate": _SPEC | {"plan"},
+    "estimate": _SPEC | {"capacity", "memory", "plan"},
     "measure": _TRIAL | {"capacity", "estimate", "key", "launcher", "lock", "plan", "watch"},
     "plan": _TRIAL
     | _DATA

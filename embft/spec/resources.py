@@ -73,11 +73,6 @@ class Resources(Fields):
     heartbeat: Duration = 600.0
     max_failures: int = Field(default=0, ge=0, le=100)
 
-    @property
-    def at_once(self) -> int:
-        """Trials at once as far as the spec says: `auto` counts as 1 until the machine is known."""
-        return 1 if self.concurrent_trials == "auto" else self.concurrent_trials
-
 
 class Artifacts(Fields):
     """Which trials' models stay on disk once they are scored, by their objective on dev."""
