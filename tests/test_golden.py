@@ -67,12 +67,13 @@ def test_trials_of_different_worlds_are_pointed_out(folder: Path) -> None:
     path = sorted(folder.glob("trials/method*/result.json"))[0]
     record = unsealed(path)
     record["provenance"]["packages"]["torch"] = "99.0"
+    threads = record["provenance"]["threads"]
     record["provenance"]["threads"] = 64
     path.write_text(sealed(record))
     (caution,) = [c for c in build_leaderboard(folder).cautions if "same conditions" in c]
     assert "torch (2." in caution
     assert "99.0)" in caution
-    assert "threads (1, 64)" in caution
+    assert f"threads ({threads}, 64)" in caution
 
 
 def test_smaller_batches_under_a_loss_that_compares_pairs_are_pointed_out(folder: Path) -> None:
