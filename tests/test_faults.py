@@ -25,7 +25,7 @@ from embft.base_model import spec_base
 from embft.failure import StorageError, cause_of
 from embft.launcher import run_trial, warm_up
 from embft.lock import wait_for_worker
-from embft.memory import overhead
+from embft.memory import overhead, tree_memory
 from embft.models import build
 from embft.plan import make_plan, prepare
 from embft.spec import parse_spec
@@ -204,6 +204,28 @@ def test_a_worker_over_its_memory_is_ended(trial: TrialDir) -> None:
     assert result.memory_limit_mb < result.peak_memory_mb < 1.3 * result.memory_limit_mb
     assert "train.batch_size" in result.message
     assert "lora" in result.message
+
+
+@pytest.mark.long
+def test_a_sweep_keeps_to_its_memory(tmp_path: Path, tiny_spec: str) -> None:
+    """Driver, Ray and workers that take a gigabyte a second, together: little over the budget."""
+    budget = 1_800_000_000
+    spec = tiny_spec.replace("epochs: 2", "epochs: 20") + f"resources: {{memory: {budget}}}\n"
+    (tmp_path / "tiny.yaml").write_text(spec)
+    sweep = start("sweep", "tiny.yaml", cwd=tmp_path)
+    wanted = "results/tiny/trials/method*/trial.json"
+    wait_for(lambda: len(list(tmp_path.glob(wanted))) == 4)
+    for path in tmp_path.glob(wanted):
+        lay(TrialDir(path.parent), HOARD)
+    peak = 0
+    while sweep.poll() is None:
+        peak = max(peak, tree_memory(sweep.pid))
+    output, _ = sweep.communicate()
+    assert sweep.returncode == 1, output
+    print(f"\nat most {peak / 1e6:.0f} MB, {peak / budget:.1%} of the budget")
+    results = [TrialDir(path.parent).result() for path in tmp_path.glob(wanted)]
+    assert {getattr(result, "reason", None) for result in results} == {"out_of_memory"}
+    assert peak < 1.25 * budget
 
 
 def test_half_the_batch_is_tried_where_memory_ran_out(trial: TrialDir) -> None:
