@@ -10,6 +10,7 @@ import ipaddress
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from multiprocessing import forkserver
@@ -220,6 +221,7 @@ def test_a_sweep_keeps_to_its_memory(tmp_path: Path, tiny_spec: str) -> None:
     peak = 0
     while sweep.poll() is None:
         peak = max(peak, tree_memory(sweep.pid))
+        time.sleep(0.05)
     output, _ = sweep.communicate()
     assert sweep.returncode == 1, output
     print(f"\nat most {peak / 1e6:.0f} MB, {peak / budget:.1%} of the budget")
