@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 import torch
+from sentence_transformers import SentenceTransformer
 
 from embft.data.pairs import Pairs
 from embft.data.pairs import Shape as DataShape
@@ -96,6 +97,69 @@ def test_a_cached_loss_sees_the_whole_batch(tiny_model: Path) -> None:
     stepper = Stepper(model, spec, _pairs("positives"), seed=1, steps=1)
     model.eval()
     assert stepper._loss(list(range(24))).item() == pytest.approx(plain, rel=1e-4)
+
+
+def _gradient(
+    tiny_model: Path, method: str, precision: str, loss: str
+) -> tuple[float, torch.Tensor]:
+    """One step's loss and the gradient that it hands to the optimizer, without dropout."""
+    spec = TrainSpec.model_validate({
+        "method": method, "loss": loss, "precision": precision, "batch_size": 24,
+        "micro_batch_size": 5 if loss.startswith("cached") else None, "max_grad_norm": 1e6,
+    })  # fmt: skip
+    torch.manual_seed(0)
+    model = build(tiny_model, MODEL, spec)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "lora_B" in name:  # zero at first, so that the other half has no gradient
+                parameter.normal_(std=0.1)
+
+    def guide() -> SentenceTransformer:
+        return build(tiny_model, MODEL, TrainSpec(method="full"))
+
+    stepper = Stepper(model, spec, _pairs("positives"), seed=1, steps=1, guide=guide)
+    found: list[torch.Tensor] = []
+    weights = stepper.trainable.values()
+    stepper.optimizer.register_step_pre_hook(
+        lambda *_: found.extend(p.grad.flatten() for p in weights if p.grad is not None)
+    )
+    stepper.start()
+    model.eval()
+    value = stepper.step(list(range(24)))
+    assert "forward" not in vars(model)
+    return value, torch.cat(found)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("method", ["lora", "full"])
+@pytest.mark.parametrize("name", [n for n, traits in LOSSES.items() if traits.cached])
+def test_a_cached_loss_has_the_plain_ones_gradient(
+    tiny_model: Path, name: str, method: str, precision: str
+) -> None:
+    """Each way to train and each precision: the second run of the model computes as the first."""
+    value, gradient = _gradient(tiny_model, method, precision, name)
+    plain, wanted = _gradient(tiny_model, method, precision, name.removeprefix("cached_"))
+    exact = precision == "fp32"
+    assert value == pytest.approx(plain, rel=1e-5 if exact else 2e-2)
+    off = float((gradient - wanted).norm() / wanted.norm())
+    assert off < (1e-4 if exact else 0.1)
+
+
+def test_a_cached_losses_second_run_is_in_the_steps_precision(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both runs of the model see bfloat16 where the step has it, with every weight trained too."""
+    asked: list[bool] = []
+    plain = SentenceTransformer.forward
+
+    def forward(self: SentenceTransformer, *args: Any, **kwargs: Any) -> Any:
+        asked.append(torch.is_autocast_enabled("cpu"))
+        return plain(self, *args, **kwargs)
+
+    monkeypatch.setattr(SentenceTransformer, "forward", forward)
+    _gradient(tiny_model, "full", "bf16", "cached_multiple_negatives_ranking")
+    assert len(asked) >= 2 * 2 * 5
+    assert all(asked[-2 * 2 * 5 :])
 
 
 def test_data_that_do_not_fit_are_refused() -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -27,6 +28,25 @@ def autocast(precision: str, device: str) -> AbstractContextManager[Any]:
     if precision == "fp32":
         return nullcontext()
     return torch.autocast(device, dtype=_DTYPES[precision])
+
+
+@contextmanager
+def autocast_forward(model: torch.nn.Module, precision: str, device: str) -> Iterator[None]:
+    """While open, the model's forward computes in this precision, whoever calls it.
+
+    Autograd may call it from a thread of its own, which knows nothing of an autocast around it.
+    """
+    plain = model.forward
+
+    def forward(*args: Any, **kwargs: Any) -> Any:
+        with autocast(precision, device):
+            return plain(*args, **kwargs)
+
+    model.forward = forward
+    try:
+        yield
+    finally:
+        del model.forward  # the class's own again
 
 
 class FrozenWeights:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,12 @@ from embft.spec import TrainSpec
 from embft.training.batches import Batch
 from embft.training.dropout import use_bulk_dropout
 from embft.training.losses import build_loss
-from embft.training.precision import FrozenWeights, autocast, resolve_precision
+from embft.training.precision import (
+    FrozenWeights,
+    autocast,
+    autocast_forward,
+    resolve_precision,
+)
 from embft.training.vocabulary import UsedRows, restore_table, train_used_rows
 
 _SCHEDULES = {"linear": "linear", "constant": "constant_with_warmup", "cosine": "cosine"}
@@ -106,7 +112,8 @@ class Stepper:
             value = loss.item()
             if not math.isfinite(value):
                 raise DivergedError(f"the training loss became {value}")
-            self.scaler.scale(loss).backward()
+            with self._replayed():
+                self.scaler.scale(loss).backward()
             total += value
         self.scaler.unscale_(self.optimizer)
         torch.nn.utils.clip_grad_norm_(self.trainable.values(), self.spec.max_grad_norm)
@@ -115,6 +122,12 @@ class Stepper:
         self.schedule.step()
         self.optimizer.zero_grad(set_to_none=True)
         return total
+
+    def _replayed(self) -> AbstractContextManager[None]:
+        """A cached loss runs the model anew while it goes backward."""
+        if not self.spec.loss.traits.cached:
+            return nullcontext()
+        return autocast_forward(self.model, self.precision, self.device)
 
     def _parts(self, rows: Batch) -> list[Batch]:
         """The parts of a batch that are in memory at once; a cached loss takes its own."""
