@@ -18,7 +18,7 @@ from embft.errors import ModelError
 from embft.safety import check_folder, read_json
 from embft.seal import file_digest
 from embft.spec import ModelSpec
-from embft.tiny_decoder import BUILT_IN, built_in_decoder
+from embft.tiny_decoder import built_in_decoder, built_in_name
 
 # What decides the embeddings; READMEs and other exports of the same weights do not.
 _CONTENT = ("*.safetensors", "*.json", "*.txt", "*.model", "*.spm", "*.jinja")
@@ -42,14 +42,26 @@ def find_base_model(base: str, revision: str | None = None, *, trusted: bool = F
     trusted: code that the model brings may run, and counts as its content. Raises ModelError when
     the model is neither here nor to be had, holds no safetensors, or is not safe to load.
     """
+    built_in = built_in_name(base) if revision is None else None
+    local = _local_folder(base) if built_in is None or Path(base).is_dir() else None
+    if local is not None and revision is not None:
+        raise ModelError(
+            f"model.revision is {revision!r}, but model.base is a folder ({local}), which has no "
+            "revisions: leave it out, or give a hub name as base"
+        )
     folder = (
-        _local_folder(base)
-        or (built_in_decoder(base) if base in BUILT_IN and revision is None else None)
+        local
+        or (built_in_decoder(built_in) if built_in else None)
         or _offline_package(base, revision)
         or _from_hub(base, revision, _content(trusted=trusted))
     )
     check_folder(folder, trusted=trusted)
     return BaseModel(base, folder, folder_digest(folder, _content(trusted=trusted)))
+
+
+def name_for_loaders(base: BaseModel) -> str:
+    """The name by which any loader finds a base: its own, but a built-in decoder's folder."""
+    return base.name if built_in_name(base.name) is None else str(base.folder)
 
 
 def spec_base(spec: ModelSpec) -> BaseModel:

@@ -37,10 +37,8 @@ def audit_with(splits: Splits, model: ModelSpec | None) -> Audit:
     if model is None:
         return audit(splits)
     base = spec_base(model)
-    limits = [n for n in (model.max_tokens, max_tokens(base)) if n is not None]
-    return audit(
-        splits, token_lengths=token_counter(base), max_tokens=min(limits) if limits else None
-    )
+    most = max_tokens(base) if model.max_tokens is None else model.max_tokens
+    return audit(splits, token_lengths=token_counter(base), max_tokens=most)
 
 
 def freeze(folder: Path, splits: Splits, model: ModelSpec) -> None:

@@ -26,6 +26,7 @@ from transformers import AttentionInterface
 from transformers.masking_utils import AttentionMaskInterface
 
 _ATTENTION = "embft_packed"
+_FORBIDDEN = "embft_never_packed"  # an attribute of models
 # Architectures whose layers treat every token alike, but for attention and positions.
 _ARCHITECTURES = {"bert", "camembert", "llama", "qwen2", "qwen3", "roberta", "xlm-roberta"}
 _MODULES = (Transformer, Pooling, Normalize, Dense)
@@ -197,11 +198,17 @@ AttentionInterface.register(_ATTENTION, _attend)
 AttentionMaskInterface.register(_ATTENTION, lambda **_: None)
 
 
+def forbid_packing(model: SentenceTransformer) -> None:
+    """Leave this model its own attention, which the user has chosen."""
+    setattr(model, _FORBIDDEN, True)
+
+
 def can_pack(model: SentenceTransformer) -> bool:
     """Whether packed batches give this model's embeddings: tried on texts of several lengths."""
     config = getattr(getattr(model, "transformers_model", None), "config", None)
     if (
         config is None
+        or getattr(model, _FORBIDDEN, False)
         or config.model_type not in _ARCHITECTURES
         or getattr(config, "sliding_window", None) is not None
         or any(type(module) not in _MODULES for module in model)

@@ -22,7 +22,7 @@ import torch
 from transformers import set_seed
 from transformers.utils import logging as transformers_logging
 
-from embft.base_model import BaseModel, spec_base
+from embft.base_model import BaseModel, name_for_loaders, spec_base
 from embft.data.pairs import SPLITS, Pairs, Splits
 from embft.encoding import encode
 from embft.errors import EmbftError, ModelError, ProofError, RecordError
@@ -156,7 +156,7 @@ def train_step(folder: TrialDir) -> None:
         guide=lambda: load_base(base.folder, given.spec.model),
     )
     _write_probe(folder, before, encode(model, probe))
-    artifact_bytes = save(model, folder.model_folder, given.spec.model.base)
+    artifact_bytes = save(model, folder.model_folder, name_for_loaders(base))
     trained = {
         "started": started,
         "identity": identity,

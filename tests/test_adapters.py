@@ -13,12 +13,16 @@ from click.testing import CliRunner
 from sentence_transformers import SentenceTransformer
 from transformers import AutoModel
 
+from embft.base_model import find_base_model, name_for_loaders
 from embft.cli import main
-from embft.errors import ModelError, ProofError, SpecError
+from embft.data.pairs import Pairs
+from embft.errors import EmbftError, ModelError, ProofError, SpecError
 from embft.merge import merge
 from embft.models import build, load_base, load_saved, save, trainable_parameters
 from embft.spec import LoraSpec, ModelSpec, TrainSpec, parse_spec
+from embft.standalone import load_model
 from embft.tiny_decoder import Size, make_decoder
+from embft.training import Hooks, train
 
 TEXTS = ["i love dogs", "you never hate the cats and we like tea", "music"]
 
@@ -132,6 +136,81 @@ def test_a_template_that_is_lost_would_be_noticed(base: Path, tmp_path: Path) ->
     with_template = _trained(base, tmp_path / "adapter").encode(TEXTS)
     plain = load_base(base, ModelSpec(base=str(base), pooling="last")).encode(TEXTS)
     assert np.abs(with_template - plain).max() > 0.1
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("variant", ["lora", "dora"])
+def test_an_adapter_of_a_16_bit_base_is_trained_in_float32(
+    base: Path, tmp_path: Path, variant: str, precision: str
+) -> None:
+    """Many small steps add up, which in bfloat16 would all be lost; afterwards it has the base's
+    type again, so that every loader gives the trained model's embeddings.
+    """
+    half = tmp_path / "half"
+    AutoModel.from_pretrained(base, dtype=torch.bfloat16).save_pretrained(half)
+    load_base(base, ModelSpec(base=str(base))).tokenizer.save_pretrained(half)
+    spec = ModelSpec(base=str(half), pooling="mean")
+    train_spec = TrainSpec.model_validate({
+        "method": "lora", "lora": {"variant": variant, "dropout": 0}, "precision": precision,
+        "epochs": 1, "batch_size": 2, "learning_rate": 1e-5, "schedule": "constant",
+    })  # fmt: skip
+    torch.manual_seed(0)
+    model = build(half, spec, train_spec)
+    first = {n: p.detach().clone() for n, p in model.named_parameters() if "lora_A" in n}
+    pairs = Pairs(tuple(TEXTS * 20), tuple(reversed(TEXTS * 20)), np.tile([0.0, 1.0, 1.0], 20))
+    types: set[torch.dtype] = set()
+
+    def evaluate() -> tuple[float, dict[str, float]]:
+        types.update(p.dtype for p in model.parameters() if p.requires_grad)
+        return 0.0, {}
+
+    train(model, train_spec, pairs, 1, Hooks(evaluate=evaluate))
+    assert types == {torch.float32}
+    assert {p.dtype for p in model.parameters()} == {torch.bfloat16}
+    moved = max(
+        float((p.detach() - first[n]).abs().max())
+        for n, p in model.named_parameters()
+        if n in first
+    )
+    assert moved > 1e-4
+    save(model, tmp_path / "adapter", str(half))
+    in_memory = model.eval().encode(TEXTS)
+    ours = load_saved(tmp_path / "adapter", half, spec)
+    np.testing.assert_allclose(ours.encode(TEXTS), in_memory, atol=1e-5)
+    plain = SentenceTransformer(str(tmp_path / "adapter"), device="cpu")
+    np.testing.assert_allclose(plain.encode(TEXTS), in_memory, atol=1e-5)
+
+
+def test_float16_weights_are_not_trained_in_fp16(base: Path, tmp_path: Path) -> None:
+    """Saved so, which no spec says: a sentence, and not the gradient scaler's complaint."""
+    half = tmp_path / "half"
+    AutoModel.from_pretrained(base, dtype=torch.float16).save_pretrained(half)
+    load_base(base, ModelSpec(base=str(base))).tokenizer.save_pretrained(half)
+    spec = TrainSpec(method="full", precision="fp16", batch_size=2)
+    model = build(half, ModelSpec(base=str(half)), spec)
+    pairs = Pairs(tuple(TEXTS), tuple(TEXTS), np.array([0.0, 1.0, 1.0]))
+    with pytest.raises(EmbftError, match=r"set model\.dtype to float32"):
+        train(model, spec, pairs, 1, Hooks(evaluate=lambda: (0.0, {})))
+
+
+def test_plain_loading_finds_a_built_in_base(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An adapter on `tiny-llama` names its folder; where that is not, ours makes it again."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "one"))
+    find_base_model.cache_clear()
+    found = find_base_model("tiny-llama")
+    adapter = tmp_path / "adapter"
+    model = build(found.folder, ModelSpec(base="tiny-llama"), TrainSpec(method="lora"))
+    save(model, adapter, name_for_loaders(found))
+    wanted = model.eval().encode(TEXTS)
+    plain = SentenceTransformer(str(adapter), device="cpu").encode(TEXTS)
+    np.testing.assert_allclose(plain, wanted, atol=1e-6)
+    (tmp_path / "one").rename(tmp_path / "gone")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "two"))
+    find_base_model.cache_clear()
+    np.testing.assert_allclose(load_model(str(adapter)).encode(TEXTS), wanted, atol=1e-6)
+    find_base_model.cache_clear()
 
 
 def test_an_adapter_remembers_the_precision_of_its_base(base: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import torch
@@ -12,6 +13,8 @@ from embft import packing
 from embft.encoding import Encoder, Tokenised, encode
 from embft.models import load_base
 from embft.spec import ModelSpec
+from embft.spec.model import Pooling
+from embft.tiny_decoder import Size, make_decoder
 
 TEXTS = ["i love dogs", "cats", "you always like the films and the music and tea", "i love dogs"]
 MODEL = ModelSpec(base="tiny")
@@ -54,6 +57,49 @@ def test_packed_batches_go_through_our_attention(
 
     monkeypatch.setitem(AttentionInterface._global_mapping, "embft_packed", wrong)
     assert not packing.can_pack(model)
+
+
+@pytest.fixture(scope="module")
+def decoders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("decoders")
+    size = Size(width=32, layers=2, vocabulary=300, positions=128)
+    make_decoder(folder / "llama", "llama", TEXTS, size)
+    make_decoder(folder / "qwen3", "qwen3", TEXTS, size)
+    return {path.name: path for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("packs", [True, False])
+@pytest.mark.parametrize("side", ["left", "right"])
+@pytest.mark.parametrize("pooling", get_args(Pooling))
+@pytest.mark.parametrize("architecture", ["llama", "qwen3"])
+def test_decoders_are_packed_too(
+    decoders: dict[str, Path], architecture: str, pooling: str, side: str, packs: bool
+) -> None:
+    """Each pooling and side, packed where that can be: each text's own embedding. The mean over the
+    text's tokens needs to see texts apart, and is not packed.
+    """
+    spec = ModelSpec.model_validate({
+        "base": str(decoders[architecture]), "pooling": pooling, "padding_side": side,
+        "template": "eol",
+    })  # fmt: skip
+    model = load_base(decoders[architecture], spec)
+    encoder = Encoder(model, TEXTS)
+    assert encoder.packs == (pooling != "text_mean")
+    encoder.packs = packs and encoder.packs
+    model.eval()
+    with torch.no_grad():
+        found = encoder.embed(TEXTS)
+        alone = torch.cat([model(model.preprocess([t]))["sentence_embedding"] for t in TEXTS])
+    torch.testing.assert_close(found, alone, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("attention", ["eager", "sdpa"])
+def test_attention_that_a_spec_names_is_used(tiny_model: Path, attention: str) -> None:
+    """Such a model is not packed, for then our own attention would run in its stead."""
+    spec = ModelSpec.model_validate({"base": "tiny", "attn_implementation": attention})
+    model = load_base(tiny_model, spec)
+    assert not packing.can_pack(model)
+    assert not Encoder(model, TEXTS).packs
 
 
 def test_encode_equals_the_librarys(minilm: Path) -> None:

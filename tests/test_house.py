@@ -37,7 +37,7 @@ ALLOWED = {
     "base_model": _SPEC | {"safety", "seal", "tiny_decoder"},
     "evaluator_files": _TRIAL | _DATA | {"frozen"},
     "token_layout": set(),
-    "models": _TRIAL | {"capacity", "safety", "token_layout"},
+    "models": _TRIAL | {"capacity", "packing", "safety", "token_layout"},
     "packing": set(),
     "encoding": {"packing"},
     "training": _TRIAL | _DATA | {"encoding"},

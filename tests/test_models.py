@@ -16,6 +16,7 @@ from sentence_transformers import SentenceTransformer
 from embft.base_model import find_base_model
 from embft.errors import ModelError, SpecError
 from embft.models import load_base, save
+from embft.models.template import wrap_texts
 from embft.spec import ModelSpec, parse_spec
 from embft.spec.templates import TEMPLATES, around
 from embft.tiny_decoder import Size, make_decoder
@@ -144,6 +145,108 @@ def test_a_template_that_leaves_no_room_is_refused(bases: dict[str, Path]) -> No
         load_base(bases["bert"], _spec(bases["bert"], template="knowledge"))
 
 
+@pytest.fixture(scope="module")
+def tiny_roberta(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Path:
+    """A RoBERTa of 40 rows of positions, of which no token gets the first two."""
+    from transformers import AutoTokenizer, RobertaConfig, RobertaModel
+
+    folder = tmp_path_factory.mktemp("roberta")
+    tokenizer = AutoTokenizer.from_pretrained(tiny_model.parent / "bert")
+    torch.manual_seed(0)
+    config = RobertaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=40,
+        pad_token_id=1,
+    )
+    RobertaModel(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize("fields", [{}, {"template": "a {text} b"}, {"max_tokens": 38}])
+def test_a_robertas_first_positions_are_no_tokens(tiny_roberta: Path, fields: Any) -> None:
+    """The longest text is as long as the positions that are left, with a template or without."""
+    model = load_base(tiny_roberta, _spec(tiny_roberta, **fields))
+    assert model.max_seq_length == 38
+    assert model.preprocess([LONG])["input_ids"].shape == (1, 38)
+    assert np.isfinite(model.encode([LONG])).all()
+
+
+def test_a_text_may_be_as_long_as_the_model_has_positions(tiny_model: Path, tmp_path: Path) -> None:
+    """The tiny BERT reads 32 tokens, and could read 64: what is asked for beyond is refused."""
+    model = load_base(tiny_model, _spec(tiny_model, max_tokens=60))
+    assert model.preprocess([LONG])["input_ids"].shape[1] > 32
+    save(model, tmp_path / "saved", "base")
+    again = SentenceTransformer(str(tmp_path / "saved"), device="cpu")
+    np.testing.assert_array_equal(again.encode([LONG]), model.encode([LONG]))
+    with pytest.raises(ModelError, match="positions for 64 tokens: set it to 64 or less"):
+        load_base(tiny_model, _spec(tiny_model, max_tokens=65))
+    asked = _spec(tiny_model, max_tokens=64, template="a {text} b")
+    with pytest.raises(ModelError, match="2 of them for the template: set it to 62 or less"):
+        load_base(tiny_model, asked)
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [({"pooling": "last"}, "model.pooling"), ({"max_tokens": 8}, "model.max_tokens")],
+)
+def test_what_static_embeddings_have_not_is_an_error(
+    tmp_path: Path, fields: dict[str, Any], told: str
+) -> None:
+    """They have no tokens to pool and no length: a sentence, not a traceback."""
+    from sentence_transformers.sentence_transformer.modules import StaticEmbedding
+    from tokenizers import Tokenizer, models
+
+    static = StaticEmbedding(Tokenizer(models.WordLevel({"a": 0}, "a")), embedding_dim=4)
+    SentenceTransformer(modules=[static], device="cpu").save_pretrained(str(tmp_path))
+    with pytest.raises(ModelError, match=f"{told} needs a transformer.*begins with Static"):
+        load_base(tmp_path, _spec(tmp_path, **fields))
+
+
+def _with_spaces_first(kind: str) -> Any:
+    """A tokenizer that begins each text as words begin, as SentencePiece's do."""
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = Tokenizer(models.BPE())
+    steps = pre_tokenizers.Metaspace(prepend_scheme="always" if kind == "always" else "first")
+    tokenizer.pre_tokenizer = steps
+    trainer = trainers.BpeTrainer(
+        vocab_size=300, special_tokens=["<unk>", "<s>", "</s>"], show_progress=False
+    )
+    tokenizer.train_from_iterator([*TEXTS, LONG, *TEMPLATES.values()], trainer)
+    if kind == "llama-2":
+        tokenizer.normalizer = normalizers.Sequence(
+            [normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]
+        )
+        tokenizer.pre_tokenizer = None
+    special = {"unk_token": "<unk>", "bos_token": "<s>", "eos_token": "</s>"}
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **special)
+
+
+@pytest.mark.parametrize("kind", ["first", "always", "llama-2"])
+@pytest.mark.parametrize("template", [*TEMPLATES, "Topic: {text}", "{text} is of", '"{text}"'])
+def test_parts_are_tokenised_as_in_the_filled_template(
+    kind: str, template: str, tmp_path: Path
+) -> None:
+    """No space token stands where the filled template has none, after loading again too."""
+    from transformers import AutoTokenizer
+
+    tokenizer = _with_spaces_first(kind)
+    before, after = around(template)
+    wrapped = wrap_texts(tokenizer, template, bos=None, eos=None)
+    wrapped.save_pretrained(tmp_path)
+    again = AutoTokenizer.from_pretrained(tmp_path)
+    for text in TEXTS:
+        whole = tokenizer(before + text + after, add_special_tokens=False)["input_ids"]
+        assert wrapped(text)["input_ids"] == whole
+        assert again(text)["input_ids"] == whole
+
+
 @pytest.mark.parametrize("layer", [0, 1, 2, 3, -1, -2, -4])
 @pytest.mark.parametrize("base", ["llama", "bert"])
 def test_a_layer_is_transformers_hidden_state(
@@ -252,6 +355,12 @@ def test_the_built_in_decoders_are_the_same_everywhere(
         find_base_model.cache_clear()
         digests.append([find_base_model(name).digest[:8] for name in ("tiny-llama", "tiny-qwen3")])
     assert digests == [["0882181c", "07af86e3"]] * 2
+
+
+def test_a_folder_has_no_revision(tiny_model: Path) -> None:
+    """One that is asked for must not pass in silence."""
+    with pytest.raises(ModelError, match=r"model\.revision is 'v1', but model.base is a folder"):
+        find_base_model(str(tiny_model), "v1")
 
 
 def _with_model(fields: str) -> str:

@@ -122,6 +122,27 @@ def test_errors_say_where_and_what_is_allowed(
 
 
 @pytest.mark.parametrize(
+    ("model", "train", "told"),
+    [
+        ("quantization: 4bit", "method: full", "set train.method to lora"),
+        ("dtype: float16", "method: full, precision: fp16", "set it to float32"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused_before_anything_runs(
+    model: str, train: str, told: str
+) -> None:
+    """Where the method is written, also where only an axis makes it so; LoRA and none may."""
+    text = f"name: x\ndata: {{dataset: dating}}\nmodel: {{{model}}}\ntrain: {{{train}}}\n"
+    with pytest.raises(SpecError, match=rf"<spec>:4: .*{told}"):
+        parse_spec(text)
+    axis = "space: {train.method: [lora, none, full]}\n"
+    lora = text.replace("full", "lora")
+    with pytest.raises(SpecError, match=rf"<spec>:5: .*{told}"):
+        parse_spec(lora + axis)
+    assert parse_spec(lora + axis.replace(", full", "")).points
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "",

@@ -22,9 +22,10 @@ from embft.errors import ModelError
 from embft.models.adapter import add_adapter
 from embft.models.pooling import OUR_MODULES, replace_pooling
 from embft.models.template import wrap_texts
+from embft.packing import forbid_packing
 from embft.safety import check_folder
-from embft.spec import ModelSpec, TrainSpec
-from embft.token_layout import Layout, token_layout
+from embft.spec import ModelSpec, TrainSpec, untrainable_reason
+from embft.token_layout import token_layout
 
 _TEXT_ONLY = {"text": {"method": "forward", "method_output_name": "last_hidden_state"}}
 # Under left padding a text moves to the right by the padding. Rotary positions do not mind, up to
@@ -51,11 +52,9 @@ def build(folder: Path, spec: ModelSpec, train: TrainSpec) -> SentenceTransforme
 
     Raises ModelError where that cannot be.
     """
-    if spec.quantization != "none" and train.method == "full":
-        raise ModelError(
-            f"model.quantization is {spec.quantization} and train.method is full: quantised "
-            "weights cannot be trained; set train.method to lora, or model.quantization to none"
-        )
+    reason = untrainable_reason(spec, train)
+    if reason is not None:
+        raise ModelError(reason)
     model = load_base(folder, spec)
     if train.method == "lora":
         add_adapter(model, train.lora)
@@ -68,14 +67,15 @@ def load_base(folder: Path, spec: ModelSpec) -> SentenceTransformer:
     Raises ModelError when it cannot be loaded, or cannot do what the spec asks of it.
     """
     model = open_model(folder, spec)
-    if model.tokenizer is not None and _changes_texts(spec):
+    if _changes_texts(spec):
         _set_texts(model, spec)
     elif spec.max_tokens is not None:
-        model.max_seq_length = min(spec.max_tokens, model.max_seq_length or spec.max_tokens)
+        _set_length(model, _transformer(model, "max_tokens"), spec.max_tokens)
     if spec.layer is not None:
         _set_layer(_transformer(model, "layer"), spec.layer)
     if spec.pooling is not None:
-        replace_pooling(model, spec.pooling, token_layout(model.tokenizer))
+        tokenizer = _transformer(model, "pooling").tokenizer
+        replace_pooling(model, spec.pooling, token_layout(tokenizer))
     if spec.padding_side is not None:
         _set_padding(model, spec.padding_side)
     return model
@@ -87,6 +87,13 @@ def open_model(folder: Path, spec: ModelSpec) -> SentenceTransformer:
     """
     arguments = _model_arguments(spec)
     check_folder(folder, trusted=spec.trust_remote_code)
+    model = _opened(folder, spec, arguments)
+    if spec.attn_implementation is not None:
+        forbid_packing(model)
+    return model
+
+
+def _opened(folder: Path, spec: ModelSpec, arguments: dict[str, Any]) -> SentenceTransformer:
     try:
         if (folder / "modules.json").exists():
             # Our modules are this package's own, not code of the folder: no trust is asked for.
@@ -119,6 +126,9 @@ def _from_transformers(
     tokenizer: Any = transformer.tokenizer
     if tokenizer.pad_token is None:  # Llama has none; a mask goes with it, so any token will do
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
+    positions = _positions(transformer)
+    if positions is not None and (transformer.max_seq_length or 0) > positions:
+        transformer.max_seq_length = positions
     pooling = Pooling(transformer.get_embedding_dimension(), pooling_mode="mean")
     return SentenceTransformer(modules=[transformer, pooling], device=default_device())
 
@@ -176,27 +186,42 @@ def _changes_texts(spec: ModelSpec) -> bool:
 def _set_texts(model: SentenceTransformer, spec: ModelSpec) -> None:
     """Wrap texts by the tokenizer. A text keeps the length that it may have without a template."""
     transformer = _transformer(model, "template")
-    budget = model.max_seq_length
-    if spec.max_tokens is not None:
-        budget = min(spec.max_tokens, budget or spec.max_tokens)
     eos = True if spec.pooling == "eos" else spec.eos
     tokenizer = wrap_texts(transformer.tokenizer, spec.template, bos=spec.bos, eos=eos)
-    layout = token_layout(tokenizer)
     transformer.processor = tokenizer
-    if budget is not None:
-        model.max_seq_length = _fitting(transformer, budget + layout.template, layout)
+    _set_length(model, transformer, spec.max_tokens)
 
 
-def _fitting(transformer: Transformer, tokens: int, layout: Layout) -> int:
-    """The length of an input with its template, no more than the model has positions."""
-    positions = getattr(transformer.config, "max_position_embeddings", None) or tokens
-    fitting = min(tokens, int(positions))
+def _set_length(model: SentenceTransformer, transformer: Transformer, asked: int | None) -> None:
+    """Let inputs have the length asked for, or else the model's own, and the template on top."""
+    budget = model.max_seq_length if asked is None else asked
+    if budget is None:
+        return
+    layout = token_layout(transformer.tokenizer)
+    wanted = budget + layout.template
+    positions = _positions(transformer) or wanted
+    fitting = min(wanted, positions)
     if fitting <= layout.before + layout.after:
         raise ModelError(
             f"model.template: with {layout.template} tokens it leaves no room for a text in the "
             f"{fitting} that this model reads: choose a shorter one"
         )
-    return fitting
+    if asked is not None and fitting < wanted:
+        beside = f", {layout.template} of them for the template" if layout.template else ""
+        raise ModelError(
+            f"model.max_tokens is {asked}, but this model has positions for {positions} tokens"
+            f"{beside}: set it to {positions - layout.template} or less"
+        )
+    model.max_seq_length = fitting
+
+
+def _positions(transformer: Transformer) -> int | None:
+    """How many tokens the model can tell the places of; None where that has no end.
+
+    A RoBERTa's table of positions begins with rows that no token gets.
+    """
+    positions = getattr(transformer.config, "max_position_embeddings", None) or 0
+    return int(positions) - transformer._infer_flatten_position_offset() if positions > 0 else None
 
 
 def _set_layer(transformer: Transformer, layer: int) -> None:

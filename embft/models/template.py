@@ -8,6 +8,7 @@ text.
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from tokenizers import normalizers, processors
@@ -36,10 +37,10 @@ def wrap_texts(
     parts = {
         BOS: _wanted(tokenizer, "bos", "cls", bos, first),
         PREFIX: _plain_ids(tokenizer, before.rstrip(" ")),
-        SUFFIX: _plain_ids(tokenizer, after),
+        SUFFIX: _plain_ids(_copied(tokenizer, inside=True), after),
         EOS: _wanted(tokenizer, "eos", "sep", eos, last),
     }
-    wrapped = _copied(tokenizer)
+    wrapped = _copied(tokenizer, inside=bool(before) and not spaces)
     if spaces and not _ignores_spaces(tokenizer):
         _prepend(wrapped, " " * spaces)
     _set_parts(wrapped, parts)
@@ -81,17 +82,22 @@ def _ignores_spaces(tokenizer: Any) -> bool:
     return joined[len(joined) - len(word) :] == word
 
 
-def _copied(tokenizer: Any) -> PreTrainedTokenizerFast:
+def _copied(tokenizer: Any, *, inside: bool) -> PreTrainedTokenizerFast:
     """The same tokenizer as a class that loads `tokenizer.json` as it stands: architectures' own
-    classes rebuild parts of it.
+    classes rebuild parts of it. inside: for what follows other text without a space between.
     """
     from tokenizers import Tokenizer
+
+    content = json.loads(tokenizer.backend_tokenizer.to_str())
+    if inside:
+        for part in ("normalizer", "pre_tokenizer"):
+            content[part] = _without_first_space(content[part])
 
     special = {f"{name}_token": getattr(tokenizer, f"{name}_token") for name in _SPECIAL_TOKENS}
     if special["pad_token"] is None:
         special["pad_token"] = special["eos_token"] or special["unk_token"]
     return PreTrainedTokenizerFast(
-        tokenizer_object=Tokenizer.from_str(tokenizer.backend_tokenizer.to_str()),
+        tokenizer_object=Tokenizer.from_str(json.dumps(content)),
         model_max_length=tokenizer.model_max_length,
         padding_side=tokenizer.padding_side,
         truncation_side=tokenizer.truncation_side,
@@ -99,6 +105,25 @@ def _copied(tokenizer: Any) -> PreTrainedTokenizerFast:
         clean_up_tokenization_spaces=False,
         **{name: token for name, token in special.items() if token is not None},
     )
+
+
+def _without_first_space(step: dict[str, Any] | None) -> dict[str, Any] | None:
+    """A step of a tokenizer, as JSON, that puts no space before a text that has none.
+
+    Tokenizers of SentencePiece's kind put one there, so that a text begins as words do.
+    """
+    if step is None or step["type"] == "Prepend":
+        return None
+    changed: dict[str, Any] = {}
+    if "add_prefix_space" in step:
+        changed["add_prefix_space"] = False
+    if "prepend_scheme" in step:
+        changed["prepend_scheme"] = "never"
+    for inner in ("normalizers", "pretokenizers"):
+        if inner in step:
+            found = [_without_first_space(each) for each in step[inner]]
+            changed[inner] = [each for each in found if each is not None]
+    return {**step, **changed}
 
 
 def _prepend(tokenizer: PreTrainedTokenizerFast, spaces: str) -> None:

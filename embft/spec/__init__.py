@@ -12,6 +12,7 @@ from embft.spec.fields import (
     Objective,
     TrainSpec,
     TrialSpec,
+    untrainable_reason,
 )
 from embft.spec.losses import LOSSES, LossSpec, Shape, unfit_reason
 from embft.spec.model import LoraSpec, ModelSpec
@@ -35,4 +36,5 @@ __all__ = [
     "load_spec",
     "parse_spec",
     "unfit_reason",
+    "untrainable_reason",
 ]

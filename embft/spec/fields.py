@@ -65,6 +65,24 @@ class Objective(Fields):
     mode: Literal["min", "max"] = "max"
 
 
+def untrainable_reason(model: ModelSpec, train: TrainSpec) -> str | None:
+    """Why such a base cannot be trained so, and what to do; None when it can."""
+    if train.method != "full":
+        return None
+    if model.quantization != "none":
+        return (
+            f"model.quantization is {model.quantization} and train.method is full: quantised "
+            "weights cannot be trained; set train.method to lora, or model.quantization to none"
+        )
+    if model.dtype == "float16" and train.precision == "fp16":
+        return (
+            "model.dtype is float16, train.precision fp16 and train.method full: in fp16 weights "
+            "are trained in float32; leave model.dtype out or set it to float32, or train.method "
+            "to lora"
+        )
+    return None
+
+
 class TrialSpec(Fields):
     """One point of the search space and one seed: everything the user decides about a trial."""
 

@@ -18,6 +18,7 @@ from embft.spec.fields import (
     Objective,
     TrainSpec,
     TrialSpec,
+    untrainable_reason,
 )
 from embft.spec.model import ModelSpec
 from embft.spec.objective import giving
@@ -172,6 +173,10 @@ def _points(
                         else found
                     )
                 checked[name] = checked[identity]
+            reason = untrainable_reason(checked["model"], checked["train"])
+            if reason is not None:
+                at = source.at(_origin(("train", "method"), origin))
+                raise SpecError(f"{at}: {reason}")
             yield PlannedPoint(
                 params=dict(params),
                 data=checked["data"],

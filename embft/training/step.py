@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -58,6 +58,7 @@ class Stepper:
         self.labels = _labels(pairs, self.model.device)
         self.encoder = Encoder(model, [text for column in self.columns for text in column])
         self.dropout = self._cheap_dropout(seed)
+        self.cast = _float32_adapter(model) if spec.method == "lora" else []
         self.frozen = FrozenWeights(model, self.precision)
         self.rows = self._used_rows()
         micro = spec.micro_batch_size
@@ -66,6 +67,8 @@ class Stepper:
         self.optimizer = torch.optim.AdamW(
             _decay_groups(list(self.trainable.values()), spec), lr=spec.learning_rate, fused=True
         )
+        if self.precision == "fp16":
+            _refuse_float16(self.trainable.values())
         self.scaler = torch.amp.GradScaler(self.device, enabled=self.precision == "fp16")
         self.schedule = get_scheduler(
             _SCHEDULES[spec.schedule],
@@ -102,6 +105,8 @@ class Stepper:
         self.score()
         if self.rows is not None and self.model.transformers_model is not None:
             restore_table(self.model.transformers_model, self.rows)
+        for parameter, dtype in self.cast:
+            parameter.data = parameter.data.to(dtype)
 
     def step(self, rows: Batch) -> float:
         """Change the weights by one batch. Returns its loss; raises DivergedError."""
@@ -179,6 +184,25 @@ class Stepper:
         ):
             group["lr"] = rate
         self.scaler.load_state_dict(state["scaler"])
+
+
+def _float32_adapter(model: SentenceTransformer) -> list[tuple[torch.nn.Parameter, torch.dtype]]:
+    """Cast an adapter on a 16-bit base to float32: steps are smaller than 16 bits can tell apart.
+
+    Returns what it was, for after the training: loaders give an adapter its base's type.
+    """
+    cast = [(p, p.dtype) for p in model.parameters() if p.requires_grad and p.itemsize == 2]
+    for parameter, _ in cast:
+        parameter.data = parameter.data.float()
+    return cast
+
+
+def _refuse_float16(trainable: Iterable[torch.nn.Parameter]) -> None:
+    if any(parameter.dtype == torch.float16 for parameter in trainable):
+        raise EmbftError(
+            "train.precision is fp16, but this base's weights are saved as float16, and in fp16 "
+            "weights are trained in float32: set model.dtype to float32, or train.method to lora"
+        )
 
 
 def _labels(pairs: Pairs, device: torch.device) -> torch.Tensor | None:
