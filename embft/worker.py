@@ -13,7 +13,7 @@ import sys
 import time
 import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -200,7 +200,11 @@ def _hooks(folder: TrialDir, given: TrialInput, dev: Pairs, model: Any) -> Hooks
     """How a training is scored, what it tells the progress file, and what stops it."""
     last = -_STEP_INTERVAL
     chosen = giving(given.spec.objective.metric, given.spec.evaluators)
-    extra = next((bound for bound in _evaluators(folder, given) if bound[0] == chosen), None)
+    extra = [
+        bound
+        for bound in _evaluators(folder, given)
+        if bound[0] == chosen or bound[0].function == "attention"
+    ]
 
     def tell(step: Step) -> None:
         nonlocal last
@@ -218,9 +222,9 @@ def _hooks(folder: TrialDir, given: TrialInput, dev: Pairs, model: Any) -> Hooks
 
 
 def _evaluate(
-    model: Any, dev: Pairs, given: TrialInput, extra: Bound | None
+    model: Any, dev: Pairs, given: TrialInput, extra: Sequence[Bound]
 ) -> tuple[float, Metrics]:
-    """The objective on dev, larger is better, and dev's metrics, an evaluator's among them."""
+    """The objective on dev, larger is better, and dev's metrics, evaluators' among them."""
     objective = given.spec.objective
     try:
         metrics = epoch_metrics(model, dev, given.spec.seed, extra)

@@ -12,16 +12,23 @@ import numpy as np
 import pytest
 import torch
 from leaderboards import lora_lr
+from sentence_transformers import SentenceTransformer
 
+from embft.data.load import Columns, load_pairs
 from embft.data.pairs import Pairs, Splits
+from embft.evaluation import attention as module
 from embft.evaluation.attention import KINDS, attention, attention_shares
 from embft.evaluation.context import Context
+from embft.evaluation.evaluators import epoch_metrics
 from embft.models import load_base
+from embft.plan import make_plan, prepare
 from embft.report.chart import static_svg
 from embft.report.charts_attention import attention_charts
-from embft.spec import ModelSpec
+from embft.spec import EvaluatorSpec, ModelSpec, load_spec
 from embft.tiny_decoder import Size, make_decoder
-from embft.trial import TrialDir
+from embft.token_layout import Layout, token_layout
+from embft.trial import Completed, TrialDir
+from embft.worker import score_step, train_step
 
 TEXTS = ["i love dogs", "you never hate the cats and we like tea", "music"]
 
@@ -95,9 +102,43 @@ def test_the_pooled_layer_is_the_one_reported(base: Path, tmp_path: Path) -> Non
     np.testing.assert_array_equal(model.encode(TEXTS), before)
 
 
+def test_texts_that_are_all_long_have_an_example_too(
+    base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The shortest, where none is short; and the tokenizer is read once for all texts."""
+    model = load_base(base, ModelSpec(base=str(base), pooling="last"))
+    read: list[Any] = []
+
+    def layout(tokenizer: Any) -> Layout:
+        read.append(tokenizer)
+        return token_layout(tokenizer)
+
+    monkeypatch.setattr(module, "token_layout", layout)
+    long = [" ".join(TEXTS * n) for n in (9, 7, 8)]
+    found = attention_shares(model, long)
+    assert isinstance(found, dict)
+    assert len(found["example"]["tokens"]) == len(model.tokenizer(long[1])["input_ids"]) > 48
+    assert len(read) == 1
+
+
+def test_in_training_a_few_texts_of_dev_are_measured(base: Path) -> None:
+    """Dev's alone, by the same names, and no file is left."""
+    model = load_base(base, ModelSpec(base=str(base), pooling="last"))
+    dev = Pairs(tuple(TEXTS * 30), tuple(f"{t} {i}" for i, t in enumerate(TEXTS * 30)), np.ones(90))
+    entry = EvaluatorSpec(function="attention")
+    found = epoch_metrics(model, dev, 0, [(entry, None)])
+    shares = [found[f"attention_{kind}"] for kind in KINDS]
+    assert sum(shares) == pytest.approx(1.0)
+    assert "attention_content" not in epoch_metrics(model, dev, 0, [])
+    splits = Splits(dev, dev, dev)
+    in_training = Context(model, splits, {}, None, 0, ("dev",))
+    assert attention(in_training)["dev"] == dict(
+        zip((f"attention_{kind}" for kind in KINDS), shares, strict=True)
+    )
+
+
 def test_a_model_without_attention_says_so() -> None:
     """Static embeddings have none: an undefined metric with its reason, no failure."""
-    from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import StaticEmbedding
     from tokenizers import Tokenizer, models
 
@@ -132,5 +173,51 @@ def test_the_report_draws_before_and_after(tmp_path: Path) -> None:
     }  # fmt: skip
     assert not any(d["kind"] == "EOS" for d in drawn)
     assert [d["token"] for d in by_token.spec["datasets"]["rows"]] == ["01 a", "02 b"] * 2
-    for chart in (by_layer, by_token):
+    TrialDir(base.folder).attention_file.write_text(json.dumps({**kept, "example": {}}))
+    TrialDir(shipped.folder).attention_file.write_text(json.dumps({**kept, "example": {}}))
+    assert [chart.key for chart in attention_charts(board)] == ["attention-layers"]
+    for i, epoch in enumerate(shipped.epochs):
+        epoch.dev.update({"attention_content": 0.1 * i, "attention_self": 1.0 - 0.1 * i})
+    over_training = attention_charts(board)[-1]
+    drawn = over_training.spec["datasets"]["rows"]
+    assert {d["step"]: d["share"] for d in drawn if d["kind"] == "text"} == pytest.approx(
+        {epoch.step: 0.1 * i for i, epoch in enumerate(shipped.epochs)}
+    )
+    assert {d["kind"] for d in drawn} == {"text", "itself"}
+    assert shipped.completed
+    assert {d["step"] for d in drawn if d["chosen"]} == {
+        e.step for e in shipped.epochs if e.epoch == shipped.completed.best_epoch
+    }
+    for chart in (by_layer, by_token, over_training):
         assert static_svg(chart).count("<path") > 5
+
+
+def test_a_trial_keeps_the_shares_of_each_evaluation(tmp_path: Path, pair_files: Path) -> None:
+    """With the evaluator in its spec, by steps too; the saved adapter loads without this package
+    knowing its base.
+    """
+    spec = tmp_path / "spec.yaml"
+    spec.write_text(f"""\
+name: attention
+data: {{train: {pair_files}/train.jsonl, dev: {pair_files}/dev.jsonl}}
+model: {{base: tiny-llama, pooling: last}}
+train: {{method: lora, epochs: 1, batch_size: 8, evaluation_steps: 2, learning_rate: 1e-3}}
+evaluators: [attention]
+""")
+    planned = prepare(make_plan(load_spec(spec), tmp_path), retry_failed=False)
+    trial = next(trial for trial in planned if not trial.spec.is_baseline)
+    trial.folder.create(trial.input(threads=1))
+    train_step(trial.folder)
+    score_step(trial.folder)
+    result = trial.folder.result()
+    assert isinstance(result, Completed)
+    assert [epoch.step for epoch in result.epochs] == [2, 4, 6]
+    for epoch in result.epochs:
+        assert sum(epoch.dev[f"attention_{kind}"] for kind in KINDS) == pytest.approx(1.0)
+    assert result.test["attention_content"] > 0
+    assert trial.folder.attention_file.exists()
+    plain = SentenceTransformer(str(trial.folder.model_folder), device="cpu")
+    with np.load(trial.folder.probe_file) as probe:
+        wanted = probe["trained"]
+    first = load_pairs(pair_files / "dev.jsonl", Columns()).text_1[0]
+    np.testing.assert_allclose(plain.encode([first])[0], wanted[0], atol=1e-5)

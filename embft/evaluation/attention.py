@@ -21,32 +21,36 @@ from sentence_transformers.sentence_transformer.modules import Pooling, Transfor
 
 from embft.evaluation.context import Context, Found
 from embft.files import write_atomic
-from embft.token_layout import token_layout
+from embft.token_layout import Layout, token_layout
 from embft.trial import TrialDir
 
 Array = npt.NDArray[np.float64]
 
 KINDS = ("content", "template", "bos", "eos", "self")
 MOST_TEXTS = 256
+MOST_TEXTS_IN_TRAINING = 32  # an evaluation may come every few seconds
 EXAMPLE_TOKENS = 48
 
 
 def attention(context: Context) -> dict[str, Found]:
-    """attention_<kind> of test's texts, at the layer that is pooled, each between 0 and 1.
+    """attention_<kind> of test's texts, at the layer that is pooled, each between 0 and 1; in
+    training of a few of dev's.
 
     With a folder, also `attention.json` there: the shares by layer, and one text's tokens.
     """
-    pairs = context.splits.test
+    split = "test" if "test" in context.asked else "dev"
+    pairs = context.splits[split]
     texts = list(dict.fromkeys([*pairs.text_1, *pairs.text_2]))
-    drawn = np.random.default_rng(0).permutation(len(texts))[:MOST_TEXTS]
+    most = MOST_TEXTS if split == "test" else MOST_TEXTS_IN_TRAINING
+    drawn = np.random.default_rng(0).permutation(len(texts))[:most]
     found = attention_shares(context.model, [texts[i] for i in sorted(drawn)])
     if isinstance(found, str):
-        return {"test": {f"attention_{kind}": found for kind in KINDS}}
+        return {split: {f"attention_{kind}": found for kind in KINDS}}
     if context.folder is not None:
         path = TrialDir(context.folder).attention_file
         write_atomic(path, json.dumps(found, allow_nan=False))
     pooled = found["layers"][found["pooled_layer"] - 1]
-    return {"test": {f"attention_{kind}": pooled[kind] for kind in KINDS}}
+    return {split: {f"attention_{kind}": pooled[kind] for kind in KINDS}}
 
 
 @torch.no_grad()
@@ -54,35 +58,39 @@ def attention_shares(model: SentenceTransformer, texts: list[str]) -> dict[str, 
     """The mean shares by layer and one text token by token, or why there are none.
 
     layers: one mapping for each, from the first; its shares add up to 1. pooled_layer: counts from
-    1. example: `tokens`, the `kind` of each and its `weight` at the pooled layer.
+    1. example: `tokens`, the `kind` of each and its `weight` at the pooled layer, of the longest
+    text of up to EXAMPLE_TOKENS, or else of the shortest.
     """
     if not isinstance(model[0], Transformer):
         return "the model has no attention"
     model.eval()
+    layout, layer = token_layout(model.tokenizer), _pooled_layer(model)
     total: Array | None = None
-    example: dict[str, Any] = {}
+    example: tuple[int, list[int], npt.NDArray[np.str_], Array] | None = None
     with _eager(model):
         for text in texts:
-            rows, kinds, ids = _looks(model, text)
+            rows, kinds, ids = _looks(model, layout, text)
             shares = np.array([[row[kinds == kind].sum() for kind in KINDS[:-1]] for row in rows])
             own = 1.0 - shares.sum(axis=1, keepdims=True)
             found = np.hstack([shares, own])
             total = found if total is None else total + found
-            if len(ids) <= EXAMPLE_TOKENS and len(ids) > len(example.get("tokens", ())):
-                weights = rows[_pooled_layer(model) - 1]
-                example = _example(model, ids, kinds, weights)
-    if total is None:
+            fits = len(ids) if len(ids) <= EXAMPLE_TOKENS else -len(ids)
+            if example is None or fits > example[0]:
+                example = (fits, ids, kinds, rows[layer - 1])
+    if total is None or example is None:
         return "there are no texts"
     layers = [dict(zip(KINDS, map(float, row), strict=True)) for row in total / len(texts)]
     return {
         "texts": len(texts),
-        "pooled_layer": _pooled_layer(model),
+        "pooled_layer": layer,
         "layers": layers,
-        "example": example,
+        "example": _example(model, *example[1:]),
     }
 
 
-def _looks(model: SentenceTransformer, text: str) -> tuple[Array, npt.NDArray[np.str_], list[int]]:
+def _looks(
+    model: SentenceTransformer, layout: Layout, text: str
+) -> tuple[Array, npt.NDArray[np.str_], list[int]]:
     """Attention from the pooled position to the others, (layers, tokens), tokens' kinds, ids.
 
     What the position gives itself is left out. A pooling over several is their weighted mean.
@@ -93,16 +101,15 @@ def _looks(model: SentenceTransformer, text: str) -> tuple[Array, npt.NDArray[np
     given = inner(**inputs, output_attentions=True).attentions
     heads = torch.stack([layer[0].mean(dim=0) for layer in given]).double().cpu().numpy()
     ids = features["input_ids"][0].tolist()
-    kinds = token_kinds(model, len(ids))
+    kinds = token_kinds(layout, len(ids))
     weights = _pooling_weights(model, kinds)
     others = heads * (1.0 - np.eye(len(ids)))
     looks: Array = np.einsum("q,lqk->lk", weights, others)
     return looks, kinds, ids
 
 
-def token_kinds(model: SentenceTransformer, count: int) -> npt.NDArray[np.str_]:
+def token_kinds(layout: Layout, count: int) -> npt.NDArray[np.str_]:
     """What each of a text's tokens is: `bos`, `template`, `content` or `eos`, shape (count,)."""
-    layout = token_layout(model.tokenizer)
     content = count - layout.before - layout.after
     parts = [("bos", layout.bos), ("template", layout.prefix), ("content", content)]
     parts += [("template", layout.suffix), ("eos", layout.eos)]

@@ -90,20 +90,17 @@ def evaluate(context: Context, entries: Sequence[Bound]) -> Evaluated:
 
 
 def epoch_metrics(
-    model: SentenceTransformer, dev: Pairs, seed: int, extra: Bound | None
+    model: SentenceTransformer, dev: Pairs, seed: int, extra: Sequence[Bound]
 ) -> Metrics:
-    """The metrics of the dev split while training, with those of one evaluator where one is asked.
-
-    extra: the evaluator that gives the objective, if the pairs do not.
-    """
+    """The metrics of the dev split while training, with those of the extra evaluators."""
     splits = Splits(dev, dev, dev)
     embedded = embed_splits(model, splits)
     scores = cosines(embedded["dev"])
     metrics = score_dev(dev, scores)
-    if extra is None:
+    if not extra:
         return metrics
     context = Context(model, splits, embedded, dev_threshold(dev, scores), seed, ("dev",))
-    return {**metrics, **evaluate(context, [extra]).dev}
+    return {**metrics, **evaluate(context, extra).dev}
 
 
 def _take(

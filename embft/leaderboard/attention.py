@@ -41,6 +41,16 @@ class TokenWeight:
 
 
 @dataclass(frozen=True)
+class AttentionStep:
+    """The share on one kind of token at the pooled layer, at one evaluation of a training."""
+
+    step: int
+    kind: str
+    share: float
+    chosen: bool
+
+
+@dataclass(frozen=True)
 class Attention:
     """Points of all models and the tokens of one text, which is the same for all.
 
@@ -75,6 +85,22 @@ def attention_of(board: Leaderboard) -> Attention | None:
     )
 
 
+def attention_steps(board: Leaderboard) -> list[AttentionStep]:
+    """The recommended trial's shares on dev at each of its evaluations, where they were kept."""
+    best = board.recommended.best if board.recommended else None
+    done = best.completed if best else None
+    if best is None or done is None:
+        return []
+    kept = [(e, {k: e.dev.get(f"attention_{k}") for k in KIND_NAMES}) for e in best.epochs]
+    shown = [k for k in KIND_NAMES if any(shares[k] for _, shares in kept)]
+    return [
+        AttentionStep(epoch.step, KIND_NAMES[k], share, done.best_epoch == epoch.epoch)
+        for epoch, shares in kept
+        for k in shown
+        if (share := shares[k]) is not None
+    ]
+
+
 def attention_finding(found: Attention) -> str:
     """What training did to the share on the text, in a sentence."""
     shares = [f"{share:.0%}" for share in found.content.values()]
@@ -94,7 +120,8 @@ def _points(name: str, content: Mapping[str, Any]) -> list[AttentionPoint]:
 
 def _tokens(name: str, content: Mapping[str, Any]) -> list[TokenWeight]:
     example = content["example"]
-    together = zip(example["tokens"], example["kind"], example["weight"], strict=True)
+    parts = (example.get(name, ()) for name in ("tokens", "kind", "weight"))
+    together = zip(*parts, strict=True)
     return [
         TokenWeight(name, place, token, KIND_NAMES[kind], weight)
         for place, (token, kind, weight) in enumerate(together)

@@ -2,24 +2,40 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Sequence
+
 import altair as alt
 
-from embft.leaderboard.attention import KIND_NAMES, Attention, attention_finding, attention_of
+from embft.leaderboard.attention import (
+    KIND_NAMES,
+    Attention,
+    AttentionStep,
+    attention_finding,
+    attention_of,
+    attention_steps,
+)
 from embft.leaderboard.rows import Leaderboard
 from embft.report import format as fmt
 from embft.report.chart import Chart, finish, rows
 from embft.report.drawing import flat_axis, share_axis, tooltip_of
 from embft.report.theme import ACCENT, CATEGORIES, MUTED
 
+_MOST_TOKENS = 96
 _MODELS = ["untrained", "recommended"]
 
 
 def attention_charts(board: Leaderboard) -> list[Chart]:
-    """Two charts where the evaluator `attention` ran, none elsewhere."""
+    """By layer, by token and over the training where the evaluator `attention` ran."""
     found = attention_of(board)
     if found is None:
         return []
-    return [_by_layer(found), *([_by_token(found)] if found.tokens else [])]
+    steps = attention_steps(board)
+    return [
+        _by_layer(found),
+        *([_by_token(found)] if found.tokens else []),
+        *([_over_training(steps)] if len({p.step for p in steps}) > 1 else []),
+    ]
 
 
 def _by_layer(found: Attention) -> Chart:
@@ -50,11 +66,42 @@ def _by_layer(found: Attention) -> Chart:
     )
 
 
+def _over_training(steps: Sequence[AttentionStep]) -> Chart:
+    data = [
+        {"kind": p.kind, "step": p.step, "share": p.share, "shown": fmt.score(p.share),
+         "chosen": p.chosen}
+        for p in steps
+    ]  # fmt: skip
+    kinds = list(dict.fromkeys(p.kind for p in steps))
+    base = alt.Chart(rows()).encode(
+        x=alt.X("step:Q", title="step", axis=alt.Axis(format="~s", grid=False),
+                scale=alt.Scale(domain=[steps[0].step, steps[-1].step], nice=False, padding=14)),
+        y=alt.Y("share:Q", title="share of attention", axis=share_axis(grid=True),
+                scale=alt.Scale(domain=[0, 1])),
+        color=alt.Color("kind:N", sort=kinds, title="on",
+                        scale=alt.Scale(domain=kinds, range=list(CATEGORIES[: len(kinds)]))),
+        tooltip=tooltip_of(on="kind", step="step", share="shown"),
+    )  # fmt: skip
+    ring = base.transform_filter("datum.chosen").mark_point(size=110, strokeWidth=2.2)
+    return Chart(
+        key="attention-training",
+        title="Where the recommended trial's pooled token looked while it was trained",
+        note="From the pooled position at the pooled layer, mean over heads and a few texts of "
+        "dev, at each evaluation; the ring marks the one that was kept.",
+        spec=finish(alt.layer(base.mark_line(), base.mark_point(filled=True), ring), data, 240),
+    )
+
+
 def _by_token(found: Attention) -> Chart:
+    weights: dict[int, float] = defaultdict(float)
+    for token in found.tokens:
+        weights[token.place] = max(weights[token.place], token.weight)
+    drawn = set(sorted(weights, key=lambda place: -weights[place])[:_MOST_TOKENS])
     data = [
         {"model": t.model, "token": f"{t.place + 1:02d} {t.token.strip() or '·'}", "kind": t.kind,
          "weight": t.weight, "shown": fmt.score(t.weight)}
         for t in found.tokens
+        if t.place in drawn
     ]  # fmt: skip
     order = list(dict.fromkeys(str(d["token"]) for d in data))
     bars = alt.Chart(rows()).mark_bar(cornerRadiusEnd=2).encode(
@@ -69,6 +116,7 @@ def _by_token(found: Attention) -> Chart:
         key="attention-tokens",
         title="One text, token by token",
         note="The attention that each token gets from the pooled position at the pooled layer, "
-        "mean over heads; what the position gives itself is left out.",
+        "mean over heads; what the position gives itself is left out."
+        + (f" The {len(drawn)} that get most are drawn." if len(drawn) < len(weights) else ""),
         spec=finish(bars, data, 15 * len(order) + 10),
     )
