@@ -54,6 +54,7 @@ class Plan:
     seed: int = 42
     status: str = "completed"
     epochs: int = 4
+    per_epoch: int = 1
     speed: float = 0.6
     message: str = "loss is NaN at step 212 of epoch 2"
 
@@ -292,13 +293,14 @@ def make_result(
 def curve(plan: Plan, world: World, index: int, epochs: int) -> tuple[EpochScore, ...]:
     """Dev scores that approach the plan's quality."""
     found = []
-    for epoch in range(1, epochs + 1):
+    for count in range(1, epochs * plan.per_epoch + 1):
+        epoch = count / plan.per_epoch if count % plan.per_epoch else count // plan.per_epoch
         share = 1 - np.exp(-plan.speed * 2.2 * epoch) if plan.params else 0.0
         scores = make_scores(world, "dev", -0.09 + (plan.quality + 0.09) * share, index)
         dev = point_metrics(world, "dev", scores, 0.5)
         loss = float(0.25 - 0.2 * max(plan.quality, 0) * share)
         found.append(
-            EpochScore(epoch=epoch, step=epoch * 75, loss=loss, dev=dev, seconds=9.5 * epoch)
+            EpochScore(epoch=epoch, step=int(epoch * 75), loss=loss, dev=dev, seconds=9.5 * epoch)
         )
     return tuple(found)
 

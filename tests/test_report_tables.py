@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,9 @@ from embft.leaderboard.mistakes import mistake_counts, worst_mistakes
 from embft.leaderboard.pair_scores import Model, models, read_scores, read_texts
 from embft.leaderboard.parallel import parallel
 from embft.leaderboard.rows import Leaderboard
-from embft.leaderboard.table import table_lines
+from embft.leaderboard.table import scored, table_lines
+from embft.report.charts_curves import epochs_chart
+from embft.report.trials import SPARK, trial_pages
 
 RANK, RATE = LORA_LR_AXES[1], LORA_LR_AXES[2]
 
@@ -94,6 +97,32 @@ def test_curves_mark_the_chosen_epoch(board: Leaderboard) -> None:
     assert chosen == {r.trial: r.completed.best_epoch for r in rows if r.completed}
     last = sum(best == end for best, end in chosen_epochs(board))
     assert f"{last} of 11" in epochs_finding(board)
+
+
+def test_curves_by_steps_have_steps_as_their_axis(board: Leaderboard, tmp_path: Path) -> None:
+    """Where evaluations come within an epoch the axis is as wide as the steps; epochs elsewhere."""
+    plans = [Plan({"train.lora.rank": rank}, 0.7, epochs=1, per_epoch=5) for rank in (4, 8)]
+    by_step = make_board(tmp_path, plans, axes=("train.lora.rank",))
+    chart, usual = epochs_chart(by_step), epochs_chart(board)
+    assert chart
+    assert usual
+    assert {"15", "30", "45", "60", "75"} == {
+        str(d["step"]) for d in chart.spec["datasets"]["rows"]
+    }
+    x, other = (
+        next(layer["encoding"]["x"] for layer in c.spec["layer"] if "detail" in layer["encoding"])
+        for c in (chart, usual)
+    )
+    assert (x["field"], x["scale"]["domain"]) == ("step", [15, 75])
+    assert (other["field"], other["scale"]["domain"]) == ("epoch", [1, 4])
+    assert '"step"' in json.dumps(chart.spec["layer"])
+    assert "evaluation" in chart.title
+    pages = trial_pages(scored(by_step))
+    page = next(p for p in pages if p.spark)
+    assert page.spark
+    places = [float(point.split(",")[0]) for point in page.spark.points.split()]
+    assert (places[0], places[-1]) == (8.0, SPARK[0] - 8.0)
+    assert any(name == "Step kept" and value.endswith(" of 75") for name, value in page.facts)
 
 
 def test_range_is_cut_only_below_far_out_values() -> None:

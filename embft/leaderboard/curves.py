@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
@@ -13,11 +13,14 @@ from embft.trial import Completed
 
 @dataclass(frozen=True)
 class CurvePoint:
-    """One trial after one epoch. score: objective on dev. chosen: the epoch that was kept."""
+    """One trial at one evaluation, after an epoch or between. score: objective on dev. chosen: the
+    one that was kept. step: of the optimizer.
+    """
 
     trial: str
     label: str
     epoch: float
+    step: int
     score: float
     loss: float | None
     chosen: bool
@@ -49,7 +52,7 @@ def curve_rows(board: Leaderboard, most: int = 60) -> list[Row]:
 
 
 def curve_points(board: Leaderboard, rows: Sequence[Row]) -> list[CurvePoint]:
-    """A point for each epoch of these trials that has the objective."""
+    """A point for each evaluation of these trials that has the objective."""
     shipped = board.recommended
     leaders = {row.trial for row in shipped.rows} if shipped else set()
     return [
@@ -57,6 +60,7 @@ def curve_points(board: Leaderboard, rows: Sequence[Row]) -> list[CurvePoint]:
             trial=row.trial,
             label=config_label(row.params, board.axes),
             epoch=epoch.epoch,
+            step=epoch.step,
             score=epoch.dev[board.metric],
             loss=epoch.loss,
             chosen=bool(row.completed and row.completed.best_epoch == epoch.epoch),
@@ -66,6 +70,11 @@ def curve_points(board: Leaderboard, rows: Sequence[Row]) -> list[CurvePoint]:
         for epoch in row.epochs
         if board.metric in epoch.dev
     ]
+
+
+def by_steps(epochs: Iterable[float]) -> bool:
+    """Whether any of these evaluations came within an epoch."""
+    return any(epoch % 1 for epoch in epochs)
 
 
 def chosen_epochs(board: Leaderboard) -> list[tuple[float, float]]:

@@ -11,7 +11,7 @@ from embft.leaderboard.agreement import Agreement
 from embft.leaderboard.association import Association
 from embft.leaderboard.axes import best_per_value, swings
 from embft.leaderboard.before_after import overlap
-from embft.leaderboard.curves import CostPoint, chosen_epochs, cost_points
+from embft.leaderboard.curves import CostPoint, by_steps, chosen_epochs, cost_points
 from embft.leaderboard.labels import (
     axis_title,
     config_label,
@@ -66,11 +66,13 @@ def epochs_finding(board: Leaderboard) -> str:
         return "No trial has completed: the curves end where they were broken off"
     last = sum(best == end for best, end in found)
     trials = f"{last} of {len(found)} trials" if len(found) > 1 else "the one trial"
+    steps = by_steps(epoch.epoch for row in board.rows for epoch in row.epochs)
+    one, more = ("evaluation", "training") if steps else ("epoch", "epochs")
     if last * 2 > len(found):
-        return f"The last epoch was the best one in {trials}: more epochs may still help"
+        return f"The last {one} was the best one in {trials}: more {more} may still help"
     if last:
-        return f"Most trials were best before their last epoch; {trials} at the last one"
-    return "Every trial was best before its last epoch: more epochs would not help"
+        return f"Most trials were best before their last {one}; {trials} at the last one"
+    return f"Every trial was best before its last {one}: more {more} would not help"
 
 
 def cost_finding(board: Leaderboard) -> str:

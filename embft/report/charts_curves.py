@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,7 +15,14 @@ from embft.leaderboard.axes import (
     swings,
     visible_range,
 )
-from embft.leaderboard.curves import CostPoint, cost_points, curve_points, curve_rows
+from embft.leaderboard.curves import (
+    CostPoint,
+    CurvePoint,
+    by_steps,
+    cost_points,
+    curve_points,
+    curve_rows,
+)
 from embft.leaderboard.findings import cost_finding, epochs_finding, time_finding
 from embft.leaderboard.labels import axis_title
 from embft.leaderboard.rows import Leaderboard
@@ -38,7 +44,9 @@ _PICKED = "datum.trial === picked || isArray(datum.trials) && indexof(datum.tria
 
 
 def epochs_chart(board: Leaderboard) -> Chart | None:
-    """Dev score after each epoch, a line for each trial, the chosen epochs marked."""
+    """Dev score at each evaluation, a line for each trial, the chosen ones marked: over epochs, or
+    over steps where some evaluations came within an epoch.
+    """
     shown = curve_rows(board)
     points = curve_points(board, shown)
     if not points:
@@ -51,7 +59,8 @@ def epochs_chart(board: Leaderboard) -> Chart | None:
         {
             "trial": p.trial,
             "label": p.label,
-            "epoch": p.epoch,
+            "epoch": round(p.epoch, 2),
+            "step": p.step,
             "score": cut_off(p.score, cut),
             "shown": fmt.score(p.score),
             "loss": fmt.score(p.loss),
@@ -62,15 +71,10 @@ def epochs_chart(board: Leaderboard) -> Chart | None:
         }
         for p in points
     ]
-    first, last = min(1, *(p.epoch for p in points)), max(p.epoch for p in points)
+    steps = by_steps(p.epoch for p in points)
     drawn = [cut_off(p.score, cut) for p in points]
     floor = baseline_data(board, drawn, "dev")
-    x = alt.X(
-        "epoch:Q",
-        title="epoch",
-        scale=alt.Scale(domain=[first, max(last, 2)], nice=False, padding=14),
-        axis=alt.Axis(values=_epoch_ticks(math.ceil(last)), format="d", grid=False),
-    )
+    x = _step_axis(points) if steps else _epoch_axis(points)
     y = score_axis(board, [*drawn, *(row["score"] for row in floor)], "dev")
     colour: Any = (
         alt.Color(
@@ -90,7 +94,9 @@ def epochs_chart(board: Leaderboard) -> Chart | None:
         .encode(color=colour, detail="trial:N")
         for test, width in (("!datum.lead", _THIN), ("datum.lead", _THICK))
     ]
-    tooltip = tooltip_of(trial="label", epoch="epoch", **{"dev score": "shown", "loss": "loss"})
+    tooltip = tooltip_of(
+        trial="label", epoch="epoch", step="step", **{"dev score": "shown", "loss": "loss"}
+    )
     dots = base.mark_point(filled=True, size=22, cursor="pointer").encode(
         color=colour, tooltip=tooltip
     )
@@ -100,10 +106,11 @@ def epochs_chart(board: Leaderboard) -> Chart | None:
     chosen = chosen.encode(color=colour, tooltip=tooltip)
     arrow = "▼" if board.mode == "max" else "▲"
     outside = base.transform_filter("datum.outside").mark_text(text=arrow, fontSize=11)
-    note = "The ring marks the epoch that was kept, chosen on dev"
+    note = f"The ring marks the {'evaluation' if steps else 'epoch'} that was kept, chosen on dev"
     note += "; the thick line is the recommended trial" if any(d["lead"] for d in data) else ""
     note += f"; {arrow} lies off the chart" if any(d["outside"] for d in data) else ""
-    rule = baseline_rule("0.62 * width" if last <= 4 else "0.55 * width") if floor else []
+    place = "0.62 * width" if max(p.epoch for p in points) <= 4 else "0.55 * width"
+    rule = baseline_rule(place) if floor else []
     about = baseline_note(board, bool(floor), "dev")
     note += f"; {about}" if about else ""
     total = sum(bool(row.epochs) and not row.is_baseline for row in board.rows)
@@ -233,6 +240,26 @@ def _colour_axis(board: Leaderboard) -> str | None:
     order = [swing.axis for swing in swings(board)] + list(chart_axes(board))
     usable = (axis for axis in order if 1 < len(axis_values(board, axis)) <= len(CATEGORIES))
     return next(usable, None)
+
+
+def _epoch_axis(points: Sequence[CurvePoint]) -> alt.X:
+    last = max(p.epoch for p in points)
+    return alt.X(
+        "epoch:Q",
+        title="epoch",
+        scale=alt.Scale(domain=[1, max(last, 2)], nice=False, padding=14),
+        axis=alt.Axis(values=_epoch_ticks(int(last)), format="d", grid=False),
+    )
+
+
+def _step_axis(points: Sequence[CurvePoint]) -> alt.X:
+    first, last = min(p.step for p in points), max(p.step for p in points)
+    return alt.X(
+        "step:Q",
+        title="step",
+        scale=alt.Scale(domain=[first, max(last, first + 1)], nice=False, padding=14),
+        axis=alt.Axis(format="~s", grid=False, tickCount=8, labelOverlap=True),
+    )
 
 
 def _epoch_ticks(last: int) -> list[int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from embft.leaderboard.curves import by_steps
 from embft.leaderboard.labels import metric_label
 from embft.leaderboard.rows import Leaderboard, Row
 from embft.leaderboard.table import rank_text, row_label
@@ -112,6 +113,14 @@ def _proof(done: Completed | None) -> tuple[str, str]:
     )
 
 
+def _kept(done: Completed) -> tuple[str, str]:
+    """Which evaluation's weights were kept, by epochs, or by steps where some came between."""
+    if not by_steps(score.epoch for score in done.epochs):
+        return "Epoch kept", f"{done.best_epoch} of {len(done.epochs)}"
+    step = next(score.step for score in done.epochs if score.epoch == done.best_epoch)
+    return "Step kept", f"{step:,} of {done.epochs[-1].step:,}"
+
+
 def _facts(row: Row) -> Facts:
     done = row.completed
     facts = [("Folder", row.folder.name)]
@@ -122,7 +131,7 @@ def _facts(row: Row) -> Facts:
     if done is None:
         return facts
     if done.best_epoch is not None:
-        facts.append(("Epoch kept", f"{done.best_epoch} of {len(done.epochs)}"))
+        facts.append(_kept(done))
     if done.threshold is not None:
         facts.append(("Threshold from dev", fmt.score(done.threshold, 2)))
     facts += [
@@ -174,12 +183,14 @@ def _spark(board: Leaderboard, row: Row) -> Spark | None:
 
 def _scaled(found: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
     width, height = SPARK
-    last = max(found[-1][0], 2)
+    steps = by_steps(epoch for epoch, _ in found)
+    first = found[0][0] if steps else 1
+    last = max(found[-1][0], first if steps else 2)
     low, high = min(s for _, s in found), max(s for _, s in found)
     room = (high - low) or 1.0
     return [
         (
-            round(8 + (epoch - 1) / (last - 1) * (width - 16), 1),
+            round(8 + (epoch - first) / ((last - first) or 1) * (width - 16), 1),
             round(height - 8 - (score - low) / room * (height - 16), 1),
         )
         for epoch, score in found
