@@ -57,10 +57,14 @@ def test_every_loss_trains(
     assert any(not torch.equal(p, old) for p, old in zip(model.parameters(), before, strict=True))
 
 
+def _guide(tiny_model: Path) -> SentenceTransformer:
+    return build(tiny_model, MODEL, TrainSpec(method="full")).eval()
+
+
 def _value(tiny_model: Path, shape: str, **loss: object) -> float:
     spec = TrainSpec(loss=LossSpec.model_validate(loss), batch_size=24, precision="fp32")
     model = build(tiny_model, MODEL, spec)
-    stepper = Stepper(model, spec, _pairs(shape), seed=1, steps=1)
+    stepper = Stepper(model, spec, _pairs(shape), seed=1, steps=1, guide=lambda: _guide(tiny_model))
     model.eval()
     return stepper._loss(list(range(24))).item()
 
@@ -74,6 +78,13 @@ def _value(tiny_model: Path, shape: str, **loss: object) -> float:
         ("contrastive", "labelled", {"distance": "euclidean"}),
         ("triplet", "triplets", {"margin": 9.0}),
         ("triplet", "triplets", {"distance": "cosine"}),
+        ("angle", "labelled", {"temperature": 0.5}),
+        ("online_contrastive", "labelled", {"margin": 1.9}),
+        ("online_contrastive", "labelled", {"distance": "euclidean"}),
+        ("gist_embed", "positives", {"temperature": 0.5}),
+        ("gist_embed", "positives", {"margin": 0.05}),
+        ("cached_gist_embed", "positives", {"temperature": 0.5}),
+        ("cached_gist_embed", "positives", {"margin": 0.05}),
     ],
 )
 def test_parameters_reach_the_loss(
@@ -114,10 +125,9 @@ def _gradient(
             if "lora_B" in name:  # zero at first, so that the other half has no gradient
                 parameter.normal_(std=0.1)
 
-    def guide() -> SentenceTransformer:
-        return build(tiny_model, MODEL, TrainSpec(method="full"))
-
-    stepper = Stepper(model, spec, _pairs("positives"), seed=1, steps=1, guide=guide)
+    stepper = Stepper(
+        model, spec, _pairs("positives"), seed=1, steps=1, guide=lambda: _guide(tiny_model)
+    )
     found: list[torch.Tensor] = []
     weights = stepper.trainable.values()
     stepper.optimizer.register_step_pre_hook(

@@ -15,6 +15,7 @@ from embft.data.load import Columns, load_pairs
 from embft.errors import EmbftError
 from embft.evaluation import labelled
 from embft.evaluation.context import Context, Estimate, Found
+from embft.evaluation.evaluators import evaluate
 from embft.evaluation.mteb_task import as_mteb_model, task_metrics
 from embft.evaluator_files import Labelled, find_files
 from embft.spec import EvaluatorSpec
@@ -106,6 +107,48 @@ def test_clustering_is_mtebs(minilm: Path, tmp_path: Path, fraction: float | Non
     assert _value(ours, "v_measure") == pytest.approx(
         _value(theirs, "mteb_StackOverflowHere"), abs=1e-6
     )
+
+
+@pytest.mark.parametrize("asked", [("dev", "test"), ("dev",)])
+def test_a_task_is_run_by_its_name(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch, asked: tuple[str, ...]
+) -> None:
+    """The spec's name is what the package is asked for; its main score is recorded under that
+    name, and in training, where dev alone is wanted, nothing is run.
+    """
+    import mteb
+    from mteb.abstasks import AbsTaskClustering
+    from sentence_transformers import SentenceTransformer
+
+    words = ("dogs", "cats", "tea", "films")
+    texts = [f"i {verb} {word}" for word in words for verb in ("love", "hate", "like")]
+    local = _local(
+        AbsTaskClustering,
+        _metadata("Some.Task-v2", "Clustering", "v_measure"),
+        {"test": {"sentences": texts, "labels": [word for word in words for _ in range(3)]}},
+        max_fraction_of_documents_to_embed=None,
+        max_documents_per_cluster=12,
+        n_clusters=2,
+    )
+    named: list[str] = []
+
+    def get_task(name: str) -> Any:
+        named.append(name)
+        return local
+
+    monkeypatch.setattr(mteb, "get_task", get_task)
+    model = SentenceTransformer(str(tiny_model), device="cpu")
+    context = Context(model, cast(Any, None), {}, None, 0, asked)
+    entry = EvaluatorSpec.model_validate({"mteb": {"task": "Some.Task-v2"}})
+    found = evaluate(context, [(entry, None)])
+    assert found.undefined == {}
+    if "test" not in asked:
+        assert (named, found.test) == ([], {})
+        return
+    assert named == ["Some.Task-v2"]
+    direct = task_metrics(local, context)
+    assert found.test == direct
+    assert 0 < found.test["mteb_Some_Task_v2"] <= 1
 
 
 @pytest.mark.long

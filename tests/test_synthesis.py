@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -203,10 +204,49 @@ def test_the_prompt_keeps_its_end(tiny_llama: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("form", "end"),
+    [
+        # Like Qwen3's: it thinks unless told not to. Like its thinking-only kin's: it always does.
+        ("{% if enable_thinking is defined and not enable_thinking %}<think> </think>{% endif %}",
+         "<think> </think>"),
+        ("<think>", "<think>"),
+        ("", ": "),
+    ],
+)  # fmt: skip
+def test_thoughts_are_no_answers(
+    tmp_path: Path, tiny_llama: Path, monkeypatch: pytest.MonkeyPatch, form: str, end: str
+) -> None:
+    """A model is asked not to think; what it thinks all the same is left out, and thoughts that do
+    not end are rejected with their reason.
+    """
+    from embft.synthesis.language import LanguageModel
+
+    said = ["a small cat", "<think> hm </think> a small dog", "<think> hm and", "hm </think> a cat"]
+    asked: list[str] = []
+
+    def answers(_: Any, prompts: Sequence[str], *__: Any) -> list[str]:
+        asked.extend(prompts)
+        return said
+
+    folder = tmp_path / "llama"
+    shutil.copytree(tiny_llama, folder)
+    whole = "{% for m in messages %}<s> {{ m.content }} : {% endfor %}" + form
+    (folder / "chat_template.jinja").write_text(whole)
+    monkeypatch.setattr(LanguageModel, "answers", answers)
+    found = make(Settings("rewrite", (folder,)))(TEXTS[:4], 0)
+    assert all(prompt.endswith(end) for prompt in asked)
+    assert found[1::2] == ["a small dog", "a cat"]
+    assert ANY.reason(TEXTS[2], found[2]) == "unfinished"
+    first = ANY.reason(TEXTS[0], found[0])
+    assert first == ("unfinished" if end == "<think>" else None)
+
+
+@pytest.mark.parametrize(
     ("text", "answer", "reason"),
     [
         ("How do I cook rice?", "how do i cook rice", "identical"),
         ("How do I cook rice?", " ?! ", "empty"),
+        ("How do I cook rice?", "<think> They want it said in another way, so", "unfinished"),
         ("How do I cook rice?", "How do I cook the rice?", "too_similar"),
         ("How do I cook rice?", "Wie kann ich den Reis gut kochen?", "off_language"),
         ("How do I cook rice?", "What is the way to boil grains so that they are soft?", None),

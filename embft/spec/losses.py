@@ -67,8 +67,10 @@ LOSSES: dict[str, LossTraits] = {
     "cached_multiple_negatives_symmetric_ranking": LossTraits(
         _IN_BATCH, ("temperature",), compares_rows=True, cached=True
     ),
-    "gist_embed": LossTraits(_IN_BATCH, ("temperature",), compares_rows=True),
-    "cached_gist_embed": LossTraits(_IN_BATCH, ("temperature",), compares_rows=True, cached=True),
+    "gist_embed": LossTraits(_IN_BATCH, ("temperature", "margin"), compares_rows=True),
+    "cached_gist_embed": LossTraits(
+        _IN_BATCH, ("temperature", "margin"), compares_rows=True, cached=True
+    ),
     "mega_batch_margin": LossTraits(("positives",), compares_rows=True),
 }
 
@@ -77,7 +79,8 @@ class LossSpec(Fields):
     """A loss and its parameters; those left out are sentence-transformers' own defaults.
 
     temperature: what similarities are divided by. margin, distance: between texts that do not
-    belong together. matryoshka_dims: train these leading dimensions of the embedding as well, each
+    belong together; of GIST by how much the guide must find a negative less similar than the
+    positive. matryoshka_dims: train these leading dimensions of the embedding as well, each
     with the same weight (Kusupati et al., 2022).
     """
 

@@ -20,6 +20,8 @@ customer questions were then taken for another language.
 """
 SIMILAR = 0.7
 """A word more in a question of five is too similar, other words for half of it are not."""
+THOUGHTS, THOUGHTS_END = "<think>", "</think>"
+"""What models that think before they answer put around their thoughts."""
 _WORD = re.compile(r"[^\W_]")
 
 
@@ -37,6 +39,8 @@ class Filter:
         """Why the answer is not taken, in one word, or None when it is."""
         if not _WORD.search(answer):
             return "empty"
+        if answer.startswith(THOUGHTS):
+            return "unfinished"
         if normalise(answer) == normalise(text):
             return "identical"
         if self.max_similarity is not None and similarity(text, answer) >= self.max_similarity:

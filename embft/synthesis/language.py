@@ -22,6 +22,7 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from embft.errors import ModelError
+from embft.synthesis.filters import THOUGHTS, THOUGHTS_END
 from embft.synthesis.generators import Generate, Settings, stream, stream_seed
 from embft.synthesis.sampling import RowSampler
 
@@ -95,8 +96,11 @@ class LanguageModel:
         if self.tokenizer.chat_template is None:
             return f"{asked}\n\nNew text:"
         turns = [{"role": "user", "content": asked}]
+        # Models that can think first would spend their tokens on that; other forms ignore the word.
         return str(
-            self.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+            self.tokenizer.apply_chat_template(
+                turns, tokenize=False, add_generation_prompt=True, enable_thinking=False
+            )
         )
 
     def _longest(self) -> int:
@@ -129,7 +133,10 @@ def rewriter(settings: Settings) -> Generate:
             model.prompt(text, INSTRUCTIONS[name]) for text, name in zip(texts, drawn, strict=True)
         ]
         found = model.answers(prompts, settings.max_new_tokens, _sampler(settings, texts, attempt))
-        return [_unquoted(answer) for answer in found]
+        return [
+            _unquoted(_without_thoughts(prompt, answer))
+            for prompt, answer in zip(prompts, found, strict=True)
+        ]
 
     return generate
 
@@ -155,6 +162,18 @@ def back_translator(settings: Settings) -> Generate:
 def _sampler(settings: Settings, texts: Sequence[str], attempt: int) -> RowSampler:
     seeds = [stream_seed(settings, text, attempt) for text in texts]
     return RowSampler(seeds, settings.temperature, settings.top_p)
+
+
+def _without_thoughts(prompt: str, answer: str) -> str:
+    """What is said after thinking. Thoughts that did not end stay, marked, for the filter.
+
+    A chat form may itself open them at the prompt's end.
+    """
+    if THOUGHTS_END in answer:
+        return answer.rpartition(THOUGHTS_END)[2].strip()
+    if prompt.rstrip().endswith(THOUGHTS) and not answer.startswith(THOUGHTS):
+        return f"{THOUGHTS} {answer}"
+    return answer
 
 
 def _unquoted(answer: str) -> str:
