@@ -122,19 +122,22 @@ def test_a_task_is_run_by_its_name(
 
     words = ("dogs", "cats", "tea", "films")
     texts = [f"i {verb} {word}" for word in words for verb in ("love", "hate", "like")]
-    local = _local(
-        AbsTaskClustering,
-        _metadata("Some.Task-v2", "Clustering", "v_measure"),
-        {"test": {"sentences": texts, "labels": [word for word in words for _ in range(3)]}},
-        max_fraction_of_documents_to_embed=None,
-        max_documents_per_cluster=12,
-        n_clusters=2,
-    )
+
+    def local() -> Any:
+        return _local(
+            AbsTaskClustering,
+            _metadata("Some.Task-v2", "Clustering", "v_measure"),
+            {"test": {"sentences": texts, "labels": [word for word in words for _ in range(3)]}},
+            max_fraction_of_documents_to_embed=None,
+            max_documents_per_cluster=12,
+            n_clusters=2,
+        )
+
     named: list[str] = []
 
     def get_task(name: str) -> Any:
         named.append(name)
-        return local
+        return local()
 
     monkeypatch.setattr(mteb, "get_task", get_task)
     model = SentenceTransformer(str(tiny_model), device="cpu")
@@ -146,7 +149,7 @@ def test_a_task_is_run_by_its_name(
         assert (named, found.test) == ([], {})
         return
     assert named == ["Some.Task-v2"]
-    direct = task_metrics(local, context)
+    direct = task_metrics(local(), context)
     assert found.test == direct
     assert 0 < found.test["mteb_Some_Task_v2"] <= 1
 
