@@ -215,6 +215,42 @@ def test_bulk_dropout_drops_the_share_it_should() -> None:
     assert dropout.eval()(ones) is ones
 
 
+def test_attention_with_dropout_weighs_in_float32(
+    tiny_model: Path, splits: Splits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the step's precision, no softmax is left to 16 bits."""
+    seen: list[torch.dtype] = []
+    softmax = torch.softmax
+
+    def watched(scores: torch.Tensor, dim: int) -> torch.Tensor:
+        seen.append(scores.dtype)
+        return softmax(scores, dim=dim)
+
+    monkeypatch.setattr(torch, "softmax", watched)
+    spec = TrainSpec(precision="bf16")
+    stepper = Stepper(build(tiny_model, MODEL, spec), spec, splits.train, seed=1, steps=10)
+    stepper.start()
+    stepper.step(list(range(8)))
+    assert set(seen) == {torch.float32}
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
+@pytest.mark.parametrize("rate", [0.1, 0.3])
+def test_bulk_dropout_keeps_the_mean_in_every_precision(dtype: torch.dtype, rate: float) -> None:
+    """What is kept is scaled by 1 / (1 - p), forward and backward, not by that number rounded."""
+    dropout = BulkDropout(rate, np.random.Generator(np.random.SFC64(0)))
+    values = (1 + torch.rand(1 << 20, generator=torch.Generator().manual_seed(0))).to(dtype)
+    values.requires_grad_()
+    out = dropout(values)
+    kept = out != 0
+    assert out.dtype == dtype
+    scale = out[kept].double().mean() / values[kept].double().mean()
+    assert scale.item() == pytest.approx(1 / (1 - rate), rel=3e-5)
+    out.backward(values.detach())
+    assert values.grad is not None
+    assert torch.equal(values.grad, out)
+
+
 def test_bulk_dropout_takes_every_dropouts_place(tiny_model: Path) -> None:
     """No stock dropout is left in a model with an adapter, and the saved names do not change."""
     model = build(tiny_model, MODEL, TrainSpec(method="lora"))

@@ -11,6 +11,8 @@ import torch
 
 _LEVELS = 1 << 16
 _WORD = 1 << 64  # four draws at once, several times faster than one by one
+# The bits of 1.0: a mask made of them is ready, where one of truth values would be cast, slowly.
+_ONES = {torch.bfloat16: np.uint16(0x3F80), torch.float16: np.uint16(0x3C00)}
 
 
 class BulkDropout(torch.nn.Module):
@@ -26,9 +28,15 @@ class BulkDropout(torch.nn.Module):
         if not self.training or self.p == 0.0:
             return values
         words = self.generator.integers(_WORD, size=-(-values.numel() // 4), dtype=np.uint64)
-        drawn = words.view(np.uint16)[: values.numel()]
-        kept = torch.from_numpy(drawn >= round(self.p * _LEVELS)).view(values.shape)
-        return values * kept.to(values.dtype).mul_(1.0 / (1.0 - self.p))
+        kept = words.view(np.uint16)[: values.numel()] >= round(self.p * _LEVELS)
+        scale = 1.0 / (1.0 - self.p)
+        one = _ONES.get(values.dtype)
+        if one is None:
+            mask = torch.from_numpy(kept * np.float32(scale)).view(values.shape)
+            return values * mask.to(values.dtype)
+        # The scale is no 16 bit number: rounded into the mask it would shrink every value alike
+        # (1.1111 -> 1.1094 in bfloat16). As a Python number it is not rounded, its products are.
+        return values * torch.from_numpy(kept * one).view(values.dtype).view(values.shape) * scale
 
 
 def use_bulk_dropout(model: torch.nn.Module, seed: int) -> np.random.Generator:
