@@ -61,6 +61,7 @@ class Stepper:
         self.cast = _float32_adapter(model) if spec.method == "lora" else []
         self.frozen = FrozenWeights(model, self.precision)
         self.rows = self._used_rows()
+        self.ready = False
         micro = spec.micro_batch_size
         self.loss = build_loss(model, self.encoder, spec.loss, micro_batch_size=micro, guide=guide)
         self.trainable = {n: p for n, p in model.named_parameters() if p.requires_grad}
@@ -91,12 +92,16 @@ class Stepper:
         return train_used_rows(transformer, self.encoder.tokens.token_ids())
 
     def start(self) -> None:
-        """Make ready to train."""
+        """Make ready to train; nothing where that is so already."""
+        if self.ready:
+            return
         self.model.train()
         self.frozen.half()
+        self.ready = True
 
     def score(self) -> None:
         """Make ready to be scored: every weight in float32 and in its place."""
+        self.ready = False
         self.frozen.full()
         self.model.eval()
 
@@ -121,7 +126,7 @@ class Stepper:
                 self.scaler.scale(loss).backward()
             total += value
         self.scaler.unscale_(self.optimizer)
-        torch.nn.utils.clip_grad_norm_(self.trainable.values(), self.spec.max_grad_norm)
+        self._clip()
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.schedule.step()
@@ -133,6 +138,14 @@ class Stepper:
         if not self.spec.loss.traits.cached:
             return nullcontext()
         return autocast_forward(self.model, self.precision, self.device)
+
+    def _clip(self) -> None:
+        """As `clip_grad_norm_`, which multiplies every gradient within the limit by 1, too."""
+        parameters, limit = list(self.trainable.values()), self.spec.max_grad_norm
+        norm = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+        # The library's own factor, 1e-6 included; a norm that is no number goes to the library.
+        if not limit / (norm + 1e-6) >= 1:
+            torch.nn.utils.clip_grads_with_norm_(parameters, limit, norm)
 
     def _parts(self, rows: Batch) -> list[Batch]:
         """The parts of a batch that are in memory at once; a cached loss takes its own."""
