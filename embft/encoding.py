@@ -25,32 +25,56 @@ _TOKENS = 4096  # tokens embedded at once outside of training
 
 
 class Tokenised:
-    """Distinct texts as tokens, each tokenised once, by the model's own preprocessing."""
+    """Distinct texts as tokens, each tokenised once, by the model's own preprocessing.
+
+    All texts' tokens lie end to end, 4 bytes a token and feature: a tensor for each text and
+    feature would take kilobytes a text, gigabytes for a million pairs.
+    """
 
     def __init__(self, model: SentenceTransformer, texts: Sequence[str]) -> None:
         distinct = list(dict.fromkeys(texts))
-        chunks = [distinct[i : i + _CHUNK] for i in range(0, len(distinct), _CHUNK)]
-        self.features: dict[str, Features] = {
-            text: features
-            for chunk in chunks
-            for text, features in zip(chunk, _single(model.preprocess(chunk)), strict=True)
+        chunks = [
+            _end_to_end(model.preprocess(distinct[i : i + _CHUNK]))
+            for i in range(0, len(distinct), _CHUNK)
+        ]
+        self._row = {text: row for row, text in enumerate(distinct)}
+        self._ends = np.cumsum([0, *(count for counts, _ in chunks for count in counts)])
+        # Of each feature its tensor and the number format that the model is given it in; or else
+        # what stands there for any text.
+        self._flat: dict[str, Any] = {
+            name: (_compact([features[name] for _, features in chunks]), value.dtype)
+            if isinstance(value, torch.Tensor)
+            else value
+            for name, value in (chunks[0][1] if chunks else {}).items()
         }
         self.pad_token = getattr(model.tokenizer, "pad_token_id", None) or 0
         self.left = getattr(model.tokenizer, "padding_side", "right") == "left"
 
     def length(self, text: str) -> int:
         """The number of tokens of a text."""
-        return int(self.features[text]["input_ids"].shape[1])
+        row = self._row[text]
+        return int(self._ends[row + 1] - self._ends[row])
 
     def token_ids(self) -> torch.Tensor:
         """Every token id that occurs, padding included, ascending, shape (k,)."""
-        ids = [features["input_ids"].flatten() for features in self.features.values()]
-        found: torch.Tensor = torch.cat([*ids, torch.tensor([self.pad_token])]).unique()
+        padding = torch.tensor([self.pad_token])
+        if not self._flat:
+            return padding
+        found: torch.Tensor = torch.cat([self._flat["input_ids"][0].unique(), padding]).unique()
         return found
+
+    def features(self, text: str) -> dict[str, Any]:
+        """The model's input for this text alone: tensors of shape (1, tokens)."""
+        row = self._row[text]
+        tokens = slice(int(self._ends[row]), int(self._ends[row + 1]))
+        return {
+            name: each[0][tokens].to(each[1])[None] if isinstance(each, tuple) else each
+            for name, each in self._flat.items()
+        }
 
     def padded(self, texts: Sequence[str], device: torch.device | str) -> dict[str, Any]:
         """The model's input for these texts, padded to the longest, as its own tokenizer pads."""
-        found = [self.features[text] for text in texts]
+        found = [self.features(text) for text in texts]
         return {
             name: self._joined([f[name][0] for f in found], name).to(device)
             if isinstance(value, torch.Tensor)
@@ -67,13 +91,21 @@ class Tokenised:
         )
 
 
-def _single(features: Features) -> Iterator[Features]:
-    """The features of each text of a batch, without its padding, as for the text alone."""
-    for row, mask in enumerate(features["attention_mask"].bool()):
-        yield {
-            name: value[row][mask][None] if isinstance(value, torch.Tensor) else value
-            for name, value in features.items()
-        }
+def _end_to_end(features: Features) -> tuple[list[int], Features]:
+    """The number of tokens of each text of a batch, and its features without padding, joined."""
+    mask = features["attention_mask"].bool()
+    return mask.sum(dim=1).tolist(), {
+        name: value[mask] if isinstance(value, torch.Tensor) else value
+        for name, value in features.items()
+    }
+
+
+def _compact(parts: list[torch.Tensor]) -> torch.Tensor:
+    """Parts of a feature as one tensor, in 32 bits; one number where it is the same everywhere."""
+    flat = torch.cat([part.int() if part.dtype == torch.long else part for part in parts])
+    if flat.ndim == 1 and len(flat) and bool((flat == flat[0]).all()):
+        return flat[:1].clone().expand(len(flat))
+    return flat
 
 
 class Encoder:
@@ -92,7 +124,7 @@ class Encoder:
         return found[torch.tensor(by_length, device=found.device).argsort()]
 
     def _packed(self, texts: Sequence[str]) -> torch.Tensor:
-        features = [self.tokens.features[text] for text in texts]
+        features = [self.tokens.features(text) for text in texts]
         packed = pack(features, self.model.device, self.tokens.pad_token)
         with packed_attention(self.model, packed) as batch:
             return self._embeddings(batch)[: len(texts)]

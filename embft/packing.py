@@ -13,6 +13,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from sentence_transformers import SentenceTransformer
@@ -205,8 +206,16 @@ def forbid_packing(model: SentenceTransformer) -> None:
     setattr(model, _FORBIDDEN, True)
 
 
+# What was tried last for a model: how it was built then, and whether packing agreed.
+_tried: WeakKeyDictionary[SentenceTransformer, tuple[Any, bool]] = WeakKeyDictionary()
+
+
 def can_pack(model: SentenceTransformer) -> bool:
-    """Whether packed batches give this model's embeddings: tried on texts of several lengths."""
+    """Whether packed batches give this model's embeddings: tried on texts of several lengths.
+
+    Tried once, and again when the model is built otherwise than before: an adapter, another module,
+    another number format. Its weights do not matter.
+    """
     config = getattr(getattr(model, "transformers_model", None), "config", None)
     if (
         config is None
@@ -216,12 +225,28 @@ def can_pack(model: SentenceTransformer) -> bool:
         or any(type(module) not in _MODULES for module in model)
     ):
         return False
-    training = model.training
-    model.eval()
-    try:
-        return _agrees(model)
-    finally:
-        model.train(training)
+    built = _built(model)
+    if model not in _tried or _tried[model][0] != built:
+        training = model.training
+        model.eval()
+        try:
+            _tried[model] = (built, _agrees(model))
+        finally:
+            model.train(training)
+    return _tried[model][1]
+
+
+def _built(model: SentenceTransformer) -> Any:
+    """All of a model that decides how tokens become an embedding, but for its weights' values."""
+    config: Any = getattr(model.transformers_model, "config", None)
+    return (
+        repr(model),  # what its outer modules do, and with what settings
+        [type(module) for module in model.modules()],
+        {(parameter.dtype, parameter.device) for parameter in model.parameters()},
+        config.to_json_string(use_diff=False),
+        AttentionMaskInterface()[_ATTENTION],
+        AttentionInterface()[_ATTENTION],
+    )
 
 
 @torch.no_grad()

@@ -1,0 +1,140 @@
+"""Tokenised texts: kept small, and given back as the model's own preprocessing gives them."""
+
+from __future__ import annotations
+
+import tracemalloc
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from embft import packing
+from embft.encoding import Tokenised, encode
+from embft.models import build, load_base
+from embft.spec import ModelSpec, TrainSpec
+
+MODEL = ModelSpec(base="tiny")
+WORDS = ["i", "love", "dogs", "cats", "you", "like", "films", "and", "music"]
+
+
+def _texts(n: int) -> list[str]:
+    """Distinct texts of several lengths, over more than one chunk where n is large."""
+    return [" ".join(WORDS[(i + j) % 9] for j in range(1 + i % 7)) + f" {i}" for i in range(n)]
+
+
+def _same(one: Any, other: Any) -> bool:
+    if isinstance(one, torch.Tensor):
+        return one.dtype == other.dtype and torch.equal(one, other)
+    return bool(one == other)
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_every_text_comes_back_as_the_model_makes_it(tiny_model: Path, side: str) -> None:
+    """Alone and padded together, over several chunks, with texts that repeat, on either side."""
+    model = load_base(tiny_model, MODEL)
+    tokenizer: Any = model.tokenizer
+    tokenizer.padding_side = side
+    texts = [*_texts(1100), "i love dogs 0", ""]
+    tokens = Tokenised(model, texts * 2)
+    for text in texts[::100] + texts[-2:]:
+        found, wanted = tokens.features(text), model.preprocess([text])
+        assert list(found) == list(wanted)
+        assert all(_same(found[name], wanted[name]) for name in wanted)
+        assert tokens.length(text) == wanted["input_ids"].shape[1]
+    some = texts[500:530]
+    found, wanted = tokens.padded(some, "cpu"), model.preprocess(some)
+    assert list(found) == list(wanted)
+    assert all(_same(found[name], wanted[name]) for name in wanted)
+    every = model.preprocess(texts)["input_ids"].unique()
+    assert torch.equal(tokens.token_ids(), torch.cat([every, torch.tensor([0])]).unique())
+
+
+def test_a_feature_that_differs_is_kept_for_each_token(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing but a feature that is one number everywhere is kept as one number."""
+    model = load_base(tiny_model, MODEL)
+    preprocess = model.preprocess
+
+    def typed(texts: Any) -> Any:
+        found = preprocess(texts)
+        return {**found, "token_type_ids": found["input_ids"] % 2}
+
+    monkeypatch.setattr(model, "preprocess", typed)
+    tokens = Tokenised(model, _texts(9))
+    for text in _texts(9):
+        features = tokens.features(text)
+        assert torch.equal(features["token_type_ids"], features["input_ids"] % 2)
+
+
+def test_no_texts_are_no_tokens_but_padding(tiny_model: Path) -> None:
+    """The padding token is always one that occurs."""
+    assert Tokenised(load_base(tiny_model, MODEL), []).token_ids().tolist() == [0]
+
+
+def test_a_text_takes_a_few_bytes_a_token(tiny_model: Path) -> None:
+    """All tensors of 5,000 texts are as large as their tokens; a text has no Python object."""
+    model = load_base(tiny_model, MODEL)
+    texts = _texts(5000)
+    Tokenised(model, texts[:600])
+    tracemalloc.start()
+    try:
+        tokens = Tokenised(model, texts)
+        python, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    tensors = [each[0] for each in tokens._flat.values() if isinstance(each, tuple)]
+    held = sum(tensor.untyped_storage().nbytes() for tensor in tensors)
+    assert held < 4.1 * sum(tokens.length(text) for text in texts)
+    assert python / len(texts) < 250  # its place in the dict of all texts
+
+
+def test_whether_a_model_packs_is_tried_once(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many texts are embedded; tried again once the model is built otherwise."""
+    model = load_base(tiny_model, MODEL)
+    tried: list[Any] = []
+    agrees = packing._agrees
+
+    def counted(model: Any) -> bool:
+        tried.append(model)
+        return agrees(model)
+
+    monkeypatch.setattr(packing, "_agrees", counted)
+    for _ in range(3):
+        encode(model, ["i love dogs", "cats"])
+    assert len(tried) == 1
+    transformer: Any = model.transformers_model
+    with torch.no_grad():
+        transformer.get_input_embeddings().weight.add_(0.01)
+    assert packing.can_pack(model)
+    assert len(tried) == 1
+    transformer.encoder.layer[0].attention.self.dropout = torch.nn.Identity()
+    assert packing.can_pack(model)
+    assert len(tried) == 2
+    transformer.config.sliding_window = 4
+    assert not packing.can_pack(model)
+
+
+class _Placed(torch.nn.Module):
+    """A layer whose output depends on the place in the batch, of another text where packed."""
+
+    def __init__(self, inner: torch.nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, states: torch.Tensor) -> torch.Tensor:
+        found: torch.Tensor = self.inner(states)
+        return found * (1 + torch.arange(states.shape[1])[:, None])
+
+
+def test_a_model_that_stops_agreeing_is_packed_no_more(tiny_model: Path) -> None:
+    """An answer from before does not stand for a model that has another module."""
+
+    model = build(tiny_model, MODEL, TrainSpec())
+    assert packing.can_pack(model)
+    layer: Any = model.transformers_model.encoder.layer[0]  # type: ignore[union-attr,index]
+    layer.output.dense = _Placed(layer.output.dense)
+    assert not packing.can_pack(model)
