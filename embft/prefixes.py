@@ -22,18 +22,28 @@ _ANY_EPOCHS = TrainSpec.model_fields["epochs"].default
 def share_prefixes(trials: Sequence[PlannedTrial]) -> tuple[PlannedTrial, ...]:
     """The trials, those that share a prefix from the shortest to the longest, and told so.
 
-    Each group stays in the places that its trials had.
+    The shortest of all groups come first, then all second ones: where several trials run at once,
+    those of one group would start together and have nothing to share. Together the groups stay in
+    the places that their trials had. A trial alone goes on from what an earlier run of the sweep
+    has left of its group.
     """
-    places: dict[str, list[int]] = {}
+    groups: dict[str, list[int]] = {}
     for place, trial in enumerate(trials):
         if (key := prefix_key(trial)) is not None:
-            places.setdefault(key, []).append(place)
+            groups.setdefault(key, []).append(place)
     found = list(trials)
-    for key, group in places.items():
-        if len(group) > 1:
-            ordered = sorted((trials[i] for i in group), key=lambda t: t.spec.train.epochs)
-            for place, trial in zip(group, ordered, strict=True):
-                found[place] = replace(trial, prefix=key)
+    ranked = list[tuple[int, PlannedTrial]]()
+    for key, group in groups.items():
+        shared = [replace(trials[place], prefix=key) for place in group]
+        if len(shared) > 1:
+            shared.sort(key=lambda trial: trial.spec.train.epochs)
+            ranked += enumerate(shared)
+        elif (shared[0].folder.prefixes_folder / key).is_dir():
+            found[group[0]] = shared[0]
+    ranked.sort(key=lambda each: each[0])
+    places = sorted(place for group in groups.values() if len(group) > 1 for place in group)
+    for place, (_, trial) in zip(places, ranked, strict=True):
+        found[place] = trial
     return tuple(found)
 
 

@@ -20,7 +20,7 @@ data: {{train: {data}/train.jsonl, dev: {data}/dev.jsonl, test: {data}/test.json
 model: {{base: {model}}}
 train:
   {{method: {method}, batch_size: 8, learning_rate: 1e-2, warmup_steps: 3, schedule: {schedule}}}
-space: {{train.epochs: {epochs}}}
+space: {{train.epochs: {epochs}, {more}}}
 """
 
 
@@ -29,13 +29,22 @@ def planned(tmp_path: Path, tiny_model: Path, pair_files: Path) -> Any:
     """Plans a sweep over epochs into a folder of its own."""
 
     def plan(
-        folder: str, epochs: list[int], schedule: str = "constant", method: str = "lora"
+        folder: str,
+        epochs: list[int],
+        schedule: str = "constant",
+        method: str = "lora",
+        more: str = "",
     ) -> Any:
-        (tmp_path / folder).mkdir()
+        (tmp_path / folder).mkdir(exist_ok=True)
         spec = tmp_path / folder / "spec.yaml"
         spec.write_text(
             SPEC.format(
-                data=pair_files, model=tiny_model, epochs=epochs, schedule=schedule, method=method
+                data=pair_files,
+                model=tiny_model,
+                epochs=epochs,
+                schedule=schedule,
+                method=method,
+                more=more,
             )
         )
         pending = prepare(make_plan(load_spec(spec), tmp_path / folder), retry_failed=False)
@@ -58,6 +67,38 @@ def test_the_shorter_one_comes_first(planned: Any) -> None:
     trials = planned("a", [4, 1, 2])
     assert [trial.spec.train.epochs for trial in trials] == [1, 2, 4]
     assert len({trial.prefix for trial in trials} - {None}) == 1
+
+
+def test_the_shortest_of_all_groups_come_first(planned: Any) -> None:
+    """Two trials at once are of two groups, so that each finds the one before it done."""
+    trials = planned("a", [4, 1, 2], more="train.batch_size: [4, 8]")
+    assert [trial.spec.train.epochs for trial in trials] == [1, 1, 2, 2, 4, 4]
+    batches = [trial.spec.train.batch_size for trial in trials]
+    assert batches[::2] == [batches[0]] * 3
+    assert batches[1::2] == [batches[1]] * 3
+    assert batches[0] != batches[1]
+
+
+def test_trials_that_share_nothing_keep_their_places(planned: Any) -> None:
+    """Only trials of groups change places, and only among each other; none is lost."""
+    more = "train.batch_size: [4, 8], train.schedule: [constant, linear]"
+    given = sorted(planned("a", [2, 1], more=more), key=lambda trial: trial.key)
+    found = share_prefixes(given)
+    assert sorted(trial.key for trial in found) == [trial.key for trial in given]
+    for one, other in zip(given, found, strict=True):
+        assert (one.spec.train.schedule == "linear") == (other.spec.train.schedule == "linear")
+        assert one == other or other.prefix is not None
+
+
+def test_the_last_of_a_group_goes_on_after_an_interruption(planned: Any) -> None:
+    """With the shorter one done and its end on disk, the longer one trains the rest alone."""
+    short, _ = planned("a", [1, 3])
+    first = _run(short)
+    (long,) = planned("a", [1, 3])
+    assert long.prefix == short.prefix
+    found = _run(long)
+    assert [score.epoch for score in found.epochs] == [1, 2, 3]
+    assert found.epochs[0].seconds == first.epochs[0].seconds  # it was not trained again
 
 
 def test_a_rate_that_depends_on_the_end_shares_nothing(planned: Any) -> None:

@@ -132,7 +132,6 @@ class _Placed(torch.nn.Module):
 
 def test_a_model_that_stops_agreeing_is_packed_no_more(tiny_model: Path) -> None:
     """An answer from before does not stand for a model that has another module."""
-
     model = build(tiny_model, MODEL, TrainSpec())
     assert packing.can_pack(model)
     layer: Any = model.transformers_model.encoder.layer[0]  # type: ignore[union-attr,index]
