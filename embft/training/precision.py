@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
@@ -17,10 +17,17 @@ def resolve_precision(asked: str, device: str) -> str:
         return asked
     if device == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
-    native = device == "cpu" and (
-        torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    )
-    return "bf16" if native else "fp32"
+    return "bf16" if device == "cpu" and _multiplies_bf16() else "fp32"
+
+
+def _multiplies_bf16() -> bool:
+    """Whether the CPU has instructions for products in bfloat16: AVX512_BF16, AMX, or Arm's."""
+    if torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported():
+        return True
+    # The names of Arm's are torch's own; only a build for Arm reports them.
+    ask: Callable[[], Mapping[str, Any]] = getattr(torch.cpu, "get_capabilities", dict)
+    capabilities = ask()
+    return bool(capabilities.get("bf16") or capabilities.get("sve_bf16"))
 
 
 def autocast(precision: str, device: str) -> AbstractContextManager[Any]:
