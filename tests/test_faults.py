@@ -278,7 +278,7 @@ def test_broken_weights_are_a_training_that_diverged(trial: TrialDir) -> None:
     with torch.no_grad():
         next(model.parameters()).fill_(float("nan"))
     with pytest.raises(DivergedError, match="learning_rate"):
-        worker._evaluate(model, splits.dev, given, None)
+        worker._evaluate(model, splits.dev, given, ())
 
 
 @pytest.mark.parametrize("status", [75, 255])
