@@ -67,6 +67,14 @@ def _parent(process: psutil.Process) -> int | None:
         return None
 
 
+def is_alive(pid: int) -> bool:
+    """Whether a process runs; one that has ended and that nobody has reaped does not."""
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
 def has_child(name: str) -> bool:
     """Whether a living process of this name was started by this one."""
     return any(

@@ -32,7 +32,7 @@ from embft.capacity import Demand, available_cores, gpu_share, trials_at_once
 from embft.errors import EXIT_INTERRUPTED, EmbftError
 from embft.failure import StorageError
 from embft.launcher import run_trial, warm_up
-from embft.memory import available_memory, end_descendants, has_child, overhead
+from embft.memory import available_memory, end_descendants, has_child, is_alive, overhead
 from embft.plan import PlannedTrial
 from embft.spec.resources import Resources
 from embft.trial import TrialDir
@@ -40,6 +40,7 @@ from embft.watch import Limits
 
 _ONE = Demand(trials=1, worker=0)
 _OBJECT_STORE_BYTES = 78_643_200  # the least that Ray takes; trials pass through files
+_SCRATCH = "embft-ray-"
 _STOP_SECONDS = 0.2
 _SAVE_SECONDS = 20.0  # how long an interrupted sweep waits for its trials to save
 _TEMPLATE_BYTES = 500_000_000  # what the warm template adds to Ray's own share
@@ -119,7 +120,7 @@ def ray_cluster(
 
     demand: of the trials that are to run.
     """
-    temporary = tempfile.mkdtemp(prefix="embft-ray-") if address is None else None
+    temporary = _scratch() if address is None else None
     stop = Event()
     with stop_on_signals(stop):
         try:
@@ -139,6 +140,20 @@ def ray_cluster(
         finally:
             if temporary is not None:
                 shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _scratch() -> str:
+    """A folder for Ray's own state. Removes those of sweeps that were killed.
+
+    In /tmp where that can be: Ray's sockets lie in it, whose paths may have 103 bytes on macOS.
+    """
+    short = Path("/tmp")  # noqa: S108 - the folder's own name is made by mkdtemp
+    place = short if os.access(short, os.W_OK) else Path(tempfile.gettempdir())
+    for left in place.glob(f"{_SCRATCH}*"):
+        owner = left.name.removeprefix(_SCRATCH).partition("-")[0]
+        if owner.isdecimal() and not is_alive(int(owner)):
+            shutil.rmtree(left, ignore_errors=True)
+    return tempfile.mkdtemp(prefix=f"{_SCRATCH}{os.getpid()}-", dir=place)
 
 
 def _connect(

@@ -15,7 +15,7 @@ from typing import Literal, Protocol
 
 import psutil
 
-from embft.memory import overhead, process_memory
+from embft.memory import is_alive, overhead, process_memory
 
 _WATCH_SECONDS = 0.1
 _PEAK_SECONDS = 2.0  # reading memory exactly costs milliseconds, of the worker too
@@ -47,12 +47,7 @@ class Limits:
 
     def abandoned(self) -> bool:
         """Whether the sweep's own process is gone, which then can have begun anew elsewhere."""
-        if self.root is None:
-            return False
-        try:
-            return bool(psutil.Process(self.root).status() == psutil.STATUS_ZOMBIE)
-        except psutil.NoSuchProcess:
-            return True
+        return self.root is not None and not is_alive(self.root)
 
 
 @dataclass(frozen=True)

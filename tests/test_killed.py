@@ -43,6 +43,7 @@ def test_the_same_command_at_once_after_a_killed_driver(tmp_path: Path, tiny_spe
     sweep.wait()
     assert [row["status"] for row in rows(folder).values()] == ["completed"] * 5
     wait_for(lambda: relatives(tmp_path) == [], seconds=30)
+    assert list(Path("/tmp").glob(f"embft-ray-{sweep.pid}-*")) == []  # noqa: S108
 
 
 def test_a_worker_that_is_left_keeps_its_trial(

@@ -144,6 +144,7 @@ def soak(home: Home, wanted: int, seed: int) -> Counter[str]:
     expected: dict[str, str] = {}
     while sum(counts[t] for t in TARGETS) < wanted:
         kill_one(home, draw, counts)
+        print(f"kills so far: {dict(counts)}", flush=True)
         if len(home.finished()) == 9:
             counts["sweeps finished"] += 1
             check(home, expected)
