@@ -50,8 +50,12 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, required=True)
     parser.add_argument("--points", type=json.loads, required=True)
     given = parser.parse_args()
+    import ray
     from ray import tune
 
+    # Not the cluster that somebody may have started here; and this machine as 127.0.0.1, as embft
+    # has it, since it may not reach itself under its outer address.
+    ray.init(address="local", _node_ip_address="127.0.0.1")
     tuner = tune.Tuner(
         tune.with_resources(trial, {"cpu": os.cpu_count() or 1}),
         param_space={

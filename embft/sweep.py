@@ -163,6 +163,7 @@ def _connect(
     if temporary is not None:
         cores = available_cores()
         ray.init(
+            address="local",  # not the one that RAY_ADDRESS, or an earlier `ray start`, names
             num_cpus=cores if asked == "auto" else max(cores, asked),
             include_dashboard=False,
             object_store_memory=_OBJECT_STORE_BYTES,

@@ -25,10 +25,14 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def finished(home: Path, tiny_spec: str) -> Path:
-    """A finished tiny sweep; run once, shared by the tests of this module."""
+def finished(home: Path, tiny_spec: str, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A finished tiny sweep; run once, shared by the tests of this module.
+
+    It runs where the environment names a Ray cluster, which is none of its business.
+    """
     spec = home / "tiny.yaml"
     if not spec.exists():
+        monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
         spec.write_text(tiny_spec)
         embft("sweep", "tiny.yaml", cwd=home)
     return home / "results" / "tiny"

@@ -29,6 +29,9 @@ IntArray = npt.NDArray[np.int64]
 
 SEEDS = (42, 43, 44, 45, 46)
 NEIGHBOURS, LEAST_DISTANCE = 15, 0.1
+# Below so many points UMAP takes all distances into account, and calls Python for each of them; one
+# product of matrices gives the same distances at once.
+_ALL_DISTANCES = 4096
 LEAST_CLUSTER, LEAST_SAMPLES = 10, 5
 LEAST_PAIRS = 20
 MOST_PAIRS = 5_000
@@ -79,17 +82,21 @@ def project_pairs(embedded: Embedded, seed: int = SEEDS[0]) -> FloatArray:
     """
     with _quiet():
         import umap
+        from sklearn.metrics.pairwise import cosine_distances
 
+        points, metric = np.vstack([embedded.first, embedded.second]), "cosine"
+        if len(points) < _ALL_DISTANCES:
+            points, metric = cosine_distances(points), "precomputed"
         mapped = umap.UMAP(
             n_neighbors=NEIGHBOURS,
             min_dist=LEAST_DISTANCE,
-            metric="cosine",
+            metric=metric,
             random_state=seed,
             n_jobs=1,
-        ).fit_transform(np.vstack([embedded.first, embedded.second]))
+        ).fit_transform(points)
     n = len(embedded.first)
-    points: FloatArray = (mapped[:n].astype(np.float64) + mapped[n:]) / 2
-    return points
+    middle: FloatArray = (mapped[:n].astype(np.float64) + mapped[n:]) / 2
+    return middle
 
 
 def cluster_pairs(
