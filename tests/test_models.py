@@ -316,14 +316,6 @@ def test_dtype_and_attention_are_the_spec_s(bases: dict[str, Path]) -> None:
     np.testing.assert_allclose(model.encode(TEXTS), plain, atol=0.1)
 
 
-def test_quantization_without_a_gpu_says_so(bases: dict[str, Path]) -> None:
-    """A clear error, and no model in another precision than was asked for."""
-    if torch.cuda.is_available():
-        pytest.skip("there is a GPU here")
-    with pytest.raises(ModelError, match="needs an NVIDIA GPU"):
-        load_base(bases["llama"], _spec(bases["llama"], quantization="4bit"))
-
-
 def test_code_that_a_model_brings_is_never_run(bases: dict[str, Path], tmp_path: Path) -> None:
     """Neither a folder's own architecture nor a module named in its modules.json."""
     import shutil

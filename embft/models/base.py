@@ -55,6 +55,12 @@ def build(folder: Path, spec: ModelSpec, train: TrainSpec) -> SentenceTransforme
     reason = untrainable_reason(spec, train)
     if reason is not None:
         raise ModelError(reason)
+    if spec.quantization == "4bit" and train.method != "none" and default_device() != "cuda":
+        # bitsandbytes 0.50 embeds with them, but an adapter before them never learns.
+        raise ModelError(
+            "model.quantization is 4bit, and without an NVIDIA GPU no gradient passes 4-bit "
+            "weights: set it to 8bit or none, or train.method to none"
+        )
     model = load_base(folder, spec)
     if train.method == "lora":
         add_adapter(model, train.lora)
@@ -146,11 +152,6 @@ def _model_arguments(spec: ModelSpec) -> dict[str, Any]:
 
 def _quantization(kind: str) -> Any:
     """Settings for bitsandbytes: LLM.int8 (Dettmers et al., 2022), NF4 (Dettmers et al., 2023)."""
-    if not torch.cuda.is_available():
-        raise ModelError(
-            f"model.quantization is {kind}, which needs an NVIDIA GPU, and there is none here: "
-            "set it to none"
-        )
     if importlib.util.find_spec("bitsandbytes") is None:
         raise ModelError(
             f"model.quantization is {kind}, which needs the package bitsandbytes: "
