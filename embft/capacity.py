@@ -16,7 +16,7 @@ Device = Literal["auto", "cpu", "cuda", "mps"]
 # The steps of a small model are too short to be divided among cores: two trials with a core each
 # are faster than one after another with two (`benchmarks/concurrency.py`).
 CORES_EACH = 1
-SHARED_BYTES = 10**9  # what driver, Ray and template hold
+_SHARED_BYTES = 10**9  # what driver, Ray and template hold
 
 
 def available_cores() -> int:
@@ -42,7 +42,7 @@ def trials_at_once(demand: Demand, cores: int, memory: int, gpus: float = 0.0) -
     (bytes) leave room for, at least one, and no more than there are trials.
     """
     by_device = int(gpus / (demand.gpus or 1.0)) if gpus > 0 else cores // CORES_EACH
-    by_memory = (memory - SHARED_BYTES) // max(1, demand.worker)
+    by_memory = (memory - _SHARED_BYTES) // max(1, demand.worker)
     return max(1, min(by_device, by_memory, demand.trials))
 
 

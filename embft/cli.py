@@ -76,9 +76,7 @@ def sweep(
     Exit status: 0 all trials completed, 1 some failed, 2 the input is at fault, 130 interrupted.
     """
     from embft.artifacts import Keeper
-    from embft.estimate import check_fits
     from embft.lock import sweep_lock
-    from embft.measure import known_need
     from embft.plan import prepare
     from embft.prefixes import forget_prefixes, share_prefixes
     from embft.report.output import write_outputs
@@ -92,8 +90,6 @@ def sweep(
         waiting = {trial.key for trial in pending}
         finished = (trial.folder for trial in plan.trials if trial.key not in waiting)
         keeper = Keeper(plan.spec.artifacts, plan.spec.objective, finished)
-        if pending:
-            check_fits(plan, known_need(plan, pending))
         stopped = _run(console, plan, pending, address, keeper) if pending else None
         if stopped is None:
             forget_prefixes(plan.folder)
@@ -125,16 +121,19 @@ def _run(
 ) -> _Stopped | None:
     """Run what is pending. Returns why it stopped before the end, if it did."""
     from embft import ray_settings
+    from embft.estimate import check_fits
     from embft.failure import StorageError
-    from embft.measure import known_demand
+    from embft.measure import known_need
 
+    need = known_need(plan, pending)
+    check_fits(plan, need)
     ray_settings.configure(address)
     from embft.sweep import Interrupted, RayDiedError, ray_cluster, run_trials
     from embft.view import SweepView
 
     resources = plan.spec.resources
     try:
-        with ray_cluster(resources, known_demand(plan, pending), address) as cluster:
+        with ray_cluster(resources, need.demand, address) as cluster:
             for trial in pending:
                 trial.folder.create(trial.input(cluster.cpus_per_trial, resources.device))
             done = len(plan.trials) - len(pending)

@@ -44,25 +44,27 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 @dataclass(frozen=True)
 class Size:
-    """Bytes of one trial: the model that it saves, its checkpoints, its worker (None: unknown)."""
+    """Bytes of one trial: the model that it saves, its checkpoints, its worker."""
 
     model: int
     checkpoints: int
-    memory: int | None = None
+    memory: int
 
 
 @dataclass(frozen=True)
 class Need:
     """Bytes that the pending trials need. disk: at most at once. kept: of that, at the end.
 
-    memory: for driver, Ray and workers together, at_once trials running.
+    memory: for driver, Ray and workers together, at_once trials running (GPUs, which only Ray
+    knows, left out). demand: what the trials ask of the machine.
     """
 
     disk: int
     kept: int
     memory: int
     measured: bool
-    at_once: int = 1
+    at_once: int
+    demand: Demand
 
 
 def size_of(trial: PlannedTrial) -> Size:
@@ -112,44 +114,43 @@ def need(
     """What these trials need. measured: the sizes of trials that are known, by key."""
     known = measured or {}
     sizes = [known.get(trial.key) or size_of(trial) for trial in pending]
-    concurrent = at_once(plan, pending, known)
+    demand = _demand(plan, pending, sizes, known)
+    concurrent = _at_once(plan, demand)
     count = plan.spec.artifacts.count
     models = sorted((size.model for size in sizes), reverse=True)
     kept = sum(models if count is None else models[:count]) + _SMALL_BYTES * len(sizes)
     working = sorted((size.model + size.checkpoints for size in sizes), reverse=True)
     shared = _prefixes(pending, sizes)
-    memory = sorted((size.memory or 0 for size in sizes), reverse=True)
+    memory = sorted((size.memory for size in sizes), reverse=True)
     return Need(
         disk=kept + sum(working[:concurrent]) + shared,
         kept=kept,
         memory=OURS_BYTES + sum(memory[:concurrent]),
         measured=all(trial.key in known for trial in pending),
         at_once=concurrent,
+        demand=demand,
     )
 
 
-def demand(
-    plan: Plan, pending: Sequence[PlannedTrial], measured: Mapping[str, Size] | None = None
+def _demand(
+    plan: Plan,
+    pending: Sequence[PlannedTrial],
+    sizes: Sequence[Size],
+    known: Mapping[str, Size],
 ) -> Demand:
-    """What these trials ask of the machine. measured: the sizes of those that are known, by key."""
-    known = measured or {}
-    sizes = {trial.key: known.get(trial.key) for trial in pending}
     workers = [
-        size.memory if size and size.memory else _WORKER_BYTES + (size_of(trial).memory or 0)
-        for trial, size in zip(pending, sizes.values(), strict=True)
+        size.memory + (0 if trial.key in known else _WORKER_BYTES)
+        for trial, size in zip(pending, sizes, strict=True)
     ]
     return Demand(len(pending), max(workers, default=0), plan.spec.resources.gpus_per_trial)
 
 
-def at_once(
-    plan: Plan, pending: Sequence[PlannedTrial], measured: Mapping[str, Size] | None = None
-) -> int:
-    """How many trials will run at once on this machine; GPUs, which only Ray knows, left out."""
+def _at_once(plan: Plan, demand: Demand) -> int:
     resources = plan.spec.resources
     if resources.concurrent_trials != "auto":
         return resources.concurrent_trials
     memory = min(resources.memory or sys.maxsize, available_memory())
-    return trials_at_once(demand(plan, pending, measured), available_cores(), memory)
+    return trials_at_once(demand, available_cores(), memory)
 
 
 def _prefixes(pending: Sequence[PlannedTrial], sizes: Sequence[Size]) -> int:

@@ -124,11 +124,12 @@ def _takes_a_record(folder: TrialDir, cause: Cause) -> bool:
 def _ends_too(folder: TrialDir, failure: Failed, limits: Limits) -> bool:
     """Whether the sweep ends as well. A signal to all of its processes ends a worker first."""
     deadline = time.monotonic() + (_TOGETHER_SECONDS if failure.reason == "killed" else 0.0)
-    while not (ends := limits.abandoned() or folder.stop_file.exists()):
+    while True:
+        if limits.abandoned() or folder.stop_file.exists():
+            return True
         if time.monotonic() >= deadline:
-            break
+            return False
         time.sleep(_TOGETHER_SECONDS / 10)
-    return ends
 
 
 def _again(

@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from embft.errors import EmbftError
+from embft.files import open_no_link
 
 _WORKER_SECONDS = 20.0  # many times what a worker takes to notice that its sweep is gone
 
@@ -24,7 +25,7 @@ def sweep_lock(folder: Path) -> Iterator[None]:
     lock = folder / ".lock"
     if lock.is_symlink():  # it may lead to a file that must not be emptied
         raise EmbftError(f"{lock}: a symbolic link in a results folder: remove it")
-    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
+    descriptor = open_no_link(os.fspath(lock), os.O_RDWR | os.O_CREAT)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -65,7 +66,7 @@ def wait_for_worker(log: Path) -> None:
     Raises EmbftError when it does not.
     """
     try:
-        descriptor = os.open(log, os.O_RDONLY | os.O_NOFOLLOW)
+        descriptor = open_no_link(os.fspath(log), os.O_RDONLY)
     except OSError:
         return
     deadline = time.monotonic() + _WORKER_SECONDS

@@ -13,9 +13,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from embft.capacity import Demand, available_cores
+from embft.capacity import available_cores
 from embft.errors import EmbftError, RecordError
-from embft.estimate import CHECKPOINT_COPIES, CHECKPOINTS, FLOAT, Need, Size, at_once, demand, need
+from embft.estimate import CHECKPOINT_COPIES, CHECKPOINTS, FLOAT, Need, Size, need
 from embft.files import write_atomic
 from embft.key import trial_key
 from embft.launcher import run_trial
@@ -63,7 +63,7 @@ def measure(plan: Plan, pending: Sequence[PlannedTrial]) -> dict[str, Measured]:
     """
     kinds: dict[str, Measured] = {}
     found: dict[str, Measured] = {}
-    threads = max(1, available_cores() // at_once(plan, pending))
+    threads = max(1, available_cores() // need(plan, pending).at_once)
     for trial in pending:
         kind = _short(trial, len(plan.data[trial.data_digest].train))
         key = trial_key(kind, trial.data_digest, trial.base.digest)
@@ -87,11 +87,6 @@ def measured_seconds(plan: Plan) -> dict[str, float]:
 def known_need(plan: Plan, pending: Sequence[PlannedTrial]) -> Need:
     """What the trials need, by measurement where there was one, else estimated."""
     return need(plan, pending, {key: m.size() for key, m in read_measured(plan).items()})
-
-
-def known_demand(plan: Plan, pending: Sequence[PlannedTrial]) -> Demand:
-    """What the trials ask of the machine, by measurement where there was one."""
-    return demand(plan, pending, {key: m.size() for key, m in read_measured(plan).items()})
 
 
 def read_measured(plan: Plan) -> dict[str, Measured]:

@@ -28,7 +28,7 @@ from embft.encoding import encode
 from embft.errors import EmbftError, ModelError, ProofError, RecordError
 from embft.evaluation.context import Context
 from embft.evaluation.embed import EVALUATED, cosines, embed_splits
-from embft.evaluation.evaluators import Bound, epoch_metrics, evaluate
+from embft.evaluation.evaluators import DURING_TRAINING, Bound, epoch_metrics, evaluate
 from embft.evaluation.scoring import score_splits, write_scores
 from embft.evaluator_files import check_frozen, frozen_folder
 from embft.failure import EXIT_STATUS, storage_reason
@@ -177,12 +177,13 @@ def _identity(given: TrialInput) -> dict[str, Any]:
     """What the last digits of this training depend on. Another one's remains are not gone on from:
     an upgraded package, another number of threads, a batch that memory had no room for.
     """
-    precision = resolve_precision(given.spec.train.precision, default_device())
+    device = default_device()
+    precision = resolve_precision(given.spec.train.precision, device)
     return {
         "key": given.key,
         "threads": given.threads,
         "micro_batch_size": given.train_spec.micro_batch_size,
-        **training_identity(precision, default_device()),
+        **training_identity(precision, device),
     }
 
 
@@ -203,7 +204,7 @@ def _hooks(folder: TrialDir, given: TrialInput, dev: Pairs, model: Any) -> Hooks
     extra = [
         bound
         for bound in _evaluators(folder, given)
-        if bound[0] == chosen or bound[0].function == "attention"
+        if bound[0] == chosen or bound[0].function in DURING_TRAINING
     ]
 
     def tell(step: Step) -> None:
@@ -322,11 +323,12 @@ def read_splits(folder: TrialDir, given: TrialInput) -> Splits:
 
 def _evaluators(folder: TrialDir, given: TrialInput) -> list[Bound]:
     """The spec's evaluators, each with the folder of what it reads."""
-    digests = zip(given.spec.evaluators, given.evaluators, strict=True)
-    found = [(entry, frozen_folder(folder.sweep, digest)) for entry, digest in digests]
-    for (entry, frozen), digest in zip(found, given.evaluators, strict=True):
+    found: list[Bound] = []
+    for entry, digest in zip(given.spec.evaluators, given.evaluators, strict=True):
+        frozen = frozen_folder(folder.sweep, digest)
         if frozen is not None:
             check_frozen(entry, frozen, digest)
+        found.append((entry, frozen))
     return found
 
 

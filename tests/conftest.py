@@ -5,8 +5,14 @@ from __future__ import annotations
 import importlib.util
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+    from embft.data.pairs import Pairs, Splits
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -98,6 +104,32 @@ def pair_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 }
                 file.write(json.dumps(row) + "\n")
     return folder
+
+
+@pytest.fixture(scope="session")
+def splits(pair_files: Path) -> Splits:
+    """The toy problem's splits, its test split left out."""
+    from embft.data.load import PairFile
+    from embft.data.splits import build_splits
+
+    return build_splits(PairFile(pair_files / "train.jsonl"), PairFile(pair_files / "dev.jsonl"))
+
+
+@pytest.fixture(scope="session")
+def pairs(splits: Splits) -> Pairs:
+    """The toy problem's training pairs."""
+    return splits.train
+
+
+@pytest.fixture(scope="session")
+def static_model() -> SentenceTransformer:
+    """Static embeddings: a model without a transformer."""
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import StaticEmbedding
+    from tokenizers import Tokenizer, models
+
+    static = StaticEmbedding(Tokenizer(models.WordLevel({"a": 0}, "a")), embedding_dim=4)
+    return SentenceTransformer(modules=[static], device="cpu")
 
 
 @pytest.fixture

@@ -137,14 +137,9 @@ def test_in_training_a_few_texts_of_dev_are_measured(base: Path) -> None:
     )
 
 
-def test_a_model_without_attention_says_so() -> None:
+def test_a_model_without_attention_says_so(static_model: SentenceTransformer) -> None:
     """Static embeddings have none: an undefined metric with its reason, no failure."""
-    from sentence_transformers.sentence_transformer.modules import StaticEmbedding
-    from tokenizers import Tokenizer, models
-
-    static = StaticEmbedding(Tokenizer(models.WordLevel({"a": 0}, "a")), embedding_dim=4)
-    model = SentenceTransformer(modules=[static], device="cpu")
-    assert attention_shares(model, ["a"]) == "the model has no attention"
+    assert attention_shares(static_model, ["a"]) == "the model has no attention"
 
 
 def test_the_report_draws_before_and_after(tmp_path: Path) -> None:

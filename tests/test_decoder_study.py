@@ -4,32 +4,17 @@ from __future__ import annotations
 
 import random
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from commands import EMBFT
 from conftest import ROOT, SHARED_DATA
 
 from embft.leaderboard.build import build_leaderboard
 from embft.spec import load_spec
 
 TINY = ROOT / "sweeps" / "decoder_tiny.yaml"
-COMMON = [
-    "how",
-    "do",
-    "I",
-    "set",
-    "up",
-    "a",
-    "way",
-    "to",
-    "show",
-    "all",
-    "of",
-    "my",
-    "data",
-    "when",
-]
+COMMON = "how do I set up a way to show all of my data when"
 
 
 @pytest.mark.parametrize(
@@ -54,7 +39,7 @@ def _titles(path: Path) -> None:
     for topic in (name for names in topics for name in names or ()):
         own = [f"{topic}{word}" for word in ("fetch", "panel", "query", "table", "widget")]
         for _ in range(60):
-            words = draw.choices(own, k=2) + draw.choices(COMMON, k=5)
+            words = draw.choices(own, k=2) + draw.choices(COMMON.split(), k=5)
             draw.shuffle(words)
             lines.append(f"{' '.join(words)} {draw.randrange(10_000)},{topic}")
     path.write_text("\n".join(lines))
@@ -62,9 +47,11 @@ def _titles(path: Path) -> None:
 
 def _sweep(spec: Path, results: Path) -> dict[tuple[object, ...], float]:
     """Run the sweep from spec to report. Returns pooling, template, method -> v-measure."""
-    command = [str(Path(sys.executable).with_name("embft")), "sweep", str(spec)]
     ran = subprocess.run(
-        [*command, "--results", str(results)], check=False, capture_output=True, text=True
+        [*EMBFT, "sweep", str(spec), "--results", str(results)],
+        check=False,
+        capture_output=True,
+        text=True,
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
     folder = results / "decoder-tiny"

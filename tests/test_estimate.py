@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -38,7 +39,7 @@ def test_fewer_models_need_less_disk(tmp_path: Path, tiny_spec: str) -> None:
     assert kept == sorted(kept, reverse=True)
     assert len(set(kept)) == 4
     huge = make_plan(parse_spec(tiny_spec), tmp_path)
-    too_much = type(needs["all"])(disk=10**18, kept=10**18, memory=0, measured=False)
+    too_much = replace(needs["all"], disk=10**18, kept=10**18, memory=0)
     with pytest.raises(EmbftError, match=r"artifacts\.keep"):
         check_fits(huge, too_much)
 

@@ -29,7 +29,7 @@ ALLOWED = {
     "provenance": _TRIAL,
     "files": set(),
     "memory": set(),
-    "lock": _GROUND,
+    "lock": _GROUND | {"files"},
     "tiny_decoder": _DATA,
     "plain": set(),
     "console": {"plain"},

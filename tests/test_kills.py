@@ -111,31 +111,41 @@ def _is(process: psutil.Process, target: str) -> bool:
     return False
 
 
-def kill_one(home: Home, draw: random.Random, counts: Counter[str]) -> None:
-    """Start the sweep, kill something of it at a random moment, and see what is left."""
+def run_killed(home: Home, draw: random.Random, counts: Counter[str]) -> None:
+    """Start the sweep, kill this and that of it until it has ended, and see what is left."""
     before = home.finished()
     sweep = home.start()
-    target = draw.choice(TARGETS)
+    while sweep.poll() is None:
+        _wait_for_a_start(home, sweep)
+        time.sleep(draw.random() * 2)
+        kill(home, draw.choice(TARGETS), sweep, counts)
+    sweep.communicate(timeout=600)
+    wait_for(lambda: relatives(home.folder) == [], seconds=90)
+    after = home.finished()
+    assert {name: after.get(name) for name in before} == before
+
+
+def _wait_for_a_start(home: Home, sweep: subprocess.Popen[str]) -> None:
+    """Wait until the next worker starts, or the sweep ends."""
     seen = len(home.starts())
     with contextlib.suppress(AssertionError):
         wait_for(lambda: sweep.poll() is not None or len(home.starts()) > seen, seconds=60)
-    time.sleep(draw.random() * 2)
+
+
+def kill(home: Home, target: str, sweep: subprocess.Popen[str], counts: Counter[str]) -> None:
+    """Kill what there is of this kind; a second driver must be refused while the first lives."""
     if target == "second driver":
         second = home.start()
-        second.wait(timeout=120)
-        target = "driver"
+        second.communicate(timeout=120)
         counts["second drivers"] += sweep.poll() is None and second.returncode == 2
+        target = "driver"
     for process in victims(home, target, sweep.pid):
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
             counts[target] += 1
-    if target not in {"worker", "template", "ray"} or draw.random() < 0.3:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(sweep.pid, 9)
-    sweep.communicate(timeout=600)
-    wait_for(lambda: relatives(home.folder) == [], seconds=90)
-    after = home.finished()
-    assert {name: after.get(name) for name in before} == before, f"after killing {target}"
+    if target == "ray":  # what is left of Ray ends by itself, or when the driver does
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            sweep.wait(timeout=90)
 
 
 def soak(home: Home, wanted: int, seed: int) -> Counter[str]:
@@ -143,7 +153,7 @@ def soak(home: Home, wanted: int, seed: int) -> Counter[str]:
     draw, counts = random.Random(seed), Counter[str]()  # noqa: S311 - when to kill whom
     expected: dict[str, str] = {}
     while sum(counts[t] for t in TARGETS) < wanted:
-        kill_one(home, draw, counts)
+        run_killed(home, draw, counts)
         print(f"kills so far: {dict(counts)}", flush=True)
         if len(home.finished()) == 9:
             counts["sweeps finished"] += 1

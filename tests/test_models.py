@@ -195,14 +195,10 @@ def test_a_text_may_be_as_long_as_the_model_has_positions(tiny_model: Path, tmp_
     [({"pooling": "last"}, "model.pooling"), ({"max_tokens": 8}, "model.max_tokens")],
 )
 def test_what_static_embeddings_have_not_is_an_error(
-    tmp_path: Path, fields: dict[str, Any], told: str
+    tmp_path: Path, static_model: SentenceTransformer, fields: dict[str, Any], told: str
 ) -> None:
     """They have no tokens to pool and no length: a sentence, not a traceback."""
-    from sentence_transformers.sentence_transformer.modules import StaticEmbedding
-    from tokenizers import Tokenizer, models
-
-    static = StaticEmbedding(Tokenizer(models.WordLevel({"a": 0}, "a")), embedding_dim=4)
-    SentenceTransformer(modules=[static], device="cpu").save_pretrained(str(tmp_path))
+    static_model.save_pretrained(str(tmp_path))
     with pytest.raises(ModelError, match=f"{told} needs a transformer.*begins with Static"):
         load_base(tmp_path, _spec(tmp_path, **fields))
 

@@ -8,9 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from embft.data.load import PairFile
 from embft.data.pairs import Pairs
-from embft.data.splits import build_splits
 from embft.models import build
 from embft.spec import ModelSpec, TrainSpec
 from embft.training.precision import resolve_precision
@@ -51,13 +49,6 @@ def test_auto_is_bfloat16_on_x86_that_has_it(monkeypatch: pytest.MonkeyPatch, fe
     for each in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
         monkeypatch.setattr(torch.cpu, each, lambda each=each: each == feature)
     assert resolve_precision("auto", "cpu") == "bf16"
-
-
-@pytest.fixture(scope="module")
-def pairs(pair_files: Path) -> Pairs:
-    return build_splits(
-        PairFile(pair_files / "train.jsonl"), PairFile(pair_files / "dev.jsonl")
-    ).train
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])

@@ -10,9 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from embft.data.load import PairFile
 from embft.data.pairs import Pairs
-from embft.data.splits import build_splits
 from embft.evaluation.embed import pair_cosines
 from embft.evaluation.scoring import score_dev
 from embft.models import build
@@ -39,13 +37,6 @@ CASES = {
         update={"loss": LossSpec(name="cached_multiple_negatives_ranking"), "micro_batch_size": 4}
     ),
 }
-
-
-@pytest.fixture(scope="module")
-def pairs(pair_files: Path) -> Pairs:
-    return build_splits(
-        PairFile(pair_files / "train.jsonl"), PairFile(pair_files / "dev.jsonl")
-    ).train
 
 
 def _run(

@@ -10,9 +10,7 @@ import pytest
 import torch
 from sentence_transformers.sentence_transformer import losses
 
-from embft.data.load import PairFile
 from embft.data.pairs import Splits
-from embft.data.splits import build_splits
 from embft.models import build
 from embft.spec import LoraSpec, ModelSpec, TrainSpec
 from embft.training import DivergedError, Hooks, train
@@ -20,11 +18,6 @@ from embft.training.dropout import BulkDropout, use_bulk_dropout
 from embft.training.step import Stepper
 
 MODEL = ModelSpec(base="tiny")
-
-
-@pytest.fixture(scope="module")
-def splits(pair_files: Path) -> Splits:
-    return build_splits(PairFile(pair_files / "train.jsonl"), PairFile(pair_files / "dev.jsonl"))
 
 
 def _train(folder: Path, splits: Splits, spec: TrainSpec, seed: int = 1) -> tuple[Any, list[float]]:

@@ -48,6 +48,9 @@ EVALUATORS: dict[str, Evaluator] = {
     "retrieval": retrieval_of_pairs,
 }
 
+# Those that tell how a model changes while it trains: they run at every evaluation.
+DURING_TRAINING = frozenset({"attention"})
+
 # The names of the metrics that every trial has; an evaluator may not give them another meaning.
 RESERVED = frozenset(
     {*undefined_reasons([0.0], [0.0], 0.0), "brier", "welch_p", "false_positives", "probe_drop"}
