@@ -35,7 +35,7 @@ resources: {{max_failures: 100}}
 """
 # A worker that was killed alone leaves an attempt in its trial's record, rightly.
 _ATTEMPTS = re.compile(r'"attempts":\[[^]]*\],')
-TARGETS = ("driver", "ray", "template", "worker", "all", "second driver")
+TARGETS = ("driver", "ray", "template", "worker", "worker", "worker", "all", "second driver")
 
 
 class Home:
@@ -139,10 +139,11 @@ def kill(home: Home, target: str, sweep: subprocess.Popen[str], counts: Counter[
         second.communicate(timeout=120)
         counts["second drivers"] += sweep.poll() is None and second.returncode == 2
         target = "driver"
-    for process in victims(home, target, sweep.pid):
+    found = victims(home, target, sweep.pid)
+    for process in found:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
-            counts[target] += 1
+    counts[target] += bool(found)
     if target == "ray":  # what is left of Ray ends by itself, or when the driver does
         with contextlib.suppress(subprocess.TimeoutExpired):
             sweep.wait(timeout=90)
@@ -152,7 +153,7 @@ def soak(home: Home, wanted: int, seed: int) -> Counter[str]:
     """Kill until so many kills are done; whenever the sweep has finished, begin again."""
     draw, counts = random.Random(seed), Counter[str]()  # noqa: S311 - when to kill whom
     expected: dict[str, str] = {}
-    while sum(counts[t] for t in TARGETS) < wanted:
+    while sum(counts[t] for t in set(TARGETS)) < wanted:
         run_killed(home, draw, counts)
         print(f"kills so far: {dict(counts)}", flush=True)
         if len(home.finished()) == 9:
