@@ -136,6 +136,7 @@ def _run(
         with ray_cluster(resources, need.demand, address) as cluster:
             for trial in pending:
                 trial.folder.create(trial.input(cluster.cpus_per_trial, resources.device))
+            pending[0].folder.stop_file.unlink(missing_ok=True)  # the last interruption's
             done = len(plan.trials) - len(pending)
             with SweepView(
                 pending, done, console, lambda: _write_quietly(plan.folder), keeper.take

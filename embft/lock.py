@@ -60,27 +60,33 @@ def hold_as_worker(log: int) -> None:
         fcntl.flock(log, fcntl.LOCK_EX)
 
 
+def has_worker(log: Path) -> bool:
+    """Whether a living worker holds the log."""
+    try:
+        descriptor = open_no_link(os.fspath(log), os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        return _is_held(descriptor)
+    except OSError:  # where the file system knows no locks
+        return False
+    finally:
+        os.close(descriptor)
+
+
 def wait_for_worker(log: Path) -> None:
     """Wait until no worker holds the log: one that a killed sweep has left ends by itself.
 
     Raises EmbftError when it does not.
     """
-    try:
-        descriptor = open_no_link(os.fspath(log), os.O_RDONLY)
-    except OSError:
-        return
     deadline = time.monotonic() + _WORKER_SECONDS
-    try:
-        with suppress(OSError):  # where the file system knows no locks
-            while _is_held(descriptor):
-                if time.monotonic() > deadline:
-                    raise EmbftError(
-                        f"{log.parent}: a worker of an earlier sweep still works there; end it, "
-                        "then give the same command again"
-                    )
-                time.sleep(0.1)
-    finally:
-        os.close(descriptor)
+    while has_worker(log):
+        if time.monotonic() > deadline:
+            raise EmbftError(
+                f"{log.parent}: a worker of an earlier sweep still works there; end it, "
+                "then give the same command again"
+            )
+        time.sleep(0.1)
 
 
 def _is_held(descriptor: int) -> bool:

@@ -32,6 +32,7 @@ from embft.capacity import Demand, available_cores, gpu_share, trials_at_once
 from embft.errors import EXIT_INTERRUPTED, EmbftError
 from embft.failure import StorageError
 from embft.launcher import run_trial, warm_up
+from embft.lock import has_worker
 from embft.memory import available_memory, end_descendants, has_child, is_alive, overhead
 from embft.plan import PlannedTrial
 from embft.spec.resources import Resources
@@ -42,7 +43,7 @@ _ONE = Demand(trials=1, worker=0)
 _OBJECT_STORE_BYTES = 78_643_200  # the least that Ray takes; trials pass through files
 _SCRATCH = "embft-ray-"
 _STOP_SECONDS = 0.2
-_SAVE_SECONDS = 20.0  # how long an interrupted sweep waits for its trials to save
+_SAVE_SECONDS = 20.0  # how long an interrupted sweep waits for trials whose workers it cannot see
 _TEMPLATE_BYTES = 500_000_000  # what the warm template adds to Ray's own share
 
 
@@ -250,7 +251,6 @@ def run_trials(trials: Sequence[PlannedTrial], cluster: Cluster, resources: Reso
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
         ),
     )
-    trials[0].folder.stop_file.unlink(missing_ok=True)
     try:
         return _fit(tuner, cluster, storage)
     except Interrupted:
@@ -261,10 +261,15 @@ def run_trials(trials: Sequence[PlannedTrial], cluster: Cluster, resources: Reso
 
 
 def _let_trials_save(trials: Sequence[PlannedTrial]) -> None:
-    """Have running trainings save where they are, and wait until they have, or for a while."""
+    """Have running trainings save where they are, and wait until they have.
+
+    A step of a large model takes its time. Who does not want to wait asks a second time.
+    """
     trials[0].folder.stop_file.touch()
     deadline = time.monotonic() + _SAVE_SECONDS
-    while time.monotonic() < deadline and any(t.folder.running_file.exists() for t in trials):
+    while running := [t.folder for t in trials if t.folder.running_file.exists()]:
+        if time.monotonic() > deadline and not any(has_worker(f.log_file) for f in running):
+            break
         time.sleep(_STOP_SECONDS)
 
 

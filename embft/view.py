@@ -70,6 +70,7 @@ class SweepView:
         self.total, self.done = len(trials) + done, done
         self.first, self.start = done, time.monotonic()
         self.best: tuple[float, str] | None = None
+        self.stopping = False
         self.whole_look = 0.0  # when every trial is to be looked at again
         self.stop = threading.Event()
         self.finished = threading.Event()
@@ -116,6 +117,7 @@ class SweepView:
 
     def _look(self) -> bool:
         """Take in what is new. Returns whether a trial has finished."""
+        self._look_for_a_stop()
         began = time.monotonic()
         whole = began >= self.whole_look
         finished = [trial for trial in self._looked_at(whole=whole) if self._update(trial)]
@@ -124,6 +126,12 @@ class SweepView:
         if whole:
             self.whole_look = began + _WHOLE_REST * (time.monotonic() - began)
         return bool(finished)
+
+    def _look_for_a_stop(self) -> None:
+        stop = next((trial.planned.folder.stop_file for trial in self.open.values()), None)
+        if stop is not None and stop.exists() and not self.stopping:
+            self.stopping = True
+            self._say("Stopping: what runs saves where it is. Ctrl-C again ends at once.")
 
     def _looked_at(self, *, whole: bool) -> list[_Trial]:
         """All open trials, or those that run and those that may be next."""

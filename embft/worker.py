@@ -48,12 +48,12 @@ from embft.models import (
 from embft.provenance import now, provenance, training_identity
 from embft.seal import check_digests
 from embft.spec.objective import giving
+from embft.stopping import StoppedError, stoppable
 from embft.training import (
     Checkpoints,
     DivergedError,
     Hooks,
     Step,
-    StoppedError,
     resolve_precision,
     train,
 )
@@ -254,16 +254,16 @@ def score_step(folder: TrialDir) -> None:
         trained = folder.read_trained()
         model = load_saved(folder.model_folder, base.folder, given.spec.model)
         proof = _proof(folder, encode(model, _probe_texts(splits)))
-    embedded = embed_splits(model, splits)
-    scores = {split: cosines(embedded[split]) for split in EVALUATED}
-    write_scores(folder.scores_file, splits, scores)
-    leaked = leaked_test_rows(folder.sweep / given.data)
-    scored = score_splits(splits, scores, leaked)
+    with stoppable(model, folder.stop_file.exists):
+        embedded = embed_splits(model, splits)
+        scores = {split: cosines(embedded[split]) for split in EVALUATED}
+        write_scores(folder.scores_file, splits, scores)
+        scored = score_splits(splits, scores, leaked_test_rows(folder.sweep / given.data))
+        context = Context(
+            model, splits, embedded, scored.threshold, given.spec.seed, folder=folder.path
+        )
+        more = evaluate(context, _evaluators(folder, given))
     without = scored.test_without_leaks
-    context = Context(
-        model, splits, embedded, scored.threshold, given.spec.seed, folder=folder.path
-    )
-    more = evaluate(context, _evaluators(folder, given))
     evaluate_seconds = time.perf_counter() - clock
     folder.write_result(
         Completed(

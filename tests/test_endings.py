@@ -36,8 +36,14 @@ def test_an_interruption_ends_cleanly(
     assert [record for record in records if '"failed"' in record] == []
 
 
-def test_an_interrupted_training_goes_on_to_the_same_record(tmp_path: Path, tiny_spec: str) -> None:
-    """Ctrl-C in a training saves where it is; the same command ends at the undisturbed numbers."""
+@pytest.mark.parametrize("whole_group", [False, True])
+def test_an_interrupted_training_goes_on_to_the_same_record(
+    tmp_path: Path, tiny_spec: str, whole_group: bool
+) -> None:
+    """Ctrl-C in a training saves where it is; the same command ends at the undisturbed numbers.
+
+    In a terminal it reaches every process of the sweep.
+    """
     spec = tiny_spec.replace("epochs: 2", "epochs: 30").replace("[2, 4]", "[2]")
     spec = spec[: spec.index("  - train.method: [full]")]
     for home in (tmp_path / "whole", tmp_path / "cut"):
@@ -46,9 +52,10 @@ def test_an_interrupted_training_goes_on_to_the_same_record(tmp_path: Path, tiny
     embft("sweep", "tiny.yaml", cwd=tmp_path / "whole")
     sweep = start("sweep", "tiny.yaml", cwd=tmp_path / "cut")
     wait_for(lambda: len(_events(tmp_path / "cut", "epoch")) >= 5)
-    os.kill(sweep.pid, signal.SIGINT)
+    (os.killpg if whole_group else os.kill)(sweep.pid, signal.SIGINT)
     output, _ = sweep.communicate(timeout=60)
     assert sweep.returncode == 130, output
+    assert "Stopping: what runs saves where it is." in output
     (saved,) = {path.parent for path in tmp_path.glob("cut/results/tiny/trials/*/checkpoints/*")}
     assert saved.name == "checkpoints"
     embft("sweep", "tiny.yaml", cwd=tmp_path / "cut")

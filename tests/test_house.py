@@ -40,7 +40,8 @@ ALLOWED = {
     "models": _TRIAL | {"capacity", "packing", "safety", "token_layout"},
     "packing": set(),
     "encoding": {"packing"},
-    "training": _TRIAL | _DATA | {"encoding"},
+    "stopping": set(),
+    "training": _TRIAL | _DATA | {"encoding", "stopping"},
     "evaluation": _TRIAL | _DATA | _METRICS | {"encoding", "evaluator_files", "token_layout"},
     "worker": _TRIAL
     | _DATA
@@ -54,6 +55,7 @@ ALLOWED = {
         "models",
         "provenance",
         "seal",
+        "stopping",
         "training",
     },
     "standalone": _TRIAL
@@ -80,7 +82,7 @@ ALLOWED = {
     | {"base_model", "capacity", "evaluator_files", "frozen", "index", "key", "seal", "sources"},
     "prefixes": _TRIAL | {"key", "plan"},
     "ray_settings": set(),
-    "sweep": _TRIAL | {"capacity", "failure", "launcher", "memory", "plan", "watch"},
+    "sweep": _TRIAL | {"capacity", "failure", "launcher", "lock", "memory", "plan", "watch"},
     "view": _TRIAL | {"estimate", "plan"},
     "terminal": _TRIAL | _DATA | {"estimate", "leaderboard", "plan", "standalone"},
     "leaderboard": _TRIAL

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import random
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from sentence_transformers import SentenceTransformer
 
 from embft.data.pairs import Pairs
 from embft.evaluation.embed import pair_cosines
@@ -16,7 +20,8 @@ from embft.evaluation.scoring import score_dev
 from embft.models import build
 from embft.plan import make_plan, prepare
 from embft.spec import LossSpec, ModelSpec, TrainSpec, parse_spec
-from embft.training import Checkpoints, Hooks, StoppedError, Trained, train
+from embft.stopping import StoppedError
+from embft.training import Checkpoints, Hooks, Trained, train
 from embft.trial import Attempt
 from embft.worker import score_step, train_step
 
@@ -40,26 +45,32 @@ CASES = {
 
 
 def _run(
-    folder: Path, base: Path, pairs: Pairs, spec: TrainSpec, stop_at: int | None = None
+    folder: Path,
+    base: Path,
+    pairs: Pairs,
+    spec: TrainSpec,
+    stop_at: int | None = None,
+    *,
+    steps: list[int] | None = None,
 ) -> tuple[Trained, dict[str, torch.Tensor]]:
-    """A training of a fresh model; with `stop_at`, stopped after that step."""
+    """A training of a fresh model; with `stop_at`, stopped after that step. Fills `steps`."""
     torch.manual_seed(99)  # what a process drew before must not matter
     if spec.loss.traits.shapes != ("labelled",):
         pairs = Pairs.unlabelled(pairs.text_1, pairs.text_2)
     model = build(base, MODEL, spec)
-    steps: list[int] = []
-
-    def evaluate() -> tuple[float, dict[str, float]]:
-        dev = score_dev(pairs, pair_cosines(model, pairs)) if pairs.labelled else {"x": 0.0}
-        return dev.get("spearman", 0.0), dev
-
+    done: list[int] = [] if steps is None else steps
     hooks = Hooks(
-        evaluate=evaluate,
-        on_step=lambda step: steps.append(step.step),
-        should_stop=lambda: bool(steps) and steps[-1] == stop_at,
+        evaluate=lambda: _score(model, pairs),
+        on_step=lambda step: done.append(step.step),
+        should_stop=lambda: bool(done) and done[-1] == stop_at,
     )
     trained = train(model, spec, pairs, 7, hooks, checkpoints=Checkpoints(folder, IDENTITY))
     return trained, {name: value.clone() for name, value in model.state_dict().items()}
+
+
+def _score(model: SentenceTransformer, pairs: Pairs) -> tuple[float, dict[str, float]]:
+    dev = score_dev(pairs, pair_cosines(model, pairs)) if pairs.labelled else {"x": 0.0}
+    return dev.get("spearman", 0.0), dev
 
 
 def _curve(trained: Trained) -> list[dict[str, Any]]:
@@ -84,6 +95,35 @@ def test_three_interruptions_change_nothing(
     assert weights.keys() == again.keys()
     for name, weight in weights.items():
         assert torch.equal(weight, again[name]), name
+
+
+@pytest.mark.parametrize("catches", [False, True])
+@pytest.mark.parametrize("evaluation", [1, 2, 3])
+def test_an_evaluation_that_is_cut_off_is_done_again(
+    tmp_path: Path, tiny_model: Path, pairs: Pairs, evaluation: int, catches: bool
+) -> None:
+    """Ctrl-C need not wait for it, and no step before it is lost; nor is a figure that lacks what
+    was cut off ever taken, where an evaluator catches every exception.
+    """
+    wanted, weights = _run(tmp_path / "whole", tiny_model, pairs, BASE)
+    scored: list[bool] = []
+
+    def cut_off(model: SentenceTransformer) -> tuple[float, dict[str, float]]:
+        torch.rand(3), random.random(), np.random.rand()  # noqa: S311 - as evaluators may
+        scored.append(True)
+        with suppress(Exception) if catches else nullcontext():
+            return _score(model, pairs)
+        return 1.0, {"spearman": 1.0}
+
+    model = build(tiny_model, MODEL, BASE)
+    hooks = Hooks(evaluate=lambda: cut_off(model), should_stop=lambda: len(scored) == evaluation)
+    with pytest.raises(StoppedError):
+        train(model, BASE, pairs, 7, hooks, checkpoints=Checkpoints(tmp_path / "c", IDENTITY))
+    steps: list[int] = []
+    found, again = _run(tmp_path / "c", tiny_model, pairs, BASE, steps=steps)
+    assert steps == list(range(6 * evaluation + 1, 19)), "no step is done twice"
+    assert _curve(found) == _curve(wanted)
+    assert all(torch.equal(weight, again[name]) for name, weight in weights.items())
 
 
 def _stopped(tmp_path: Path, tiny_model: Path, pairs: Pairs) -> Path:

@@ -9,7 +9,6 @@ from embft.training.checkpoint import Checkpoints
 from embft.training.loop import (
     Hooks,
     Step,
-    StoppedError,
     Trained,
     train,
 )
@@ -21,7 +20,6 @@ __all__ = [
     "DivergedError",
     "Hooks",
     "Step",
-    "StoppedError",
     "Trained",
     "resolve_precision",
     "train",

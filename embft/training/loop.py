@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +18,8 @@ from transformers import set_seed
 
 from embft.data.pairs import Pairs
 from embft.spec import TrainSpec
-from embft.training.batches import Batches
+from embft.stopping import StoppedError, stoppable
+from embft.training.batches import Batch, Batches
 from embft.training.checkpoint import Checkpoint, Checkpoints
 from embft.training.random_state import random_state, restore_random_state
 from embft.training.step import DivergedError, Stepper
@@ -26,10 +27,6 @@ from embft.trial import EpochScore, Metrics
 
 # Between evaluations by steps, which may be seconds apart, checkpoints are at least this far apart.
 _CHECKPOINT_SECONDS = 30.0
-
-
-class StoppedError(Exception):
-    """Training was asked to stop, and has saved where it was."""
 
 
 @dataclass(frozen=True)
@@ -147,22 +144,30 @@ class _Training:
         """Whether every step is done, or nothing has improved for as long as the spec allows."""
         patience = self.spec.early_stopping_patience
         stale = len(self.run.history) - 1 - self.run.best
-        return self.run.step >= self.steps or (patience is not None and stale >= patience)
+        done = self.run.step >= self.steps and self.run.rows == 0
+        return done or (patience is not None and stale >= patience)
 
     def run_epoch(self) -> None:
-        """The rest of the current epoch."""
+        """The rest of the current epoch, from the evaluation on in which it was interrupted."""
         order = self.batches.of(self.run.epoch)
-        for rows in order[self.run.batch :]:
-            self._step(rows)
-            share = self.run.batch / len(order)
-            ended = share == 1 or self.run.step == self.steps
-            if ended or self.run.step % (self.spec.evaluation_steps or math.inf) == 0:
-                self._evaluate(share)
-            if share == 1:
+        ended = False
+        while not ended:
+            if not self._owes_evaluation(order):
+                self._step(order[self.run.batch])
+            ended = self.run.batch == len(order)
+            if self._owes_evaluation(order):
+                self._evaluate(self.run.batch / len(order))
+            if ended:
                 self.run.epoch, self.run.batch = self.run.epoch + 1, 0
             if self.finished():
                 return
             self._save_if_due(ended=ended)
+
+    def _owes_evaluation(self, order: Sequence[Batch]) -> bool:
+        """Whether the steps since the last evaluation end where there is to be one."""
+        run, every = self.run, self.spec.evaluation_steps or math.inf
+        ended = run.batch == len(order) or run.step == self.steps
+        return run.rows > 0 and (ended or run.step % every == 0)
 
     def _step(self, rows: list[int]) -> None:
         self.stepper.start()
@@ -181,7 +186,7 @@ class _Training:
     def _evaluate(self, share: float) -> None:
         run = self.run
         self.stepper.score()
-        value, dev = self.hooks.evaluate()
+        value, dev = self._scored()
         epoch = run.epoch if share == 1 else round(run.epoch - 1 + share, 4)
         score = EpochScore(
             epoch=epoch, step=run.step, loss=run.loss_sum / run.rows, dev=dev, seconds=self._now()
@@ -193,6 +198,17 @@ class _Training:
             self.best_weights = self.stepper.weights()
         self.hooks.on_evaluation(score)
 
+    def _scored(self) -> tuple[float, Metrics]:
+        """The model's score. Asked to stop, saves what was before the evaluation, and stops."""
+        before = random_state(self.stepper.dropout)
+        try:
+            with stoppable(self.stepper.model, self.hooks.should_stop):
+                return self.hooks.evaluate()
+        except StoppedError:
+            restore_random_state(*before, self.stepper.dropout)
+            self._save()
+            raise
+
     def _now(self) -> float:
         return self.run.seconds + time.perf_counter() - self.clock
 
@@ -201,10 +217,14 @@ class _Training:
         evaluated = self.run.rows == 0
         late = time.perf_counter() - self.saved >= _CHECKPOINT_SECONDS
         if self.checkpoints and (stop or ended or (evaluated and late)):
-            self.checkpoints.save(self.run.step, self._checkpoint())
-            self.saved = time.perf_counter()
+            self._save()
         if stop:
             raise StoppedError
+
+    def _save(self) -> None:
+        if self.checkpoints:
+            self.checkpoints.save(self.run.step, self._checkpoint())
+            self.saved = time.perf_counter()
 
     def _checkpoint(self) -> Checkpoint:
         state, tensors = self.stepper.state()
