@@ -27,6 +27,7 @@ from typing import Any
 
 import ray
 from ray import tune
+from ray._private.node import Node
 
 from embft.capacity import Demand, available_cores, gpu_share, trials_at_once
 from embft.errors import EXIT_INTERRUPTED, EmbftError
@@ -163,6 +164,7 @@ def _connect(
     asked = resources.concurrent_trials
     if temporary is not None:
         cores = available_cores()
+        _leave_out_monitors()
         ray.init(
             address="local",  # not the one that RAY_ADDRESS, or an earlier `ray start`, names
             num_cpus=cores if asked == "auto" else max(cores, asked),
@@ -185,6 +187,18 @@ def _connect(
     total = int(ray.cluster_resources().get("CPU", 1))
     memory = int(ray.cluster_resources().get("memory", sys.maxsize))
     return _shared_out(resources, cores, total, memory, demand, stop, None)
+
+
+def _leave_out_monitors() -> None:
+    """Have a Ray of our own run without autoscaler, log monitor and API server.
+
+    Nothing here asks them, and they take 150 MB and seconds of every start
+    (docs/decisions/0010-a-lean-ray.md). Ray has no setting for it, so its class is changed; one
+    that starts them otherwise runs with them.
+    """
+    for name in ("start_monitor", "start_log_monitor", "start_api_server"):
+        if hasattr(Node, name):
+            setattr(Node, name, lambda self, **_: None)  # noqa: ARG005 - as they are called
 
 
 def _shared_out(  # noqa: PLR0913, PLR0917 - what there is to share

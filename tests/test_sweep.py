@@ -38,6 +38,25 @@ def finished(home: Path, tiny_spec: str, monkeypatch: pytest.MonkeyPatch) -> Pat
     return home / "results" / "tiny"
 
 
+def test_ray_runs_without_what_nobody_asks(tmp_path: Path) -> None:
+    """No autoscaler, log monitor, API server or idle worker beside a Ray of our own."""
+    code = (
+        "from embft import ray_settings\nray_settings.configure(None)\n"
+        "import psutil\nfrom embft.spec import parse_spec\nfrom embft.sweep import ray_cluster\n"
+        "spec = parse_spec('name: a\\ndata: {dataset: dating}\\n')\n"
+        "with ray_cluster(spec.resources):\n"
+        "    below = psutil.Process().children(recursive=True)\n"
+        "    print(sorted(' '.join(p.cmdline()).split(' --')[0].split('/')[-1] for p in below))\n"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    found = run.stdout
+    assert "raylet" in found, "there are others to see"
+    for left_out in ("monitor", "dashboard.py", "IDLE"):
+        assert left_out not in found
+
+
 def test_a_sweep_ends_with_leaderboard_and_report(finished: Path) -> None:
     """Four trials and a baseline complete; every promised file and column is there."""
     table = rows(finished)
