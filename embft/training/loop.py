@@ -43,7 +43,8 @@ class Step:
 class Hooks:
     """What a training asks and tells.
 
-    evaluate: scores the model as it stands; larger is better, and the metrics to remember.
+    evaluate: scores the model as it stands, in the precision of the training; larger is better, and
+    the metrics to remember.
     on_resume: told the step after which an interrupted training goes on.
     """
 
@@ -202,7 +203,7 @@ class _Training:
         """The model's score. Asked to stop, saves what was before the evaluation, and stops."""
         before = random_state(self.stepper.dropout)
         try:
-            with stoppable(self.stepper.model, self.hooks.should_stop):
+            with stoppable(self.stepper.model, self.hooks.should_stop), self.stepper.autocast():
                 return self.hooks.evaluate()
         except StoppedError:
             restore_random_state(*before, self.stepper.dropout)

@@ -117,7 +117,7 @@ class Stepper:
         """Change the weights by one batch. Returns its loss; raises DivergedError."""
         total = 0.0
         for part in self._parts(rows):
-            with autocast(self.precision, self.device):
+            with self.autocast():
                 loss = self._loss(part) * (len(part) / len(rows))
             value = loss.item()
             if not math.isfinite(value):
@@ -132,6 +132,10 @@ class Stepper:
         self.schedule.step()
         self.optimizer.zero_grad(set_to_none=True)
         return total
+
+    def autocast(self) -> AbstractContextManager[None]:
+        """In the block, products are computed in the training's precision."""
+        return autocast(self.precision, self.device)
 
     def _replayed(self) -> AbstractContextManager[None]:
         """A cached loss runs the model anew while it goes backward."""
