@@ -80,13 +80,14 @@ def sweep(
     from embft.plan import prepare
     from embft.prefixes import forget_prefixes, share_prefixes
     from embft.report.output import write_outputs
-    from embft.terminal import print_leaderboard, print_plan_line
+    from embft.terminal import print_code, print_leaderboard, print_plan_line
 
     console = new_console()
     plan = _plan(spec, results, trusted)
     with sweep_lock(plan.folder):
         pending = share_prefixes(prepare(plan, retry_failed=retry_failed))
         print_plan_line(console, plan, pending)
+        print_code(console, plan)
         waiting = {trial.key for trial in pending}
         finished = (trial.folder for trial in plan.trials if trial.key not in waiting)
         keeper = Keeper(plan.spec.artifacts, plan.spec.objective, finished)
@@ -176,7 +177,7 @@ def plan(spec: Path, results: Path, form: str, measuring: bool, trusted: bool) -
     """Show the trials of SPEC, which are done and which are pending, and what they need."""
     from embft.measure import known_need, measured_seconds
     from embft.prefixes import share_prefixes
-    from embft.terminal import plan_records, print_need, print_records
+    from embft.terminal import plan_records, print_code, print_need, print_records
 
     made = _plan(spec, results, trusted)
     seconds = measured_seconds(made) if measuring else {}
@@ -184,6 +185,7 @@ def plan(spec: Path, results: Path, form: str, measuring: bool, trusted: bool) -
     console = new_console()
     print_records(console, form, plan_records(made, seconds), title)
     if form == "table":
+        print_code(console, made)
         print_need(console, made, known_need(made, share_prefixes(made.pending())), seconds)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+from contextlib import suppress
 from typing import Any
 
 import click
@@ -24,7 +25,7 @@ class Commands(click.Group):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            click.echo("embft: interrupted: the same command carries on", err=True)
+            _tell("interrupted: the same command carries on")
             sys.exit(EXIT_INTERRUPTED)
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
@@ -34,11 +35,16 @@ class Commands(click.Group):
         except EmbftError as error:
             from embft.plain import one_screen
 
-            click.echo(f"embft: {one_screen(str(error))}", err=True)
+            _tell(one_screen(str(error)))
         except OSError as error:
             from embft.failure import storage_reason
 
             if storage_reason(error) is None:
                 raise
-            click.echo(f"embft: {error.filename or '.'}: cannot write: {error.strerror}", err=True)
+            _tell(f"{error.filename or '.'}: cannot write: {error.strerror}")
         sys.exit(EXIT_INPUT)
+
+
+def _tell(message: str) -> None:
+    with suppress(OSError):  # the output may lie on the disk that is full; the status still says it
+        click.echo(f"embft: {message}", err=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich import box
@@ -37,6 +38,15 @@ def print_plan_line(console: Console, plan: Plan, pending: Sequence[PlannedTrial
     console.print(line, soft_wrap=True)
     if failed:
         console.print(f"{failed} of those done have failed: --retry-failed runs them again")
+
+
+def print_code(console: Console, plan: Plan) -> None:
+    """Which code of the user's a sweep runs: a spec may come from somebody else."""
+    for entry, files in plan.evaluators.items():
+        if entry.is_users:
+            found = (str(Path(entry.folder or ".", name)) for name in files.sources)
+            text = f"Runs code: {', '.join(found) or 'installed'} (evaluator {entry.function})"
+            console.print(Text(text), soft_wrap=True)
 
 
 def print_need(console: Console, plan: Plan, need: Need, seconds: Mapping[str, float]) -> None:

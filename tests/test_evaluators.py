@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import random
 import sys
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 import pytest
+from rich.console import Console
 from sklearn.cluster import MiniBatchKMeans
 from sklearn.metrics import ndcg_score, v_measure_score
 
@@ -23,8 +25,10 @@ from embft.evaluation.embed import Embedded, cosines, embed_splits, pair_cosines
 from embft.evaluation.evaluators import EVALUATORS, Evaluated, evaluate, find_evaluator
 from embft.evaluator_files import find_files, frozen_folder, read_labelled
 from embft.metrics.definitions import METRICS, QUANTITIES
-from embft.spec import EvaluatorSpec
+from embft.plan import make_plan
+from embft.spec import EvaluatorSpec, parse_spec
 from embft.spec.evaluators import ClusteringSpec, LabelledSpec
+from embft.terminal import print_code
 
 Floats = npt.NDArray[np.float64]
 
@@ -485,6 +489,18 @@ def test_what_is_frozen_runs_without_the_users_folder(
     assert find_files(entry).digest != files.digest
     sys.modules.pop("helper_of_mine", None)
     assert evaluate(context, [(entry, frozen)]).dev == {"half": 0.5}
+
+
+def test_a_plan_says_which_code_it_runs(tmp_path: Path, tiny_spec: str, mine: Path) -> None:
+    """Every file, since a spec may be somebody else's; code of an installed package by its name."""
+    text = tiny_spec + "evaluators: [retrieval, 'my_metrics:flat', 'numpy:mean']\n"
+    plan = make_plan(parse_spec(text, folder=mine), tmp_path)
+    out = io.StringIO()
+    print_code(Console(file=out, width=60), plan)
+    assert out.getvalue().splitlines() == [
+        f"Runs code: {mine}/my_metrics.py, {mine}/helper_of_mine.py (evaluator my_metrics:flat)",
+        "Runs code: installed (evaluator numpy:mean)",
+    ]
 
 
 def test_a_name_stands_before_the_metrics(context: Context, mine: Path) -> None:
