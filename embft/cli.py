@@ -78,7 +78,7 @@ def sweep(
     from embft.artifacts import Keeper
     from embft.lock import sweep_lock
     from embft.plan import prepare
-    from embft.prefixes import forget_prefixes, share_prefixes
+    from embft.prefixes import forget_shared, share_prefixes
     from embft.report.output import write_outputs
     from embft.terminal import print_code, print_leaderboard, print_plan_line
 
@@ -93,7 +93,7 @@ def sweep(
         keeper = Keeper(plan.spec.artifacts, plan.spec.objective, finished)
         stopped = _run(console, plan, pending, address, keeper) if pending else None
         if stopped is None:
-            forget_prefixes(plan.folder)
+            forget_shared(plan.folder)
         if stopped and stopped.no_room:
             _end_stopped(console, stopped, spec)
         board = write_outputs(plan.folder)

@@ -17,6 +17,7 @@ import torch
 from sentence_transformers import SentenceTransformer
 
 from embft.packing import can_pack, pack, packed_attention
+from embft.token_cache import TokenCache, Tokens
 
 Features = Mapping[str, Any]
 
@@ -31,22 +32,17 @@ class Tokenised:
     feature would take kilobytes a text, gigabytes for a million pairs.
     """
 
-    def __init__(self, model: SentenceTransformer, texts: Sequence[str]) -> None:
+    def __init__(
+        self, model: SentenceTransformer, texts: Sequence[str], cache: TokenCache | None = None
+    ) -> None:
         distinct = list(dict.fromkeys(texts))
-        chunks = [
-            _end_to_end(model.preprocess(distinct[i : i + _CHUNK]))
-            for i in range(0, len(distinct), _CHUNK)
-        ]
         self._row = {text: row for row, text in enumerate(distinct)}
-        self._ends = np.cumsum([0, *(count for counts, _ in chunks for count in counts)])
-        # Of each feature its tensor and the number format that the model is given it in; or else
-        # what stands there for any text.
-        self._flat: dict[str, Any] = {
-            name: (_compact([features[name] for _, features in chunks]), value.dtype)
-            if isinstance(value, torch.Tensor)
-            else value
-            for name, value in (chunks[0][1] if chunks else {}).items()
-        }
+
+        def make() -> Tokens:
+            return _tokens(model, distinct)
+
+        self.tokens = cache.tokens(len(distinct), make) if cache else make()
+        self._ends = self.tokens.ends.numpy()
         self.pad_token = getattr(model.tokenizer, "pad_token_id", None) or 0
         self.left = getattr(model.tokenizer, "padding_side", "right") == "left"
 
@@ -58,19 +54,19 @@ class Tokenised:
     def token_ids(self) -> torch.Tensor:
         """Every token id that occurs, padding included, ascending, shape (k,)."""
         padding = torch.tensor([self.pad_token])
-        if not self._flat:
+        if "input_ids" not in self.tokens.flat:
             return padding
-        found: torch.Tensor = torch.cat([self._flat["input_ids"][0].unique(), padding]).unique()
+        ids, _ = self.tokens.flat["input_ids"]
+        found: torch.Tensor = torch.cat([ids.unique(), padding]).unique()
         return found
 
     def features(self, text: str) -> dict[str, Any]:
         """The model's input for this text alone: tensors of shape (1, tokens)."""
         row = self._row[text]
-        tokens = slice(int(self._ends[row]), int(self._ends[row + 1]))
-        return {
-            name: each[0][tokens].to(each[1])[None] if isinstance(each, tuple) else each
-            for name, each in self._flat.items()
-        }
+        place = slice(int(self._ends[row]), int(self._ends[row + 1]))
+        flat = self.tokens.flat.items()
+        found = {name: value[place].to(dtype)[None] for name, (value, dtype) in flat}
+        return {**found, **self.tokens.constant}
 
     def padded(self, texts: Sequence[str], device: torch.device | str) -> dict[str, Any]:
         """The model's input for these texts, padded to the longest, as its own tokenizer pads."""
@@ -89,6 +85,22 @@ class Tokenised:
             padding_value=self.pad_token if name == "input_ids" else 0,
             padding_side="left" if self.left else "right",
         )
+
+
+def _tokens(model: SentenceTransformer, texts: Sequence[str]) -> Tokens:
+    chunks = [
+        _end_to_end(model.preprocess(list(texts[i : i + _CHUNK])))
+        for i in range(0, len(texts), _CHUNK)
+    ]
+    counts = torch.tensor([0, *(count for counts, _ in chunks for count in counts)])
+    first = chunks[0][1] if chunks else {}
+    flat = {
+        name: (_compact([features[name] for _, features in chunks]), value.dtype)
+        for name, value in first.items()
+        if isinstance(value, torch.Tensor)
+    }
+    constant = {name: value for name, value in first.items() if name not in flat}
+    return Tokens(counts.cumsum(0), flat, constant)
 
 
 def _end_to_end(features: Features) -> tuple[list[int], Features]:
@@ -111,9 +123,11 @@ def _compact(parts: list[torch.Tensor]) -> torch.Tensor:
 class Encoder:
     """A model's forward pass over tokenised texts. Gradients flow unless torch's are off."""
 
-    def __init__(self, model: SentenceTransformer, texts: Sequence[str]) -> None:
+    def __init__(
+        self, model: SentenceTransformer, texts: Sequence[str], cache: TokenCache | None = None
+    ) -> None:
         self.model = model
-        self.tokens = Tokenised(model, texts)
+        self.tokens = Tokenised(model, texts, cache)
         self.packs = can_pack(model)
 
     def embed(self, texts: Sequence[str]) -> torch.Tensor:

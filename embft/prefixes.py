@@ -14,7 +14,7 @@ from pathlib import Path
 from embft.key import trial_key
 from embft.plan import PlannedTrial
 from embft.spec import TrainSpec
-from embft.trial import PREFIXES
+from embft.trial import PREFIXES, TOKENS
 
 _ANY_EPOCHS = TrainSpec.model_fields["epochs"].default
 
@@ -57,6 +57,7 @@ def prefix_key(trial: PlannedTrial) -> str | None:
     return trial_key(spec, trial.data_digest, trial.base.digest, trial.evaluators)
 
 
-def forget_prefixes(sweep: Path) -> None:
-    """Remove what shorter trials have left, once no longer one is to come."""
-    shutil.rmtree(sweep / PREFIXES, ignore_errors=True)
+def forget_shared(sweep: Path) -> None:
+    """Remove what trials have left for one another, once no other one is to come."""
+    for name in (PREFIXES, TOKENS):
+        shutil.rmtree(sweep / name, ignore_errors=True)

@@ -30,8 +30,8 @@ EXIT_STOPPED = 76
 
 Metrics = dict[str, float]
 
-# In a sweep's folder: where trials that share a prefix have ended (see `prefixes.py`).
-PREFIXES = "prefixes"
+# In a sweep's folder, what trials leave for one another: see `prefixes.py`, `token_cache.py`.
+PREFIXES, TOKENS = "prefixes", "tokens"
 
 
 class _Record(BaseModel):

@@ -15,6 +15,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -49,6 +50,7 @@ from embft.provenance import now, provenance, training_identity
 from embft.seal import check_digests
 from embft.spec.objective import giving
 from embft.stopping import StoppedError, stoppable
+from embft.token_cache import TokenCache
 from embft.training import (
     Checkpoints,
     DivergedError,
@@ -59,6 +61,7 @@ from embft.training import (
 )
 from embft.trial import (
     EXIT_STOPPED,
+    TOKENS,
     Completed,
     EpochScore,
     Metrics,
@@ -154,6 +157,7 @@ def train_step(folder: TrialDir) -> None:
         if given.prefix
         else None,
         guide=lambda: load_base(base.folder, given.spec.model),
+        tokens=TokenCache(folder.sweep / TOKENS, _token_identity(given)),
     )
     _write_probe(folder, before, encode(model, probe))
     artifact_bytes = save(model, folder.model_folder, name_for_loaders(base))
@@ -185,6 +189,13 @@ def _identity(given: TrialInput) -> dict[str, Any]:
         "micro_batch_size": given.train_spec.micro_batch_size,
         **training_identity(precision, device),
     }
+
+
+def _token_identity(given: TrialInput) -> dict[str, Any]:
+    """What decides the tokens of the training texts."""
+    model = given.spec.model.model_dump(mode="json", exclude={"base", "revision"})
+    versions = {name: version(name) for name in ("transformers", "tokenizers")}
+    return {"data": given.data_digest, "base": given.model_digest, "model": model, **versions}
 
 
 def _is_trained(folder: TrialDir, identity: dict[str, Any]) -> bool:

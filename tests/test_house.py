@@ -39,9 +39,10 @@ ALLOWED = {
     "token_layout": set(),
     "models": _TRIAL | {"capacity", "packing", "safety", "token_layout"},
     "packing": set(),
-    "encoding": {"packing"},
+    "token_cache": _GROUND | {"files", "seal"},
+    "encoding": {"packing", "token_cache"},
     "stopping": set(),
-    "training": _TRIAL | _DATA | {"encoding", "stopping"},
+    "training": _TRIAL | _DATA | {"encoding", "stopping", "token_cache"},
     "evaluation": _TRIAL | _DATA | _METRICS | {"encoding", "evaluator_files", "token_layout"},
     "worker": _TRIAL
     | _DATA
@@ -56,6 +57,7 @@ ALLOWED = {
         "provenance",
         "seal",
         "stopping",
+        "token_cache",
         "training",
     },
     "standalone": _TRIAL

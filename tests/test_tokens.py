@@ -13,6 +13,7 @@ from embft import packing
 from embft.encoding import Tokenised, encode
 from embft.models import build, load_base
 from embft.spec import ModelSpec, TrainSpec
+from embft.token_cache import TokenCache
 
 MODEL = ModelSpec(base="tiny")
 WORDS = ["i", "love", "dogs", "cats", "you", "like", "films", "and", "music"]
@@ -84,10 +85,78 @@ def test_a_text_takes_a_few_bytes_a_token(tiny_model: Path) -> None:
         python, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    tensors = [each[0] for each in tokens._flat.values() if isinstance(each, tuple)]
+    tensors = [tokens.tokens.ends, *(tensor for tensor, _ in tokens.tokens.flat.values())]
     held = sum(tensor.untyped_storage().nbytes() for tensor in tensors)
-    assert held < 4.1 * sum(tokens.length(text) for text in texts)
+    assert held < 4.1 * sum(tokens.length(text) for text in texts) + 8.1 * len(texts)
     assert python / len(texts) < 250  # its place in the dict of all texts
+
+
+def _cached(model: Any, texts: list[str], folder: Path, made: list[int]) -> Tokenised:
+    preprocess = model.preprocess
+
+    def counted(texts: list[str]) -> Any:
+        made.append(len(texts))
+        return preprocess(texts)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(model, "preprocess", counted)
+        return Tokenised(model, texts, TokenCache(folder, {"data": "abc"}))
+
+
+def test_a_second_trial_reads_the_tokens_of_the_first(tiny_model: Path, tmp_path: Path) -> None:
+    """Its features are the same; few texts, for which no file pays, leave none."""
+    model, texts = load_base(tiny_model, MODEL), _texts(10_001)
+    assert [_cached(model, texts[:9], tmp_path, []).length(text) for text in texts[:2]]
+    assert list(tmp_path.iterdir()) == []
+    first, again = list[int](), list[int]()
+    made = _cached(model, texts * 2, tmp_path, first)
+    read = _cached(model, texts * 2, tmp_path, again)
+    assert (sum(first), sum(again)) == (10_001, 0)
+    assert made.token_ids().tolist() == read.token_ids().tolist()
+    for text in texts[::500]:
+        one, other = made.features(text), read.features(text)
+        assert one.keys() == other.keys()
+        assert all(_same(one[name], other[name]) for name in one)
+
+
+@pytest.mark.parametrize("damage", ["deleted", "emptied", "halved", "flipped", "of other texts"])
+@pytest.mark.parametrize("file", ["manifest.json", "tokens.safetensors"])
+def test_a_damaged_cache_is_made_anew(
+    tiny_model: Path, tmp_path: Path, file: str, damage: str
+) -> None:
+    """Whatever happens to it, the tokens are those of the texts."""
+    model, texts = load_base(tiny_model, MODEL), _texts(10_001)
+    _cached(model, texts, tmp_path, [])
+    (path,) = tmp_path.glob(f"*/{file}")
+    content = bytearray(path.read_bytes())
+    if damage == "deleted":
+        path.unlink()
+    elif damage == "flipped":
+        content[len(content) // 2] ^= 1
+        path.write_bytes(content)
+    elif damage == "of other texts":
+        texts = texts[:-1]
+    else:
+        path.write_bytes(content[: len(content) // 2] if damage == "halved" else b"")
+    again: list[int] = []
+    tokens = _cached(model, texts, tmp_path, again)
+    assert sum(again) == len(texts)
+    plain = Tokenised(model, texts[:50])
+    assert all(
+        torch.equal(tokens.features(t)["input_ids"], plain.features(t)["input_ids"])
+        for t in texts[:50]
+    )
+    once_more: list[int] = []
+    _cached(model, texts, tmp_path, once_more)
+    assert once_more == [], "and it is whole again"
+
+
+def test_where_nothing_can_be_written_tokens_are_made(tiny_model: Path, tmp_path: Path) -> None:
+    """A file stands in the folder's place."""
+    (tmp_path / "tokens").write_text("")
+    model, made = load_base(tiny_model, MODEL), list[int]()
+    _cached(model, _texts(10_001), tmp_path / "tokens", made)
+    assert sum(made) == 10_001
 
 
 def test_whether_a_model_packs_is_tried_once(

@@ -19,6 +19,7 @@ from transformers import set_seed
 from embft.data.pairs import Pairs
 from embft.spec import TrainSpec
 from embft.stopping import StoppedError, stoppable
+from embft.token_cache import TokenCache
 from embft.training.batches import Batch, Batches
 from embft.training.checkpoint import Checkpoint, Checkpoints
 from embft.training.random_state import random_state, restore_random_state
@@ -107,17 +108,19 @@ def train(  # noqa: PLR0913 - what a training is made of
     checkpoints: Checkpoints | None = None,
     prefix: Checkpoints | None = None,
     guide: Callable[[], SentenceTransformer] | None = None,
+    tokens: TokenCache | None = None,
 ) -> Trained:
     """Train in place and leave the weights of the best evaluation, the first of equals.
 
     With checkpoints, go on from the newest whole one. prefix: those that trainings which differ in
     their number of epochs alone leave at their end, and begin from. guide: makes the model that
-    guides a GIST loss. Raises DivergedError when the loss is no finite number, and StoppedError.
+    guides a GIST loss. tokens: where those of the texts may lie already. Raises DivergedError when
+    the loss is no finite number, and StoppedError.
     """
     set_seed(seed)
     batches = Batches(pairs, spec, seed)
     steps = min(batches.steps(spec.epochs), spec.max_steps or sys.maxsize)
-    stepper = Stepper(model, spec, pairs, seed=seed, steps=steps, guide=guide)
+    stepper = Stepper(model, spec, pairs, seed=seed, steps=steps, guide=guide, tokens=tokens)
     training = _Training(stepper, batches, steps, hooks, checkpoints, prefix)
     training.resume()
     while not training.finished():

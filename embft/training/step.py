@@ -16,6 +16,7 @@ from embft.data.pairs import Pairs
 from embft.encoding import Encoder
 from embft.errors import EmbftError
 from embft.spec import TrainSpec
+from embft.token_cache import TokenCache
 from embft.training.batches import Batch
 from embft.training.dropout import use_bulk_dropout
 from embft.training.losses import build_loss
@@ -50,13 +51,15 @@ class Stepper:
         seed: int,
         steps: int,
         guide: Callable[[], SentenceTransformer] | None = None,
+        tokens: TokenCache | None = None,
     ) -> None:
         self.model, self.spec = model, spec
         self.device = model.device.type
         self.precision = resolve_precision(spec.precision, self.device)
         self.columns = pairs.columns
         self.labels = _labels(pairs, self.model.device)
-        self.encoder = Encoder(model, [text for column in self.columns for text in column])
+        texts = [text for column in self.columns for text in column]
+        self.encoder = Encoder(model, texts, tokens)
         self.dropout = self._cheap_dropout(seed)
         self.cast = _float32_adapter(model) if spec.method == "lora" else []
         self.frozen = FrozenWeights(model, self.precision)
