@@ -10,7 +10,9 @@ from __future__ import annotations
 import math
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from embft.capacity import available_cores
@@ -59,27 +61,51 @@ class Measured:
 def measure(plan: Plan, pending: Sequence[PlannedTrial]) -> dict[str, Measured]:
     """Measure each kind of the pending trials; by the trials' keys. The plan must be prepared.
 
+    As many at once as the sweep will run, since they take each other's memory bandwidth and cache.
     Raises EmbftError when one fails.
     """
-    kinds: dict[str, Measured] = {}
-    found: dict[str, Measured] = {}
-    threads = max(1, available_cores() // need(plan, pending).at_once)
+    kinds: dict[str, tuple[PlannedTrial, TrialSpec]] = {}
+    key_of: dict[str, str] = {}
     for trial in pending:
         kind = _short(trial, len(plan.data[trial.data_digest].train))
-        key = trial_key(kind, trial.data_digest, trial.base.digest)
-        if key not in kinds:
-            kinds[key] = _measure(plan, trial, kind, key, threads)
-        found[trial.key] = kinds[key]
+        key = key_of[trial.key] = trial_key(kind, trial.data_digest, trial.base.digest)
+        kinds.setdefault(key, (trial, kind))
+    measured = _measure_all(plan, kinds, need(plan, pending).at_once)
+    found = {trial: measured[key] for trial, key in key_of.items()}
     content = {"version": 1, "trials": {key: vars(value) for key, value in found.items()}}
     write_atomic(plan.folder / _FILE, sealed(content))
     return found
+
+
+def _measure_all(
+    plan: Plan, kinds: Mapping[str, tuple[PlannedTrial, TrialSpec]], at_once: int
+) -> dict[str, Measured]:
+    """Measure these kinds, so many at once, with the cores that a trial of the sweep has."""
+    threads = max(1, available_cores() // at_once)
+    folder = plan.folder / _FOLDER
+    shutil.rmtree(folder, ignore_errors=True)  # of one that was killed
+    stop_file: Path = TrialDir(folder / "any").stop_file
+    stop_file.unlink(missing_ok=True)  # of an interrupted sweep
+    try:
+        with ThreadPoolExecutor(at_once) as pool:
+            tasks = {
+                key: pool.submit(_measure, plan, trial, kind, key, threads)
+                for key, (trial, kind) in kinds.items()
+            }
+            try:
+                return {key: task.result() for key, task in tasks.items()}
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                stop_file.touch()  # those that run end at their next step
+                raise
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def measured_seconds(plan: Plan) -> dict[str, float]:
     """Measure, and say how long each pending trial will take, by key. Holds the sweep's folder."""
     with sweep_lock(plan.folder):
         pending = prepare(plan, retry_failed=False)
-        shutil.rmtree(plan.folder / _FOLDER, ignore_errors=True)  # of one that was killed
         found = measure(plan, pending)
     return {trial.key: predicted_seconds(plan, trial, found[trial.key]) for trial in pending}
 
@@ -132,16 +158,12 @@ def _measure(plan: Plan, trial: PlannedTrial, kind: TrialSpec, key: str, threads
     folder = TrialDir(plan.folder / _FOLDER / f"measure-{key}")
     given = trial.input(threads).model_copy(update={"spec": kind, "key": key, "name": folder.name})
     folder.create(given)
-    folder.stop_file.unlink(missing_ok=True)  # an interrupted sweep has left it
-    try:
-        run_trial(folder, _limits(plan.spec.resources))
-        result = folder.result()
-        if not isinstance(result, Completed):
-            reason = result.message if isinstance(result, Failed) else "it has no result"
-            raise EmbftError(f"cannot measure {trial.folder.name}: {reason}")
-        model = sum(p.stat().st_size for p in folder.model_folder.rglob("*") if p.is_file())
-    finally:
-        shutil.rmtree(folder.path.parent, ignore_errors=True)
+    run_trial(folder, _limits(plan.spec.resources))
+    result = folder.result()
+    if not isinstance(result, Completed):
+        reason = result.message if isinstance(result, Failed) else "it has no result"
+        raise EmbftError(f"cannot measure {trial.folder.name}: {reason}")
+    model = sum(p.stat().st_size for p in folder.model_folder.rglob("*") if p.is_file())
     step, evaluation = _times(result)
     checkpoints = FLOAT * result.trainable_parameters * CHECKPOINT_COPIES * CHECKPOINTS
     memory = int((result.peak_memory_mb or 0) * 1e6)
