@@ -12,7 +12,7 @@ STAMP := $(VENV)/.installed
 help:
 	@echo "make install     build .venv with everything that embft needs"
 	@echo "make sweep       run sweeps/lora_lr.yaml to its report"
-	@echo "make quickstart  run sweeps/quickstart.yaml, a minute and a half"
+	@echo "make quickstart  run sweeps/quickstart.yaml, about a minute"
 	@echo "make test        lint, types and tests"
 	@echo "make speed       the ratio against the stock recipe, in short"
 	@echo "make soak        the long tests: kills, crash points, fuzz"

@@ -28,8 +28,8 @@ FLOAT = 4  # bytes; models are trained and saved in float32
 # Weights, best weights and the optimizer's two moments; the newest, the one before, and one that
 # is being written.
 CHECKPOINT_COPIES, CHECKPOINTS = 4, 3
-# What driver and Ray hold together: 0.84 GB, measured in a sweep of lora_lr.
-OURS_BYTES = 900_000_000
+# What driver and Ray hold together: 0.69 GB with one trial at once, 0.82 GB with two (lora_lr).
+OURS_BYTES = 700_000_000
 # Starting and ending: 13 s were measured in lora_lr, 25 s in quickstart.
 SWEEP_SECONDS = 18.0
 # A worker beside its weights and what training adds to them: imports, activations, freed memory.
