@@ -9,6 +9,7 @@ longer one. Neither changes which texts share a batch.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -37,10 +38,7 @@ class Tokenised:
     ) -> None:
         distinct = list(dict.fromkeys(texts))
         self._row = {text: row for row, text in enumerate(distinct)}
-
-        def make() -> Tokens:
-            return _tokens(model, distinct)
-
+        make = partial(_tokens, model, distinct)
         self.tokens = cache.tokens(len(distinct), make) if cache else make()
         self._ends = self.tokens.ends.numpy()
         self.pad_token = getattr(model.tokenizer, "pad_token_id", None) or 0
@@ -87,10 +85,9 @@ class Tokenised:
         )
 
 
-def _tokens(model: SentenceTransformer, texts: Sequence[str]) -> Tokens:
+def _tokens(model: SentenceTransformer, texts: list[str]) -> Tokens:
     chunks = [
-        _end_to_end(model.preprocess(list(texts[i : i + _CHUNK])))
-        for i in range(0, len(texts), _CHUNK)
+        _end_to_end(model.preprocess(texts[i : i + _CHUNK])) for i in range(0, len(texts), _CHUNK)
     ]
     counts = torch.tensor([0, *(count for counts, _ in chunks for count in counts)])
     first = chunks[0][1] if chunks else {}

@@ -12,9 +12,7 @@ import hashlib
 import importlib.metadata
 import importlib.util
 import json
-import os
 import re
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +21,7 @@ from embft.data.load import Columns, load_pairs
 from embft.data.pairs import Pairs
 from embft.data.read import cut, read_rows
 from embft.errors import DataError, EmbftError, nearest
-from embft.files import replace_folder
+from embft.files import new_folder
 from embft.frozen import MANIFEST, check_whole, is_whole, write_manifest
 from embft.seal import damaged, folder_digests
 from embft.spec.base import Column
@@ -78,16 +76,13 @@ class EvaluatorFiles:
         folder = frozen_folder(sweep, self.digest)
         if folder is None or is_whole(folder):
             return
-        temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(parents=True)
-        for role, table in self.tables.items():
-            table.write(temporary / f"{role}.parquet")
-        for name, source in self.sources.items():
-            (temporary / name).parent.mkdir(parents=True, exist_ok=True)
-            (temporary / name).write_bytes(source)
-        write_manifest(temporary)
-        replace_folder(temporary, folder)
+        with new_folder(folder) as temporary:
+            for role, table in self.tables.items():
+                table.write(temporary / f"{role}.parquet")
+            for name, source in self.sources.items():
+                (temporary / name).parent.mkdir(parents=True, exist_ok=True)
+                (temporary / name).write_bytes(source)
+            write_manifest(temporary)
 
 
 def frozen_folder(sweep: Path, digest: str) -> Path | None:

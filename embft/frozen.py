@@ -5,15 +5,13 @@ Covers writing it whole, and knowing whether it still is. Reads no users' files.
 
 from __future__ import annotations
 
-import os
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from embft.base_model import max_tokens, spec_base, token_counter
 from embft.data.pairs import SPLITS, Pairs, Splits
 from embft.errors import RecordError
-from embft.files import replace_folder, write_atomic
+from embft.files import new_folder, write_atomic
 from embft.seal import check_digests, damaged, folder_digests, sealed, unsealed
 from embft.spec import ModelSpec
 
@@ -48,15 +46,12 @@ def freeze(folder: Path, splits: Splits, model: ModelSpec) -> None:
     if is_whole(folder):
         return
     found = audit_with(splits, model)
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    for name in SPLITS:
-        splits[name].write(temporary / f"{name}.parquet")
-    (temporary / _AUDIT).write_text(sealed(found.to_json()))
-    (temporary / _LEAKS).write_text(sealed({"test": _leaked_test_rows(splits, found)}))
-    write_manifest(temporary)
-    replace_folder(temporary, folder)
+    with new_folder(folder) as temporary:
+        for name in SPLITS:
+            splits[name].write(temporary / f"{name}.parquet")
+        (temporary / _AUDIT).write_text(sealed(found.to_json()))
+        (temporary / _LEAKS).write_text(sealed({"test": _leaked_test_rows(splits, found)}))
+        write_manifest(temporary)
 
 
 def write_manifest(folder: Path) -> None:

@@ -44,14 +44,7 @@ def sweep_lock(folder: Path) -> Iterator[None]:
 
 def is_running(folder: Path) -> bool:
     """Whether a living process holds the sweep's folder."""
-    try:
-        descriptor = os.open(folder / ".lock", os.O_RDWR)
-    except OSError:
-        return False
-    try:
-        return _is_held(descriptor)
-    finally:
-        os.close(descriptor)
+    return _is_held(folder / ".lock")
 
 
 def hold_as_worker(log: int) -> None:
@@ -62,16 +55,7 @@ def hold_as_worker(log: int) -> None:
 
 def has_worker(log: Path) -> bool:
     """Whether a living worker holds the log."""
-    try:
-        descriptor = open_no_link(os.fspath(log), os.O_RDONLY)
-    except OSError:
-        return False
-    try:
-        return _is_held(descriptor)
-    except OSError:  # where the file system knows no locks
-        return False
-    finally:
-        os.close(descriptor)
+    return _is_held(log)
 
 
 def wait_for_worker(log: Path) -> None:
@@ -89,9 +73,16 @@ def wait_for_worker(log: Path) -> None:
         time.sleep(0.1)
 
 
-def _is_held(descriptor: int) -> bool:
+def _is_held(path: Path) -> bool:
+    """Whether a living process has locked this file; False where the file system knows no locks."""
+    try:
+        descriptor = open_no_link(os.fspath(path), os.O_RDONLY)
+    except OSError:
+        return False
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
+    except OSError as error:
+        return isinstance(error, BlockingIOError)
+    finally:
+        os.close(descriptor)
     return False

@@ -12,7 +12,6 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from embft.capacity import available_cores
@@ -84,7 +83,7 @@ def _measure_all(
     threads = max(1, available_cores() // at_once)
     folder = plan.folder / _FOLDER
     shutil.rmtree(folder, ignore_errors=True)  # of one that was killed
-    stop_file: Path = TrialDir(folder / "any").stop_file
+    stop_file = plan.trials[0].folder.stop_file
     stop_file.unlink(missing_ok=True)  # of an interrupted sweep
     try:
         with ThreadPoolExecutor(at_once) as pool:

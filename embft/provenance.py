@@ -7,6 +7,7 @@ import importlib.metadata
 import os
 import platform
 import subprocess
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -26,6 +27,7 @@ _PACKAGES = (
 )
 # Those that a training step runs.
 _TRAINING_PACKAGES = ("numpy", "peft", "sentence-transformers", "torch", "transformers")
+_TOKEN_PACKAGES = ("sentence-transformers", "tokenizers", "transformers")
 
 
 def now() -> str:
@@ -44,7 +46,7 @@ def provenance(*, started: str, threads: int, precision: str, device: str) -> Pr
         threads=threads,
         precision=precision,
         device=device,
-        packages={name: importlib.metadata.version(name) for name in _PACKAGES},
+        packages=_versions(_PACKAGES),
         revision=_git_revision(),
         started=started,
         finished=now(),
@@ -56,11 +58,20 @@ def training_identity(precision: str, device: str) -> dict[str, str]:
 
     A checkpoint that was written under another identity is not used.
     """
-    packages = {name: importlib.metadata.version(name) for name in _TRAINING_PACKAGES}
+    packages = _versions(_TRAINING_PACKAGES)
     return {"embft": embft.__version__, **packages, "processor": processor()} | {
         "precision": precision,
         "device": device,
     }
+
+
+def token_identity() -> dict[str, str]:
+    """What a text's tokens depend on beside the model."""
+    return _versions(_TOKEN_PACKAGES)
+
+
+def _versions(packages: Sequence[str]) -> dict[str, str]:
+    return {name: importlib.metadata.version(name) for name in packages}
 
 
 def processor() -> str:

@@ -7,9 +7,6 @@ be written costs that time, and nothing else.
 from __future__ import annotations
 
 import hashlib
-import json
-import os
-import shutil
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from embft.errors import RecordError
-from embft.files import replace_folder, write_atomic
+from embft.files import new_folder, write_atomic
 from embft.seal import canonical_json, check_digests, folder_digests, sealed, unsealed
 
 # So many texts are tokenised in a fifth of a second, which no file is worth.
@@ -75,10 +72,8 @@ class TokenCache:
         return Tokens(tensors["ends"], flat, manifest["constant"])
 
     def _write(self, tokens: Tokens) -> None:
-        temporary = self.folder.with_name(f".{self.folder.name}.{os.getpid()}.tmp")
         # TypeError: a feature that is neither tensor nor JSON.
-        with suppress(OSError, SafetensorError, TypeError):
-            temporary.mkdir(parents=True)
+        with suppress(OSError, SafetensorError, TypeError), new_folder(self.folder) as temporary:
             values = {name: _stored(value) for name, (value, _) in tokens.flat.items()}
             save_file({"ends": tokens.ends, **values}, temporary / _TENSORS)
             described = {
@@ -86,9 +81,7 @@ class TokenCache:
                 "flat": {k: [len(v), _name(dtype)] for k, (v, dtype) in tokens.flat.items()},
                 "constant": dict(tokens.constant),
             }
-            write_atomic(temporary / _MANIFEST, sealed(json.loads(json.dumps(described))))
-            replace_folder(temporary, self.folder)
-        shutil.rmtree(temporary, ignore_errors=True)
+            write_atomic(temporary / _MANIFEST, sealed(described))
 
 
 def _stored(value: torch.Tensor) -> torch.Tensor:

@@ -128,8 +128,8 @@ class SweepView:
         return bool(finished)
 
     def _look_for_a_stop(self) -> None:
-        stop = next((trial.planned.folder.stop_file for trial in self.open.values()), None)
-        if stop is not None and stop.exists() and not self.stopping:
+        trial = next(iter(self.open.values()), None)
+        if not self.stopping and trial is not None and trial.planned.folder.stop_file.exists():
             self.stopping = True
             self._say("Stopping: what runs saves where it is. Ctrl-C again ends at once.")
 

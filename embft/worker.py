@@ -15,7 +15,6 @@ import traceback
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -46,7 +45,7 @@ from embft.models import (
     trainable_parameters,
     use_device,
 )
-from embft.provenance import now, provenance, training_identity
+from embft.provenance import now, provenance, token_identity, training_identity
 from embft.seal import check_digests
 from embft.spec.objective import giving
 from embft.stopping import StoppedError, stoppable
@@ -194,8 +193,9 @@ def _identity(given: TrialInput) -> dict[str, Any]:
 def _token_identity(given: TrialInput) -> dict[str, Any]:
     """What decides the tokens of the training texts."""
     model = given.spec.model.model_dump(mode="json", exclude={"base", "revision"})
-    versions = {name: version(name) for name in ("transformers", "tokenizers")}
-    return {"data": given.data_digest, "base": given.model_digest, "model": model, **versions}
+    return {"data": given.data_digest, "base": given.model_digest, "model": model} | (
+        token_identity()
+    )
 
 
 def _is_trained(folder: TrialDir, identity: dict[str, Any]) -> bool:

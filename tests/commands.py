@@ -68,6 +68,15 @@ def relatives(folder: Path) -> list[psutil.Process]:
     return found
 
 
+def wait_for_the_end(folder: Path, seconds: float) -> None:
+    """Wait until nothing of a sweep in this folder is left; fail with what is."""
+    end = time.monotonic() + seconds
+    while left := relatives(folder):
+        told = [(p.pid, p.ppid(), p.status(), " ".join(p.cmdline())[:120]) for p in left]
+        assert time.monotonic() < end, f"still there: {told}"
+        time.sleep(0.1)
+
+
 def rows(folder: Path) -> dict[str, dict[str, str]]:
     """leaderboard.csv by trial."""
     with (folder / "leaderboard.csv").open(newline="") as file:

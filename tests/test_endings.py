@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from commands import LONG, embft, relatives, start, wait_for
+from commands import LONG, embft, start, wait_for, wait_for_the_end
 
 from embft.trial import TrialDir
 
@@ -30,7 +30,7 @@ def test_an_interruption_ends_cleanly(
     output, _ = sweep.communicate(timeout=60)
     assert sweep.returncode == 130, output
     assert "To carry on: embft sweep tiny.yaml" in output
-    wait_for(lambda: relatives(tmp_path) == [], seconds=15)
+    wait_for_the_end(tmp_path, 15)
     assert (tmp_path / "results" / "tiny" / "report.html").exists()
     records = [path.read_text() for path in tmp_path.glob("results/tiny/trials/*/result.json")]
     assert [record for record in records if '"failed"' in record] == []
@@ -101,7 +101,7 @@ def test_a_second_sweep_is_refused_and_a_second_ctrl_c_ends_at_once(
     sweep.send_signal(signal.SIGINT)
     sweep.communicate(timeout=20)
     assert sweep.returncode == 130
-    wait_for(lambda: relatives(tmp_path) == [], seconds=15)
+    wait_for_the_end(tmp_path, 15)
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from commands import LONG, embft, records, relatives, rows, start, wait_for
+from commands import LONG, embft, records, relatives, rows, start, wait_for, wait_for_the_end
 
 from embft.errors import EmbftError
 from embft.lock import hold_as_worker, is_running, sweep_lock, wait_for_worker
@@ -42,7 +42,7 @@ def test_the_same_command_at_once_after_a_killed_driver(tmp_path: Path, tiny_spe
     embft("sweep", "tiny.yaml", cwd=tmp_path)
     sweep.wait()
     assert [row["status"] for row in rows(folder).values()] == ["completed"] * 5
-    wait_for(lambda: relatives(tmp_path) == [], seconds=30)
+    wait_for_the_end(tmp_path, 30)
     assert list(Path("/tmp").glob(f"embft-ray-{sweep.pid}-*")) == []  # noqa: S108
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from commands import EMBFT, relatives, wait_for
+from commands import EMBFT, relatives, wait_for, wait_for_the_end
 from crash_points import records
 
 KILLS = int(os.environ.get("EMBFT_KILLS", "200"))
@@ -120,7 +120,7 @@ def run_killed(home: Home, draw: random.Random, counts: Counter[str]) -> None:
         time.sleep(draw.random() * 2)
         kill(home, draw.choice(TARGETS), sweep, counts)
     sweep.communicate(timeout=600)
-    wait_for(lambda: relatives(home.folder) == [], seconds=90)
+    wait_for_the_end(home.folder, 90)
     after = home.finished()
     assert {name: after.get(name) for name in before} == before
 

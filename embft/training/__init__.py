@@ -6,12 +6,7 @@ metrics (a callback scores the model) and no Ray.
 """
 
 from embft.training.checkpoint import Checkpoints
-from embft.training.loop import (
-    Hooks,
-    Step,
-    Trained,
-    train,
-)
+from embft.training.loop import Hooks, Step, Trained, train
 from embft.training.precision import resolve_precision
 from embft.training.step import DivergedError
 

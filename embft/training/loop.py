@@ -220,7 +220,7 @@ class _Training:
         stop = self.hooks.should_stop()
         evaluated = self.run.rows == 0
         late = time.perf_counter() - self.saved >= _CHECKPOINT_SECONDS
-        if self.checkpoints and (stop or ended or (evaluated and late)):
+        if stop or ended or (evaluated and late):
             self._save()
         if stop:
             raise StoppedError
