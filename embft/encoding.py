@@ -17,6 +17,7 @@ import numpy.typing as npt
 import torch
 from sentence_transformers import SentenceTransformer
 
+from embft.linear import fast_linear
 from embft.packing import can_pack, pack, packed_attention
 from embft.token_cache import TokenCache, Tokens
 
@@ -157,6 +158,11 @@ class Encoder:
 @torch.no_grad()
 def encode(model: SentenceTransformer, texts: Sequence[str]) -> npt.NDArray[np.float32]:
     """Embeddings as `model.encode` gives them, shape (n, width), in the order of the texts."""
+    with fast_linear(model):
+        return _encode(model, texts)
+
+
+def _encode(model: SentenceTransformer, texts: Sequence[str]) -> npt.NDArray[np.float32]:
     if model.default_prompt_name is not None or not can_pack(model) or not texts:
         found = model.encode(list(texts), show_progress_bar=False, convert_to_numpy=True)
         return np.asarray(found, dtype=np.float32)

@@ -1,0 +1,84 @@
+"""Linear layers by oneDNN: the same products to rounding, and nothing left behind."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from embft.linear import fast_linear
+
+
+def layers() -> torch.nn.Sequential:
+    """Two plain layers around one that is not."""
+    torch.manual_seed(0)
+    linear = torch.nn.Linear
+    return torch.nn.Sequential(linear(48, 96), torch.nn.GELU(), linear(96, 32, bias=False))
+
+
+def replaced(model: torch.nn.Module) -> int:
+    """How many layers have a forward of their own."""
+    return sum("forward" in vars(module) for module in model.modules())
+
+
+@pytest.fixture
+def with_avx512(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A processor that gains by it, as far as is asked: oneDNN computes on any."""
+    if not torch.backends.mkldnn.is_available():
+        pytest.skip("this torch has no oneDNN")
+    monkeypatch.setattr(torch.cpu, "_is_avx512_supported", lambda: True)
+
+
+@pytest.mark.usefixtures("with_avx512")
+@pytest.mark.parametrize("shape", [(48,), (5, 48), (1, 7, 48), (3, 2, 48)])
+def test_products_are_the_same_to_rounding(shape: tuple[int, ...]) -> None:
+    """Every shape that a layer takes; afterwards the layers are as they were."""
+    model, values = layers(), torch.randn(shape)
+    with torch.no_grad():
+        wanted = model(values)
+        with fast_linear(model):
+            assert replaced(model) == 2
+            found = model(values)
+    torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-6)
+    assert replaced(model) == 0
+
+
+@pytest.mark.usefixtures("with_avx512")
+def test_what_is_not_plain_float32_is_left() -> None:
+    """Another number format, a layer that does more, and autocast."""
+
+    class More(torch.nn.Linear):
+        pass
+
+    values = torch.randn(3, 48)
+    for model in (layers().bfloat16(), layers().double(), torch.nn.Sequential(More(48, 8))):
+        with fast_linear(model):
+            assert replaced(model) == 0
+    model = layers()
+    with torch.no_grad(), fast_linear(model), torch.autocast("cpu", dtype=torch.bfloat16):
+        assert model(values).dtype == torch.bfloat16
+
+
+@pytest.mark.usefixtures("with_avx512")
+def test_gradients_flow() -> None:
+    """A product by oneDNN has none, so it is not taken where they are wanted."""
+    model = layers()
+    with fast_linear(model):
+        model(torch.randn(3, 48)).sum().backward()
+    assert all(parameter.grad is not None for parameter in model.parameters())
+
+
+@pytest.mark.usefixtures("with_avx512")
+def test_an_error_leaves_the_layers_as_they_were() -> None:
+    """What a failing block used is put back all the same."""
+    model = layers()
+    with pytest.raises(ValueError, match="x"), fast_linear(model):
+        raise ValueError("x")
+    assert replaced(model) == 0
+
+
+def test_without_avx512_nothing_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There torch's own choice is as fast."""
+    monkeypatch.setattr(torch.cpu, "_is_avx512_supported", lambda: False)
+    model = layers()
+    with fast_linear(model):
+        assert replaced(model) == 0
