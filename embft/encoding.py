@@ -21,53 +21,62 @@ from embft.linear import fast_linear
 from embft.packing import can_pack, pack, packed_attention
 from embft.token_cache import TokenCache, Tokens
 
-Features = Mapping[str, Any]
+# A feature's values, and the number format that the model is given them in.
+Flat = dict[str, tuple[torch.Tensor, torch.dtype]]
 
 _CHUNK = 512  # texts tokenised at once
+_PART = 1 << 20  # tokens looked at at once
 _TOKENS = 4096  # tokens embedded at once outside of training
 
 
 class Tokenised:
-    """Distinct texts as tokens, each tokenised once, by the model's own preprocessing.
+    """Columns of texts as tokens, each different text tokenised once, by the model's own
+    preprocessing. A text is known by its number among the different ones.
 
     All texts' tokens lie end to end, 4 bytes a token and feature: a tensor for each text and
     feature would take kilobytes a text, gigabytes for a million pairs.
     """
 
     def __init__(
-        self, model: SentenceTransformer, texts: Sequence[str], cache: TokenCache | None = None
+        self,
+        model: SentenceTransformer,
+        columns: Sequence[Sequence[str]],
+        cache: TokenCache | None = None,
     ) -> None:
-        distinct = list(dict.fromkeys(texts))
-        self._row = {text: row for row, text in enumerate(distinct)}
-        make = partial(_tokens, model, distinct)
-        self.tokens = cache.tokens(len(distinct), make) if cache else make()
+        make = partial(_tokens, model, columns)
+        self.tokens = cache.tokens([len(each) for each in columns], make) if cache else make()
         self._ends = self.tokens.ends.numpy()
         self.pad_token = getattr(model.tokenizer, "pad_token_id", None) or 0
         self.left = getattr(model.tokenizer, "padding_side", "right") == "left"
 
-    def length(self, text: str) -> int:
+    @property
+    def columns(self) -> list[npt.NDArray[np.int32]]:
+        """Of each column, the text in each of its rows."""
+        return [column.numpy() for column in self.tokens.columns]
+
+    def length(self, text: int) -> int:
         """The number of tokens of a text."""
-        row = self._row[text]
-        return int(self._ends[row + 1] - self._ends[row])
+        return int(self._ends[text + 1] - self._ends[text])
 
     def token_ids(self) -> torch.Tensor:
         """Every token id that occurs, padding included, ascending, shape (k,)."""
-        padding = torch.tensor([self.pad_token])
-        if "input_ids" not in self.tokens.flat:
-            return padding
-        ids, _ = self.tokens.flat["input_ids"]
-        found: torch.Tensor = torch.cat([ids.unique(), padding]).unique()
-        return found
+        ids = self.tokens.flat["input_ids"][0] if "input_ids" in self.tokens.flat else None
+        if ids is None or not len(ids):
+            return torch.tensor([self.pad_token])
+        seen = torch.zeros(max(int(ids.max()), self.pad_token) + 1, dtype=torch.bool)
+        seen[self.pad_token] = True
+        for part in ids.split(_PART):  # sorting them all would take ten times their memory
+            seen[part.long()] = True
+        return seen.nonzero()[:, 0]
 
-    def features(self, text: str) -> dict[str, Any]:
+    def features(self, text: int) -> dict[str, Any]:
         """The model's input for this text alone: tensors of shape (1, tokens)."""
-        row = self._row[text]
-        place = slice(int(self._ends[row]), int(self._ends[row + 1]))
+        place = slice(int(self._ends[text]), int(self._ends[text + 1]))
         flat = self.tokens.flat.items()
         found = {name: value[place].to(dtype)[None] for name, (value, dtype) in flat}
         return {**found, **self.tokens.constant}
 
-    def padded(self, texts: Sequence[str], device: torch.device | str) -> dict[str, Any]:
+    def padded(self, texts: Sequence[int], device: torch.device | str) -> dict[str, Any]:
         """The model's input for these texts, padded to the longest, as its own tokenizer pads."""
         found = [self.features(text) for text in texts]
         return {
@@ -86,62 +95,81 @@ class Tokenised:
         )
 
 
-def _tokens(model: SentenceTransformer, texts: list[str]) -> Tokens:
-    chunks = [
-        _end_to_end(model.preprocess(texts[i : i + _CHUNK])) for i in range(0, len(texts), _CHUNK)
-    ]
-    counts = torch.tensor([0, *(count for counts, _ in chunks for count in counts)])
-    first = chunks[0][1] if chunks else {}
+def _tokens(model: SentenceTransformer, columns: Sequence[Sequence[str]]) -> Tokens:
+    texts, places = _different(columns)
+    counts, parts, constant = [0], list[Flat](), dict[str, Any]()
+    for start in range(0, len(texts), _CHUNK):
+        features = model.preprocess(texts.slice(start, _CHUNK).to_pylist())
+        counts += features["attention_mask"].sum(dim=1).tolist()
+        parts.append(_end_to_end(features))
+        constant = {name: value for name, value in features.items() if name not in parts[0]}
     flat = {
-        name: (_compact([features[name] for _, features in chunks]), value.dtype)
-        for name, value in first.items()
+        name: (_concatenated([part[name][0] for part in parts]), dtype)
+        for name, (_, dtype) in (parts[0] if parts else {}).items()
+    }
+    return Tokens(torch.tensor(counts).cumsum(0), places, flat, constant)
+
+
+def _different(columns: Sequence[Sequence[str]]) -> tuple[Any, list[torch.Tensor]]:
+    """The different texts of all columns, as they come, and of each column which stands where."""
+    import pyarrow as pa
+
+    text = pa.large_string()
+    found = pa.concat_arrays([pa.array(column, text) for column in columns]).dictionary_encode()
+    places = torch.tensor(found.indices.to_numpy())
+    texts, rows = found.dictionary, [len(column) for column in columns]
+    del found
+    pa.default_memory_pool().release_unused()
+    return texts, [part.clone() for part in places.split(rows)]
+
+
+def _end_to_end(features: Mapping[str, Any]) -> Flat:
+    """A batch's features without padding, its texts joined, with their number format."""
+    mask = features["attention_mask"].bool()
+    return {
+        name: (_compact(value[mask]), value.dtype)
+        for name, value in features.items()
         if isinstance(value, torch.Tensor)
     }
-    constant = {name: value for name, value in first.items() if name not in flat}
-    return Tokens(counts.cumsum(0), flat, constant)
 
 
-def _end_to_end(features: Features) -> tuple[list[int], Features]:
-    """The number of tokens of each text of a batch, and its features without padding, joined."""
-    mask = features["attention_mask"].bool()
-    return mask.sum(dim=1).tolist(), {
-        name: value[mask] if isinstance(value, torch.Tensor) else value
-        for name, value in features.items()
-    }
+def _compact(values: torch.Tensor) -> torch.Tensor:
+    """In 32 bits where it is a whole number; one number where it is the same everywhere."""
+    values = values.int() if values.dtype == torch.long else values
+    if values.ndim == 1 and len(values) and bool((values == values[0]).all()):
+        return values[:1].clone().expand(len(values))
+    return values
 
 
-def _compact(parts: list[torch.Tensor]) -> torch.Tensor:
-    """Parts of a feature as one tensor, in 32 bits; one number where it is the same everywhere."""
-    flat = torch.cat([part.int() if part.dtype == torch.long else part for part in parts])
-    if flat.ndim == 1 and len(flat) and bool((flat == flat[0]).all()):
-        return flat[:1].clone().expand(len(flat))
-    return flat
+def _concatenated(parts: list[torch.Tensor]) -> torch.Tensor:
+    """Compact parts as one compact tensor."""
+    first = parts[0][:1]
+    if all(not part.stride()[0] and torch.equal(part[:1], first) for part in parts):
+        return first.expand(sum(len(part) for part in parts))
+    return torch.cat(parts)
 
 
 class Encoder:
     """A model's forward pass over tokenised texts. Gradients flow unless torch's are off."""
 
-    def __init__(
-        self, model: SentenceTransformer, texts: Sequence[str], cache: TokenCache | None = None
-    ) -> None:
-        self.model = model
-        self.tokens = Tokenised(model, texts, cache)
+    def __init__(self, model: SentenceTransformer, tokens: Tokenised) -> None:
+        self.model, self.tokens = model, tokens
         self.packs = can_pack(model)
 
-    def embed(self, texts: Sequence[str]) -> torch.Tensor:
+    def embed(self, texts: Sequence[int]) -> torch.Tensor:
         """Embeddings in the order of the texts, shape (n, width)."""
         by_length = sorted(range(len(texts)), key=lambda i: self.tokens.length(texts[i]))
         ordered = [texts[i] for i in by_length]
         found = self._packed(ordered) if self.packs else self._halves(ordered)
         return found[torch.tensor(by_length, device=found.device).argsort()]
 
-    def _packed(self, texts: Sequence[str]) -> torch.Tensor:
+    def _packed(self, texts: Sequence[int]) -> torch.Tensor:
         features = [self.tokens.features(text) for text in texts]
         packed = pack(features, self.model.device, self.tokens.pad_token)
         with packed_attention(self.model, packed) as batch:
             return self._embeddings(batch)[: len(texts)]
 
-    def _halves(self, texts: Sequence[str]) -> torch.Tensor:
+    def _halves(self, texts: Sequence[int]) -> torch.Tensor:
         half = len(texts) // 2
         parts = [
             self._embeddings(self.tokens.padded(part, self.model.device))
@@ -167,11 +195,13 @@ def _encode(model: SentenceTransformer, texts: Sequence[str]) -> npt.NDArray[np.
         found = model.encode(list(texts), show_progress_bar=False, convert_to_numpy=True)
         return np.asarray(found, dtype=np.float32)
     model.eval()
-    encoder = Encoder(model, texts)
-    order = sorted(range(len(texts)), key=lambda i: encoder.tokens.length(texts[i]))
+    encoder = Encoder(model, Tokenised(model, [texts]))
+    numbers = encoder.tokens.columns[0].tolist()
+    lengths = [encoder.tokens.length(number) for number in numbers]
+    order = sorted(range(len(texts)), key=lengths.__getitem__)
     parts = [
-        encoder.embed([texts[i] for i in rows]).float().cpu().numpy()
-        for rows in _by_tokens(order, [encoder.tokens.length(text) for text in texts])
+        encoder.embed([numbers[row] for row in rows]).float().cpu().numpy()
+        for rows in _by_tokens(order, lengths)
     ]
     embeddings = np.concatenate(parts)
     return embeddings[np.argsort(order)]

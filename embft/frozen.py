@@ -5,11 +5,12 @@ Covers writing it whole, and knowing whether it still is. Reads no users' files.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from embft.base_model import max_tokens, spec_base, token_counter
-from embft.data.pairs import SPLITS, Pairs, Splits
+from embft.data.pairs import SPLITS, Pairs, Splits, joined_digest
 from embft.errors import RecordError
 from embft.files import new_folder, write_atomic
 from embft.seal import check_digests, damaged, folder_digests, sealed, unsealed
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 DIGEST_LENGTH = 12
 MANIFEST = "manifest.json"
-_AUDIT, _LEAKS = "audit.json", "leaks.json"
+_AUDIT, _LEAKS, _DIGESTS = "audit.json", "leaks.json", "digests.json"
 
 
 def data_folder(digest: str) -> str:
@@ -51,6 +52,8 @@ def freeze(folder: Path, splits: Splits, model: ModelSpec) -> None:
             splits[name].write(temporary / f"{name}.parquet")
         (temporary / _AUDIT).write_text(sealed(found.to_json()))
         (temporary / _LEAKS).write_text(sealed({"test": _leaked_test_rows(splits, found)}))
+        digests = {name: splits[name].digest() for name in SPLITS}
+        (temporary / _DIGESTS).write_text(sealed(digests))
         write_manifest(temporary)
 
 
@@ -82,6 +85,26 @@ def read_split(folder: Path, split: str) -> Pairs:
     Raises FileNotFoundError where there is none, RecordError where it is not what was written.
     """
     return Pairs.read(_whole(folder, f"{split}.parquet"))
+
+
+def open_splits(folder: Path) -> tuple[Splits, str]:
+    """The frozen data, and its digest. Texts of train stay in their file until they are looked at.
+
+    Raises as `read_split` does.
+    """
+    train = Pairs.opened(_whole(folder, "train.parquet"))
+    dev, test = read_split(folder, "dev"), read_split(folder, "test")
+    digests = _digests(folder) or {
+        "train": train.digest(), "dev": dev.digest(), "test": test.digest(),
+    }  # fmt: skip
+    same = digests["dev"] == digests["test"]
+    return Splits(train, dev, dev if same else test), joined_digest(digests)
+
+
+def _digests(folder: Path) -> Mapping[str, str] | None:
+    """Of each split, over its content. None in data that was frozen before they were written."""
+    found = _DIGESTS in _manifest(folder)
+    return unsealed(_whole(folder, _DIGESTS)) if found else None
 
 
 def check_whole(folder: Path) -> None:

@@ -7,7 +7,7 @@ be written costs that time, and nothing else.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,22 +19,27 @@ from safetensors.torch import save_file
 
 from embft.errors import RecordError
 from embft.files import new_folder, write_atomic
+from embft.memory import release_memory
 from embft.seal import canonical_json, check_digests, folder_digests, sealed, unsealed
 
 # So many texts are tokenised in a fifth of a second, which no file is worth.
 _WORTH_IT = 10_000
 _TENSORS, _MANIFEST = "tokens.safetensors", "manifest.json"
+_COLUMN = "column {}"
 
 
 @dataclass(frozen=True)
 class Tokens:
-    """n texts' tokens. ends: (n + 1,), where each text begins and ends in the flat features.
+    """The tokens of n different texts. ends: (n + 1,), where each begins and ends in what is flat.
+
+    columns: of each column of texts, which of them stands in each row, in 32 bits.
 
     flat: of each feature all texts' values end to end, in 32 bits where they are whole numbers; and
     the number format that the model is given it in. constant: what stands there for any text.
     """
 
     ends: torch.Tensor
+    columns: Sequence[torch.Tensor]
     flat: Mapping[str, tuple[torch.Tensor, torch.dtype]]
     constant: Mapping[str, Any]
 
@@ -46,36 +51,43 @@ class TokenCache:
         name = hashlib.sha256(canonical_json(identity).encode()).hexdigest()[:12]
         self.folder = folder / name
 
-    def tokens(self, texts: int, make: Callable[[], Tokens]) -> Tokens:
-        """The tokens of so many texts: those on disk, else those that are made, and kept."""
-        if texts < _WORTH_IT:
+    def tokens(self, rows: Sequence[int], make: Callable[[], Tokens]) -> Tokens:
+        """The tokens of columns of so many rows: those on disk, else what is made, and kept."""
+        if sum(rows) < _WORTH_IT:
             return make()
-        found = self._read()
-        if found is not None and len(found.ends) == texts + 1:
+        if (found := self._read(rows)) is not None:
             return found
         made = make()
         self._write(made)
-        return made
+        if (found := self._read(rows)) is None:  # it could not be written
+            return made
+        del made
+        release_memory()
+        return found
 
-    def _read(self) -> Tokens | None:
+    def _read(self, rows: Sequence[int]) -> Tokens | None:
         try:
             manifest = unsealed(self.folder / _MANIFEST)
             check_digests(self.folder, manifest["files"])
             with safe_open(self.folder / _TENSORS, "pt") as file:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            columns = [tensors[_COLUMN.format(i)] for i in range(len(rows))]
             flat = {
                 name: (tensors[name].expand(count), getattr(torch, dtype))
                 for name, (count, dtype) in manifest["flat"].items()
             }
         except (OSError, RecordError, SafetensorError, LookupError, TypeError, RuntimeError):
             return None
-        return Tokens(tensors["ends"], flat, manifest["constant"])
+        if [len(column) for column in columns] != list(rows):
+            return None
+        return Tokens(tensors["ends"], columns, flat, manifest["constant"])
 
     def _write(self, tokens: Tokens) -> None:
         # TypeError: a feature that is neither tensor nor JSON.
         with suppress(OSError, SafetensorError, TypeError), new_folder(self.folder) as temporary:
             values = {name: _stored(value) for name, (value, _) in tokens.flat.items()}
-            save_file({"ends": tokens.ends, **values}, temporary / _TENSORS)
+            columns = {_COLUMN.format(i): column for i, column in enumerate(tokens.columns)}
+            save_file({"ends": tokens.ends, **columns, **values}, temporary / _TENSORS)
             described = {
                 "files": folder_digests(temporary),
                 "flat": {k: [len(v), _name(dtype)] for k, (v, dtype) in tokens.flat.items()},

@@ -23,7 +23,7 @@ from transformers import set_seed
 from transformers.utils import logging as transformers_logging
 
 from embft.base_model import BaseModel, name_for_loaders, spec_base
-from embft.data.pairs import SPLITS, Pairs, Splits
+from embft.data.pairs import Pairs, Splits
 from embft.encoding import encode
 from embft.errors import EmbftError, ModelError, ProofError, RecordError
 from embft.evaluation.context import Context
@@ -33,7 +33,7 @@ from embft.evaluation.scoring import score_splits, write_scores
 from embft.evaluator_files import check_frozen, frozen_folder
 from embft.failure import EXIT_STATUS, storage_reason
 from embft.files import write_atomic
-from embft.frozen import leaked_test_rows, read_split
+from embft.frozen import leaked_test_rows, open_splits
 from embft.models import (
     build,
     default_device,
@@ -324,10 +324,8 @@ STEPS: dict[str, Callable[[TrialDir], None]] = {"train": train_step, "score": sc
 def read_splits(folder: TrialDir, given: TrialInput) -> Splits:
     """The data as the sweep froze it. Raises EmbftError when it is no longer what was planned."""
     source = folder.sweep / given.data
-    train, dev, test = (read_split(source, name) for name in SPLITS)
-    same = dev.digest() == test.digest()
-    splits = Splits(train, dev, dev if same else test)
-    if splits.digest() != given.data_digest:
+    splits, digest = open_splits(source)
+    if digest != given.data_digest:
         raise EmbftError(f"{source}: the data has changed since the trial was planned")
     return splits
 

@@ -20,10 +20,18 @@ TEXTS = ["i love dogs", "cats", "you always like the films and the music and tea
 MODEL = ModelSpec(base="tiny")
 
 
+def numbers(tokens: Tokenised) -> list[int]:
+    """The number of each of the texts."""
+    (column,) = tokens.columns
+    found: list[int] = column.tolist()
+    return found
+
+
 def test_tokens_are_what_the_model_makes_of_each_text(tiny_model: Path) -> None:
     """Texts tokenised together and padded again equal the model's own preprocessing."""
     model = load_base(tiny_model, MODEL)
-    ours, theirs = Tokenised(model, TEXTS).padded(TEXTS, "cpu"), model.preprocess(TEXTS)
+    tokens = Tokenised(model, [TEXTS])
+    ours, theirs = tokens.padded(numbers(tokens), "cpu"), model.preprocess(TEXTS)
     assert ours.keys() == theirs.keys()
     for name, value in theirs.items():
         same = torch.equal(ours[name], value) if isinstance(value, torch.Tensor) else None
@@ -34,12 +42,12 @@ def test_tokens_are_what_the_model_makes_of_each_text(tiny_model: Path) -> None:
 def test_a_batch_gives_each_texts_own_embedding(tiny_model: Path, packs: bool) -> None:
     """What shares a batch, and how it is laid out, changes no embedding; order is kept."""
     model = load_base(tiny_model, MODEL)
-    encoder = Encoder(model, TEXTS)
+    encoder = Encoder(model, Tokenised(model, [TEXTS]))
     assert encoder.packs
     encoder.packs = packs
     model.eval()
     with torch.no_grad():
-        found = encoder.embed(TEXTS)
+        found = encoder.embed(numbers(encoder.tokens))
         alone = torch.cat([model(model.preprocess([t]))["sentence_embedding"] for t in TEXTS])
     torch.testing.assert_close(found, alone, rtol=1e-5, atol=1e-6)
 
@@ -83,12 +91,12 @@ def test_decoders_are_packed_too(
         "template": "eol",
     })  # fmt: skip
     model = load_base(decoders[architecture], spec)
-    encoder = Encoder(model, TEXTS)
+    encoder = Encoder(model, Tokenised(model, [TEXTS]))
     assert encoder.packs == (pooling != "text_mean")
     encoder.packs = packs and encoder.packs
     model.eval()
     with torch.no_grad():
-        found = encoder.embed(TEXTS)
+        found = encoder.embed(numbers(encoder.tokens))
         alone = torch.cat([model(model.preprocess([t]))["sentence_embedding"] for t in TEXTS])
     torch.testing.assert_close(found, alone, rtol=1e-4, atol=1e-5)
 
@@ -99,7 +107,7 @@ def test_attention_that_a_spec_names_is_used(tiny_model: Path, attention: str) -
     spec = ModelSpec.model_validate({"base": "tiny", "attn_implementation": attention})
     model = load_base(tiny_model, spec)
     assert not packing.can_pack(model)
-    assert not Encoder(model, TEXTS).packs
+    assert not Encoder(model, Tokenised(model, [TEXTS])).packs
 
 
 def test_encode_equals_the_librarys(minilm: Path) -> None:

@@ -39,7 +39,7 @@ ALLOWED = {
     "token_layout": set(),
     "models": _TRIAL | {"capacity", "packing", "safety", "token_layout"},
     "packing": set(),
-    "token_cache": _GROUND | {"files", "seal"},
+    "token_cache": _GROUND | {"files", "memory", "seal"},
     "linear": set(),
     "encoding": {"linear", "packing", "token_cache"},
     "stopping": set(),

@@ -195,7 +195,7 @@ def test_in_batch_losses_never_see_a_text_twice_in_a_batch() -> None:
     """Every row comes once an epoch; no text stands in two rows of a batch."""
     pairs = Pairs.unlabelled(["a", "a", "b", "c", "a", "d"], ["x", "y", "x", "z", "w", "v"])
     spec = TrainSpec(loss=LossSpec(name="multiple_negatives_ranking"), batch_size=4)
-    batches = Batches(pairs, spec, seed=1)
+    batches = Batches(pairs.columns, spec, seed=1)
     assert spec.avoids_duplicates
     for epoch in (1, 2):
         found = batches.of(epoch)
@@ -204,6 +204,20 @@ def test_in_batch_losses_never_see_a_text_twice_in_a_batch() -> None:
             texts = [text for row in batch for text in (pairs.text_1[row], pairs.text_2[row])]
             assert len(texts) == len(set(texts))
     assert batches.steps(2) == len(batches.of(1)) + len(batches.of(2))
+
+
+def test_batches_are_slices_of_an_order_of_all_rows() -> None:
+    """Other orders in other epochs, a shorter last batch, and no batch beyond it."""
+    batches = Batches([["a"] * 10, ["b"] * 10], TrainSpec(batch_size=4), seed=1)
+    first, second = batches.of(1), batches.of(2)
+    assert [len(batch) for batch in first] == [4, 4, 2]
+    assert sorted(row for batch in first for row in batch) == list(range(10))
+    assert list(first) == list(batches.of(1)) != list(second)
+    assert (first[-1], first[1:]) == (first[2], [first[1], first[2]])
+    for beyond in (3, -4):
+        with pytest.raises(IndexError):
+            first[beyond]
+    assert batches.steps(3) == 9
 
 
 def test_rows_that_clash_wait_for_the_next_batch() -> None:

@@ -6,19 +6,21 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from embft.data.audit import audit, drop_leaked
 from embft.data.load import Columns, PairFile, load_pairs
-from embft.data.pairs import Pairs, Splits, write_jsonl
+from embft.data.pairs import SPLITS, Pairs, Splits, write_jsonl
 from embft.data.shapes import as_labelled, to_shape
 from embft.data.splits import build_splits
 from embft.data.texts import normalise
 from embft.errors import DataError, SpecError
+from embft.frozen import freeze, open_splits, write_manifest
 from embft.sources import load_data
-from embft.spec import DataSpec, parse_spec
+from embft.spec import DataSpec, ModelSpec, parse_spec
 
 DIGEST = "89b67ce2caa48b4133108b05f91806112a46323f649ac02a34c4dd03595276ba"
 DATING_DIGEST = "cad36f942202bc73d6eba101ed20d47b65f5d65964b5e41382eacde82ba5e8ed"
@@ -251,3 +253,53 @@ def test_audit_of_repeated_positives() -> None:
     found = audit(Splits(train, dev, dev)).find("false_negatives")
     assert found is not None
     assert found.count == 20
+
+
+@pytest.mark.parametrize("shape", ["labelled", "positives", "triplets"])
+def test_opened_pairs_are_those_that_are_read(tmp_path: Path, shape: str) -> None:
+    """Texts, negatives, labels and groups are the same, one by one, sliced, and all together."""
+    texts = [f"text {i}" for i in range(9000)]
+    groups = {"side": [str(i % 3) for i in range(9000)]}
+    third = [text[::-1] for text in texts] if shape == "triplets" else None
+    pairs = Pairs.unlabelled(texts, texts[::-1], third, groups)
+    if shape == "labelled":
+        pairs = Pairs(texts, texts[::-1], np.arange(9000) / 9000, groups)
+    pairs.write(tmp_path / "a.parquet")
+    found, read = Pairs.opened(tmp_path / "a.parquet"), Pairs.read(tmp_path / "a.parquet")
+    assert (len(found), found.shape) == (9000, shape)
+    assert found.digest() == read.digest() == pairs.digest()
+    assert (found.text_1[4097], found.text_1[-1]) == ("text 4097", "text 8999")
+    assert found.text_2[8998:] == texts[::-1][8998:]
+    assert np.array_equal(found.label, pairs.label)
+    assert {name: list(values) for name, values in found.groups.items()} == groups
+    assert found.take([5, 4]).columns == pairs.take([5, 4]).columns
+
+
+def test_opened_texts_stay_in_their_file(tmp_path: Path) -> None:
+    """A column is read when it is looked at; what Arrow is given is not kept."""
+    pairs = Pairs.unlabelled(["a", "b"], ["c", "d"])
+    pairs.write(tmp_path / "a.parquet")
+    found = Pairs.opened(tmp_path / "a.parquet").text_1
+    assert pa.array(found, pa.large_string()).to_pylist() == ["a", "b"]
+    assert "_values" not in vars(found)
+    (tmp_path / "a.parquet").unlink()
+    with pytest.raises(FileNotFoundError):
+        found[0]
+
+
+def test_frozen_splits_are_opened_with_their_digest(tmp_path: Path, tiny_model: Path) -> None:
+    """As they were given; also where they were frozen before their digests were written."""
+    one, other = (Pairs(["a", "c"], [x, "d"], np.array([1.0, 0.0])) for x in "bx")
+    for test in (other, one):
+        splits, folder = Splits(one, one, test), tmp_path / str(test is one)
+        freeze(folder, splits, ModelSpec(base=str(tiny_model)))
+        found, digest = open_splits(folder)
+        assert digest == splits.digest()
+        assert [found[name].digest() for name in SPLITS] == [
+            splits[name].digest() for name in SPLITS
+        ]
+        assert (found.dev is found.test) == (test is one)
+        (folder / "digests.json").unlink()
+        (folder / "manifest.json").unlink()
+        write_manifest(folder)
+        assert open_splits(folder)[1] == digest

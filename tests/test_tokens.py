@@ -6,6 +6,7 @@ import tracemalloc
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -37,14 +38,15 @@ def test_every_text_comes_back_as_the_model_makes_it(tiny_model: Path, side: str
     tokenizer: Any = model.tokenizer
     tokenizer.padding_side = side
     texts = [*_texts(1100), "i love dogs 0", ""]
-    tokens = Tokenised(model, texts * 2)
-    for text in texts[::100] + texts[-2:]:
-        found, wanted = tokens.features(text), model.preprocess([text])
+    tokens = Tokenised(model, [texts, texts[::-1]])
+    there, back = (column.tolist() for column in tokens.columns)
+    assert there == back[::-1] == list(range(len(texts)))
+    for number in [*range(0, 1100, 100), 1100, 1101]:
+        found, wanted = tokens.features(number), model.preprocess([texts[number]])
         assert list(found) == list(wanted)
         assert all(_same(found[name], wanted[name]) for name in wanted)
-        assert tokens.length(text) == wanted["input_ids"].shape[1]
-    some = texts[500:530]
-    found, wanted = tokens.padded(some, "cpu"), model.preprocess(some)
+        assert tokens.length(number) == wanted["input_ids"].shape[1]
+    found, wanted = tokens.padded(range(500, 530), "cpu"), model.preprocess(texts[500:530])
     assert list(found) == list(wanted)
     assert all(_same(found[name], wanted[name]) for name in wanted)
     every = model.preprocess(texts)["input_ids"].unique()
@@ -63,32 +65,34 @@ def test_a_feature_that_differs_is_kept_for_each_token(
         return {**found, "token_type_ids": found["input_ids"] % 2}
 
     monkeypatch.setattr(model, "preprocess", typed)
-    tokens = Tokenised(model, _texts(9))
-    for text in _texts(9):
+    tokens = Tokenised(model, [_texts(9)])
+    for text in range(9):
         features = tokens.features(text)
         assert torch.equal(features["token_type_ids"], features["input_ids"] % 2)
 
 
 def test_no_texts_are_no_tokens_but_padding(tiny_model: Path) -> None:
     """The padding token is always one that occurs."""
-    assert Tokenised(load_base(tiny_model, MODEL), []).token_ids().tolist() == [0]
+    assert Tokenised(load_base(tiny_model, MODEL), [[]]).token_ids().tolist() == [0]
 
 
 def test_a_text_takes_a_few_bytes_a_token(tiny_model: Path) -> None:
     """All tensors of 5,000 texts are as large as their tokens; a text has no Python object."""
     model = load_base(tiny_model, MODEL)
     texts = _texts(5000)
-    Tokenised(model, texts[:600])
+    Tokenised(model, [texts[:600]])
     tracemalloc.start()
     try:
-        tokens = Tokenised(model, texts)
+        tokens = Tokenised(model, [texts])
         python, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    tensors = [tokens.tokens.ends, *(tensor for tensor, _ in tokens.tokens.flat.values())]
+    flat = [tensor for tensor, _ in tokens.tokens.flat.values()]
+    tensors = [tokens.tokens.ends, *tokens.tokens.columns, *flat]
     held = sum(tensor.untyped_storage().nbytes() for tensor in tensors)
-    assert held < 4.1 * sum(tokens.length(text) for text in texts) + 8.1 * len(texts)
-    assert python / len(texts) < 250  # its place in the dict of all texts
+    count = len(texts)
+    assert held < 4.1 * sum(tokens.length(text) for text in range(count)) + 12.1 * count
+    assert python / count < 10
 
 
 def _cached(model: Any, texts: list[str], folder: Path, made: list[int]) -> Tokenised:
@@ -100,20 +104,21 @@ def _cached(model: Any, texts: list[str], folder: Path, made: list[int]) -> Toke
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(model, "preprocess", counted)
-        return Tokenised(model, texts, TokenCache(folder, {"data": "abc"}))
+        return Tokenised(model, [texts], TokenCache(folder, {"data": "abc"}))
 
 
 def test_a_second_trial_reads_the_tokens_of_the_first(tiny_model: Path, tmp_path: Path) -> None:
     """Its features are the same; few texts, for which no file pays, leave none."""
     model, texts = load_base(tiny_model, MODEL), _texts(10_001)
-    assert [_cached(model, texts[:9], tmp_path, []).length(text) for text in texts[:2]]
+    assert _cached(model, texts[:9], tmp_path, []).length(1)
     assert list(tmp_path.iterdir()) == []
     first, again = list[int](), list[int]()
     made = _cached(model, texts * 2, tmp_path, first)
     read = _cached(model, texts * 2, tmp_path, again)
     assert (sum(first), sum(again)) == (10_001, 0)
     assert made.token_ids().tolist() == read.token_ids().tolist()
-    for text in texts[::500]:
+    assert all(map(np.array_equal, made.columns, read.columns))
+    for text in range(0, 10_001, 500):
         one, other = made.features(text), read.features(text)
         assert one.keys() == other.keys()
         assert all(_same(one[name], other[name]) for name in one)
@@ -141,10 +146,10 @@ def test_a_damaged_cache_is_made_anew(
     again: list[int] = []
     tokens = _cached(model, texts, tmp_path, again)
     assert sum(again) == len(texts)
-    plain = Tokenised(model, texts[:50])
+    plain = Tokenised(model, [texts[:50]])
     assert all(
         torch.equal(tokens.features(t)["input_ids"], plain.features(t)["input_ids"])
-        for t in texts[:50]
+        for t in range(50)
     )
     once_more: list[int] = []
     _cached(model, texts, tmp_path, once_more)

@@ -16,6 +16,8 @@ from typing import Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
+from embft.data.column import TextColumn
+
 SPLITS = ("train", "dev", "test")
 
 Shape = Literal["labelled", "positives", "triplets"]
@@ -39,7 +41,7 @@ class Pairs:
     text_2: Sequence[str]
     label: npt.NDArray[np.float64]
     groups: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    text_3: tuple[str, ...] | None = None
+    text_3: Sequence[str] | None = None
     labelled: bool = True
 
     def __post_init__(self) -> None:
@@ -55,8 +57,7 @@ class Pairs:
         groups: Mapping[str, Sequence[str]] | None = None,
     ) -> Pairs:
         """Positives, or triplets where there are negatives (`text_3`)."""
-        third = None if text_3 is None else tuple(text_3)
-        return cls(text_1, text_2, np.ones(len(text_1)), groups or {}, third, labelled=False)
+        return cls(text_1, text_2, np.ones(len(text_1)), groups or {}, text_3, labelled=False)
 
     def __len__(self) -> int:
         return len(self.text_1)
@@ -86,7 +87,7 @@ class Pairs:
             [self.text_2[i] for i in rows],
             self.label[np.asarray(rows, dtype=np.int64)],
             {name: [values[i] for i in rows] for name, values in self.groups.items()},
-            None if self.text_3 is None else tuple(self.text_3[i] for i in rows),
+            None if self.text_3 is None else [self.text_3[i] for i in rows],
             self.labelled,
         )
 
@@ -114,19 +115,30 @@ class Pairs:
     @classmethod
     def read(cls, path: Path) -> Pairs:
         """Read what `write` wrote."""
+        found = cls.opened(path)
+        third = None if found.text_3 is None else list(found.text_3)
+        groups = {name: list(values) for name, values in found.groups.items()}
+        first, second = list(found.text_1), list(found.text_2)
+        return cls(first, second, found.label, groups, third, found.labelled)
+
+    @classmethod
+    def opened(cls, path: Path) -> Pairs:
+        """As `read`, but texts and groups stay in the file until they are looked at."""
         import pyarrow.parquet as pq
 
-        table = pq.read_table(path)
-        first, second = table["text_1"].to_pylist(), table["text_2"].to_pylist()
+        file = pq.ParquetFile(path)
+        rows, names = file.metadata.num_rows, file.schema_arrow.names
+        column = {name: TextColumn(path, name, rows) for name in names if name != "label"}
+        first, second, third = column["text_1"], column["text_2"], column.get("text_3")
         groups = {
-            name.removeprefix("group:"): table[name].to_pylist()
-            for name in table.column_names
+            name.removeprefix("group:"): values
+            for name, values in column.items()
             if name.startswith("group:")
         }
-        if "label" in table.column_names:
-            return cls(first, second, table["label"].to_numpy().astype(np.float64), groups)
-        third = table["text_3"].to_pylist() if "text_3" in table.column_names else None
-        return cls.unlabelled(first, second, third, groups)
+        if "label" not in names:
+            return cls.unlabelled(first, second, third, groups)
+        label = file.read(columns=["label"])["label"].to_numpy().astype(np.float64)
+        return cls(first, second, label, groups)
 
 
 @dataclass(frozen=True)
@@ -151,8 +163,12 @@ class Splits:
 
     def digest(self) -> str:
         """SHA-256 over the content of the three splits."""
-        joined = ":".join(self[split].digest() for split in SPLITS)
-        return hashlib.sha256(joined.encode()).hexdigest()
+        return joined_digest({split: self[split].digest() for split in SPLITS})
+
+
+def joined_digest(splits: Mapping[str, str]) -> str:
+    """The digest of a dataset by those of its splits."""
+    return hashlib.sha256(":".join(splits[split] for split in SPLITS).encode()).hexdigest()
 
 
 def write_jsonl(pairs: Pairs, path: Path) -> None:

@@ -5,32 +5,36 @@ An epoch's order depends on seed and epoch alone, so that a resumed trial sees t
 
 from __future__ import annotations
 
+import math
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
+from typing import overload
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
-from embft.data.pairs import Pairs
 from embft.spec import TrainSpec
 
 Batch = list[int]
+Columns = Sequence[Sequence[Hashable]] | Sequence[npt.NDArray[np.int32]]
 
 
 class Batches:
     """The batches of each epoch, counted from 1."""
 
-    def __init__(self, pairs: Pairs, spec: TrainSpec, seed: int) -> None:
-        self.columns, self.size, self.seed = pairs.columns, spec.batch_size, seed
-        self.count = len(pairs)
+    def __init__(self, columns: Columns, spec: TrainSpec, seed: int) -> None:
+        self.columns, self.size, self.seed = columns, spec.batch_size, seed
+        self.count = len(columns[0])
         self.avoid_duplicates = spec.avoids_duplicates
 
-    def of(self, epoch: int) -> list[Batch]:
+    def of(self, epoch: int) -> Sequence[Batch]:
         """The batches of one epoch: every row once."""
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
-        order = torch.randperm(self.count, generator=generator).tolist()
+        order = torch.randperm(self.count, generator=generator).numpy()
         if self.avoid_duplicates:
-            return without_duplicates(order, self.columns, self.size)
-        return [order[i : i + self.size] for i in range(0, self.count, self.size)]
+            return without_duplicates(order.tolist(), self.columns, self.size)
+        return _Slices(order, self.size)
 
     def steps(self, epochs: int) -> int:
         """How many batches that many epochs have."""
@@ -39,9 +43,30 @@ class Batches:
         return sum(len(self.of(epoch)) for epoch in range(1, epochs + 1))
 
 
-def without_duplicates(
-    order: Sequence[int], columns: Sequence[Sequence[str]], size: int
-) -> list[Batch]:
+class _Slices(Sequence[Batch]):
+    """An order of rows, so many at a time."""
+
+    def __init__(self, order: npt.NDArray[np.int64], size: int) -> None:
+        self.order, self.size = order, size
+
+    def __len__(self) -> int:
+        return math.ceil(len(self.order) / self.size)
+
+    @overload
+    def __getitem__(self, index: int) -> Batch: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Batch]: ...
+    def __getitem__(self, index: int | slice) -> Batch | list[Batch]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        if not -len(self) <= index < len(self):
+            raise IndexError(index)
+        start = index % len(self) * self.size
+        found: Batch = self.order[start : start + self.size].tolist()
+        return found
+
+
+def without_duplicates(order: Sequence[int], columns: Columns, size: int) -> list[Batch]:
     """Batches in which no text stands in two rows; rows that clash wait for the next batch."""
     batches: list[Batch] = []
     stream, late = iter(order), deque[int]()
@@ -50,11 +75,9 @@ def without_duplicates(
     return batches
 
 
-def _fill(
-    stream: Iterator[int], late: deque[int], columns: Sequence[Sequence[str]], size: int
-) -> Batch:
+def _fill(stream: Iterator[int], late: deque[int], columns: Columns, size: int) -> Batch:
     """The next batch, from the rows that were put off and then from the stream."""
-    batch, seen, clashed = Batch(), set[str](), Batch()
+    batch, seen, clashed = Batch(), set[Hashable](), Batch()
     while len(batch) < size:
         row = late.popleft() if late else next(stream, None)
         if row is None:

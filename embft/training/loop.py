@@ -17,6 +17,7 @@ from sentence_transformers import SentenceTransformer
 from transformers import set_seed
 
 from embft.data.pairs import Pairs
+from embft.encoding import Tokenised
 from embft.spec import TrainSpec
 from embft.stopping import StoppedError, stoppable
 from embft.token_cache import TokenCache
@@ -118,9 +119,10 @@ def train(  # noqa: PLR0913 - what a training is made of
     the loss is no finite number, and StoppedError.
     """
     set_seed(seed)
-    batches = Batches(pairs, spec, seed)
+    texts = Tokenised(model, pairs.columns, tokens)
+    batches = Batches(texts.columns, spec, seed)
     steps = min(batches.steps(spec.epochs), spec.max_steps or sys.maxsize)
-    stepper = Stepper(model, spec, pairs, seed=seed, steps=steps, guide=guide, tokens=tokens)
+    stepper = Stepper(model, spec, pairs, seed=seed, steps=steps, guide=guide, tokens=texts)
     training = _Training(stepper, batches, steps, hooks, checkpoints, prefix)
     training.resume()
     while not training.finished():

@@ -34,11 +34,11 @@ _DISTANCES = {"cosine": "COSINE_DISTANCE", "euclidean": "EUCLIDEAN", "manhattan"
 _TRIPLET_DISTANCES = {**_DISTANCES, "cosine": "COSINE"}
 _CACHED_PART = 32  # rows in memory at once for cached losses, where the spec names no number
 
-Columns = Sequence[Sequence[str]]
+Columns = Sequence[Sequence[int]]
 
 
 class BatchLoss(Protocol):
-    """The loss of a batch: columns of n texts each, labels of shape (n,) or None."""
+    """The loss of a batch: columns of n texts' numbers each, labels of shape (n,) or None."""
 
     def __call__(self, columns: Columns, labels: torch.Tensor | None) -> torch.Tensor:
         """A scalar."""

@@ -13,10 +13,9 @@ from sentence_transformers import SentenceTransformer
 from transformers import get_scheduler
 
 from embft.data.pairs import Pairs
-from embft.encoding import Encoder
+from embft.encoding import Encoder, Tokenised
 from embft.errors import EmbftError
 from embft.spec import TrainSpec
-from embft.token_cache import TokenCache
 from embft.training.batches import Batch
 from embft.training.dropout import use_bulk_dropout
 from embft.training.losses import build_loss
@@ -51,15 +50,14 @@ class Stepper:
         seed: int,
         steps: int,
         guide: Callable[[], SentenceTransformer] | None = None,
-        tokens: TokenCache | None = None,
+        tokens: Tokenised | None = None,
     ) -> None:
         self.model, self.spec = model, spec
         self.device = model.device.type
         self.precision = resolve_precision(spec.precision, self.device)
-        self.columns = pairs.columns
         self.labels = _labels(pairs, self.model.device)
-        texts = [text for column in self.columns for text in column]
-        self.encoder = Encoder(model, texts, tokens)
+        self.encoder = Encoder(model, tokens or Tokenised(model, pairs.columns))
+        self.columns = self.encoder.tokens.columns
         self.dropout = self._cheap_dropout(seed)
         self.cast = _float32_adapter(model) if spec.method == "lora" else []
         self.frozen = FrozenWeights(model, self.precision)
@@ -162,7 +160,7 @@ class Stepper:
         return [rows[i : i + size] for i in range(0, len(rows), size)]
 
     def _loss(self, rows: Batch) -> torch.Tensor:
-        columns = [[column[row] for row in rows] for column in self.columns]
+        columns = [column[rows].tolist() for column in self.columns]
         return self.loss(columns, None if self.labels is None else self.labels[rows])
 
     def weights(self) -> dict[str, torch.Tensor]:
