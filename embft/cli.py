@@ -354,9 +354,11 @@ def _write_quietly(folder: Path) -> None:
     from embft.failure import storage_reason
 
     try:
+        from embft.memory import release_memory
         from embft.report.output import write_outputs
 
         write_outputs(folder, running=True)
+        release_memory()
     except Exception as error:
         if storage_reason(error) is None:  # where there is no room, the trials say so
             log = logging.getLogger("embft")

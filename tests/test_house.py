@@ -91,7 +91,7 @@ ALLOWED = {
     "leaderboard": _TRIAL
     | _DATA
     | _METRICS
-    | {"frozen", "leaderboard", "lock", "plain", "plan", "seal"},
+    | {"frozen", "leaderboard", "lock", "memory", "plain", "plan", "seal"},
     "report": _TRIAL | _DATA | _METRICS | {"leaderboard", "report"},
 }
 ONLY_IN = {

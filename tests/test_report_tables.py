@@ -271,5 +271,6 @@ def test_labels_read_as_people_write() -> None:
     assert config_label(params("lora", 8, 2e-4), LORA_LR_AXES) == "LoRA, rank 8, lr 2e-4"
     assert config_label(params("full", None, 2e-5), LORA_LR_AXES) == "Full, lr 2e-5"
     assert ordered_values([8, None, 4, 8]) == [4, 8, None]
+    assert ordered_values([["q"], ["q", "v"], ["q"]]) == [["q"], ["q", "v"]]
     assert one_line("a\u2028b\u202e\n c") == "a b c"
     assert len(one_line("x" * 100)) == 60

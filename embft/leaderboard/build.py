@@ -22,13 +22,16 @@ from embft.leaderboard.rows import Group, Leaderboard, Row
 from embft.leaderboard.stability import with_probe_drop
 from embft.leaderboard.verdict import cautions, verdict
 from embft.lock import is_running
+from embft.memory import no_collection
 from embft.plan import BASELINE
 from embft.spec import TrialSpec
 from embft.trial import TrialDir
 
+_DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # by libyaml, where PyYAML has it
 _STATUS_ORDER = ("completed", "pruned", "failed", "running", "pending")
 
 
+@no_collection()
 def build_leaderboard(*folders: Path) -> Leaderboard:
     """The leaderboard of a sweep's folder, finished or not, or of several sweeps as one.
 
@@ -113,7 +116,7 @@ def one_trial_yaml(spec: TrialSpec, sweep: str) -> str:
         fields.setdefault("train", {})["method"] = "full"
     seed = fields.pop("seed", 42)
     content = {"name": f"{sweep}-one", **fields, "seeds": [seed]}
-    text: str = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+    text: str = yaml.dump(content, Dumper=_DUMPER, sort_keys=False, allow_unicode=True)
     return text
 
 

@@ -77,10 +77,11 @@ def config_label(params: Mapping[str, Any], axes: Sequence[str]) -> str:
 
 def ordered_values(values: Iterable[Any]) -> list[Any]:
     """The distinct values, numbers by size, others as they first come; None last."""
-    distinct: list[Any] = []
-    for value in values:
-        if value not in distinct:
-            distinct.append(value)
+    given = list(values)
+    try:
+        distinct = list(dict.fromkeys(given))
+    except TypeError:  # lists of layers
+        distinct = [value for i, value in enumerate(given) if value not in given[:i]]
     present = [value for value in distinct if value is not None]
     if all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in present):
         present.sort()
