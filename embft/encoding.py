@@ -186,11 +186,6 @@ class Encoder:
 @torch.no_grad()
 def encode(model: SentenceTransformer, texts: Sequence[str]) -> npt.NDArray[np.float32]:
     """Embeddings as `model.encode` gives them, shape (n, width), in the order of the texts."""
-    with fast_linear(model):
-        return _encode(model, texts)
-
-
-def _encode(model: SentenceTransformer, texts: Sequence[str]) -> npt.NDArray[np.float32]:
     if model.default_prompt_name is not None or not can_pack(model) or not texts:
         found = model.encode(list(texts), show_progress_bar=False, convert_to_numpy=True)
         return np.asarray(found, dtype=np.float32)
@@ -199,10 +194,11 @@ def _encode(model: SentenceTransformer, texts: Sequence[str]) -> npt.NDArray[np.
     numbers = encoder.tokens.columns[0].tolist()
     lengths = [encoder.tokens.length(number) for number in numbers]
     order = sorted(range(len(texts)), key=lengths.__getitem__)
-    parts = [
-        encoder.embed([numbers[row] for row in rows]).float().cpu().numpy()
-        for rows in _by_tokens(order, lengths)
-    ]
+    with fast_linear(model):
+        parts = [
+            encoder.embed([numbers[row] for row in rows]).float().cpu().numpy()
+            for rows in _by_tokens(order, lengths)
+        ]
     embeddings = np.concatenate(parts)
     return embeddings[np.argsort(order)]
 

@@ -44,7 +44,7 @@ def freeze(folder: Path, splits: Splits, model: ModelSpec) -> None:
     """Keep the data as it was planned, so that an edited file cannot mix into a running sweep, and
     what the audit says of it. What stands there already is kept if it is whole.
     """
-    if is_whole(folder):
+    if is_whole(folder) and _DIGESTS in _manifest(folder):
         return
     found = audit_with(splits, model)
     with new_folder(folder) as temporary:
@@ -52,8 +52,7 @@ def freeze(folder: Path, splits: Splits, model: ModelSpec) -> None:
             splits[name].write(temporary / f"{name}.parquet")
         (temporary / _AUDIT).write_text(sealed(found.to_json()))
         (temporary / _LEAKS).write_text(sealed({"test": _leaked_test_rows(splits, found)}))
-        digests = {name: splits[name].digest() for name in SPLITS}
-        (temporary / _DIGESTS).write_text(sealed(digests))
+        (temporary / _DIGESTS).write_text(sealed(splits.digests()))
         write_manifest(temporary)
 
 
@@ -94,9 +93,7 @@ def open_splits(folder: Path) -> tuple[Splits, str]:
     """
     train = Pairs.opened(_whole(folder, "train.parquet"))
     dev, test = read_split(folder, "dev"), read_split(folder, "test")
-    digests = _digests(folder) or {
-        "train": train.digest(), "dev": dev.digest(), "test": test.digest(),
-    }  # fmt: skip
+    digests = _digests(folder) or Splits(train, dev, test).digests()
     same = digests["dev"] == digests["test"]
     return Splits(train, dev, dev if same else test), joined_digest(digests)
 

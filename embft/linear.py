@@ -27,7 +27,7 @@ def fast_linear(model: torch.nn.Module) -> Iterator[None]:
         yield
     finally:
         for layer in layers:
-            del vars(layer)["forward"]  # the class's own again
+            vars(layer).pop("forward", None)  # the class's own again
 
 
 def _gains() -> bool:

@@ -76,7 +76,7 @@ def wait_for_worker(log: Path) -> None:
 def _is_held(path: Path) -> bool:
     """Whether a living process has locked this file; False where the file system knows no locks."""
     try:
-        descriptor = open_no_link(os.fspath(path), os.O_RDONLY)
+        descriptor = open_no_link(os.fspath(path), os.O_RDONLY | os.O_NONBLOCK)  # it may be a pipe
     except OSError:
         return False
     try:

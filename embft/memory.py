@@ -6,6 +6,7 @@ import ctypes
 import gc
 import os
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
@@ -37,18 +38,31 @@ def tree_memory(pid: int) -> int:
     return sum(process_memory(each) for each in [pid, *descendants(pid)])
 
 
+class _Paused:
+    """How many blocks of `no_collection` are open, in any thread, and what was before the first."""
+
+    lock = threading.Lock()
+    blocks = 0
+    was_enabled = False
+
+
 @contextmanager
 def no_collection() -> Iterator[None]:
     """In the block Python looks for no unreachable cycles: while ten thousand records are read, it
     would go through all of them over and over.
     """
-    was_enabled = gc.isenabled()
-    gc.disable()
+    with _Paused.lock:
+        if _Paused.blocks == 0:
+            _Paused.was_enabled = gc.isenabled()
+            gc.disable()
+        _Paused.blocks += 1
     try:
         yield
     finally:
-        if was_enabled:
-            gc.enable()
+        with _Paused.lock:
+            _Paused.blocks -= 1
+            if _Paused.blocks == 0 and _Paused.was_enabled:
+                gc.enable()
 
 
 def release_memory() -> None:

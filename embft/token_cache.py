@@ -45,7 +45,7 @@ class Tokens:
 
 
 class TokenCache:
-    """The tokens of one list of texts by one tokenizer. identity: what decides them, as JSON."""
+    """The tokens of columns of texts by one tokenizer. identity: what decides them, as JSON."""
 
     def __init__(self, folder: Path, identity: Mapping[str, Any]) -> None:
         name = hashlib.sha256(canonical_json(identity).encode()).hexdigest()[:12]

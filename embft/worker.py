@@ -15,6 +15,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -270,6 +271,8 @@ def score_step(folder: TrialDir) -> None:
         scores = {split: cosines(embedded[split]) for split in EVALUATED}
         write_scores(folder.scores_file, splits, scores)
         scored = score_splits(splits, scores, leaked_test_rows(folder.sweep / given.data))
+        if any(entry.is_users for entry in given.spec.evaluators):  # they may expect lists
+            splits = replace(splits, train=splits.train.in_memory())
         context = Context(
             model, splits, embedded, scored.threshold, given.spec.seed, folder=folder.path
         )

@@ -70,6 +70,12 @@ def test_a_lock_file_that_was_left_locks_nothing(tmp_path: Path) -> None:
         assert (tmp_path / ".lock").read_text() == f"{os.getpid()}\n"
 
 
+def test_a_pipe_in_place_of_a_lock_blocks_nobody(tmp_path: Path) -> None:
+    """Whoever opens a pipe to read waits for a writer otherwise, for ever."""
+    os.mkfifo(tmp_path / ".lock")
+    assert not is_running(tmp_path)
+
+
 def test_a_killed_worker_is_a_failed_trial(tmp_path: Path, tiny_spec: str) -> None:
     """The trial whose worker is killed fails with its reason; the sweep goes on."""
     (tmp_path / "tiny.yaml").write_text(tiny_spec.replace(*LONG))

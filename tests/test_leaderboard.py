@@ -280,6 +280,17 @@ def test_a_row_to_copy_is_a_spec(board: Leaderboard) -> None:
     assert trials == [row.result.spec]
 
 
+def test_a_row_to_copy_shows_texts_as_they_are(board: Leaderboard) -> None:
+    """Whichever library writes it."""
+    row = board.groups[0].best
+    assert row.result is not None
+    model = row.result.spec.model.model_copy(
+        update={"template": "Gr\u00fc\u00dfe \U0001f642: {text}"}
+    )
+    text = one_trial_yaml(row.result.spec.model_copy(update={"model": model}), "lora-lr")
+    assert "Gr\u00fc\u00dfe \U0001f642" in text
+
+
 def test_seeds_widen_the_interval(tmp_path: Path) -> None:
     """Three seeds of a configuration are one group whose interval covers seeds and pairs."""
     made = lora_lr(tmp_path, seeds=(1, 2, 3))

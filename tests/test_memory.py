@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import threading
 
 import numpy as np
 import pytest
@@ -26,6 +27,25 @@ def test_collection_is_on_again_after_the_block() -> None:
         assert not gc.isenabled()
     finally:
         gc.enable()
+
+
+def test_blocks_in_two_threads_may_overlap() -> None:
+    """The second begins inside of the first and ends after it."""
+    inside, outside = threading.Event(), threading.Event()
+
+    def second() -> None:
+        with no_collection():
+            inside.set()
+            outside.wait()
+
+    thread = threading.Thread(target=second)
+    with no_collection():
+        thread.start()
+        inside.wait()
+    assert not gc.isenabled()
+    outside.set()
+    thread.join()
+    assert gc.isenabled()
 
 
 def test_what_was_freed_is_given_back() -> None:

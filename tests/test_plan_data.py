@@ -143,6 +143,21 @@ def run_whole(plan: Plan) -> list[Completed]:
     return found
 
 
+def test_a_users_evaluator_reads_train_as_lists(tmp_path: Path, tiny_spec: str) -> None:
+    """In a trial too, where training's texts otherwise stay in their file."""
+    (tmp_path / "mine.py").write_text(
+        "def seen(context):\n"
+        "    train = context.splits.train\n"
+        "    vectors = context.model.encode(train.text_1 + train.text_2[:2])\n"
+        "    return {'vectors': len(vectors), 'pairs': len(train)}\n"
+    )
+    plan = make_plan(
+        parse_spec(tiny_spec + "evaluators: ['mine:seen']\n", folder=tmp_path), tmp_path / "results"
+    )
+    for record in run_whole(plan)[:2]:
+        assert record.test["vectors"] == record.test["pairs"] + 2
+
+
 def test_texts_alone_train_a_model(tmp_path: Path, tiny_model: Path) -> None:
     """Unsupervised SimCSE from spec to record: dropout makes a text differ from itself, so that the
     in-batch loss is above what it would be for equal embeddings, and training lowers it.

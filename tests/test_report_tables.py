@@ -272,5 +272,6 @@ def test_labels_read_as_people_write() -> None:
     assert config_label(params("full", None, 2e-5), LORA_LR_AXES) == "Full, lr 2e-5"
     assert ordered_values([8, None, 4, 8]) == [4, 8, None]
     assert ordered_values([["q"], ["q", "v"], ["q"]]) == [["q"], ["q", "v"]]
+    assert ordered_values(["b", {"c": 1}, "a", {"c": 1}, "b"]) == ["b", {"c": 1}, "a"]
     assert one_line("a\u2028b\u202e\n c") == "a b c"
     assert len(one_line("x" * 100)) == 60

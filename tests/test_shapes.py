@@ -303,3 +303,5 @@ def test_frozen_splits_are_opened_with_their_digest(tmp_path: Path, tiny_model: 
         (folder / "manifest.json").unlink()
         write_manifest(folder)
         assert open_splits(folder)[1] == digest
+        freeze(folder, splits, ModelSpec(base=str(tiny_model)))
+        assert (folder / "digests.json").exists()

@@ -11,7 +11,7 @@ _CHUNK = 4096  # texts made at once
 
 
 class TextColumn(Sequence[str]):
-    """A column of a parquet file. Looked at, it is held in Arrow's memory.
+    """A column of a parquet file. Once a single text is asked for, it is held in Arrow's memory.
 
     A million pairs as Python's strings take 300 MB, in Arrow's memory a third, in the file none.
     """
@@ -33,13 +33,15 @@ class TextColumn(Sequence[str]):
         return text
 
     def __iter__(self) -> Iterator[str]:
+        values = vars(self).get("_values") or self._read()
         for start in range(0, self.rows, _CHUNK):
-            yield from self._values.slice(start, _CHUNK).to_pylist()
+            yield from values.slice(start, _CHUNK).to_pylist()
 
     def __arrow_array__(self, type: Any = None) -> Any:  # noqa: A002 - Arrow's name
         """What `pyarrow.array` asks for: read anew, and not held here."""
-        found = self._read().combine_chunks()
-        return found if type is None else found.cast(type)
+        found = self._read()
+        # Cast first: an array of `string` holds 2 GB of text at most.
+        return (found if type is None else found.cast(type)).combine_chunks()
 
     @cached_property
     def _values(self) -> Any:

@@ -52,7 +52,7 @@ def noisy(pairs: Pairs, noise: Noise, seed: int) -> Pairs:
         _noisy_column(texts, noise, Draw(seed, "noise", side))
         for side, texts in enumerate(pairs.columns)
     ]
-    third = tuple(columns[2]) if pairs.text_3 is not None else None
+    third = columns[2] if pairs.text_3 is not None else None
     return Pairs(columns[0], columns[1], pairs.label, pairs.groups, third, pairs.labelled)
 
 

@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -91,8 +92,23 @@ class Pairs:
             self.labelled,
         )
 
+    def in_memory(self) -> Pairs:
+        """The same with lists, of pairs that were opened."""
+        return Pairs(
+            list(self.text_1),
+            list(self.text_2),
+            self.label,
+            {name: list(values) for name, values in self.groups.items()},
+            None if self.text_3 is None else list(self.text_3),
+            self.labelled,
+        )
+
     def digest(self) -> str:
         """SHA-256 over the content in its order; the files it came from do not matter."""
+        return self._digest
+
+    @cached_property
+    def _digest(self) -> str:
         digest = hashlib.sha256()
         if not self.labelled:
             digest.update(self.shape.encode())
@@ -115,11 +131,7 @@ class Pairs:
     @classmethod
     def read(cls, path: Path) -> Pairs:
         """Read what `write` wrote."""
-        found = cls.opened(path)
-        third = None if found.text_3 is None else list(found.text_3)
-        groups = {name: list(values) for name, values in found.groups.items()}
-        first, second = list(found.text_1), list(found.text_2)
-        return cls(first, second, found.label, groups, third, found.labelled)
+        return cls.opened(path).in_memory()
 
     @classmethod
     def opened(cls, path: Path) -> Pairs:
@@ -163,7 +175,11 @@ class Splits:
 
     def digest(self) -> str:
         """SHA-256 over the content of the three splits."""
-        return joined_digest({split: self[split].digest() for split in SPLITS})
+        return joined_digest(self.digests())
+
+    def digests(self) -> dict[str, str]:
+        """The digest of each split."""
+        return {split: self[split].digest() for split in SPLITS}
 
 
 def joined_digest(splits: Mapping[str, str]) -> str:

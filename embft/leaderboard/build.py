@@ -27,7 +27,7 @@ from embft.plan import BASELINE
 from embft.spec import TrialSpec
 from embft.trial import TrialDir
 
-_DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # by libyaml, where PyYAML has it
+_FAST_DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # by libyaml, where PyYAML has it
 _STATUS_ORDER = ("completed", "pruned", "failed", "running", "pending")
 
 
@@ -116,7 +116,9 @@ def one_trial_yaml(spec: TrialSpec, sweep: str) -> str:
         fields.setdefault("train", {})["method"] = "full"
     seed = fields.pop("seed", 42)
     content = {"name": f"{sweep}-one", **fields, "seeds": [seed]}
-    text: str = yaml.dump(content, Dumper=_DUMPER, sort_keys=False, allow_unicode=True)
+    text: str = yaml.dump(content, Dumper=_FAST_DUMPER, sort_keys=False, allow_unicode=True)
+    if "\\U" in text:  # libyaml escapes what lies beyond U+FFFF, such as emoji
+        text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
     return text
 
 

@@ -5,8 +5,9 @@ Covers titles, value texts and their order. Formats no scores and draws nothing.
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
 from embft.metrics.definitions import METRICS, QUANTITIES
@@ -77,11 +78,12 @@ def config_label(params: Mapping[str, Any], axes: Sequence[str]) -> str:
 
 def ordered_values(values: Iterable[Any]) -> list[Any]:
     """The distinct values, numbers by size, others as they first come; None last."""
-    given = list(values)
-    try:
-        distinct = list(dict.fromkeys(given))
-    except TypeError:  # lists of layers
-        distinct = [value for i, value in enumerate(given) if value not in given[:i]]
+    found: dict[Any, Any] = {}
+    for value in values:
+        # Names of layers come as a list, which no dict takes as a key.
+        hashable = isinstance(value, Hashable)
+        found.setdefault(value if hashable else (list, json.dumps(value)), value)
+    distinct = list(found.values())
     present = [value for value in distinct if value is not None]
     if all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in present):
         present.sort()

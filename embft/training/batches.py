@@ -39,7 +39,7 @@ class Batches:
     def steps(self, epochs: int) -> int:
         """How many batches that many epochs have."""
         if not self.avoid_duplicates:
-            return epochs * -(-self.count // self.size)
+            return epochs * math.ceil(self.count / self.size)
         return sum(len(self.of(epoch)) for epoch in range(1, epochs + 1))
 
 
