@@ -109,6 +109,8 @@ def test_an_interruption_before_anything_runs(tmp_path: Path, name: str) -> None
     """While a plan is made, a signal ends the command with 130 and one line."""
     code = (
         "import os, signal, embft.plan\nfrom embft.cli import main\n"
+        # A shell's background job, as a test run may be, begins with SIGINT ignored.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         f"embft.plan.make_plan = lambda *_: os.kill(os.getpid(), signal.{name})\n"
         "main(['plan', 's.yaml'])\n"
     )

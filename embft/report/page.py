@@ -173,7 +173,7 @@ def runner_up(board: Leaderboard) -> Stat | None:
     if shipped is None or not others:
         return None
     other = others[0]
-    tied = "cannot be told apart" if other.tied and shipped.tied else "a clear difference"
+    tied = "tied on dev" if other.tied and shipped.tied else "a clear difference on dev"
     name = config_label(other.params, board.axes)
     return Stat(
         "against the leader" if other.rank < shipped.rank else "against the runner-up",
