@@ -11,10 +11,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from typing import Any
 from weakref import WeakKeyDictionary
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import (
@@ -31,8 +34,8 @@ _FORBIDDEN = "embft_never_packed"  # an attribute of models
 # Architectures whose layers treat every token alike, but for attention and positions.
 _ARCHITECTURES = {"bert", "camembert", "llama", "qwen2", "qwen3", "roberta", "xlm-roberta"}
 _MODULES = (Transformer, Pooling, Normalize, Dense)
-_PROBE = ("a", "two words", "here is a somewhat longer text, so that lengths differ")
-_AGREES = 1e-4
+PROBE = ("a", "two words", "here is a somewhat longer text, so that lengths differ")
+AGREES = 1e-4
 _SAME_LENGTH = 2.0  # the longest to the median, up to which attention pads all texts together
 # Every new shape of a product makes its kernel anew and keeps it (half a gigabyte in an epoch):
 # batches have a multiple of this many tokens, attention a multiple of these lengths.
@@ -69,7 +72,28 @@ class Group:
         return grid.index_select(0, self.slot)
 
 
-_groups: ContextVar[tuple[Group, ...]] = ContextVar("groups")
+class _Batch:
+    """A packed batch as attention reads it."""
+
+    def __init__(self, packed: Mapping[str, torch.Tensor]) -> None:
+        self.starts: npt.NDArray[np.int64] = packed["cu_seq_lens_q"].cpu().numpy()
+        self._packed = packed
+
+    @cached_property
+    def groups(self) -> tuple[Group, ...]:
+        """Texts of about one length, for attention that pads."""
+        return group(self._packed)
+
+
+_batch: ContextVar[_Batch | None] = ContextVar("batch", default=None)
+
+
+def packed_starts() -> npt.NDArray[np.int64] | None:
+    """Where each text of the packed batch that the model runs on begins, and the end, shape
+    (n + 1,); None while it runs on no packed batch.
+    """
+    batch = _batch.get()
+    return None if batch is None else batch.starts
 
 
 def pack(
@@ -135,13 +159,13 @@ def packed_attention(
     transformer: Any = model[0]
     positions = packed["position_ids"] + transformer._infer_flatten_position_offset()
     before = config._attn_implementation
-    token = _groups.set(group(packed))
+    token = _batch.set(_Batch(packed))
     config._attn_implementation = _ATTENTION
     try:
         yield {**packed, "position_ids": positions}
     finally:
         config._attn_implementation = before
-        _groups.reset(token)
+        _batch.reset(token)
 
 
 def _attend(  # noqa: PLR0913, PLR0917 - transformers' signature
@@ -155,9 +179,8 @@ def _attend(  # noqa: PLR0913, PLR0917 - transformers' signature
     **_: Any,
 ) -> tuple[torch.Tensor, None]:
     """Scaled dot-product attention (Vaswani et al., 2017) within each text of a packed batch."""
-    parts = [
-        _attend_group(module, each, (query, key, value), dropout, scaling) for each in _groups.get()
-    ]
+    groups = _batch.get().groups  # type: ignore[union-attr]  # only packed batches come here
+    parts = [_attend_group(module, each, (query, key, value), dropout, scaling) for each in groups]
     return torch.cat(parts).view(1, query.shape[2], query.shape[1], -1), None
 
 
@@ -252,7 +275,7 @@ def _built(model: SentenceTransformer) -> Any:
 
 @torch.no_grad()
 def _agrees(model: SentenceTransformer) -> bool:
-    features = [model.preprocess([text]) for text in _PROBE]
+    features = [model.preprocess([text]) for text in PROBE]
     with packed_attention(model, pack(features, model.device, pad_token=0)) as packed:
         found = model(packed)["sentence_embedding"][:-1]
     alone = [
@@ -260,7 +283,7 @@ def _agrees(model: SentenceTransformer) -> bool:
         for each in features
     ]
     wanted = torch.cat([each["sentence_embedding"] for each in alone])
-    return bool(torch.allclose(found.float(), wanted.float(), atol=_AGREES, rtol=_AGREES))
+    return bool(torch.allclose(found.float(), wanted.float(), atol=AGREES, rtol=AGREES))
 
 
 def _moved(value: Any, device: torch.device) -> Any:

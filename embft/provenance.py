@@ -15,6 +15,7 @@ import embft
 from embft.trial import Provenance
 
 _PACKAGES = (
+    "numba",
     "numpy",
     "peft",
     "ray",
@@ -26,7 +27,7 @@ _PACKAGES = (
     "transformers",
 )
 # Those that a training step runs.
-_TRAINING_PACKAGES = ("numpy", "peft", "sentence-transformers", "torch", "transformers")
+_TRAINING_PACKAGES = ("numba", "numpy", "peft", "sentence-transformers", "torch", "transformers")
 _TOKEN_PACKAGES = ("sentence-transformers", "tokenizers", "transformers")
 
 

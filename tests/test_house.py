@@ -43,7 +43,8 @@ ALLOWED = {
     "linear": set(),
     "encoding": {"linear", "packing", "token_cache"},
     "stopping": set(),
-    "training": _TRIAL | _DATA | {"encoding", "stopping", "token_cache"},
+    "fused": {"encoding", "fused", "packing"},
+    "training": _TRIAL | _DATA | {"encoding", "fused", "stopping", "token_cache"},
     "evaluation": _TRIAL | _DATA | _METRICS | {"encoding", "evaluator_files", "token_layout"},
     "worker": _TRIAL
     | _DATA
@@ -99,6 +100,7 @@ ONLY_IN = {
     "altair": {"report"},
     "vl_convert": {"report"},
     "click": {"cli", "cli_commands", "cli_data"},
+    "numba": {"fused"},
 }
 
 
@@ -134,7 +136,7 @@ def test_imports_point_down(path: Path) -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_each_heavy_library_has_one_home(path: Path) -> None:
-    """Ray is imported by sweep.py alone, Altair by report/, click by the cli."""
+    """Ray is imported by sweep.py alone, Altair by report/, click by the cli, numba by fused/."""
     roots = {name.split(".")[0] for name in _imports(path)}
     for library, homes in ONLY_IN.items():
         if library in roots:

@@ -1,16 +1,12 @@
-"""Dropout whose masks are cheap to draw on a CPU.
-
-torch draws them one number at a time from a Mersenne twister, which was a quarter of a LoRA step.
-Here 16 random bits decide an element, drawn in bulk by numpy's SFC64: the rate is met to 1/65536.
-"""
+"""Dropout whose masks are cheap to draw on a CPU."""
 
 from __future__ import annotations
 
 import numpy as np
 import torch
 
-_LEVELS = 1 << 16
-_WORD = 1 << 64  # four draws at once, several times faster than one by one
+from embft.fused import Noise
+
 # The bits of 1.0: a mask made of them is ready, where one of truth values would be cast, slowly.
 _ONES = {torch.bfloat16: np.uint16(0x3F80), torch.float16: np.uint16(0x3C00)}
 
@@ -27,9 +23,8 @@ class BulkDropout(torch.nn.Module):
         """Zero a share p of the values at random and scale the others by 1 / (1 - p)."""
         if not self.training or self.p == 0.0:
             return values
-        words = self.generator.integers(_WORD, size=-(-values.numel() // 4), dtype=np.uint64)
-        kept = words.view(np.uint16)[: values.numel()] >= round(self.p * _LEVELS)
-        scale = 1.0 / (1.0 - self.p)
+        bits, least, scale = Noise.draw(self.p, values.numel(), self.generator)
+        kept = bits >= least
         one = _ONES.get(values.dtype)
         if one is None:
             mask = torch.from_numpy(kept * np.float32(scale)).view(values.shape)

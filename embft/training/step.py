@@ -15,6 +15,7 @@ from transformers import get_scheduler
 from embft.data.pairs import Pairs
 from embft.encoding import Encoder, Tokenised
 from embft.errors import EmbftError
+from embft.fused import FusedEncoder, fuse
 from embft.spec import TrainSpec
 from embft.training.batches import Batch
 from embft.training.dropout import use_bulk_dropout
@@ -59,6 +60,7 @@ class Stepper:
         self.encoder = Encoder(model, tokens or Tokenised(model, pairs.columns))
         self.columns = self.encoder.tokens.columns
         self.dropout = self._cheap_dropout(seed)
+        self.fused = self._fused()
         self.cast = _float32_adapter(model) if spec.method == "lora" else []
         self.frozen = FrozenWeights(model, self.precision)
         self.rows = self._used_rows()
@@ -85,6 +87,11 @@ class Stepper:
             return None
         return use_bulk_dropout(self.model, seed)
 
+    def _fused(self) -> FusedEncoder | None:
+        if self.dropout is None or self.precision == "fp16" or not self.encoder.packs:
+            return None
+        return fuse(self.model, self.dropout)
+
     def _used_rows(self) -> UsedRows | None:
         """Weight decay moves every row, and a GIST guide reads the same features."""
         transformer = self.model.transformers_model
@@ -98,11 +105,15 @@ class Stepper:
             return
         self.model.train()
         self.frozen.half()
+        if self.fused is not None:
+            self.fused.start()
         self.ready = True
 
     def score(self) -> None:
         """Make ready to be scored: every weight in float32 and in its place."""
         self.ready = False
+        if self.fused is not None:
+            self.fused.stop()
         self.frozen.full()
         self.model.eval()
 

@@ -1,0 +1,187 @@
+"""Compiled attention: each text of a packed batch among its own tokens, where they lie.
+
+Shapes (tokens, heads * width), texts end to end. Nothing is padded but a text's own square of
+weights, to whole blocks of 8. Dropout as in `rows.py`. Knows no torch.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import float32, int64, uint16
+
+from embft.fused.vectors import (
+    LANES,
+    ROWS,
+    F,
+    compiled,
+    exp,
+    narrow,
+    part,
+    product,
+    transposed_product,
+    wide,
+)
+
+
+@part
+def _blocks(length: int) -> int:
+    return -(-length // LANES) * LANES
+
+
+@part
+def _longest(starts: Any, thread: int, threads: int) -> int:
+    longest = 0
+    for text in range(thread, starts.size - 1, threads):
+        longest = max(longest, starts[text + 1] - starts[text])
+    return longest
+
+
+@part
+def _gather(rows: Any, left: int, to: Any) -> None:
+    """A head's columns of a text's rows, as float32; below them 0."""
+    n = rows.shape[0]
+    for i in range(n):
+        row, its = rows[i, left : left + to.shape[1]], to[i]
+        for j in range(row.size):
+            its[j] = wide(row[j])
+    to[n:] = F(0.0)
+
+
+@part
+def _gather_transposed(rows: Any, left: int, to: Any) -> None:
+    """A head's columns of a text's rows, as float32 rows; beside them 0."""
+    n = rows.shape[0]
+    for i in range(n):
+        row = rows[i, left : left + to.shape[0]]
+        for j in range(row.size):
+            to[j, i] = wide(row[j])
+    to[:, n:] = F(0.0)
+
+
+@part
+def _scatter(values: Any, left: int, rows: Any) -> None:
+    """Into a head's columns of a text's rows."""
+    for i in range(rows.shape[0]):
+        row, its = rows[i, left : left + values.shape[1]], values[i]
+        for j in range(row.size):
+            row[j] = narrow(row, its[j])
+
+
+@part
+def _softmax(square: Any, n: int) -> None:
+    """Of the first n rows over their first n columns; all else becomes 0."""
+    for i in range(n):
+        row = square[i]
+        largest = row[0]
+        for j in range(n):
+            largest = row[j] if row[j] > largest else largest
+        for j in range(row.size):
+            row[j] -= largest
+    flat = square.reshape(square.size)
+    for i in range(flat.size):
+        flat[i] = exp(flat[i])
+    for i in range(n):
+        row = square[i]
+        row[n:] = F(0.0)
+        total = F(0.0)
+        for j in range(row.size):
+            total += row[j]
+        total = F(1.0) / total
+        for j in range(row.size):
+            row[j] *= total
+    square[n:] = F(0.0)
+
+
+@compiled(
+    ROWS, None, None, None, int64[::1], int64[::1], int64, float32, uint16[::1], int64, float32,
+    float32[::1], None,
+)  # fmt: skip
+def attend(  # noqa: PLR0913, PLR0917 - what attention is made of
+    q: Any, k: Any, v: Any, starts: Any, places: Any, heads: int, scale: float, noise: Any,
+    least: int, keep: float, weights: Any, result: Any, thread: int,
+    threads: int,
+) -> None:  # fmt: skip
+    """Scaled dot-product attention (Vaswani et al., 2017) of one thread's share of the texts.
+
+    starts: where each text begins, and the end of the last. places: where in noise, and in weights,
+    which are left for the way back, its (heads, m, m) begin, m its length in whole blocks.
+    """
+    width = q.shape[1] // heads
+    most = _blocks(_longest(starts, thread, threads))
+    queries = np.empty((most, width), np.float32)
+    values = np.empty((most, width), np.float32)
+    found = np.empty((most, width), np.float32)
+    keys = np.empty(width * most, np.float32)
+    dropped = np.empty(most * most, np.float32)
+    for text in range(thread, starts.size - 1, threads):
+        start, end = starts[text], starts[text + 1]
+        n, m = end - start, _blocks(end - start)
+        turned = keys[: width * m].reshape((width, m))
+        for head in range(heads):
+            left, place = head * width, places[text] + head * m * m
+            share, noisy = weights[place : place + m * m], noise[place : place + m * m]
+            kept, square = dropped[: m * m], share.reshape((m, m))
+            _gather(q[start:end], left, queries[:m])
+            _gather(v[start:end], left, values[:m])
+            _gather_transposed(k[start:end], left, turned)
+            product(queries[:m], turned, square, width)
+            for i in range(share.size):
+                share[i] *= scale
+            _softmax(square, n)
+            for i in range(share.size):
+                kept[i] = share[i] * keep if noisy[i] >= least else F(0.0)
+            product(kept.reshape((m, m)), values, found[:m], n)
+            _scatter(found, left, result[start:end])
+
+
+@compiled(
+    ROWS, None, None, None, int64[::1], int64[::1], int64, float32, uint16[::1], int64, float32,
+    float32[::1], None, None, None, None,
+)  # fmt: skip
+def attend_back(  # noqa: PLR0913, PLR0917 - what attention is made of
+    q: Any, k: Any, v: Any, starts: Any, places: Any, heads: int, scale: float, noise: Any,
+    least: int, keep: float, weights: Any, slope: Any, slope_q: Any, slope_k: Any, slope_v: Any,
+    thread: int, threads: int,
+) -> None:  # fmt: skip
+    """The way back through `attend`: from the slope at its result to those at q, k and v."""
+    width = q.shape[1] // heads
+    most = _blocks(_longest(starts, thread, threads))
+    queries = np.empty((most, width), np.float32)
+    keys = np.empty((most, width), np.float32)
+    slopes = np.empty((most, width), np.float32)
+    found = np.empty((most, width), np.float32)
+    values = np.empty(width * most, np.float32)
+    dropped = np.empty(most * most, np.float32)
+    scores = np.empty(most * most, np.float32)
+    for text in range(thread, starts.size - 1, threads):
+        start, end = starts[text], starts[text + 1]
+        n, m = end - start, _blocks(end - start)
+        turned = values[: width * m].reshape((width, m))
+        kept, back = dropped[: m * m], scores[: m * m]
+        kept_square, back_square = kept.reshape((m, m)), back.reshape((m, m))
+        for head in range(heads):
+            left, place = head * width, places[text] + head * m * m
+            share, noisy = weights[place : place + m * m], noise[place : place + m * m]
+            _gather(q[start:end], left, queries[:m])
+            _gather(k[start:end], left, keys[:m])
+            _gather(slope[start:end], left, slopes[:m])
+            _gather_transposed(v[start:end], left, turned)
+            product(slopes[:m], turned, back_square, width)
+            for i in range(share.size):
+                kept[i] = share[i] * keep if noisy[i] >= least else F(0.0)
+                back[i] *= kept[i]
+            for i in range(n):
+                row, its = back_square[i], share[i * m : i * m + m]
+                total = F(0.0)
+                for j in range(m):
+                    total += row[j]
+                for j in range(m):
+                    row[j] = (row[j] - its[j] * total) * scale
+            product(back_square, keys, found[:m], n)
+            _scatter(found, left, slope_q[start:end])
+            transposed_product(back_square, queries, found[:m], n)
+            _scatter(found, left, slope_k[start:end])
+            transposed_product(kept_square, slopes, found[:m], n)
+            _scatter(found, left, slope_v[start:end])

@@ -1,0 +1,162 @@
+"""A transformer's encoder in training, computed by the fused functions.
+
+Covers the layers of BERT and RoBERTa and their kin on a CPU, whole or with plain LoRA. All else
+computes as its own code does.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from peft.tuners.lora.layer import Linear as LoraLinear
+from sentence_transformers import SentenceTransformer
+from torch.nn import Identity, LayerNorm, Linear
+from transformers.activations import GELUActivation
+from transformers.modeling_outputs import BaseModelOutputWithPastAndCrossAttentions
+
+from embft.encoding import Encoder, Tokenised
+from embft.fused import functions
+from embft.fused.functions import Adapter, Texts
+from embft.fused.noise import Noise
+from embft.fused.vectors import LANES
+from embft.packing import AGREES, PROBE, packed_starts
+
+_LAYERS = {"BertLayer", "RobertaLayer", "XLMRobertaLayer", "CamembertLayer"}
+# Products of longer texts are large enough for a library, and in 16 bits it has faster ones.
+_LONGEST = 128
+
+
+def fuse(model: SentenceTransformer, generator: np.random.Generator) -> FusedEncoder | None:
+    """The model's encoder, fused; None where its layers are others than those that we know.
+
+    generator: draws what dropout drops. The model must pack.
+    """
+    encoder: Any = getattr(model.transformers_model, "encoder", None)
+    layers = getattr(encoder, "layer", ())
+    if model.device.type != "cpu" or not layers or not all(map(_is_known, layers)):
+        return None
+    fused = FusedEncoder(encoder, generator)
+    return fused if _agrees(model, fused) else None
+
+
+def _is_known(layer: Any) -> bool:
+    """Whether a layer is made as `FusedEncoder` computes it."""
+    if type(layer).__name__ not in _LAYERS or layer.is_decoder or layer.chunk_size_feed_forward:
+        return False
+    attention, outputs = layer.attention.self, (layer.attention.output, layer.output)
+    linears = [
+        attention.query, attention.key, attention.value, layer.intermediate.dense,
+        *(output.dense for output in outputs),
+    ]  # fmt: skip
+    return (
+        attention.attention_head_size % LANES == 0
+        and type(layer.intermediate.intermediate_act_fn) is GELUActivation
+        and all(type(output.LayerNorm) is LayerNorm for output in outputs)
+        and all(map(_is_known_linear, linears))
+        and {p.dtype for p in layer.parameters()} == {torch.float32}
+    )
+
+
+def _is_known_linear(linear: Any) -> bool:
+    """A linear layer, or one with one plain adapter that no weights are merged with."""
+    if type(linear) is not LoraLinear:
+        return type(linear) is Linear
+    names = linear.active_adapters
+    return (
+        type(linear.get_base_layer()) is Linear
+        and len(names) == 1
+        and not (linear.disable_adapters or linear.merged or linear.lora_variant)
+        and linear.lora_B[names[0]].bias is None
+    )
+
+
+@torch.no_grad()
+def _agrees(model: SentenceTransformer, fused: FusedEncoder) -> bool:
+    """Whether the fused encoder gives this model's embeddings, tried in float32 without dropout."""
+    encoder = Encoder(model, Tokenised(model, [PROBE]))
+    training = model.training
+    model.eval()
+    wanted = encoder.embed(range(len(PROBE)))
+    fused.start()
+    found = encoder.embed(range(len(PROBE)))
+    fused.stop()
+    model.train(training)
+    return fused.calls > 0 and torch.allclose(found, wanted, atol=AGREES, rtol=AGREES)
+
+
+class FusedEncoder:
+    """An encoder's forward pass; `generator` draws what dropout drops."""
+
+    def __init__(self, encoder: Any, generator: np.random.Generator) -> None:
+        self.encoder, self.generator = encoder, generator
+        self.plain = encoder.forward
+        self.calls = 0
+
+    def start(self) -> None:
+        """From now on the encoder computes so."""
+        self.encoder.forward = self.forward
+
+    def stop(self) -> None:
+        """From now on the encoder computes as its own code does."""
+        vars(self.encoder).pop("forward", None)
+
+    def forward(self, hidden_states: torch.Tensor, *arguments: Any, **named: Any) -> Any:
+        """As the encoder's own, for packed batches."""
+        starts = packed_starts()
+        if starts is None or int(np.diff(starts).max()) > _LONGEST:
+            return self.plain(hidden_states, *arguments, **named)
+        self.calls += 1
+        device = hidden_states.device.type
+        dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
+        states = hidden_states[0]
+        halves = states.to(dtype or states.dtype)
+        for layer in self.encoder.layer:
+            states, halves = self._layer(layer, starts, states, halves)
+        return BaseModelOutputWithPastAndCrossAttentions(last_hidden_state=states[None])
+
+    def _layer(
+        self, layer: Any, starts: Any, states: torch.Tensor, halves: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """states: what is added from layer to layer; halves: the same for products."""
+        attention, dense = layer.attention.self, layer.attention.output
+        texts = Texts.of(starts, attention.num_attention_heads)
+        q, k, v = self._project(halves, attention.query, attention.key, attention.value)
+        noise = self._noise(attention.dropout, int(texts.places[-1]))
+        seen = functions.attend(q, k, v, texts, attention.scaling, noise)
+        states, halves = self._norm(self._project(seen, dense.dense)[0], states, dense)
+        (inner,) = self._project(halves, layer.intermediate.dense)
+        (outer,) = self._project(functions.gelu(inner), layer.output.dense)
+        return self._norm(outer, states, layer.output)
+
+    def _project(self, x: torch.Tensor, *linears: Any) -> tuple[torch.Tensor, ...]:
+        adapters, tensors = list[Adapter | None](), list[torch.Tensor | None]()
+        for linear in linears:
+            tensors += _weights(linear)
+            adapters.append(None)
+            if isinstance(linear, LoraLinear):
+                (name,) = linear.active_adapters
+                noise = self._noise(linear.lora_dropout[name], x.numel())
+                adapters[-1] = Adapter(linear.scaling[name], noise)
+        found: tuple[torch.Tensor, ...] = functions.project(x, adapters, *tensors)
+        return found
+
+    def _norm(
+        self, x: torch.Tensor, residual: torch.Tensor, output: Any
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        norm, noise = output.LayerNorm, self._noise(output.dropout, x.numel())
+        found = functions.norm(x, residual, norm.weight, norm.bias, norm.eps, noise)
+        return found[0], found[-1]
+
+    def _noise(self, dropout: Any, n: int) -> Noise:
+        rate = dropout.p if dropout.training and not isinstance(dropout, Identity) else 0.0
+        return Noise.draw(rate, n, self.generator)
+
+
+def _weights(linear: Any) -> list[torch.Tensor | None]:
+    if not isinstance(linear, LoraLinear):
+        return [linear.weight, linear.bias, None, None]
+    (name,) = linear.active_adapters
+    base: Any = linear.get_base_layer()
+    return [base.weight, base.bias, linear.lora_A[name].weight, linear.lora_B[name].weight]

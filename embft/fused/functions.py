@@ -1,0 +1,206 @@
+"""The compiled loops, and the products between them, as differentiable functions of tensors.
+
+Values are in the precision of the products, float32 or bfloat16; what is added from layer to layer
+is float32. Tensors are on the CPU, of shape (tokens, width).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.autograd.function import once_differentiable
+
+from embft.fused import attention, rows
+from embft.fused.noise import Noise
+from embft.fused.threads import together
+from embft.fused.vectors import LANES
+
+
+@dataclass(frozen=True)
+class Texts:
+    """Where the texts of a packed batch lie. starts: shape (n + 1,), the last one's end among them.
+
+    places: where each text's attention weights begin, shape (n + 1,), the end among them.
+    """
+
+    starts: npt.NDArray[np.int64]
+    places: npt.NDArray[np.int64]
+    heads: int
+
+    @classmethod
+    def of(cls, starts: npt.NDArray[np.int64], heads: int) -> Texts:
+        """With a square of weights for each head, in whole blocks."""
+        blocks = -(-np.diff(starts) // LANES) * LANES
+        return cls(starts, np.concatenate([[0], np.cumsum(heads * blocks * blocks)]), heads)
+
+
+def _array(tensor: torch.Tensor) -> npt.NDArray[Any]:
+    """The tensor's memory; of bfloat16 the bits, since numpy has no such number."""
+    plain = tensor.detach()
+    return (plain.view(torch.uint16) if plain.dtype == torch.bfloat16 else plain).numpy()
+
+
+def _over(loop: Any, *tensors: torch.Tensor, noise: Noise | None = None) -> None:
+    """A loop over the elements of tensors of one shape, and the noise that drops them."""
+    arrays = [_array(each).reshape(-1) for each in tensors]
+    together(loop, *arrays, *(() if noise is None else noise))
+
+
+class _Attend(torch.autograd.Function):
+    """Attention of each text among its own tokens."""
+
+    @staticmethod
+    def forward(  # noqa: PLR0913, PLR0917 - what attention is made of
+        ctx: Any, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, texts: Texts, scale: float,
+        noise: Noise,
+    ) -> torch.Tensor:  # fmt: skip
+        """The result, of q's shape."""
+        result = torch.empty_like(q)
+        weights = np.empty(len(noise.bits), np.float32)
+        given = (
+            *map(_array, (q, k, v)), texts.starts, texts.places, texts.heads, scale,
+            *noise, weights,
+        )  # fmt: skip
+        together(attention.attend, *given, _array(result))
+        ctx.given = given
+        return result
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, slope: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        """The slopes at q, k and v."""
+        slopes = [torch.empty_like(slope) for _ in range(3)]
+        arrays = map(_array, (slope.contiguous(), *slopes))
+        together(attention.attend_back, *ctx.given, *arrays)
+        return (*slopes, None, None, None)
+
+
+class _Gelu(torch.autograd.Function):
+    """GELU."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:
+        """Of x's shape."""
+        result, slope = torch.empty_like(x), torch.empty_like(x)
+        _over(rows.gelu, x, result, slope)
+        ctx.slope = slope
+        return result
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, slope: torch.Tensor) -> torch.Tensor:
+        """The slope at x."""
+        result = torch.empty_like(ctx.slope)
+        _over(rows.multiply, slope.contiguous(), ctx.slope, result)
+        return result
+
+
+class _Norm(torch.autograd.Function):
+    """Layer norm of residual plus x after dropout; residual is float32."""
+
+    @staticmethod
+    def forward(  # noqa: PLR0913, PLR0917 - what a norm is made of
+        ctx: Any, x: torch.Tensor, residual: torch.Tensor, weight: torch.Tensor,
+        bias: torch.Tensor, eps: float, noise: Noise,
+    ) -> tuple[torch.Tensor, ...]:  # fmt: skip
+        """The norm in float32, and in x's format where that is another."""
+        final, unit = torch.empty_like(residual), np.empty(residual.shape, np.float32)
+        half = torch.empty_like(x if x.dtype != final.dtype else x[:0])
+        rate = np.empty(len(x), np.float32)
+        bits, *decision = noise
+        bits = bits.reshape(x.shape)
+        given = [_array(each) for each in (x, residual, weight, bias)]
+        after = (_array(final), _array(half), unit, rate)
+        together(rows.norm, *given, eps, bits, *decision, *after)
+        ctx.set_materialize_grads(False)
+        ctx.given = (given[2], unit, rate, bits, *decision)
+        ctx.like = (x[:0], residual[:0])
+        return (final, half) if len(half) else (final,)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *slopes: torch.Tensor | None) -> tuple[torch.Tensor | None, ...]:
+        """The slopes at x, residual, weight and bias."""
+        unit = ctx.given[1]
+        no_x, no_rows = ctx.like
+        given = [
+            _array(none if each is None else each.contiguous())
+            for each, none in zip_longest(slopes, (no_rows, no_x))
+        ]
+        residual = no_rows.new_empty(unit.shape)
+        x = no_x.new_empty(unit.shape) if ctx.needs_input_grad[0] else no_x
+        parameters = np.zeros((torch.get_num_threads(), 2, unit.shape[1]), np.float32)
+        together(rows.norm_back, *given, *ctx.given, _array(residual), _array(x), parameters)
+        of_weight, of_bias = torch.from_numpy(parameters.sum(0))
+        return (x if len(x) else None), residual, of_weight, of_bias, None, None
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """A low-rank adapter of a linear layer (Hu et al., 2021): what scales it, its input's noise."""
+
+    scale: float
+    noise: Noise
+
+
+class _Project(torch.autograd.Function):
+    """Linear layers of one input. For each of them a weight, a bias, and an adapter's two matrices;
+    None where there is none.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: torch.Tensor, adapters: Sequence[Adapter | None], *tensors: torch.Tensor | None
+    ) -> tuple[torch.Tensor, ...]:
+        """What each layer makes of x."""
+        results, ctx.layers = [], []
+        for i, adapter in enumerate(adapters):
+            given = tensors[4 * i : 4 * i + 4]
+            weight, bias, a, b = (None if each is None else each.to(x.dtype) for each in given)
+            result = torch.nn.functional.linear(x, weight, bias)  # type: ignore[arg-type]
+            dropped = low = None
+            if adapter is not None and a is not None and b is not None:
+                dropped = torch.empty_like(x)
+                _over(rows.drop, x, dropped, noise=adapter.noise)
+                low = dropped @ a.t()
+                result.addmm_(low, b.t(), alpha=adapter.scale)
+            ctx.layers.append((weight, a, b, adapter, dropped, low))
+            results.append(result)
+        ctx.x = x
+        return tuple(results)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *slopes: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        """The slopes at x and at what is trained."""
+        needed = ctx.needs_input_grad[2:]
+        of_x = torch.empty_like(ctx.x) if ctx.needs_input_grad[0] else None
+        found = list[torch.Tensor | None]()
+        for i, (slope, layer) in enumerate(zip(slopes, ctx.layers, strict=True)):
+            weight, a, b, adapter, dropped, low = layer
+            if of_x is not None:
+                of_x.addmm_(slope, weight, beta=min(i, 1))
+            found.append((slope.t() @ ctx.x).float() if needed[4 * i] else None)
+            found.append(slope.sum(0).float() if needed[4 * i + 1] else None)
+            if adapter is None:
+                found += [None, None]
+                continue
+            back = (slope @ b).mul_(adapter.scale)
+            found.append((back.t() @ dropped).float())
+            found.append((slope.t() @ low).float().mul_(adapter.scale))
+            if of_x is not None:
+                _over(rows.add_dropped, of_x, back @ a, noise=adapter.noise)
+        return (of_x, None, *found)
+
+
+# As functions, since torch's own types know nothing of `apply`.
+attend: Any = _Attend.apply
+gelu: Any = _Gelu.apply
+norm: Any = _Norm.apply
+project: Any = _Project.apply

@@ -1,0 +1,151 @@
+"""Compiled loops over a layer's values: activation, dropout, and residual with layer norm.
+
+Each is one pass where torch makes several, and does the share of one of `threads` threads. Arrays
+are contiguous; values are float32 or bfloat16, sums float32. Dropout is decided by 16 random bits
+an element: it is kept where they are at least `least`, and multiplied by `keep`. Knows no torch.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import float32, int64, uint16
+
+from embft.fused.vectors import FLAT, ROWS, F, compiled, erf, exp, narrow, part, wide
+
+_NOISE, _FLOATS = uint16[:, ::1], float32[:, ::1]
+
+
+@part
+def _share(array: Any, thread: int, threads: int) -> Any:
+    count = array.shape[0]
+    return array[count * thread // threads : count * (thread + 1) // threads]
+
+
+@compiled(FLAT, None, None, None)
+def gelu(x: Any, y: Any, slope: Any, thread: int, threads: int) -> None:
+    """GELU (Hendrycks and Gimpel, 2016), and its derivative for the way back. All shape (n,)."""
+    given, result, steep = (
+        _share(x, thread, threads), _share(y, thread, threads), _share(slope, thread, threads),
+    )  # fmt: skip
+    for i in range(given.size):
+        value = wide(given[i])
+        share = F(0.5) + F(0.5) * erf(value * F(0.70710678))
+        density = F(0.39894228) * exp(F(-0.5) * value * value)
+        result[i] = narrow(result, value * share)
+        steep[i] = narrow(steep, share + value * density)
+
+
+@compiled(FLAT, None, None, None)
+def multiply(x: Any, y: Any, result: Any, thread: int, threads: int) -> None:
+    """Compute result = x y, all of shape (n,)."""
+    left, right, to = (
+        _share(x, thread, threads), _share(y, thread, threads), _share(result, thread, threads),
+    )  # fmt: skip
+    for i in range(to.size):
+        to[i] = narrow(to, wide(left[i]) * wide(right[i]))
+
+
+@compiled(FLAT, None, None, uint16[::1], int64, float32)
+def drop(  # noqa: PLR0913, PLR0917 - what dropout is made of
+    x: Any, result: Any, noise: Any, least: int, keep: float, thread: int, threads: int
+) -> None:
+    """Compute result = x after dropout, all of shape (n,)."""
+    given, to, noisy = (
+        _share(x, thread, threads), _share(result, thread, threads), _share(noise, thread, threads),
+    )  # fmt: skip
+    for i in range(to.size):
+        to[i] = narrow(to, wide(given[i]) * keep if noisy[i] >= least else F(0.0))
+
+
+@compiled(FLAT, None, None, uint16[::1], int64, float32)
+def add_dropped(  # noqa: PLR0913, PLR0917 - what dropout is made of
+    total: Any, x: Any, noise: Any, least: int, keep: float, thread: int, threads: int
+) -> None:
+    """Add to total what dropout keeps of x, all of shape (n,)."""
+    to, given, noisy = (
+        _share(total, thread, threads), _share(x, thread, threads), _share(noise, thread, threads),
+    )  # fmt: skip
+    for i in range(to.size):
+        kept = wide(given[i]) * keep if noisy[i] >= least else F(0.0)
+        to[i] = narrow(to, wide(to[i]) + kept)
+
+
+@compiled(
+    ROWS, None, _FLOATS, float32[::1], float32[::1], float32, _NOISE, int64, float32,
+    _FLOATS, None, _FLOATS, float32[::1],
+)  # fmt: skip
+def norm(  # noqa: PLR0913, PLR0917 - what a norm is made of
+    x: Any, residual: Any, weight: Any, bias: Any, eps: float, noise: Any, least: int, keep: float,
+    y: Any, half: Any, unit: Any, rate: Any, thread: int, threads: int,
+) -> None:  # fmt: skip
+    """Layer norm (Ba et al., 2016) of residual plus x after dropout: y, and half in x's format.
+
+    Shapes (n, width), weight and bias (width,). For the way back also unit, the rows before weight
+    and bias, and rate, shape (n,), one by their deviation. `half` has no rows where nobody asks.
+    """
+    rows, width = residual.shape
+    for row in range(rows * thread // threads, rows * (thread + 1) // threads):
+        added, noisy, before, centred, final = x[row], noise[row], residual[row], unit[row], y[row]
+        total, square = F(0.0), F(0.0)
+        for i in range(width):
+            value = before[i] + (wide(added[i]) * keep if noisy[i] >= least else F(0.0))
+            centred[i] = value
+            total += value
+        mean = total / F(width)
+        for i in range(width):
+            centred[i] -= mean
+            square += centred[i] * centred[i]
+        each = F(1.0) / np.sqrt(square / F(width) + eps)
+        rate[row] = each
+        for i in range(width):
+            centred[i] *= each
+            final[i] = centred[i] * weight[i] + bias[i]
+        if half.shape[0]:
+            short = half[row]
+            for i in range(width):
+                short[i] = narrow(short, final[i])
+
+
+@compiled(
+    ROWS, _FLOATS, None, float32[::1], _FLOATS, float32[::1], _NOISE, int64, float32,
+    _FLOATS, None, float32[:, :, ::1],
+)  # fmt: skip
+def norm_back(  # noqa: PLR0913, PLR0917 - what a norm is made of
+    slope: Any, slope_half: Any, weight: Any, unit: Any, rate: Any, noise: Any, least: int,
+    keep: float, residual: Any, x: Any, parameters: Any, thread: int, threads: int,
+) -> None:  # fmt: skip
+    """The way back through `norm`: from the slopes at y and half to those at residual and x.
+
+    To parameters, shape (threads, 2, width), those at weight and bias are added. Slopes at y or
+    half have no rows where there are none, x where nobody asks.
+    """
+    rows, width = unit.shape
+    back = np.empty(width, np.float32)
+    of_weight, of_bias = parameters[thread, 0], parameters[thread, 1]
+    for row in range(rows * thread // threads, rows * (thread + 1) // threads):
+        normed, final = unit[row], residual[row]
+        back[:] = F(0.0)
+        if slope.shape[0]:
+            from_y = slope[row]
+            for i in range(width):
+                back[i] += from_y[i]
+        if slope_half.shape[0]:
+            from_half = slope_half[row]
+            for i in range(width):
+                back[i] += wide(from_half[i])
+        total, along = F(0.0), F(0.0)
+        for i in range(width):
+            of_weight[i] += back[i] * normed[i]
+            of_bias[i] += back[i]
+            back[i] *= weight[i]
+            total += back[i]
+            along += back[i] * normed[i]
+        total, along = total / F(width), along / F(width)
+        for i in range(width):
+            final[i] = rate[row] * (back[i] - total - along * normed[i])
+        if x.shape[0]:
+            dropped, noisy = x[row], noise[row]
+            for i in range(width):
+                dropped[i] = narrow(dropped, final[i] * keep if noisy[i] >= least else F(0.0))

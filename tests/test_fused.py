@@ -1,0 +1,368 @@
+"""The fused encoder: torch's values and gradients, by fewer passes over memory."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numba import njit
+from transformers import RobertaConfig, RobertaModel
+
+from embft.data.pairs import Splits
+from embft.fused import Noise, functions, fuse, threads
+from embft.fused.encoder import FusedEncoder
+from embft.fused.functions import Adapter, Texts
+from embft.fused.vectors import erf, exp, product, transposed_product
+from embft.models import build
+from embft.packing import can_pack
+from embft.spec import LoraSpec, ModelSpec, TrainSpec
+from embft.training.step import Stepper
+
+MODEL = ModelSpec(base="tiny")
+LENGTHS = (1, 7, 8, 9, 30)
+WIDTH, HEADS = 32, 4
+DTYPES = [torch.float32, torch.bfloat16]
+# How far results may be off, in lengths of the wanted; bfloat16 has 8 significant bits.
+CLOSE = {torch.float32: 1e-6, torch.bfloat16: 1e-2}
+
+Function = Callable[..., Any]
+
+
+@pytest.fixture(params=[1, 2, 3])
+def some_threads(request: pytest.FixtureRequest) -> Iterator[int]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)
+
+
+def _noise(n: int, p: float = 0.3) -> Noise:
+    return Noise.draw(p, n, np.random.Generator(np.random.SFC64(1)))
+
+
+def _mask(noise: Noise, *shape: int) -> torch.Tensor:
+    return torch.from_numpy((noise.bits >= noise.least) * np.float32(noise.keep)).view(shape)
+
+
+def _given(dtype: torch.dtype, *shapes: tuple[int, ...]) -> list[torch.Tensor]:
+    torch.manual_seed(0)
+    return [torch.randn(shape).to(dtype).requires_grad_() for shape in shapes]
+
+
+def _assert_close(found: Any, wanted: Any, off: float) -> None:
+    difference = (found.detach().float() - wanted.detach().float()).norm()
+    assert bool(difference <= off * wanted.norm())
+
+
+def _agree(
+    dtype: torch.dtype, inputs: list[torch.Tensor], ours: Function, wanted: Function
+) -> None:
+    """The same results, and the same slopes at every input, as the wanted in float32."""
+    copies = [each.detach().float().requires_grad_() for each in inputs]
+    found, reference = ours(*inputs), wanted(*copies)
+    torch.manual_seed(1)
+    for one, other in zip(found, reference, strict=True):
+        _assert_close(one, other, CLOSE[dtype])
+    weights = [torch.randn(each.shape) for each in reference]
+    sum((w * one.float()).sum() for w, one in zip(weights, found, strict=True)).backward()
+    sum((w * one).sum() for w, one in zip(weights, reference, strict=True)).backward()
+    for mine, copy in zip(inputs, copies, strict=True):
+        assert mine.grad is not None
+        assert mine.grad.dtype == mine.dtype
+        _assert_close(mine.grad, copy.grad, 2 * CLOSE[dtype])
+
+
+@pytest.mark.usefixtures("some_threads")
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_attention_is_torchs(dtype: torch.dtype) -> None:
+    """Each text attends to itself alone, dropout included, whatever shares its batch."""
+    starts = np.concatenate([[0], np.cumsum(LENGTHS)]).astype(np.int64)
+    texts = Texts.of(starts, HEADS)
+    noise = _noise(int(texts.places[-1]))
+
+    def wanted(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> list[torch.Tensor]:
+        found = []
+        for text, n in enumerate(LENGTHS):
+            own = slice(int(starts[text]), int(starts[text + 1]))
+            a, b, c = (x[own].view(n, HEADS, -1).transpose(0, 1) for x in (q, k, v))
+            m = -(-n // 8) * 8
+            place = slice(int(texts.places[text]), int(texts.places[text + 1]))
+            part = Noise(noise.bits[place], noise.least, noise.keep)
+            weights = torch.softmax(a @ b.transpose(1, 2) * 0.25, dim=-1)
+            weights = weights * _mask(part, HEADS, m, m)[:, :n, :n]
+            found.append((weights @ c).transpose(0, 1).reshape(n, WIDTH))
+        return [torch.cat(found)]
+
+    inputs = _given(dtype, *[(sum(LENGTHS), WIDTH)] * 3)
+    _agree(dtype, inputs, lambda *qkv: [functions.attend(*qkv, texts, 0.25, noise)], wanted)
+
+
+@pytest.mark.usefixtures("some_threads")
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_gelu_is_torchs(dtype: torch.dtype) -> None:
+    """Its value and its slope."""
+    inputs = _given(dtype, (37, WIDTH))
+    _agree(dtype, inputs, lambda x: [functions.gelu(x)], lambda x: [torch.nn.functional.gelu(x)])
+
+
+@pytest.mark.usefixtures("some_threads")
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_norm_is_torchs(dtype: torch.dtype) -> None:
+    """Of what is added to what dropout left; in bfloat16 both formats of the result have slopes."""
+    noise = _noise(11 * WIDTH)
+
+    def wanted(
+        x: torch.Tensor, residual: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor
+    ) -> list[torch.Tensor]:
+        added = residual + x * _mask(noise, 11, WIDTH)
+        found = torch.nn.functional.layer_norm(added, (WIDTH,), weight, bias, 1e-3)
+        return [found] if dtype == torch.float32 else [found, found]
+
+    inputs = _given(dtype, (11, WIDTH)) + _given(torch.float32, (11, WIDTH), (WIDTH,), (WIDTH,))
+    _agree(dtype, inputs, lambda *given: functions.norm(*given, 1e-3, noise), wanted)
+
+
+@pytest.mark.usefixtures("some_threads")
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_projections_are_torchs(dtype: torch.dtype) -> None:
+    """Two linear layers of one input, the second with an adapter; all of it is trained."""
+    noise = _noise(11 * WIDTH)
+
+    def wanted(x: torch.Tensor, *given: torch.Tensor) -> list[torch.Tensor]:
+        weight, bias, other, a, b = given
+        linear = torch.nn.functional.linear
+        low = linear(x * _mask(noise, 11, WIDTH), a)
+        return [linear(x, weight, bias), linear(x, other) + linear(low, b) * 2.5]
+
+    def ours(x: torch.Tensor, *given: torch.Tensor) -> Any:
+        weight, bias, other, a, b = given
+        tensors = (weight, bias, None, None, other, None, a, b)
+        return functions.project(x, [None, Adapter(2.5, noise)], *tensors)
+
+    inputs = [each / WIDTH**0.5 for each in _given(torch.float32, (16, WIDTH), (16,), (24, WIDTH))]
+    inputs += [each / 8 for each in _given(torch.float32, (8, WIDTH), (24, 8))]
+    inputs = [each.detach().requires_grad_() for each in inputs]
+    _agree(dtype, _given(dtype, (11, WIDTH)) + inputs, ours, wanted)
+
+
+def _stepper(
+    folder: Path, splits: Splits, spec: TrainSpec, model: ModelSpec = MODEL
+) -> tuple[Any, Stepper]:
+    torch.manual_seed(0)
+    built = build(folder, model, spec)
+    return built, Stepper(built, spec, splits.train, seed=1, steps=10)
+
+
+@pytest.fixture(scope="module")
+def roberta(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A RoBERTa of 2 layers with random weights, and the tiny model's tokenizer."""
+    folder = tmp_path_factory.mktemp("roberta")
+    config = RobertaConfig(
+        vocab_size=200, hidden_size=WIDTH, num_hidden_layers=2, num_attention_heads=HEADS,
+        intermediate_size=64, max_position_embeddings=66, type_vocab_size=2, pad_token_id=0,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    RobertaModel(config).save_pretrained(folder)
+    for file in tiny_model.glob("tokenizer*"):
+        (folder / file.name).write_bytes(file.read_bytes())
+    return folder
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("method", ["full", "lora"])
+@pytest.mark.parametrize("architecture", ["bert", "roberta"])
+def test_a_step_has_the_gradients_of_the_models_own_code(  # noqa: PLR0917
+    tiny_model: Path, roberta: Path, splits: Splits, architecture: str, method: Any, precision: Any
+) -> None:
+    """Loss and gradients of a whole step without dropout, with the encoder fused and not."""
+    lora = LoraSpec(dropout=0.0, target_modules=("query", "value", "dense"))
+    spec = TrainSpec(method=method, precision=precision, lora=lora)
+    model, stepper = _stepper(tiny_model if architecture == "bert" else roberta, splits, spec)
+    assert stepper.fused is not None
+    fused: FusedEncoder | None = stepper.fused
+    for module in model.modules():
+        if hasattr(module, "p"):
+            module.p = 0.0
+    for name, parameter in stepper.trainable.items():
+        if "lora_B" in name:  # as after some steps: zeros would hide what lies before them
+            torch.nn.init.normal_(parameter, std=0.1)
+    found = []
+    for each in (fused, None):
+        stepper.score()
+        stepper.fused = each
+        stepper.start()
+        with stepper.autocast():
+            loss = stepper._loss(list(range(8)))
+        loss.backward()
+        gradients = {n: p.grad for n, p in stepper.trainable.items() if p.grad is not None}
+        found.append((loss.detach(), gradients))
+        model.zero_grad(set_to_none=True)
+    assert fused is not None
+    assert fused.calls == 2  # the trial at its beginning, and this one
+    (loss, ours), (wanted, theirs) = found
+    off = 1e-5 if precision == "fp32" else 2e-2
+    _assert_close(loss, wanted, off)
+    assert ours.keys() == theirs.keys()
+    for name, gradient in theirs.items():
+        if "key.bias" not in name:  # nothing depends on it: softmax takes it away
+            _assert_close(ours[name], gradient, off)
+
+
+def test_long_texts_go_the_models_own_way(
+    tiny_model: Path, splits: Splits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Above a length the model's own code runs, also in training."""
+    _, stepper = _stepper(tiny_model, splits, TrainSpec(precision="fp32"))
+    assert stepper.fused is not None
+    calls = stepper.fused.calls
+    stepper.start()
+    monkeypatch.setattr("embft.fused.encoder._LONGEST", 3)
+    stepper.step(list(range(4)))
+    assert stepper.fused.calls == calls
+    monkeypatch.undo()
+    stepper.step(list(range(4)))
+    assert stepper.fused.calls == calls + 1
+
+
+def test_scores_come_from_the_models_own_code(tiny_model: Path, splits: Splits) -> None:
+    """Between steps, and after the last, nothing of the fused encoder is left in the model."""
+    model, stepper = _stepper(tiny_model, splits, TrainSpec(precision="fp32"))
+    encoder = model.transformers_model.encoder
+    stepper.start()
+    assert "forward" in vars(encoder)
+    stepper.score()
+    assert "forward" not in vars(encoder)
+    stepper.start()
+    stepper.finish()
+    assert "forward" not in vars(encoder)
+
+
+def _fused(model: Any) -> FusedEncoder | None:
+    assert can_pack(model)
+    return fuse(model, np.random.Generator(np.random.SFC64(0)))
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        (TrainSpec(method="lora"), True),
+        (TrainSpec(method="lora", lora=LoraSpec(variant="rslora")), True),
+        (TrainSpec(method="lora", lora=LoraSpec(variant="dora")), False),
+    ],
+)
+def test_adapters_that_are_more_than_two_matrices_are_left_alone(
+    tiny_model: Path, spec: TrainSpec, expected: bool
+) -> None:
+    """DoRA computes otherwise."""
+    assert (_fused(build(tiny_model, MODEL, spec)) is not None) == expected
+
+
+@pytest.mark.parametrize("change", ["activation", "width", "norm", "linear", "hidden", "formula"])
+def test_a_model_that_computes_otherwise_is_left_alone(tiny_model: Path, change: str) -> None:
+    """By its parts where they are known, by its embeddings where they are not."""
+    model: Any = build(tiny_model, MODEL, TrainSpec())
+    layer = model.transformers_model.encoder.layer[0]
+    if change == "activation":
+        layer.intermediate.intermediate_act_fn = torch.nn.SiLU()
+    elif change == "width":
+        layer.attention.self.attention_head_size = 12
+    elif change == "norm":
+        layer.output.LayerNorm = torch.nn.RMSNorm(WIDTH)
+    elif change == "linear":
+        layer.output.dense = torch.nn.Sequential(layer.output.dense)
+    elif change == "hidden":
+        layer.output.dense.weight.data = layer.output.dense.weight.data.double()
+    else:
+        own = layer.feed_forward_chunk
+        layer.feed_forward_chunk = lambda states: own(states) + 0.1
+    generator = np.random.Generator(np.random.SFC64(0))
+    assert fuse(model, generator) is None
+    assert "forward" not in vars(model.transformers_model.encoder)
+
+
+@pytest.mark.parametrize("place", ["query", "key", "value", "attention.output.dense"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_what_is_no_number_stays_so(
+    tiny_model: Path, splits: Splits, place: str, value: float
+) -> None:
+    """A diverged model must be seen to be one: compilers may assume that no NaN occurs."""
+    model, stepper = _stepper(tiny_model, splits, TrainSpec(precision="fp32"))
+    layer = model.transformers_model.encoder.layer[-1]
+    inner = layer if "output" in place else layer.attention.self
+    stepper.start()
+    with torch.no_grad():
+        inner.get_submodule(place).weight.fill_(value)
+        assert not bool(torch.isfinite(stepper._loss(list(range(4)))))
+
+
+def test_functions_are_as_exact_as_their_format() -> None:
+    """Both, exp and erf, to a few units in the last place, over all that they are asked."""
+
+    @njit
+    def both(x: Any, first: Any, second: Any) -> None:
+        for i in range(x.size):
+            first[i] = exp(x[i])
+            second[i] = erf(x[i])
+
+    x = np.linspace(-80, 20, 200_001, dtype=np.float32)
+    found, errors = np.empty_like(x), np.empty_like(x)
+    both(x, found, errors)
+    wide = x.astype(np.float64)
+    np.testing.assert_allclose(found, np.exp(wide), rtol=3e-7)
+    wanted = torch.erf(torch.from_numpy(wide)).numpy()
+    np.testing.assert_allclose(errors, wanted, atol=5e-7)
+
+
+@pytest.mark.parametrize("n", [1, 8, 13])
+def test_small_products_are_numpys(n: int) -> None:
+    """Of as many terms as there are, whole blocks or not."""
+
+    @njit
+    def both(a: Any, b: Any, c: Any, n: Any) -> None:
+        product(a, b, c, n)
+        transposed_product(a, b, c, n)
+
+    @njit
+    def one(a: Any, b: Any, c: Any, n: Any) -> None:
+        product(a, b, c, n)
+
+    random = np.random.default_rng(0)
+    a, b = (random.standard_normal((16, 16)).astype(np.float32) for _ in range(2))
+    c = np.empty((16, 16), np.float32)
+    one(a, b, c, n)
+    np.testing.assert_allclose(c, a[:, :n] @ b[:n], rtol=1e-4, atol=1e-5)
+    both(a, b, c, n)
+    np.testing.assert_allclose(c, a[:n].T @ b[:n], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("openmp", [True, False])
+def test_every_share_is_done_once(
+    some_threads: int, openmp: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By as many threads as torch has; an error in any of them is an error here."""
+    if not openmp:
+        monkeypatch.setattr(threads, "_openmp", lambda: None)
+    done: list[tuple[int, int]] = []
+    lock = threading.Lock()
+
+    def loop(given: str, share: int, shares: int) -> None:
+        assert given == "argument"
+        with lock:
+            done.append((share, shares))
+
+    for _ in range(20):
+        done.clear()
+        threads.together(loop, "argument")
+        assert sorted(done) == [(i, some_threads) for i in range(some_threads)]
+
+    def fails(share: int, shares: int) -> None:
+        if share == shares - 1:
+            raise ValueError("in a share")
+
+    with pytest.raises(ValueError, match="in a share"):
+        threads.together(fails)
