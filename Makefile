@@ -26,6 +26,8 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch==2.13.0
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[offline,mteb,dev]'
+	@echo "compiling for this processor, once"
+	$(BIN)/python -m embft.compilation
 	touch $@
 
 install: $(STAMP)

@@ -43,9 +43,13 @@ ALLOWED = {
     "linear": set(),
     "encoding": {"linear", "packing", "token_cache"},
     "stopping": set(),
+    "compilation": {"evaluation", "fused"},
     "fused": {"encoding", "fused", "packing"},
     "training": _TRIAL | _DATA | {"encoding", "fused", "stopping", "token_cache"},
-    "evaluation": _TRIAL | _DATA | _METRICS | {"encoding", "evaluator_files", "token_layout"},
+    "evaluation": _TRIAL
+    | _DATA
+    | _METRICS
+    | {"compilation", "encoding", "evaluator_files", "token_layout"},
     "worker": _TRIAL
     | _DATA
     | {
@@ -100,7 +104,7 @@ ONLY_IN = {
     "altair": {"report"},
     "vl_convert": {"report"},
     "click": {"cli", "cli_commands", "cli_data"},
-    "numba": {"fused"},
+    "numba": {"compilation", "fused"},
 }
 
 

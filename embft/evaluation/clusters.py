@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from embft.compilation import keep_compiled
 from embft.data.pairs import Pairs
 from embft.evaluation.context import Context, Estimate, Found
 from embft.evaluation.embed import Embedded
@@ -84,6 +85,7 @@ def project_pairs(embedded: Embedded, seed: int = SEEDS[0]) -> FloatArray:
         import umap
         from sklearn.metrics.pairwise import cosine_distances
 
+        keep_compiled("umap", "pynndescent")
         points, metric = np.vstack([embedded.first, embedded.second]), "cosine"
         if len(points) < _ALL_DISTANCES:
             points, metric = cosine_distances(points), "precomputed"
