@@ -172,7 +172,8 @@ class _Project(torch.autograd.Function):
                 result.addmm_(low, b.t(), alpha=adapter.scale)
             ctx.layers.append((weight, a, b, adapter, dropped, low))
             results.append(result)
-        ctx.x = x
+        # Most of a LoRA step's memory would be inputs of frozen layers, which nobody asks for.
+        ctx.x = x if any(ctx.needs_input_grad[2::4]) else None
         return tuple(results)
 
     @staticmethod
@@ -180,7 +181,8 @@ class _Project(torch.autograd.Function):
     def backward(ctx: Any, *slopes: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         """The slopes at x and at what is trained."""
         needed = ctx.needs_input_grad[2:]
-        of_x = torch.empty_like(ctx.x) if ctx.needs_input_grad[0] else None
+        shape = (len(slopes[0]), ctx.layers[0][0].shape[1])
+        of_x = slopes[0].new_empty(shape) if ctx.needs_input_grad[0] else None
         found = list[torch.Tensor | None]()
         for i, (slope, layer) in enumerate(zip(slopes, ctx.layers, strict=True)):
             weight, a, b, adapter, dropped, low = layer
