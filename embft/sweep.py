@@ -43,8 +43,6 @@ from embft.watch import Limits
 _ONE = Demand(trials=1, worker=0)
 _OBJECT_STORE_BYTES = 78_643_200  # the least that Ray takes; trials pass through files
 _SCRATCH = "embft-ray-"
-# Ray Tune holds every trial that it was given until it ends; a new one takes some seconds.
-_TRIALS_A_TUNER = 1000
 _STOP_SECONDS = 0.2
 _SAVE_SECONDS = 20.0  # how long an interrupted sweep waits for trials whose workers it cannot see
 _TEMPLATE_BYTES = 500_000_000  # what the warm template adds to Ray's own share
@@ -243,34 +241,15 @@ def run_trials(trials: Sequence[PlannedTrial], cluster: Cluster, resources: Reso
         return []
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     folder = (cluster.scratch or trials[0].folder.sweep.resolve()) / ".tune"
-    limits = dataclasses.asdict(_limits(resources, cluster))
-    errors = list[str]()
-    try:
-        for start in range(0, len(trials), _TRIALS_A_TUNER):
-            paths = [t.folder.path.resolve() for t in trials[start : start + _TRIALS_A_TUNER]]
-            storage = _StorageWatch()
-            errors += _fit(_tuner(paths, limits, cluster, storage, folder), cluster, storage)
-    except Interrupted:
-        _let_trials_save(trials)
-        raise
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-    return errors
-
-
-def _tuner(
-    paths: Sequence[Path],
-    limits: dict[str, Any],
-    cluster: Cluster,
-    storage: _StorageWatch,
-    folder: Path,
-) -> tune.Tuner:
-    """Ray Tune over the trials in these folders, with its own state in `folder`."""
-    return tune.Tuner(
+    storage = _StorageWatch()
+    tuner = tune.Tuner(
         tune.with_resources(
             TrialRunner, {"cpu": cluster.cpus_per_trial, "gpu": cluster.gpus_per_trial}
         ),
-        param_space={"trial": tune.grid_search([str(path) for path in paths]), "limits": limits},
+        param_space={
+            "trial": tune.grid_search([str(trial.folder.path.resolve()) for trial in trials]),
+            "limits": dataclasses.asdict(_limits(resources, cluster)),
+        },
         tune_config=tune.TuneConfig(
             max_concurrent_trials=cluster.concurrent,
             reuse_actors=True,
@@ -286,6 +265,13 @@ def _tuner(
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
         ),
     )
+    try:
+        return _fit(tuner, cluster, storage)
+    except Interrupted:
+        _let_trials_save(trials)
+        raise
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _let_trials_save(trials: Sequence[PlannedTrial]) -> None:

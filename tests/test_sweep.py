@@ -57,30 +57,6 @@ def test_ray_runs_without_what_nobody_asks(tmp_path: Path) -> None:
         assert left_out not in found
 
 
-def test_many_trials_go_to_ray_in_parts(tmp_path: Path, tiny_spec: str) -> None:
-    """Each part in a Tuner of its own, every trial once, and none is lost between them."""
-    code = (
-        "from embft import ray_settings\nray_settings.configure(None)\n"
-        "import embft.sweep\nfrom embft.cli import main\n"
-        "asked = []\n"
-        "tuner = embft.sweep._tuner\n"
-        "def watched(paths, *rest):\n"
-        "    asked.append(len(paths))\n"
-        "    return tuner(paths, *rest)\n"
-        "embft.sweep._tuner = watched\n"
-        "embft.sweep._TRIALS_A_TUNER = 2\n"
-        "try: main(['sweep', 'tiny.yaml'])\n"
-        "except SystemExit as end: print(asked, end.code)\n"
-    )
-    (tmp_path / "tiny.yaml").write_text(tiny_spec.replace("epochs: 2", "epochs: 1"))
-    run = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
-    )
-    assert run.stdout.splitlines()[-1] == "[2, 2, 1] 0", run.stdout
-    records = (tmp_path / "results" / "tiny" / "trials").glob("*/result.json")
-    assert sum(json.loads(path.read_text())["status"] == "completed" for path in records) == 5
-
-
 def test_a_sweep_ends_with_leaderboard_and_report(finished: Path) -> None:
     """Four trials and a baseline complete; every promised file and column is there."""
     table = rows(finished)
