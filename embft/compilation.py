@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import suppress
+from functools import cache
 
 import numpy as np
 from numba.core.dispatcher import Dispatcher
@@ -17,6 +18,7 @@ from numba.core.dispatcher import Dispatcher
 _LEAST_POINTS = 40  # that UMAP takes its usual way with
 
 
+@cache  # hundreds of functions, each with a look at its file
 def keep_compiled(*packages: str) -> None:
     """Have numba keep what it compiles of these packages, as far as they are imported.
 

@@ -112,16 +112,17 @@ class FusedEncoder:
         dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else None
         states = hidden_states[0]
         halves = states.to(dtype or states.dtype)
-        for layer in self.encoder.layer:
-            states, halves = self._layer(layer, starts, states, halves)
+        layers = self.encoder.layer
+        texts = Texts.of(starts, layers[0].attention.self.num_attention_heads)
+        for layer in layers:
+            states, halves = self._layer(layer, texts, states, halves)
         return BaseModelOutputWithPastAndCrossAttentions(last_hidden_state=states[None])
 
     def _layer(
-        self, layer: Any, starts: Any, states: torch.Tensor, halves: torch.Tensor
+        self, layer: Any, texts: Texts, states: torch.Tensor, halves: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """states: what is added from layer to layer; halves: the same for products."""
         attention, dense = layer.attention.self, layer.attention.output
-        texts = Texts.of(starts, attention.num_attention_heads)
         q, k, v = self._project(halves, attention.query, attention.key, attention.value)
         noise = self._noise(attention.dropout, int(texts.places[-1]))
         seen = functions.attend(q, k, v, texts, attention.scaling, noise)
