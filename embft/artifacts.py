@@ -14,7 +14,7 @@ from embft.files import write_atomic
 from embft.seal import sealed
 from embft.spec import Objective
 from embft.spec.resources import Artifacts
-from embft.trial import Completed, Failed, Pruned, TrialDir
+from embft.trial import Completed, TrialDir, TrialResult
 
 
 class Keeper:
@@ -31,7 +31,7 @@ class Keeper:
         for folder in finished:
             self.take(folder, folder.result())
 
-    def take(self, folder: TrialDir, result: Completed | Pruned | Failed | None) -> None:
+    def take(self, folder: TrialDir, result: TrialResult | None) -> None:
         """A finished trial: remove its model, or the one that it ousts."""
         count = self.artifacts.count
         if count is None or not isinstance(result, Completed) or result.spec.is_baseline:

@@ -5,20 +5,25 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 
-def write_atomic(path: Path, content: bytes | str) -> None:
-    """Replace a file as a whole: whoever reads it sees the old or the new content, never a part."""
+def write_atomic(path: Path, content: bytes | str | Iterable[str]) -> None:
+    """Replace a file as a whole: whoever reads it sees the old or the new content, never a part.
+
+    content: all of it, or its parts in turn.
+    """
+    parts = [content] if isinstance(content, bytes | str) else content
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as file:
-            file.write(content.encode() if isinstance(content, str) else content)
+            for part in parts:
+                file.write(part.encode() if isinstance(part, str) else part)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-    except OSError:
+    except BaseException:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise

@@ -34,8 +34,7 @@ from embft.spec import DataSpec, EvaluatorSpec, Point, SweepSpec, TrialSpec, unf
 from embft.spec.objective import PAIR_METRICS
 from embft.trial import (
     Completed,
-    Failed,
-    Pruned,
+    Status,
     TrialDir,
     TrialInput,
 )
@@ -61,9 +60,10 @@ class PlannedTrial:
     prefix: str | None = None
 
     @cached_property
-    def finished(self) -> Completed | Pruned | Failed | None:
-        """The record that was on disk when the plan was made."""
-        return self.folder.result()
+    def finished(self) -> Status | None:
+        """The status in the record that was on disk when the plan was made."""
+        found = self.folder.result()
+        return found.status if found else None
 
     def input(self, threads: int, device: Device = "auto") -> TrialInput:
         """What its worker is told."""
@@ -96,7 +96,7 @@ class Plan:
         return tuple(
             trial
             for trial in self.trials
-            if trial.finished is None or (retry_failed and isinstance(trial.finished, Failed))
+            if trial.finished is None or (retry_failed and trial.finished == "failed")
         )
 
 

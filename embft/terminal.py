@@ -30,7 +30,7 @@ _STYLES = {"problem": "bold red", "warning": "yellow", "info": "dim"}
 def print_plan_line(console: Console, plan: Plan, pending: Sequence[PlannedTrial]) -> None:
     """One line before a sweep: how much is done and what will run."""
     done = len(plan.trials) - len(pending)
-    failed = sum(t.finished is not None and t.finished.status == "failed" for t in plan.trials)
+    failed = sum(t.finished == "failed" for t in plan.trials)
     failed -= sum(t.finished is not None for t in pending)  # to run again, as was asked
     line = Text(plan.spec.name, style="bold")
     line.append(f": {len(plan.trials)} trials with the baseline, ", style="not bold")
@@ -68,7 +68,7 @@ def plan_records(plan: Plan, seconds: Mapping[str, float] | None = None) -> list
     return [
         {
             "trial": trial.folder.name,
-            "status": trial.finished.status if trial.finished else "pending",
+            "status": trial.finished or "pending",
             "seed": trial.spec.seed,
             **{name: trial.params.get(name) for name in names},
             **({"seconds": _rounded(seconds.get(trial.key))} if seconds else {}),

@@ -13,7 +13,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
@@ -22,7 +22,7 @@ from embft.files import open_no_link, sync_folder, write_atomic
 from embft.lock import wait_for_worker
 from embft.paths import InsidePath
 from embft.seal import check_digests, damaged, digests, refuse_newer, sealed, unsealed
-from embft.spec import TrainSpec, TrialSpec
+from embft.spec import TrainSpec, TrialSpec, trial_spec
 
 SCHEMA = 2
 # The exit status of a worker that was asked to stop and has saved where it was.
@@ -184,8 +184,11 @@ class Failed(_Result):
     total_seconds: float = 0.0
 
 
-TrialResult = Annotated[Completed | Pruned | Failed, Field(discriminator="status")]
-_RESULT: TypeAdapter[Completed | Pruned | Failed] = TypeAdapter(TrialResult)
+Status = Literal["completed", "pruned", "failed"]
+TrialResult = Completed | Pruned | Failed
+_RESULT = TypeAdapter[TrialResult](Annotated[TrialResult, Field(discriminator="status")])
+_INPUT = TypeAdapter(TrialInput)
+_Form = TypeVar("_Form", bound=TrialInput | _Result)
 
 
 @dataclass(frozen=True)
@@ -273,23 +276,21 @@ class TrialDir:
 
     def read_input(self) -> TrialInput:
         """What the worker is to do. Raises RecordError if it is damaged or another trial's."""
-        found: TrialInput = _parsed(TypeAdapter(TrialInput), self.input_file, self.key)
-        return found
+        return _parsed(_INPUT, self.input_file, self.key)
 
-    def write_result(self, result: Completed | Pruned | Failed) -> None:
+    def write_result(self, result: TrialResult) -> None:
         """Write the record that makes a trial finished."""
         write_atomic(self.result_file, sealed(json.loads(result.model_dump_json())))
 
-    def result(self) -> Completed | Pruned | Failed | None:
+    def result(self) -> TrialResult | None:
         """The trial's record, or None while it has none.
 
         Raises RecordError if it is damaged, another trial's, or a newer version's.
         """
         try:
-            found: Completed | Pruned | Failed = _parsed(_RESULT, self.result_file, self.key)
+            return _parsed(_RESULT, self.result_file, self.key)
         except FileNotFoundError:
             return None
-        return found
 
     def write_trained(self, trained: Mapping[str, Any]) -> None:
         """Keep what training came to for the step that scores."""
@@ -313,7 +314,7 @@ class TrialDir:
         extra = [self.attention_file] if self.attention_file.exists() else []
         return digests(self.path, [self.scores_file, *extra, *model])
 
-    def check_files(self, result: Completed | Pruned | Failed, below: str = "") -> None:
+    def check_files(self, result: TrialResult, below: str = "") -> None:
         """Raise RecordError when a file that the record vouches for is not as it was written.
 
         below: only the files whose path begins so. A model that `artifacts.keep` has removed is
@@ -328,9 +329,8 @@ class TrialDir:
 
     def append_progress(self, event: Mapping[str, Any]) -> None:
         """Add a line to the progress of the running trial."""
-        line = sealed(event, indent=None) + "\n"
         with open(self.progress_file, "a", opener=open_no_link) as file:
-            file.write(line)
+            file.write(sealed(event, indent=None) + "\n")
 
     def progress(self) -> Iterator[dict[str, Any]]:
         """The progress so far; lines that are not whole are left out."""
@@ -367,12 +367,12 @@ class TrialDir:
         return "\n".join(text[-20_000:].splitlines()[-lines:])
 
 
-def _parsed(form: TypeAdapter[Any], path: Path, key: str) -> Any:
+def _parsed(form: TypeAdapter[_Form], path: Path, key: str) -> _Form:
     """A sealed record. Raises FileNotFoundError, and RecordError for whatever is not whole."""
     content = unsealed(path)
     refuse_newer(path, content, SCHEMA)
     try:
-        found = form.validate_json(json.dumps(content))
+        found = form.validate_python({**content, "spec": trial_spec(content.get("spec"))})
     except ValidationError as error:
         raise damaged(path, str(error)) from None
     if found.key != key:

@@ -20,7 +20,7 @@ from rich.text import Text
 
 from embft.estimate import duration_text
 from embft.plan import PlannedTrial
-from embft.trial import Completed, Failed, Pruned, TrialDir
+from embft.trial import Completed, TrialDir, TrialResult
 
 _POLL_SECONDS = 0.4
 # Trials start in the plan's order, so these few may be the next; all others are looked at too, but
@@ -63,7 +63,7 @@ class SweepView:
         done: int,
         console: Console,
         on_finished: Callable[[], None],
-        on_result: Callable[[TrialDir, Completed | Pruned | Failed], None] | None = None,
+        on_result: Callable[[TrialDir, TrialResult], None] | None = None,
     ) -> None:
         self.console, self.on_finished, self.on_result = console, on_finished, on_result
         self.open = {trial.key: _Trial(trial) for trial in trials}
@@ -171,7 +171,7 @@ class SweepView:
         elif event["event"] == "scoring":
             trial.scoring = True
 
-    def _finished(self, trial: _Trial, result: Completed | Pruned | Failed) -> None:
+    def _finished(self, trial: _Trial, result: TrialResult) -> None:
         where = f"[{self.done}/{self.total}]"
         if not isinstance(result, Completed):
             self._say(f"{where} {trial.name}: {result.status}: {result.reason}", "red")

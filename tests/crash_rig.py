@@ -20,7 +20,7 @@ import shutil
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -135,7 +135,7 @@ def _leave_ray_out() -> None:
     setattr(embft.view, "SweepView", NoView)  # noqa: B010
     setattr(launcher, "_run_worker", run_worker)  # noqa: B010
     setattr(embft.worker, "_STEP_INTERVAL", 0.0)  # noqa: B010 - each run writes the same lines
-    sys.modules["embft.report.page"].render_report = lambda *_, **__: "<!doctype html>\n"  # type: ignore[attr-defined]
+    sys.modules["embft.report.page"]._rendered = lambda *_, **__: iter(["<!doctype html>\n"])  # type: ignore[attr-defined]
 
 
 def _everywhere(name: str, replacement: object) -> None:
@@ -154,8 +154,9 @@ def _no_folder_sync() -> None:
 
 
 def _direct_write() -> None:
-    def write(path: Path, content: bytes | str) -> None:
-        path.write_bytes(content.encode() if isinstance(content, str) else content)
+    def write(path: Path, content: bytes | str | Iterable[str]) -> None:
+        whole = content if isinstance(content, bytes | str) else "".join(content)
+        path.write_bytes(whole.encode() if isinstance(whole, str) else whole)
 
     _everywhere("write_atomic", write)
 

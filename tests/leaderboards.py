@@ -34,6 +34,7 @@ from embft.trial import (
     Timings,
     TrialDir,
     TrialInput,
+    TrialResult,
 )
 
 Array = npt.NDArray[np.float64]
@@ -269,7 +270,7 @@ def spec_text(plan: Plan) -> str:
 
 def make_result(
     world: World, plan: Plan, index: int, given: TrialInput, trial_dir: TrialDir
-) -> Completed | Pruned | Failed | None:
+) -> TrialResult | None:
     """The result of a plan, by its status."""
     shared = {
         "key": given.key, "name": given.name, "spec": given.spec, "data_digest": given.data_digest,

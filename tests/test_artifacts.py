@@ -46,11 +46,11 @@ def test_only_the_best_models_stay_and_every_record(
         spec = parse_spec(_spec(tiny_model, pair_files, keep))
         plan = make_plan(spec, finished)
         Keeper(spec.artifacts, spec.objective, (trial.folder for trial in plan.trials))
-        results = [t.finished for t in plan.trials if not t.spec.is_baseline]
+        results = [t.folder.result() for t in plan.trials if not t.spec.is_baseline]
         scores = sorted(r.dev["spearman"] for r in results if isinstance(r, Completed))[::-1]
         with_model = [t for t in plan.trials if t.folder.model_folder.exists()]
         assert len(with_model) == count
-        kept = [t.finished for t in with_model]
+        kept = [t.folder.result() for t in with_model]
         assert (
             sorted(r.dev["spearman"] for r in kept if isinstance(r, Completed))[::-1]
             == (scores[:count])

@@ -17,6 +17,7 @@ import pytest
 from crash_points import Call, Ended, Rig, points, records, strace_works
 
 from embft.errors import EmbftError, RecordError
+from embft.files import write_atomic
 from embft.leaderboard.build import build_leaderboard
 from embft.leaderboard.export import to_json
 from embft.leaderboard.pair_scores import read_scores, read_texts
@@ -326,3 +327,20 @@ def unchecked(path: Path, raw: bytes | None = None) -> dict[str, object]:
     content = json.loads(path.read_bytes() if raw is None else raw)
     content.pop("seal", None)
     return dict(content)
+
+
+def test_a_file_written_in_parts_is_whole_or_not_there(tmp_path: Path) -> None:
+    """The old content stays until the last part is written, also where making one fails."""
+    path = tmp_path / "page.html"
+    write_atomic(path, iter(["one ", "two"]))
+    assert path.read_text() == "one two"
+
+    def failing() -> Iterator[str]:
+        yield "three"
+        assert path.read_text() == "one two"
+        raise KeyError("three")
+
+    with pytest.raises(KeyError):
+        write_atomic(path, failing())
+    assert path.read_text() == "one two"
+    assert list(tmp_path.iterdir()) == [path]

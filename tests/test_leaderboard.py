@@ -219,7 +219,8 @@ def test_what_learned_nothing_does_not_set_the_scale(board: Leaderboard) -> None
             assert found[0] <= group.interval[0] <= group.interval[1] <= found[1]
     worst = min(group.score for group in board.groups)
     assert worst < 0 < found[0]
-    bars = [cell.bar for _, cells in build_table(board).lines for cell in cells if cell.bar]
+    table = build_table(board)
+    bars = [cell.bar for line in table.lines for cell in table.cells(line) if cell.bar]
     assert sum(bar.cut for bar in bars) == sum(
         not found[0] <= score <= found[1]
         for score in [*(g.score for g in board.groups), board.rows[-1].test["spearman"]]

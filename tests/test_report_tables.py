@@ -117,7 +117,7 @@ def test_curves_by_steps_have_steps_as_their_axis(board: Leaderboard, tmp_path: 
     assert (other["field"], other["scale"]["domain"]) == ("epoch", [1, 4])
     assert '"step"' in json.dumps(chart.spec["layer"])
     assert "evaluation" in chart.title
-    pages = trial_pages(scored(by_step))
+    pages = list(trial_pages(scored(by_step)))
     page = next(p for p in pages if p.spark)
     assert page.spark
     places = [float(point.split(",")[0]) for point in page.spark.points.split()]

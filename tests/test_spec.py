@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from embft.errors import EmbftError, SpecError
 from embft.plan import make_plan
-from embft.spec import load_spec, parse_spec
+from embft.spec import load_spec, parse_spec, trial_spec
 
 ROOT = Path(__file__).parent.parent
 
@@ -210,3 +211,16 @@ def test_a_loss_that_cannot_take_the_data_is_refused_before_anything_runs(tmp_pa
     spec = parse_spec("name: a\ndata: {dataset: dating}\ntrain: {loss: triplet}\n")
     with pytest.raises(EmbftError, match=r"triplet needs an anchor.*cosine_similarity"):
         make_plan(spec, tmp_path)
+
+
+def test_specs_of_records_share_their_sections() -> None:
+    """Thousands of records differ in a rate: what is equal is one object, what is not stays so."""
+    trials = [trial for _, trial in parse_spec(SPEC).trials()]
+    read = [trial_spec(trial.model_dump(mode="json")) for trial in trials]
+    assert read == trials
+    assert len({id(spec.data) for spec in read}) == 1
+    assert len({id(spec.train) for spec in read}) == len({spec.train for spec in read})
+    with pytest.raises(ValidationError):
+        trial_spec({**trials[0].model_dump(mode="json"), "sead": 1})
+    with pytest.raises(ValidationError):
+        trial_spec(None)

@@ -24,7 +24,7 @@ from embft.leaderboard.verdict import cautions, verdict
 from embft.lock import is_running
 from embft.memory import no_collection
 from embft.plan import BASELINE
-from embft.spec import TrialSpec
+from embft.spec import TrialSpec, trial_spec
 from embft.trial import TrialDir
 
 _FAST_DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # by libyaml, where PyYAML has it
@@ -65,7 +65,7 @@ def build_leaderboard(*folders: Path) -> Leaderboard:
 
 
 def _row(trial: Mapping[str, Any], axes: Sequence[str], *, alive: bool) -> Row:
-    spec = TrialSpec.model_validate_json(json.dumps(trial["spec"]))
+    spec = trial_spec(trial["spec"])
     folder = TrialDir(trial[SWEEP] / "trials" / trial["folder"])
     result = folder.result()
     running = alive and result is None and folder.progress_file.exists()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from embft.metrics.optimism import Optimism
-from embft.trial import Completed, EpochScore, Failed, Metrics, Pruned
+from embft.trial import Completed, EpochScore, Metrics, TrialResult
 
 Interval = tuple[float, float]
 
@@ -30,7 +30,7 @@ class Row:
     is_baseline: bool
     seed: int
     params: Mapping[str, Any]
-    result: Completed | Pruned | Failed | None
+    result: TrialResult | None
     to_yaml: Callable[[], str]
     derived: Metrics = field(default_factory=dict)
 

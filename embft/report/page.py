@@ -7,7 +7,7 @@ Covers what stands in which section and how the file is put together. Charts are
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -37,6 +37,7 @@ from embft.report.table import BAR_WIDTH, build_table
 from embft.report.theme import CATEGORIES, MUTED, config
 from embft.report.trials import SPARK, shared_provenance, trial_pages
 
+_PIECES = 10_000  # of text, each a few characters, that are written at once
 _NUMBER = re.compile(r"(\S*\d\.?\d*e-?\d+\S*)")
 
 
@@ -65,7 +66,7 @@ def write_report(
     pictures: bool = True,
 ) -> None:
     """Write the page to `path`; whoever opens it meanwhile sees the old one or the new one."""
-    write_atomic(path, render_report(board, compare, pictures=pictures))
+    write_atomic(path, _rendered(board, compare, pictures=pictures))
 
 
 def render_report(
@@ -75,6 +76,13 @@ def render_report(
 
     pictures: whether each chart stands there as a picture before any script runs.
     """
+    return "".join(_rendered(board, compare, pictures=pictures))
+
+
+def _rendered(
+    board: Leaderboard, compare: tuple[str, str] | None, *, pictures: bool
+) -> Iterator[str]:
+    """The page in parts: of thousands of trials the whole takes hundreds of megabytes."""
     board = scored(board)
     across, alone = heatmaps(board), axis_charts(board)
     epochs, cost = epochs_chart(board), cost_charts(board)
@@ -218,12 +226,14 @@ def _cost_remark(memory_mb: float | None) -> str:
     return f"peak memory {fmt.memory(memory_mb)}" if memory_mb else ""
 
 
-def _assembled(context: dict[str, Any], drawn: Sequence[Chart], data: dict[str, Any]) -> str:
+def _assembled(
+    context: dict[str, Any], drawn: Sequence[Chart], data: dict[str, Any]
+) -> Iterator[str]:
     style, script = bundle.asset("report.css"), bundle.asset("report.js")
     admitted = [bundle.library(), script] if drawn else [script]
     content = {"charts": {c.key: c.spec for c in drawn}, "config": config(), **data}
     content |= {"palette": list(CATEGORIES), "grey": MUTED}
-    return _template().render(
+    page = _template().stream(
         **context,
         policy=bundle.policy([style], admitted),
         style=Markup(style),  # noqa: S704 - an asset of ours
@@ -231,6 +241,8 @@ def _assembled(context: dict[str, Any], drawn: Sequence[Chart], data: dict[str, 
         library=Markup(bundle.packed_library() if drawn else ""),  # noqa: S704 - base64
         data=Markup(bundle.script_json(content)),  # noqa: S704 - escaped by script_json
     )
+    page.enable_buffering(_PIECES)
+    return page
 
 
 @cache

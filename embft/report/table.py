@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from embft.leaderboard.axes import leading_range
@@ -53,13 +53,14 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """The table: columns, and beside each line its cells. scale: both ends of the bars.
+    """The table: its columns and lines, and what makes a line's cells, one for each column.
 
-    cut: whether some score lies outside the scale.
+    scale: both ends of the bars. cut: whether some score lies outside the scale.
     """
 
     columns: tuple[Column, ...]
-    lines: tuple[tuple[Line, tuple[Cell, ...]], ...]
+    lines: tuple[Line, ...]
+    cells: Callable[[Line], tuple[Cell, ...]]
     scale: tuple[str, str] | None
     cut: bool
 
@@ -69,10 +70,13 @@ def build_table(board: Leaderboard) -> Table:
     lines = table_lines(board)
     columns = _columns(board, lines)
     ends = _bar_ends(board, lines)
-    cells = tuple((line, _cells(board, line, columns, ends)) for line in lines)
     scale = (fmt.score(ends[0], 3), fmt.score(ends[1], 3)) if ends else None
-    cut = any(cell.bar and cell.bar.cut for _, line_cells in cells for cell in line_cells)
-    return Table(columns, cells, scale, cut)
+    cut = any(ends and (bar := _bar(board, line, ends)) and bar.cut for line in lines)
+
+    def cells(line: Line) -> tuple[Cell, ...]:
+        return tuple(_cell(board, line, column.key, ends) for column in columns)
+
+    return Table(columns, tuple(lines), cells, scale, cut)
 
 
 def _columns(board: Leaderboard, lines: Sequence[Line]) -> tuple[Column, ...]:
@@ -152,15 +156,6 @@ def _bar(board: Leaderboard, line: Line, ends: tuple[float, float]) -> Bar | Non
 def _place(value: float, ends: tuple[float, float]) -> float:
     share = min(max((value - ends[0]) / (ends[1] - ends[0]), 0.0), 1.0)
     return round(_EDGE + share * (BAR_WIDTH - 2 * _EDGE), 1)
-
-
-def _cells(
-    board: Leaderboard,
-    line: Line,
-    columns: Sequence[Column],
-    ends: tuple[float, float] | None,
-) -> tuple[Cell, ...]:
-    return tuple(_cell(board, line, column.key, ends) for column in columns)
 
 
 def _cell(board: Leaderboard, line: Line, key: str, ends: tuple[float, float] | None) -> Cell:

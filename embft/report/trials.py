@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from embft.leaderboard.curves import by_steps
@@ -60,11 +60,12 @@ class TrialPage:
     provenance: Facts
 
 
-def trial_pages(board: Leaderboard) -> list[TrialPage]:
+def trial_pages(board: Leaderboard) -> Iterator[TrialPage]:
     """A page for each trial, the baseline's included, in the board's order."""
     ranks = {row.trial: rank_text(group) for group in board.groups for row in group.rows}
     shared = shared_provenance(board)
-    return [_page(board, row, ranks.get(row.trial, ""), shared) for row in board.rows]
+    for row in board.rows:
+        yield _page(board, row, ranks.get(row.trial, ""), shared)
 
 
 def shared_provenance(board: Leaderboard) -> Facts:

@@ -17,6 +17,7 @@ from embft.spec.fields import (
 from embft.spec.losses import LOSSES, LossSpec, Shape, unfit_reason
 from embft.spec.model import LoraSpec, ModelSpec
 from embft.spec.parse import SweepSpec, load_spec, parse_spec
+from embft.spec.shared import trial_spec
 from embft.spec.space import Point
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "TrialSpec",
     "load_spec",
     "parse_spec",
+    "trial_spec",
     "unfit_reason",
     "untrainable_reason",
 ]
