@@ -33,8 +33,7 @@ $(STAMP): pyproject.toml constraints.txt
 install: $(STAMP)
 
 sweep: install
-	$(BIN)/embft sweep sweeps/lora_lr.yaml --results $(RESULTS)
-	$(BIN)/embft report $(RESULTS)/lora-lr --maps
+	$(BIN)/embft sweep sweeps/lora_lr.yaml --results $(RESULTS) --maps
 
 quickstart: install
 	$(BIN)/embft sweep sweeps/quickstart.yaml --results $(RESULTS)

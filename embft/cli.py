@@ -47,6 +47,11 @@ _FOLDERS = click.argument(
     required=True,
     type=click.Path(path_type=Path, file_okay=False),
 )
+_MAPS = click.option(
+    "--maps",
+    is_flag=True,
+    help="Map the test pairs (UMAP) of the models shown before and after, about 10 s each.",
+)
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -66,9 +71,10 @@ def main() -> None:
 @_RESULTS
 @click.option("--address", help="Run on the Ray cluster at this address instead of this machine.")
 @click.option("--retry-failed", is_flag=True, help="Run trials again whose record says failed.")
+@_MAPS
 @TRUST
-def sweep(
-    spec: Path, results: Path, address: str | None, retry_failed: bool, trusted: bool
+def sweep(  # noqa: PLR0913, PLR0917 - a parameter for each option
+    spec: Path, results: Path, address: str | None, retry_failed: bool, maps: bool, trusted: bool
 ) -> None:
     """Run the trials of SPEC that have no record yet, then write leaderboard and report.
 
@@ -76,10 +82,11 @@ def sweep(
     Exit status: 0 all trials completed, 1 some failed, 2 the input is at fault, 130 interrupted.
     """
     from embft.artifacts import Keeper
+    from embft.leaderboard.build import build_leaderboard
     from embft.lock import sweep_lock
     from embft.plan import prepare
     from embft.prefixes import forget_shared, share_prefixes
-    from embft.report.output import write_outputs
+    from embft.report.output import Wanted, write_wanted
     from embft.terminal import print_code, print_leaderboard, print_plan_line
 
     console = new_console()
@@ -96,7 +103,10 @@ def sweep(
             forget_shared(plan.folder)
         if stopped and stopped.no_room:
             _end_stopped(console, stopped, spec)
-        board = write_outputs(plan.folder)
+        board = build_leaderboard(plan.folder)
+        if maps and not stopped:
+            _write_maps(board, ())
+        write_wanted(board, [plan.folder], Wanted())
     print_leaderboard(console, board)
     if stopped:
         _end_stopped(console, stopped, spec)
@@ -218,11 +228,7 @@ def plan(spec: Path, results: Path, form: str, measuring: bool, trusted: bool) -
 @click.option(
     "--charts-format", type=click.Choice(["svg", "png"]), default="svg", show_default=True
 )
-@click.option(
-    "--maps",
-    is_flag=True,
-    help="Map the test pairs (UMAP) of the models shown before and after, about 10 s each.",
-)
+@_MAPS
 @click.option("--open", "open_", is_flag=True, help="Open the report in a browser.")
 def report(folders: tuple[Path, ...], maps: bool, open_: bool, **wanted: Any) -> None:
     """Write leaderboard and report of a sweep's FOLDER (results/NAME) again.

@@ -7,36 +7,76 @@ other scores of a trial together. The evaluator `clusters` measures purity for e
 from __future__ import annotations
 
 import json
+import multiprocessing
+import signal
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 
 import numpy as np
+import torch
 from transformers.utils import logging as transformers_logging
 
-from embft.encoding import encode
+from embft.capacity import available_cores
 from embft.errors import EmbftError
-from embft.evaluation.clusters import NOISE, cluster_pairs, purity, two_sided
-from embft.evaluation.embed import Embedded
+from embft.evaluation.clusters import NOISE, cluster_pairs, purity, sample_rows, two_sided
+from embft.evaluation.embed import embed_pairs
 from embft.files import write_atomic
 from embft.frozen import read_split
+from embft.memory import available_memory
 from embft.standalone import load_model
-from embft.trial import TrialDir
+from embft.trial import Completed, TrialDir
+
+# Imported once, by the server that the processes are forked from.
+_PRELOADED = ["embft.maps", "umap", "hdbscan"]
 
 
 def write_maps(folders: Sequence[TrialDir]) -> dict[str, str]:
     """Write the map of each trial that has none yet. Returns why a trial still has none.
 
-    One model is in memory at a time.
+    UMAP takes one core, so there is a process for each core, as far as memory goes.
     """
-    transformers_logging.disable_progress_bar()
-    failed = {}
-    for folder in folders:
-        if folder.map_file.exists():
-            continue
-        try:
-            write_map(folder)
-        except (EmbftError, OSError) as error:
-            failed[folder.name] = str(error)
+    missing = [folder for folder in folders if not folder.map_file.exists()]
+    if not missing:
+        return {}
+    workers = _at_once(missing)
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(_PRELOADED)
+    threads = max(1, available_cores() // workers)
+    with ProcessPoolExecutor(workers, context, _start, (threads,)) as pool:
+        waiting = [pool.submit(_reason, folder) for folder in missing]
+        failed = {}
+        for folder, future in zip(missing, waiting, strict=True):
+            try:
+                reason = future.result()
+            except BrokenProcessPool:
+                reason = "a process that made maps was ended, perhaps for want of memory"
+            if reason:
+                failed[folder.name] = reason
     return failed
+
+
+def _at_once(folders: Sequence[TrialDir]) -> int:
+    """How many maps to make at a time: a model needs no more memory than its training did."""
+    results = [folder.result() for folder in folders]
+    peaks = [r.peak_memory_mb for r in results if isinstance(r, Completed) and r.peak_memory_mb]
+    room = int(available_memory() / (max(peaks) * 1e6)) if peaks else 1
+    return max(1, min(available_cores(), len(folders), room))
+
+
+def _start(threads: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it without a traceback
+    torch.set_num_threads(threads)
+    transformers_logging.disable_progress_bar()
+
+
+def _reason(folder: TrialDir) -> str:
+    """Write a trial's map. Returns why it has none; empty where it has."""
+    try:
+        write_map(folder)
+    except (EmbftError, OSError) as error:
+        return str(error)
+    return ""
 
 
 def write_map(folder: TrialDir) -> None:
@@ -48,11 +88,11 @@ def write_map(folder: TrialDir) -> None:
     """
     pairs = read_split(folder.sweep / folder.read_input().data, "test")
     model = load_model(str(folder.path))
-    vectors = encode(model, [*pairs.text_1, *pairs.text_2])
-    found = cluster_pairs(Embedded(vectors[: len(pairs)], vectors[len(pairs) :]))
+    rows = sample_rows(len(pairs))
+    found = cluster_pairs(embed_pairs(model, pairs.take(rows)))
     if isinstance(found, str):
         raise EmbftError(f"no map of its pairs: {found}")
-    rows, points, cluster = found
+    points, cluster = found
     share = purity(cluster, two_sided(pairs.label)[rows])
     summary = {
         "purity": share,

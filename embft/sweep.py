@@ -102,8 +102,8 @@ class TrialRunner(tune.Trainable):
         """Nothing: the trial's folder is the record. Ray calls this at the end of a trial."""
 
 
-class _StorageWatch(tune.Callback):
-    """Notes when a trial ended because the results folder takes no more."""
+class _Watch(tune.Callback):
+    """Notes when a trial ended because the results folder takes no more, and keeps Tune small."""
 
     def __init__(self) -> None:
         self.error: StorageError | None = None
@@ -112,6 +112,10 @@ class _StorageWatch(tune.Callback):
         """Ray calls this with what `TrialRunner.step` has returned."""
         if "storage" in told["result"]:
             self.error = StorageError(*told["result"]["storage"])
+
+    def on_trial_complete(self, *_: Any, **told: Any) -> None:
+        """Of every figure of every trial Tune keeps the last 5 and 10, and nobody asks for them."""
+        getattr(told["trial"].run_metadata, "metric_n_steps", {}).clear()
 
 
 @contextlib.contextmanager
@@ -241,7 +245,7 @@ def run_trials(trials: Sequence[PlannedTrial], cluster: Cluster, resources: Reso
         return []
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     folder = (cluster.scratch or trials[0].folder.sweep.resolve()) / ".tune"
-    storage = _StorageWatch()
+    watch = _Watch()
     tuner = tune.Tuner(
         tune.with_resources(
             TrialRunner, {"cpu": cluster.cpus_per_trial, "gpu": cluster.gpus_per_trial}
@@ -259,14 +263,14 @@ def run_trials(trials: Sequence[PlannedTrial], cluster: Cluster, resources: Reso
         run_config=tune.RunConfig(
             name="tune",
             storage_path=str(folder),
-            callbacks=[storage],
+            callbacks=[watch],
             verbose=0,
             failure_config=tune.FailureConfig(max_failures=0),
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
         ),
     )
     try:
-        return _fit(tuner, cluster, storage)
+        return _fit(tuner, cluster, watch)
     except Interrupted:
         _let_trials_save(trials)
         raise
@@ -287,7 +291,7 @@ def _let_trials_save(trials: Sequence[PlannedTrial]) -> None:
         time.sleep(_STOP_SECONDS)
 
 
-def _fit(tuner: tune.Tuner, cluster: Cluster, storage: _StorageWatch) -> list[str]:
+def _fit(tuner: tune.Tuner, cluster: Cluster, watch: _Watch) -> list[str]:
     """Run the tuner until it is done or has to stop. Returns its errors.
 
     In a thread of its own: an exception that a signal raises inside Ray's compiled parts comes out
@@ -305,8 +309,8 @@ def _fit(tuner: tune.Tuner, cluster: Cluster, storage: _StorageWatch) -> list[st
     while not results.done():
         if cluster.stop.wait(_STOP_SECONDS):
             raise Interrupted
-        if storage.error is not None:
-            raise storage.error
+        if watch.error is not None:
+            raise watch.error
         if cluster.ours and not has_child("raylet"):
             # Tune would wait for ever. What finished is on disk; the same command goes on.
             raise RayDiedError("Ray ended unexpectedly")

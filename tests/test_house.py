@@ -70,7 +70,7 @@ ALLOWED = {
     | _DATA
     | _METRICS
     | {"base_model", "evaluation", "evaluator_files", "models", "safety"},
-    "maps": _TRIAL | _DATA | {"encoding", "evaluation", "frozen", "standalone"},
+    "maps": _TRIAL | _DATA | {"capacity", "evaluation", "frozen", "memory", "standalone"},
     "watch": {"memory"},
     "failure": _TRIAL | {"watch"},
     "template": {"worker"},

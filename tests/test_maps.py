@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -111,6 +113,19 @@ def test_too_few_pairs_give_a_reason_and_no_file(tmp_path: Path) -> None:
     trial = real_baseline(tmp_path, pairs=12)
     assert "fewer than 20 pairs" in write_maps([trial])[trial.name]
     assert not trial.map_file.exists()
+
+
+class _EndsItsProcess(TrialDir):
+    """A trial in whose process the system takes back the memory."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os._exit, (9,)
+
+
+def test_a_process_that_is_ended_costs_its_maps_alone(tmp_path: Path) -> None:
+    """The reason is told by trial, as of a model that cannot be loaded, and nothing waits."""
+    folder = _EndsItsProcess(tmp_path / "trials" / "one-0123456789ab")
+    assert "memory" in write_maps([folder])[folder.name]
 
 
 def real_baseline(folder: Path, pairs: int) -> TrialDir:

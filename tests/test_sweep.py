@@ -129,6 +129,16 @@ def test_the_same_command_again_runs_nothing(finished: Path) -> None:
     assert records(finished) == before
 
 
+def test_maps_come_with_the_last_report(finished: Path) -> None:
+    """`--maps` lays out the pairs of the models that the report shows, and changes no record."""
+    home, before = finished.parent.parent, records(finished)
+    run = embft("sweep", "tiny.yaml", "--maps", cwd=home)
+    assert not run.stderr
+    assert len(list(finished.glob("trials/*/map.parquet"))) == 3
+    assert 'data-chart="map"' in (finished / "report.html").read_text()
+    assert records(finished) == before
+
+
 def test_an_edited_sweep_keeps_its_trials(finished: Path, tiny_spec: str) -> None:
     """A new point runs alone; a removed one leaves the table but not the disk."""
     home, before = finished.parent.parent, records(finished)

@@ -58,7 +58,7 @@ def cluster_metrics(embedded: Embedded, pairs: Pairs, seeds: Sequence[int] = SEE
     seed's clusters. The sd (ddof 1) is over the seeds that gave a cluster, absent with a single
     seed. Where a metric is undefined, the reason stands.
     """
-    kept = _sample(len(embedded.first))
+    kept = sample_rows(len(embedded.first))
     chosen = Embedded(embedded.first[kept], embedded.second[kept])
     side = two_sided(pairs.label)[kept]
     reason = _unfit(chosen)
@@ -101,20 +101,13 @@ def project_pairs(embedded: Embedded, seed: int = SEEDS[0]) -> FloatArray:
     return middle
 
 
-def cluster_pairs(
-    embedded: Embedded, seed: int = SEEDS[0]
-) -> tuple[IntArray, FloatArray, IntArray] | str:
-    """The rows that are laid out (k,), their points (k, 2) and clusters (k,); or why there is none.
-
-    All rows, or `MOST_PAIRS` of them.
-    """
-    rows = _sample(len(embedded.first))
-    chosen = Embedded(embedded.first[rows], embedded.second[rows])
-    reason = _unfit(chosen)
+def cluster_pairs(embedded: Embedded, seed: int = SEEDS[0]) -> tuple[FloatArray, IntArray] | str:
+    """The pairs' points (n, 2) and clusters (n,); or why there are none."""
+    reason = _unfit(embedded)
     if reason:
         return reason
-    points = project_pairs(chosen, seed)
-    return rows, points, find_clusters(points)
+    points = project_pairs(embedded, seed)
+    return points, find_clusters(points)
 
 
 def find_clusters(points: npt.NDArray[np.floating]) -> IntArray:
@@ -205,8 +198,8 @@ def _unfit(embedded: Embedded) -> str | None:
     return None
 
 
-def _sample(count: int) -> IntArray:
-    """The rows of all pairs, or of `MOST_PAIRS` drawn without replacement, in ascending order."""
+def sample_rows(count: int) -> IntArray:
+    """The rows of the pairs that are laid out, ascending: all, or `MOST_PAIRS` of them, drawn."""
     if count <= MOST_PAIRS:
         return np.arange(count)
     drawn = np.random.default_rng(0).choice(count, MOST_PAIRS, replace=False)

@@ -39,8 +39,13 @@ def embed_splits(model: SentenceTransformer, splits: Splits) -> dict[str, Embedd
 
 def pair_cosines(model: SentenceTransformer, pairs: Pairs) -> Scores:
     """The cosine of each pair's two texts, shape (n,). A text that repeats is encoded once."""
+    return cosines(embed_pairs(model, pairs))
+
+
+def embed_pairs(model: SentenceTransformer, pairs: Pairs) -> Embedded:
+    """The embeddings of these pairs. A text that repeats is encoded once."""
     (embedded,) = _embed_all(model, [pairs])
-    return cosines(embedded)
+    return embedded
 
 
 def cosines(embedded: Embedded) -> Scores:
