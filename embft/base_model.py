@@ -22,6 +22,7 @@ from embft.tiny_decoder import built_in_decoder, built_in_name
 
 # What decides the embeddings; READMEs and other exports of the same weights do not.
 _CONTENT = ("*.safetensors", "*.json", "*.txt", "*.model", "*.spm", "*.jinja")
+_COUNTED = 1000  # texts at once: a tokenizer's own record of each takes kilobytes
 _OFFLINE_NAMES = ("sentence-transformers/all-MiniLM-L6-v2", "all-MiniLM-L6-v2")
 _OFFLINE_WEIGHTS = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
@@ -168,7 +169,12 @@ def token_counter(base: BaseModel) -> Callable[[Sequence[str]], list[int]] | Non
         raise ModelError(f"{path}: cannot be read as a tokenizer: {error}") from None
     tokenizer.no_truncation()
     tokenizer.no_padding()
-    return lambda texts: [len(encoded.ids) for encoded in tokenizer.encode_batch_fast(list(texts))]
+
+    def count(texts: Sequence[str]) -> list[int]:
+        parts = (texts[i : i + _COUNTED] for i in range(0, len(texts), _COUNTED))
+        return [len(each.ids) for part in parts for each in tokenizer.encode_batch_fast(list(part))]
+
+    return count
 
 
 def max_tokens(base: BaseModel) -> int | None:

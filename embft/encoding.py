@@ -8,7 +8,7 @@ longer one. Neither changes which texts share a batch.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -17,15 +17,13 @@ import numpy.typing as npt
 import torch
 from sentence_transformers import SentenceTransformer
 
+from embft.data.texts import different, text_ids
 from embft.linear import fast_linear
+from embft.memory import release_memory
 from embft.packing import can_pack, pack, packed_attention
-from embft.token_cache import TokenCache, Tokens
-
-# A feature's values, and the number format that the model is given them in.
-Flat = dict[str, tuple[torch.Tensor, torch.dtype]]
+from embft.token_cache import TokenCache, Tokens, collected
 
 _CHUNK = 512  # texts tokenised at once
-_PART = 1 << 20  # tokens looked at at once
 _TOKENS = 4096  # tokens embedded at once outside of training
 
 
@@ -60,14 +58,8 @@ class Tokenised:
 
     def token_ids(self) -> torch.Tensor:
         """Every token id that occurs, padding included, ascending, shape (k,)."""
-        ids = self.tokens.flat["input_ids"][0] if "input_ids" in self.tokens.flat else None
-        if ids is None or not len(ids):
-            return torch.tensor([self.pad_token])
-        seen = torch.zeros(max(int(ids.max()), self.pad_token) + 1, dtype=torch.bool)
-        seen[self.pad_token] = True
-        for part in ids.split(_PART):  # sorting them all would take ten times their memory
-            seen[part.long()] = True
-        return seen.nonzero()[:, 0]
+        found: torch.Tensor = torch.cat([self.tokens.used, torch.tensor([self.pad_token])]).unique()
+        return found
 
     def features(self, text: int) -> dict[str, Any]:
         """The model's input for this text alone: tensors of shape (1, tokens)."""
@@ -96,57 +88,14 @@ class Tokenised:
 
 
 def _tokens(model: SentenceTransformer, columns: Sequence[Sequence[str]]) -> Tokens:
-    texts, places = _different(columns)
-    counts, parts, constant = [0], list[Flat](), dict[str, Any]()
-    for start in range(0, len(texts), _CHUNK):
-        features = model.preprocess(texts.slice(start, _CHUNK).to_pylist())
-        counts += features["attention_mask"].sum(dim=1).tolist()
-        parts.append(_end_to_end(features))
-        constant = {name: value for name, value in features.items() if name not in parts[0]}
-    flat = {
-        name: (_concatenated([part[name][0] for part in parts]), dtype)
-        for name, (_, dtype) in (parts[0] if parts else {}).items()
-    }
-    return Tokens(torch.tensor(counts).cumsum(0), places, flat, constant)
-
-
-def _different(columns: Sequence[Sequence[str]]) -> tuple[Any, list[torch.Tensor]]:
-    """The different texts of all columns, as they come, and of each column which stands where."""
-    import pyarrow as pa
-
-    text = pa.large_string()
-    found = pa.concat_arrays([pa.array(column, text) for column in columns]).dictionary_encode()
-    places = torch.tensor(found.indices.to_numpy())
-    texts, rows = found.dictionary, [len(column) for column in columns]
-    del found
-    pa.default_memory_pool().release_unused()
-    return texts, [part.clone() for part in places.split(rows)]
-
-
-def _end_to_end(features: Mapping[str, Any]) -> Flat:
-    """A batch's features without padding, its texts joined, with their number format."""
-    mask = features["attention_mask"].bool()
-    return {
-        name: (_compact(value[mask]), value.dtype)
-        for name, value in features.items()
-        if isinstance(value, torch.Tensor)
-    }
-
-
-def _compact(values: torch.Tensor) -> torch.Tensor:
-    """In 32 bits where it is a whole number; one number where it is the same everywhere."""
-    values = values.int() if values.dtype == torch.long else values
-    if values.ndim == 1 and len(values) and bool((values == values[0]).all()):
-        return values[:1].clone().expand(len(values))
-    return values
-
-
-def _concatenated(parts: list[torch.Tensor]) -> torch.Tensor:
-    """Compact parts as one compact tensor."""
-    first = parts[0][:1]
-    if all(not part.stride()[0] and torch.equal(part[:1], first) for part in parts):
-        return first.expand(sum(len(part) for part in parts))
-    return torch.cat(parts)
+    ids = text_ids(*columns)
+    release_memory()
+    batches = (
+        model.preprocess(texts[start : start + _CHUNK])
+        for texts in different(columns, ids)
+        for start in range(0, len(texts), _CHUNK)
+    )
+    return collected(batches, [torch.from_numpy(column.astype(np.int32)) for column in ids])
 
 
 class Encoder:

@@ -41,7 +41,7 @@ ALLOWED = {
     "packing": set(),
     "token_cache": _GROUND | {"files", "memory", "seal"},
     "linear": set(),
-    "encoding": {"linear", "packing", "token_cache"},
+    "encoding": _DATA | {"linear", "memory", "packing", "token_cache"},
     "stopping": set(),
     "compilation": {"evaluation", "fused"},
     "fused": {"encoding", "fused", "packing"},

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from embft.data.audit import audit, drop_leaked
+from embft.data.column import PART
 from embft.data.load import Columns, PairFile, load_pairs
 from embft.data.pairs import SPLITS, Pairs, Splits, write_jsonl
 from embft.data.shapes import as_labelled, to_shape
@@ -276,15 +277,19 @@ def test_opened_pairs_are_those_that_are_read(tmp_path: Path, shape: str) -> Non
 
 
 def test_opened_texts_stay_in_their_file(tmp_path: Path) -> None:
-    """A column is read when it is looked at; what Arrow is given is not kept."""
-    pairs = Pairs.unlabelled(["a", "b"], ["c", "d"])
-    pairs.write(tmp_path / "a.parquet")
+    """However a column is looked at, a part of it is held in memory, and no more."""
+    texts = [f"{i}: {'long ' * 20}" for i in range(3 * PART)]
+    Pairs.unlabelled(texts, texts).write(tmp_path / "a.parquet")
     found = Pairs.opened(tmp_path / "a.parquet").text_1
-    assert pa.array(found, pa.large_string()).to_pylist() == ["a", "b"]
-    assert "_values" not in vars(found)
-    (tmp_path / "a.parquet").unlink()
-    with pytest.raises(FileNotFoundError):
-        found[0]
+    before = pa.total_allocated_bytes()
+    rows = [3 * PART - 1, 5, PART, 5]
+    assert found.take(rows) == [texts[row] for row in rows]  # type: ignore[attr-defined]
+    assert [found[0], found[-1], found[PART]] == [texts[0], texts[-1], texts[PART]]
+    assert found[PART - 1 : PART + 1] == texts[PART - 1 : PART + 1]
+    assert sum(map(len, found)) == sum(map(len, texts))
+    assert pa.total_allocated_bytes() - before < 1.5 * sum(map(len, texts)) / 3
+    with pytest.raises(IndexError):
+        found[3 * PART]
 
 
 def test_frozen_splits_are_opened_with_their_digest(tmp_path: Path, tiny_model: Path) -> None:

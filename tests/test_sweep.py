@@ -8,6 +8,8 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import psutil
 import pytest
@@ -55,6 +57,19 @@ def test_ray_runs_without_what_nobody_asks(tmp_path: Path) -> None:
     assert "raylet" in found, "there are others to see"
     for left_out in ("monitor", "dashboard.py", "IDLE"):
         assert left_out not in found
+
+
+def test_what_tune_keeps_of_finished_trials_is_dropped() -> None:
+    """Ray keeps ten values of each figure of each trial; a coming one may keep them elsewhere."""
+    from ray.tune.trainable.metadata import _TrainingRunMetadata
+
+    from embft.sweep import _Watch
+
+    kept: Any = _TrainingRunMetadata()
+    kept.update_metric("epoch", 1)
+    assert kept.metric_n_steps
+    _Watch().on_trial_complete(trial=SimpleNamespace(run_metadata=kept))
+    assert not kept.metric_n_steps
 
 
 def test_a_sweep_ends_with_leaderboard_and_report(finished: Path) -> None:

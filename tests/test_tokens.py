@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import tracemalloc
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from embft import packing
+from embft import packing, token_cache
 from embft.encoding import Tokenised, encode
 from embft.models import build, load_base
 from embft.spec import ModelSpec, TrainSpec
@@ -69,6 +70,37 @@ def test_a_feature_that_differs_is_kept_for_each_token(
     for text in range(9):
         features = tokens.features(text)
         assert torch.equal(features["token_type_ids"], features["input_ids"] % 2)
+
+
+@pytest.mark.parametrize("many", [1, 2000, 1 << 22])
+def test_tokens_in_a_file_are_those_in_memory(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch, many: int
+) -> None:
+    """Of every feature, one that differs in the last text alone among them."""
+    model, texts = load_base(tiny_model, MODEL), _texts(1100)
+    preprocess = model.preprocess
+
+    def typed(given: Any) -> Any:
+        found = preprocess(given)
+        late = torch.tensor([[text == texts[-1]] for text in given])
+        ids = found["input_ids"]
+        return {**found, "late": late.expand_as(ids), "scaled": ids / 2, "named": "always"}
+
+    monkeypatch.setattr(model, "preprocess", typed)
+    monkeypatch.setattr(token_cache, "_IN_MEMORY", many)
+    opened, really = list[Any](), tempfile.TemporaryFile
+
+    def noted() -> Any:
+        opened.append(really())
+        return opened[-1]
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", noted)
+    tokens = Tokenised(model, [texts])
+    assert len(opened) == (3 if many < 1 << 22 else 0)
+    for number in (0, 511, 512, 1098, 1099):
+        found, wanted = tokens.features(number), typed([texts[number]])
+        assert found.keys() == wanted.keys()
+        assert all(_same(found[name], wanted[name]) for name in wanted)
 
 
 def test_no_texts_are_no_tokens_but_padding(tiny_model: Path) -> None:

@@ -1,53 +1,158 @@
-"""A column of texts that stays in its file until it is looked at."""
+"""Columns of texts that lie in a file, a part of them in memory at a time.
+
+Covers reading and writing such files, and what many texts are collected in. Knows no pairs.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from functools import cached_property
+import tempfile
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, overload
+from typing import IO, TYPE_CHECKING, Any, overload
 
-_CHUNK = 4096  # texts made at once
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    import pyarrow.parquet as pq
+
+PART = 65_536
+"""Rows that are in memory at once; so many are a row group of the files written here."""
+
+Rows = Sequence[int] | npt.NDArray[np.int64]
+Values = Sequence[str] | npt.NDArray[np.float64]
 
 
 class TextColumn(Sequence[str]):
-    """A column of a parquet file. Once a single text is asked for, it is held in Arrow's memory.
+    """A column of a parquet file. The row group looked at last is held in Arrow's memory.
 
-    A million pairs as Python's strings take 300 MB, in Arrow's memory a third, in the file none.
+    Fast where rows are looked at in their order, or many at once (`take`).
     """
 
-    def __init__(self, path: Path, name: str, rows: int) -> None:
-        self.path, self.name, self.rows = path, name, rows
+    def __init__(self, file: pq.ParquetFile, name: str) -> None:
+        self.file, self.name = file, name
+        groups = (file.metadata.row_group(i) for i in range(file.metadata.num_row_groups))
+        self._ends = np.cumsum([0, *(group.num_rows for group in groups)]).tolist()
+        self._last: tuple[int, Any] = (-1, None)
 
     def __len__(self) -> int:
-        return self.rows
+        return int(self._ends[-1])
 
     @overload
     def __getitem__(self, index: int) -> str: ...
     @overload
     def __getitem__(self, index: slice) -> list[str]: ...
     def __getitem__(self, index: int | slice) -> str | list[str]:
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(self.rows))]
-        text: str = self._values[index].as_py()
+        rows = range(len(self))[index]
+        if isinstance(rows, range):
+            return self.take(rows)
+        group = bisect_right(self._ends, rows) - 1
+        text: str = self._group(group)[rows - self._ends[group]].as_py()
         return text
 
     def __iter__(self) -> Iterator[str]:
-        values = vars(self).get("_values") or self._read()
-        for start in range(0, self.rows, _CHUNK):
-            yield from values.slice(start, _CHUNK).to_pylist()
+        for start in range(0, len(self), PART):
+            yield from self[start : start + PART]
 
-    def __arrow_array__(self, type: Any = None) -> Any:  # noqa: A002 - Arrow's name
-        """What `pyarrow.array` asks for: read anew, and not held here."""
-        found = self._read()
-        # Cast first: an array of `string` holds 2 GB of text at most.
-        return (found if type is None else found.cast(type)).combine_chunks()
+    def take(self, rows: Rows) -> list[str]:
+        """The texts in these rows, in this order. Each row group is read once."""
+        wanted = np.asarray(rows, np.int64)
+        groups = np.searchsorted(self._ends, wanted, side="right") - 1
+        found = np.empty(len(wanted), object)
+        for group in np.unique(groups).tolist():
+            here = groups == group
+            texts = self._group(group).take(wanted[here] - self._ends[group])
+            found[here] = texts.to_numpy(zero_copy_only=False)
+        texts_in_order: list[str] = found.tolist()
+        return texts_in_order
 
-    @cached_property
-    def _values(self) -> Any:
-        return self._read()
+    def _group(self, group: int) -> Any:
+        number, values = self._last
+        if number != group:
+            self._last = (-1, None)  # so that two are never held
+            values = self.file.read_row_group(group, columns=[self.name])[self.name]
+            self._last = (group, values)
+        return values
 
-    def _read(self) -> Any:
+
+def take(column: Sequence[str], rows: Rows) -> list[str]:
+    """The texts in these rows of any column, in this order."""
+    return column.take(rows) if isinstance(column, TextColumn) else [column[i] for i in rows]
+
+
+def parts(*columns: Values) -> Iterator[list[Any]]:
+    """Columns of the same length, `PART` rows at a time; of empty columns one empty part."""
+    for start in range(0, max(len(columns[0]), 1), PART):
+        yield [column[start : start + PART] for column in columns]
+
+
+def write_columns(path: Path, columns: Mapping[str, Values]) -> None:
+    """Write columns of the same length as parquet."""
+    with path.open("wb") as file:
+        writer = _Writer(file)
+        for part in parts(*columns.values()):
+            writer.write(dict(zip(columns, part, strict=True)))
+        writer.close()
+
+
+class GrowingColumns:
+    """Columns of texts that rows are added to: lists while they are few, else a temporary file."""
+
+    def __init__(self, count: int) -> None:
+        self._lists: list[list[str]] = [[] for _ in range(count)]
+        self._file: IO[bytes] | None = None
+
+    def append(self, row: Sequence[str]) -> None:
+        """Add a row, a text for each column."""
+        for column, text in zip(self._lists, row, strict=True):
+            column.append(text)
+        if len(self._lists[0]) == PART:
+            self._flush()
+
+    def extend(self, columns: Sequence[Sequence[str]]) -> None:
+        """Add at most `PART` rows."""
+        for column, texts in zip(self._lists, columns, strict=True):
+            column.extend(texts)
+        if len(self._lists[0]) >= PART:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._file is None:
+            self._file = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as its columns
+            self._writer = _Writer(self._file)
+        self._writer.write({str(i): texts for i, texts in enumerate(self._lists)})
+        for texts in self._lists:
+            texts.clear()
+
+    def finished(self) -> list[Sequence[str]]:
+        """The columns. Nothing can be added any more."""
+        if self._file is None:
+            return list(self._lists)
         import pyarrow.parquet as pq
 
-        return pq.read_table(self.path, columns=[self.name])[self.name]
+        if self._lists[0]:
+            self._flush()
+        self._writer.close()
+        file = pq.ParquetFile(self._file)
+        return [TextColumn(file, str(i)) for i in range(len(self._lists))]
+
+
+class _Writer:
+    """A parquet file whose columns are known once the first rows are written."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._writer: pq.ParquetWriter | None = None
+
+    def write(self, columns: Mapping[str, Values]) -> None:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        table = pa.table(dict(columns))
+        self._writer = self._writer or pq.ParquetWriter(self._file, table.schema)
+        self._writer.write_table(table)
+
+    def close(self) -> None:
+        if self._writer is not None:
+            self._writer.close()

@@ -6,13 +6,14 @@ The same pairs give the same cut, whatever their order in the file and whatever 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
+from embft.data.column import PART, parts
 from embft.data.pairs import Pairs
-from embft.data.texts import IntArray, normalise, pair_ids, text_ids
+from embft.data.texts import IntArray, hashes, normalise, numbered, pair_ids
 from embft.errors import DataError
 
 MIN_PAIRS = 10
@@ -32,11 +33,9 @@ def cut_dev(train: Pairs, fraction: float = 0.1, name: str = "train") -> tuple[P
             f"{name}: {len(train)} pairs are too few to set a part aside as dev; at least "
             f"{MIN_PAIRS} are needed. Give a file as `data.dev`, or more pairs."
         )
-    texts = [[normalise(text) for text in side] for side in train.columns]
-    hashes = _hashes(texts)
-    ids = text_ids(*texts)
+    ids, of_row = _numbers(train)
     for units in (_components(ids), pair_ids(ids[0], ids[1])):
-        chosen = _choose(units, hashes, train.label, fraction)
+        chosen = _choose(units, of_row, train.label, fraction)
         if chosen is not None:
             return train.take(np.flatnonzero(~chosen)), train.take(np.flatnonzero(chosen))
     raise DataError(
@@ -45,7 +44,20 @@ def cut_dev(train: Pairs, fraction: float = 0.1, name: str = "train") -> tuple[P
     )
 
 
-def _hashes(sides: Sequence[Sequence[str]]) -> npt.NDArray[np.uint64]:
+def _numbers(train: Pairs) -> tuple[list[IntArray], npt.NDArray[np.uint64]]:
+    """For each column the identifiers of its normalised texts, and a number for each row."""
+    of_text: list[list[IntArray]] = [[] for _ in train.columns]
+    of_row = []
+    for part in parts(*train.columns):
+        texts = [list(map(normalise, side)) for side in part]
+        of_row.append(_row_hashes(texts))
+        for into, side in zip(of_text, texts, strict=True):
+            into.append(hashes(side))
+    ids = numbered(np.concatenate([each for side in of_text for each in side]))
+    return np.split(ids, len(train.columns)), np.concatenate(of_row)
+
+
+def _row_hashes(sides: Sequence[Sequence[str]]) -> npt.NDArray[np.uint64]:
     """A number for each row, from its normalised texts alone and in any order."""
     digests = (
         hashlib.blake2b("\0".join(sorted(row)).encode("utf-8", "surrogatepass"), digest_size=8)
@@ -95,10 +107,17 @@ def _fill(order: IntArray, sizes: IntArray, wanted: IntArray) -> tuple[Bools, In
     """Which units are taken, each in its turn if it fits, and what is still wanted of each kind."""
     taken = np.zeros(len(order), bool)
     low, high = wanted.tolist()
-    for candidate, (of_low, of_high) in zip(order, sizes[order].tolist(), strict=True):
+    for candidate, of_low, of_high in _in_turn(order, sizes):
         if of_low <= low and of_high <= high:
             taken[candidate] = True
             low, high = low - of_low, high - of_high
             if low + high == 0:
                 break
     return taken, np.array([low, high])
+
+
+def _in_turn(order: IntArray, sizes: IntArray) -> Iterator[tuple[int, int, int]]:
+    """Units in this order with their two sizes; lists of all would take 200 bytes a unit."""
+    for start in range(0, len(order), PART):
+        units = order[start : start + PART]
+        yield from zip(units.tolist(), *sizes[units].T.tolist(), strict=True)

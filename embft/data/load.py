@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import math
 import re
+from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
+from embft.data.column import GrowingColumns
 from embft.data.pairs import Pairs
 from embft.data.read import cut, read_rows
 from embft.errors import DataError
@@ -78,29 +81,31 @@ def load_pairs(
     """
     names = _names(path, columns, groups)
     count = len(columns.texts)
-    texts: list[list[str]] = [[] for _ in range(count)]
-    labels: list[float] = []
-    group_values: list[list[str]] = [[] for _ in groups]
+    kept, labels, graded_line = GrowingColumns(count + len(groups)), array("d"), 0
     label_of = _label_parser(path, label_range)
-    lines: list[int] = []
+    line = 0
     for line, values in read_rows(path, names, required=len(names) - len(groups)):
         at = place_of(path, line)
-        for into, name, value in zip(texts, names, values, strict=False):
-            into.append(text_of(at, name, value))
+        row = [text_of(at, name, value) for name, value in zip(names[:count], values, strict=False)]
         if columns.label is not None:
-            labels.append(label_of(at, columns.label, values[count]))
-        lines.append(line)
+            label = label_of(at, columns.label, values[count])
+            labels.append(label)
+            if not graded_line and label not in (0.0, 1.0):
+                graded_line = line
         others = values[len(names) - len(groups) :]
-        for name, into, value in zip(groups, group_values, others, strict=True):
-            into.append(_group(at, name, value))
-    if not lines:
+        row += [_group(at, name, value) for name, value in zip(groups, others, strict=True)]
+        kept.append(row)
+    if not line:
         raise DataError(f"{path}: the file holds no pairs; give a file with at least one.")
-    by_group = dict(zip(groups, group_values, strict=True))
+    first, second, *rest = kept.finished()
+    third = rest.pop(0) if count == 3 else None
+    by_group = dict(zip(groups, rest, strict=True))
     if columns.label is None:
-        return Pairs.unlabelled(texts[0], texts[1], texts[2] if count == 3 else None, by_group)
-    pairs = Pairs(texts[0], texts[1], np.array(labels), by_group)
+        return Pairs.unlabelled(first, second, third, by_group)
+    pairs = Pairs(first, second, np.array(labels), by_group)
     if label_range is None:
-        _require_binary(path, columns.label, pairs, lines)
+        if graded_line:
+            raise _graded(place_of(path, graded_line), columns.label, pairs.label)
         return pairs
     low, high = label_range
     # A label at the upper end must not land an ulp above 1.
@@ -230,13 +235,11 @@ def _label_parser(
     return label_of
 
 
-def _require_binary(path: Path, column: str | int, pairs: Pairs, lines: Sequence[int]) -> None:
-    if pairs.is_binary:
-        return
-    row = int(np.flatnonzero(~np.isin(pairs.label, (0.0, 1.0)))[0])
-    low, high = float(pairs.label.min()), float(pairs.label.max())
-    raise DataError(
-        f"{place_of(path, lines[row])}, column {column!r}: {pairs.label[row]:g} is neither 0 nor 1."
+def _graded(at: str, column: str | int, label: npt.NDArray[np.float64]) -> DataError:
+    """The error for labels of which the one at this place is the first that is not binary."""
+    first = label[~np.isin(label, (0.0, 1.0))][0]
+    return DataError(
+        f"{at}, column {column!r}: {first:g} is neither 0 nor 1."
         f" For graded labels set `data.label_range: [low, high]`, the ends of their scale; this "
-        f"file's labels run from {low:g} to {high:g}."
+        f"file's labels run from {label.min():g} to {label.max():g}."
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from embft.data.column import GrowingColumns
 from embft.data.draw import Draw
 from embft.data.pairs import Pairs
 
@@ -56,5 +57,9 @@ def noisy(pairs: Pairs, noise: Noise, seed: int) -> Pairs:
     return Pairs(columns[0], columns[1], pairs.label, pairs.groups, third, pairs.labelled)
 
 
-def _noisy_column(texts: Sequence[str], noise: Noise, draw: Draw) -> list[str]:
-    return [noise.of(text, draw) for text in texts]
+def _noisy_column(texts: Sequence[str], noise: Noise, draw: Draw) -> Sequence[str]:
+    columns = GrowingColumns(1)
+    for text in texts:
+        columns.append([noise.of(text, draw)])
+    (noisy_texts,) = columns.finished()
+    return noisy_texts

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from embft.data.column import TextColumn
+from embft.data.column import PART, GrowingColumns, Rows, TextColumn, parts, take, write_columns
 
 SPLITS = ("train", "dev", "test")
 
@@ -81,16 +81,17 @@ class Pairs:
         """Whether every label is 0 or 1."""
         return bool(np.isin(self.label, (0.0, 1.0)).all())
 
-    def take(self, rows: Sequence[int] | npt.NDArray[np.int64]) -> Pairs:
-        """The pairs at these positions, in this order."""
-        return Pairs(
-            [self.text_1[i] for i in rows],
-            [self.text_2[i] for i in rows],
-            self.label[np.asarray(rows, dtype=np.int64)],
-            {name: [values[i] for i in rows] for name, values in self.groups.items()},
-            None if self.text_3 is None else [self.text_3[i] for i in rows],
-            self.labelled,
-        )
+    def take(self, rows: Rows) -> Pairs:
+        """The pairs at these positions, in this order; many of them in a temporary file."""
+        wanted = np.asarray(rows, np.int64)
+        kept = GrowingColumns(len(self.columns) + len(self.groups))
+        for start in range(0, len(wanted), PART):
+            part = wanted[start : start + PART]
+            kept.extend([take(c, part) for c in (*self.columns, *self.groups.values())])
+        first, second, *others = kept.finished()
+        third = None if self.text_3 is None else others.pop(0)
+        groups = dict(zip(self.groups, others, strict=True))
+        return Pairs(first, second, self.label[wanted], groups, third, self.labelled)
 
     def in_memory(self) -> Pairs:
         """The same with lists, of pairs that were opened."""
@@ -112,21 +113,19 @@ class Pairs:
         digest = hashlib.sha256()
         if not self.labelled:
             digest.update(self.shape.encode())
-        given = [*self.columns, *([self.label.tolist()] if self.labelled else [])]
-        for row in zip(*given, strict=True):
-            digest.update(json.dumps(row, ensure_ascii=True).encode())
-        digest.update(json.dumps({k: list(v) for k, v in sorted(self.groups.items())}).encode())
+        for *texts, label in parts(*self.columns, self.label):
+            given = [*texts, label.tolist()] if self.labelled else texts
+            digest.update("".join(map(json.dumps, zip(*given, strict=True))).encode())
+        for text in _json_of_lists(dict(sorted(self.groups.items()))):
+            digest.update(text.encode())
         return digest.hexdigest()
 
     def write(self, path: Path) -> None:
         """Write the pairs as parquet. The caller makes the write atomic."""
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        columns = {f"text_{i}": list(texts) for i, texts in enumerate(self.columns, 1)}
+        columns = {f"text_{i}": texts for i, texts in enumerate(self.columns, 1)}
         label = {"label": self.label} if self.labelled else {}
-        groups = {f"group:{name}": list(values) for name, values in self.groups.items()}
-        pq.write_table(pa.table({**columns, **label, **groups}), path)
+        groups = {f"group:{name}": values for name, values in self.groups.items()}
+        write_columns(path, {**columns, **label, **groups})
 
     @classmethod
     def read(cls, path: Path) -> Pairs:
@@ -139,8 +138,8 @@ class Pairs:
         import pyarrow.parquet as pq
 
         file = pq.ParquetFile(path)
-        rows, names = file.metadata.num_rows, file.schema_arrow.names
-        column = {name: TextColumn(path, name, rows) for name in names if name != "label"}
+        names = file.schema_arrow.names
+        column = {name: TextColumn(file, name) for name in names if name != "label"}
         first, second, third = column["text_1"], column["text_2"], column.get("text_3")
         groups = {
             name.removeprefix("group:"): values
@@ -185,6 +184,17 @@ class Splits:
 def joined_digest(splits: Mapping[str, str]) -> str:
     """The digest of a dataset by those of its splits."""
     return hashlib.sha256(":".join(splits[split] for split in SPLITS).encode()).hexdigest()
+
+
+def _json_of_lists(lists: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    """What `json.dumps` makes of lists by name, a part at a time."""
+    yield "{"
+    for place, (name, values) in enumerate(lists.items()):
+        yield f"{', ' if place else ''}{json.dumps(name)}: ["
+        for start, (part,) in enumerate(parts(values)):
+            yield f"{', ' if start else ''}{json.dumps(part)[1:-1]}"
+        yield "]"
+    yield "}"
 
 
 def write_jsonl(pairs: Pairs, path: Path) -> None:

@@ -151,9 +151,14 @@ def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
     return record
 
 
+# Made once: `json.loads` makes one for each line, which takes longer than reading the line.
+_JSON = json.JSONDecoder(object_pairs_hook=_object)
+
+
 def _record(path: Path, number: int, line: str) -> dict[str, object]:
     try:
-        record = json.loads(line, object_pairs_hook=_object)
+        # What `json.loads` says of a byte order mark is worth keeping.
+        record = json.loads(line) if line.startswith("\ufeff") else _JSON.decode(line)
     except (ValueError, RecursionError) as error:
         raise DataError(
             f"{path}, line {number}: not a JSON object: {error}; the line is {cut(line.strip())}. "

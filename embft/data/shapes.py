@@ -42,6 +42,7 @@ def as_labelled(pairs: Pairs, name: str = "dev") -> Pairs:
     """
     if pairs.labelled:
         return pairs
+    pairs = pairs.in_memory()
     triples = list(_triples(pairs, name))
     rated = [(row, text, 1.0) for row, text, _ in triples]
     rated += [(row, text, 0.0) for row, _, text in triples if text is not None]
@@ -59,6 +60,7 @@ def _positives(pairs: Pairs, name: str) -> Pairs:
 
 
 def _triplets(pairs: Pairs, name: str) -> Pairs:
+    pairs = pairs.in_memory()
     found = [(row, yes, no) for row, yes, no in _triples(pairs, name) if no is not None]
     if not found:
         raise DataError(

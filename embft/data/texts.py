@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 
 import numpy as np
 import numpy.typing as npt
+
+from embft.data.column import PART, take
 
 IntArray = npt.NDArray[np.int64]
 _MEANINGFUL = "#%"
@@ -49,13 +51,34 @@ def pair_ids(first: IntArray, second: IntArray) -> IntArray:
     return (low << np.int64(31)) | high
 
 
+def hashes(texts: Sequence[str]) -> IntArray:
+    """Python's hashes of texts, 64 bits, other ones in each process: to tell texts apart by.
+
+    The chance that any two of two million different texts have the same is one in ten million.
+    """
+    return np.fromiter(map(hash, texts), np.int64, len(texts))
+
+
+def numbered(keys: IntArray) -> IntArray:
+    """For each key its number among the different ones, from 0 in order of appearance."""
+    _, first, place = np.unique(keys, return_index=True, return_inverse=True)
+    number = np.empty(len(first), np.int64)
+    number[np.argsort(first)] = np.arange(len(first))
+    return number[place]
+
+
 def text_ids(*columns: Sequence[str]) -> list[IntArray]:
     """For each column the texts' identifiers, counted from 0 in order of appearance."""
-    seen: dict[str, int] = {}
-    return [number_texts(column, seen) for column in columns]
+    ids = numbered(np.concatenate([hashes(column) for column in columns]))
+    return np.split(ids, np.cumsum([len(column) for column in columns])[:-1])
 
 
-def number_texts(texts: Sequence[str], seen: dict[str, int]) -> IntArray:
-    """The identifiers of these texts in `seen`, to which the new ones are added."""
-    ids = (seen.setdefault(text, len(seen)) for text in texts)
-    return np.fromiter(ids, np.int64, len(texts))
+def different(columns: Sequence[Sequence[str]], ids: Sequence[IntArray]) -> Iterator[list[str]]:
+    """The different texts in the order of their `text_ids`, a part at a time."""
+    known = 0
+    for column, numbers in zip(columns, ids, strict=True):
+        for start in range(0, len(numbers), PART):
+            found, first = np.unique(numbers[start : start + PART], return_index=True)
+            new = first[found >= known]
+            known += len(new)
+            yield take(column, start + new)

@@ -1,19 +1,23 @@
 """The texts of all splits as identifiers, so that every comparison is one of integers.
 
-Computed once for an audit and read by all of its parts.
+Computed once for an audit and read by all of its parts. Holds numbers alone: texts are looked up.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 
+from embft.data.column import Rows, take
 from embft.data.pairs import SPLITS, Pairs, Splits
-from embft.data.texts import IntArray, normalise, number_texts, pair_ids
+from embft.data.texts import IntArray, different, hashes, normalise, numbered, pair_ids, text_ids
 
 Sides = tuple[IntArray, IntArray]
+_WORD = re.compile(r"[^\W_]")
 
 
 @dataclass(frozen=True)
@@ -21,15 +25,17 @@ class Corpus:
     """The splits that differ (without test where it is dev), and their texts' identifiers.
 
     exact, normal: split -> (identifiers of text_1, of text_2), of the texts as they are and as
-    `normalise` makes them. texts: the normalised text of each `normal` identifier. negatives: of
-    splits of triplets, the identifiers of text_3 as in `exact`.
+    `normalise` makes them. negatives: of splits of triplets, the identifiers of text_3 as in
+    `exact`. lengths, wordless: of each `exact` identifier the number of characters, and whether
+    there is neither a letter nor a digit among them.
     """
 
     splits: Mapping[str, Pairs]
     exact: Mapping[str, Sides]
     normal: Mapping[str, Sides]
-    texts: Sequence[str]
     negatives: Mapping[str, IntArray]
+    lengths: npt.NDArray[np.int32]
+    wordless: npt.NDArray[np.bool_]
 
     def exact_pairs(self, split: str) -> IntArray:
         """An identifier for each row's ordered pair of texts, word for word."""
@@ -39,6 +45,11 @@ class Corpus:
     def normal_pairs(self, split: str) -> IntArray:
         """An identifier for each row's pair of normalised texts, in either order."""
         return pair_ids(*self.normal[split])
+
+    def normalised(self, split: str, rows: Rows) -> list[list[str]]:
+        """The normalised texts of these rows: those of text_1, and those of text_2."""
+        pairs = self.splits[split]
+        return [list(map(normalise, take(side, rows))) for side in (pairs.text_1, pairs.text_2)]
 
     def labelled(self) -> Corpus:
         """The splits that have labels, with the same identifiers."""
@@ -53,23 +64,35 @@ class Corpus:
 
 
 def make_corpus(splits: Splits) -> Corpus:
-    """Number the texts of the splits. Time and memory linear in the number of pairs."""
+    """Number the texts of the splits. Time and memory linear in the number of pairs, whatever the
+    texts' lengths.
+    """
     same = splits.test_is_dev or splits.test is splits.dev
     parts = {name: splits[name] for name in SPLITS if not (same and name == "test")}
-    seen: dict[str, int] = {}
-    exact = {
-        name: (number_texts(pairs.text_1, seen), number_texts(pairs.text_2, seen))
-        for name, pairs in parts.items()
-    }
-    negatives = {
-        name: number_texts(pairs.text_3, seen)
-        for name, pairs in parts.items()
-        if pairs.text_3 is not None
-    }
-    normal_seen: dict[str, int] = {}
-    of_exact = number_texts([normalise(text) for text in seen], normal_seen)
+    sides = [side for pairs in parts.values() for side in (pairs.text_1, pairs.text_2)]
+    others = {name: pairs.text_3 for name, pairs in parts.items() if pairs.text_3 is not None}
+    columns = [*sides, *others.values()]
+    ids = text_ids(*columns)
+    of_exact, lengths, wordless = _looked_at(columns, ids)
+    exact = dict(zip(parts, zip(ids[::2], ids[1::2], strict=False), strict=False))
     normal = {name: (of_exact[first], of_exact[second]) for name, (first, second) in exact.items()}
-    return Corpus(parts, exact, normal, list(normal_seen), negatives)
+    negatives = dict(zip(others, ids[len(sides) :], strict=True))
+    return Corpus(parts, exact, normal, negatives, lengths, wordless)
+
+
+def _looked_at(
+    columns: Sequence[Sequence[str]], ids: Sequence[IntArray]
+) -> tuple[IntArray, npt.NDArray[np.int32], npt.NDArray[np.bool_]]:
+    """Of each different text: the normalised one's identifier, its length, whether wordless."""
+    keys: list[IntArray] = []
+    lengths: list[npt.NDArray[np.int32]] = []
+    wordless: list[npt.NDArray[np.bool_]] = []
+    for texts in different(columns, ids):
+        normal = [normalise(text) for text in texts]
+        keys.append(hashes(normal))
+        lengths.append(np.array([len(text) for text in texts], np.int32))
+        wordless.append(np.array([_WORD.search(text) is None for text in normal], bool))
+    return numbered(np.concatenate(keys)), np.concatenate(lengths), np.concatenate(wordless)
 
 
 def first_rows(keys: IntArray, wanted: IntArray) -> IntArray:

@@ -5,13 +5,13 @@ Shortcuts from text to label are in `shortcuts.py`.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
 from embft.data.audit.corpus import Corpus
-from embft.data.audit.findings import Finding, example, examples
+from embft.data.audit.findings import EXAMPLES, Finding, example, examples
+from embft.data.column import take
 from embft.data.texts import IntArray
 
 RARE = 0.1
@@ -85,9 +85,8 @@ def _shift(corpus: Corpus) -> Iterator[Finding]:
 
 def wordless(corpus: Corpus) -> Iterator[Finding]:
     """Texts without a letter or digit, the empty ones among them."""
-    word = re.compile(r"[^\W_]")
-    bare = np.array([word.search(text) is None for text in corpus.texts], bool)
-    rows = {split: np.flatnonzero(bare[a] | bare[b]) for split, (a, b) in corpus.normal.items()}
+    bare = corpus.wordless
+    rows = {split: np.flatnonzero(bare[a] | bare[b]) for split, (a, b) in corpus.exact.items()}
     count = sum(map(len, rows.values()))
     if not count:
         return
@@ -112,43 +111,52 @@ def overlong(
     """Texts that the model cuts off, if its tokeniser and limit are given."""
     if token_lengths is None or max_tokens is None:
         return
-    distinct = {t for pairs in corpus.splits.values() for s in (0, 1) for t in _side(pairs, s)}
-    texts = sorted(distinct, key=lambda text: (-len(text), text))[:LONGEST]
-    lengths = np.asarray(token_lengths(texts))
-    over = {text: int(n) for text, n in zip(texts, lengths, strict=True) if n > max_tokens}
-    hits = [
-        (split, row, over.get(one, 0), over.get(two, 0))
-        for split, pairs in corpus.splits.items()
-        for row, (one, two) in enumerate(zip(pairs.text_1, pairs.text_2, strict=True))
-        if one in over or two in over
-    ]
-    if not hits:
+    # Identifiers count up in order of appearance, negatives last.
+    count = 1 + max(int(side.max()) for sides in corpus.exact.values() for side in sides)
+    longest = np.argsort(-corpus.lengths[:count], kind="stable")[:LONGEST]
+    tokens = _tokens(corpus, token_lengths, longest)
+    longer = {
+        split: np.maximum(tokens[one], tokens[two]) for split, (one, two) in corpus.exact.items()
+    }
+    hits = {split: np.flatnonzero(most > max_tokens) for split, most in longer.items()}
+    hit = sum(map(len, hits.values()))
+    if not hit:
         return
     total = sum(map(len, corpus.splits.values()))
     yield Finding(
         "overlong_texts",
-        "warning" if len(hits) >= 0.01 * total else "info",
-        len(hits),
+        "warning" if hit >= 0.01 * total else "info",
+        hit,
         total,
-        f"{len(hits)} of {total} pairs have a text of more than {max_tokens} tokens.",
+        f"{hit} of {total} pairs have a text of more than {max_tokens} tokens.",
         "The model does not see what stands beyond its limit.",
         "Raise `model.max_tokens` if the model allows it, or shorten the texts.",
         tuple(
-            example(corpus.splits[split], split, row, tokens=max(one, two))
-            for split, row, one, two in hits[:5]
-        ),
+            example(corpus.splits[split], split, row, tokens=int(longer[split][row]))
+            for split, rows in hits.items()
+            for row in rows[:EXAMPLES].tolist()
+        )[:EXAMPLES],
         {
             "max_tokens": max_tokens,
-            "longest": int(lengths.max()),
-            "texts_counted": len(texts),
-            "texts": len(distinct),
+            "longest": int(tokens.max()),
+            "texts_counted": len(longest),
+            "texts": count,
         },
     )
 
 
-def _side(pairs: object, side: int) -> Sequence[str]:
-    found: Sequence[str] = getattr(pairs, f"text_{side + 1}")
-    return found
+def _tokens(corpus: Corpus, token_lengths: TokenLengths, counted: IntArray) -> IntArray:
+    """Of each text's identifier the number of tokens, if it is among those counted, else 0."""
+    tokens = np.zeros(len(corpus.lengths), np.int64)
+    wanted = np.zeros(len(corpus.lengths), bool)
+    wanted[counted] = True
+    for split, pairs in corpus.splits.items():
+        for column, ids in zip((pairs.text_1, pairs.text_2), corpus.exact[split], strict=True):
+            rows = np.flatnonzero(wanted[ids])
+            found, first = np.unique(ids[rows], return_index=True)
+            tokens[found] = token_lengths(take(column, rows[first]))
+            wanted[found] = False
+    return tokens
 
 
 def false_negatives(corpus: Corpus) -> Iterator[Finding]:

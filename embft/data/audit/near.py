@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +19,7 @@ import numpy.typing as npt
 from embft.data.audit.corpus import Corpus
 from embft.data.audit.findings import EXAMPLES, Finding, example, grade, sample
 from embft.data.audit.overlap import sources
+from embft.data.column import PART
 from embft.data.texts import IntArray
 
 THRESHOLD = 0.8
@@ -27,6 +29,8 @@ WINDOW = 8
 """Neighbours looked at on each side in a band's order; keeps crowded buckets linear."""
 PROMISING, CHECKS = 0.65, 30_000
 """Agreement of signatures from which candidates are checked, and how many are at the most."""
+LOOKED_UP = 10_000
+"""Candidates whose texts are in memory at once."""
 QUERIES = 100_000
 """Rows of a split that are looked up; beyond that, that many drawn evenly."""
 
@@ -37,13 +41,17 @@ _Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Units:
-    """The distinct normalised pairs of one split. first, second: text ids; rows: first row each."""
+    """The n distinct normalised pairs of one split. rows: the first row of each.
 
+    signatures: (n, BANDS * ROWS), of each least hash the low 8 bits, which agree by chance once in
+    256 times (Li and König, 2010). bands: (n, BANDS), a hash of each band's whole least hashes.
+    """
+
+    split: str
     ids: IntArray
-    first: IntArray
-    second: IntArray
     rows: IntArray
-    signatures: _Hashes
+    signatures: npt.NDArray[np.uint8]
+    bands: _Hashes
 
 
 @dataclass(frozen=True)
@@ -57,11 +65,10 @@ class Found:
 
 def near_pairs(corpus: Corpus) -> Iterator[Finding]:
     """Near duplicates inside each split, and near leaks between them."""
-    texts = _signatures(corpus.texts)
-    units = {split: _units(corpus, split, texts) for split in corpus.splits}
+    units = {split: _units(corpus, split) for split in corpus.splits}
     for split, source in [(name, name) for name in units] + list(sources(corpus)):
         queries = sample(len(units[split].rows), QUERIES)
-        found = _search(corpus.texts, units[split], queries, units[source])
+        found = _search(corpus, units[split], queries, units[source])
         if (found.units >= 0).any():
             yield _finding(corpus, (split, source), units, (queries, found))
 
@@ -108,13 +115,27 @@ def _finding(
     )
 
 
-def _units(corpus: Corpus, split: str, texts: _Hashes) -> Units:
+def _units(corpus: Corpus, split: str) -> Units:
     ids, rows = np.unique(corpus.normal_pairs(split), return_index=True)
     order = np.argsort(rows)
     ids, rows = ids[order], rows[order].astype(np.int64)
-    first, second = (side[rows] for side in corpus.normal[split])
+    signatures = np.empty((len(rows), BANDS * ROWS), np.uint8)
+    bands = np.empty((len(rows), BANDS), np.uint32)
+    for start in range(0, len(rows), PART):
+        part = slice(start, start + PART)
+        least = _pair_signatures(corpus, split, rows[part])
+        signatures[part], bands[part] = least.astype(np.uint8), _bands(least)
+    return Units(split, ids, rows, signatures, bands)
+
+
+def _pair_signatures(corpus: Corpus, split: str, rows: IntArray) -> _Hashes:
+    """MinHash signature of each of these rows' two texts together."""
+    ids = np.concatenate([side[rows] for side in corpus.normal[split]])
+    _, first, place = np.unique(ids, return_index=True, return_inverse=True)
+    texts = list(chain(*corpus.normalised(split, rows)))
+    of_text = _signatures([texts[i] for i in first])
     # The least hash over both texts' shingles is the lesser of the two least hashes.
-    return Units(ids, first, second, rows, np.minimum(texts[first], texts[second]))
+    return np.minimum(of_text[place[: len(rows)]], of_text[place[len(rows) :]])
 
 
 def _padded(text: str) -> bytes:
@@ -122,7 +143,7 @@ def _padded(text: str) -> bytes:
     return f" {text} ".encode("utf-8", "surrogatepass").ljust(WIDTH)
 
 
-def _signatures(texts: Sequence[str], chunk: int = 50_000) -> _Hashes:
+def _signatures(texts: Sequence[str], chunk: int = 4096) -> _Hashes:
     """MinHash signature of each text. Shape (number of texts, BANDS * ROWS)."""
     random = np.random.default_rng(0)
     odd = random.integers(0, 2**32, BANDS * ROWS, np.uint32) | np.uint32(1)
@@ -158,30 +179,33 @@ def _shingle_hashes(texts: Sequence[bytes]) -> tuple[_Hashes, IntArray]:
     return (values >> np.uint64(32)).astype(np.uint32), starts
 
 
-def _band_keys(signatures: _Hashes, band: int) -> _Keys:
+def _bands(signatures: _Hashes) -> _Hashes:
+    """A hash of each band of whole signatures. Shape (n, BANDS)."""
+    keys = np.zeros((len(signatures), BANDS), np.uint64)
+    for row in range(ROWS):
+        keys = (keys ^ signatures[:, row::ROWS]) * np.uint64(0x9E3779B97F4A7C15)
+        keys ^= keys >> np.uint64(29)
+    return (keys >> np.uint64(32)).astype(np.uint32)
+
+
+def _band_keys(bands: _Hashes, band: int) -> _Keys:
     """Upper half: the band's hash. Lower half: the next's, so that the alike are neighbours."""
-    halves = []
-    for which in (band, (band + 1) % BANDS):
-        key = np.zeros(len(signatures), np.uint64)
-        for column in range(which * ROWS, (which + 1) * ROWS):
-            key = (key ^ signatures[:, column]) * np.uint64(0x9E3779B97F4A7C15)
-            key ^= key >> np.uint64(29)
-        halves.append(key >> np.uint64(32))
-    return (halves[0] << np.uint64(32)) | halves[1]
+    upper, lower = bands[:, band].astype(np.uint64), bands[:, (band + 1) % BANDS]
+    return (upper << np.uint64(32)) | lower
 
 
-def _search(texts: Sequence[str], asked: Units, queries: IntArray, known: Units) -> Found:
+def _search(corpus: Corpus, asked: Units, queries: IntArray, known: Units) -> Found:
     """Look for a near unit among the known for each queried one."""
     candidates = np.full((BANDS, len(queries)), -1)
     agreement = np.zeros((BANDS, len(queries)))
     for band in range(BANDS):
-        keys = _band_keys(known.signatures, band)
+        keys = _band_keys(known.bands, band)
         order = np.argsort(keys, kind="stable")
         for part in np.array_split(np.arange(len(queries)), len(queries) // 20_000 + 1):
             candidates[band, part], agreement[band, part] = _best(
                 asked, queries[part], known, (order, keys[order]), band
             )
-    return _check(texts, asked, queries, known, *_promising(candidates, agreement))
+    return _check(corpus, asked, queries, known, *_promising(candidates, agreement))
 
 
 def _promising(candidates: IntArray, agreement: _Floats) -> tuple[IntArray, IntArray]:
@@ -196,7 +220,7 @@ def _promising(candidates: IntArray, agreement: _Floats) -> tuple[IntArray, IntA
 
 
 def _check(  # noqa: PLR0913, PLR0917 - the last step of the search, which its arrays describe
-    texts: Sequence[str],
+    corpus: Corpus,
     asked: Units,
     queries: IntArray,
     known: Units,
@@ -206,15 +230,21 @@ def _check(  # noqa: PLR0913, PLR0917 - the last step of the search, which its a
     """Compare the candidates exactly, until each query has a near one or CHECKS are done."""
     found, similarity = np.full(len(queries), -1), np.zeros(len(queries))
     checks = 0
-    for place, other in zip(places.tolist(), others.tolist(), strict=True):
-        if found[place] >= 0:
-            continue
-        if checks == CHECKS:
-            return Found(found, similarity, all_checked=False)
-        checks += 1
-        exact = _jaccard(texts, asked, int(queries[place]), known, other)
-        if exact >= THRESHOLD:
-            found[place], similarity[place] = other, exact
+    while len(places):
+        left = _shingles(corpus, asked, queries[places[:LOOKED_UP]])
+        right = _shingles(corpus, known, others[:LOOKED_UP])
+        for place, other, one, two in zip(places, others, left, right, strict=False):
+            if found[place] >= 0:
+                continue
+            if checks == CHECKS:
+                return Found(found, similarity, all_checked=False)
+            checks += 1
+            exact = len(one & two) / len(one | two)
+            if exact >= THRESHOLD:
+                found[place], similarity[place] = other, exact
+        places, others = places[LOOKED_UP:], others[LOOKED_UP:]
+        open_ = found[places] < 0
+        places, others = places[open_], others[open_]
     return Found(found, similarity, all_checked=True)
 
 
@@ -224,7 +254,7 @@ def _best(
     """For each unit the bucket neighbour whose signature agrees most (or -1), and the share."""
     order, keys = sorted_by
     signatures = asked.signatures[units]
-    own = _band_keys(signatures, band)
+    own = _band_keys(asked.bands[units], band)
     middle = np.searchsorted(keys, own)
     best, agreement = np.full(len(units), -1), np.zeros(len(units))
     for offset in range(-WINDOW, WINDOW + 1):
@@ -239,13 +269,10 @@ def _best(
     return best, agreement
 
 
-def _jaccard(texts: Sequence[str], one: Units, i: int, other: Units, j: int) -> float:
-    """The exact Jaccard similarity of two pairs' shingle sets, each pair in either order."""
-    left = _shingles(texts[one.first[i]]) | _shingles(texts[one.second[i]])
-    right = _shingles(texts[other.first[j]]) | _shingles(texts[other.second[j]])
-    return len(left & right) / len(left | right)
-
-
-def _shingles(text: str) -> set[bytes]:
-    padded = _padded(text)
-    return {padded[start : start + WIDTH] for start in range(len(padded) - WIDTH + 1)}
+def _shingles(corpus: Corpus, units: Units, wanted: IntArray) -> Iterator[set[bytes]]:
+    """The shingles of each of these units' two texts."""
+    for both in zip(*corpus.normalised(units.split, units.rows[wanted]), strict=True):
+        padded = [_padded(text) for text in both]
+        yield {
+            text[start : start + WIDTH] for text in padded for start in range(len(text) - WIDTH + 1)
+        }

@@ -36,7 +36,7 @@ def quality(corpus: Corpus) -> Iterator[Finding]:
     train = corpus.splits["train"]
     rows = sample(len(train), ROWS)
     drawn = train.take(rows)
-    words = [[corpus.texts[i].split() for i in side[rows]] for side in corpus.normal["train"]]
+    words = [[text.split() for text in side] for side in corpus.normalised("train", rows)]
     yield _info("quality_form", "form", _form(corpus, drawn), len(rows))
     yield _info("quality_diversity", "diversity", _diversity(train, words), len(rows))
     if train.labelled:
@@ -135,11 +135,16 @@ def _rates(
     values: Sequence[str], label: np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 ) -> dict[str, Any]:
     """For the most frequent values their number of rows and mean label."""
-    names, place = np.unique(np.asarray(values), return_inverse=True)
+    number: dict[str, int] = {}
+    numbers = (number.setdefault(value, len(number)) for value in values)
+    place = np.fromiter(numbers, np.int64, len(values))
     counts = np.bincount(place)
     means = np.bincount(place, weights=label) / counts
-    common = np.argsort(-counts, kind="stable")[:GROUPS_SHOWN]
-    return {str(names[i]): {"rows": int(counts[i]), "mean_label": float(means[i])} for i in common}
+    common = sorted(number, key=lambda name: (-counts[number[name]], name))[:GROUPS_SHOWN]
+    return {
+        name: {"rows": int(counts[number[name]]), "mean_label": float(means[number[name]])}
+        for name in common
+    }
 
 
 def _word_rates(drawn: Pairs, words: Sequence[Sequence[Sequence[str]]]) -> dict[str, Any]:

@@ -16,7 +16,6 @@ import numpy.typing as npt
 
 from embft.data.audit.corpus import Corpus
 from embft.data.audit.findings import Finding, sample
-from embft.data.texts import IntArray
 
 FIT, SCORE = 20_000, 10_000
 """Rows of train that a guesser is fitted on, and of dev that it is scored on, at the most."""
@@ -75,16 +74,12 @@ def _hold_out(corpus: Corpus) -> Held:
     fit = sample(len(train), FIT)
     score = new[sample(len(new), SCORE)]
     return Held(
-        _texts(corpus, "train", fit),
+        corpus.normalised("train", fit),
         train.label[fit] > middle,
-        _texts(corpus, "dev", score),
+        corpus.normalised("dev", score),
         dev.label[score] > middle,
         len(fit) < len(train) or len(score) < len(new),
     )
-
-
-def _texts(corpus: Corpus, split: str, rows: IntArray) -> list[list[str]]:
-    return [[corpus.texts[i] for i in side[rows]] for side in corpus.normal[split]]
 
 
 def _unchecked(fewest: int) -> Finding:
