@@ -14,9 +14,11 @@ import signal
 import sys
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from multiprocessing import connection, forkserver
 from pathlib import Path
+from types import ModuleType
 
 from embft.failure import (
     EXIT_ORPHANED,
@@ -158,10 +160,24 @@ def _again(
 def _run_worker(step: str, folder: TrialDir, limits: Limits, deadline: float | None) -> End:
     """Start a worker and wait for its end."""
     worker = _CONTEXT.Process(target=_enter, args=(step, str(folder.path)), daemon=True)
-    worker.start()
+    with _no_main():
+        worker.start()
     end = watch(worker, limits, deadline)
     worker.close()
     return end
+
+
+@contextmanager
+def _no_main() -> Iterator[None]:
+    """In the block a new worker runs none of this program's main module, which multiprocessing
+    would have it do. In a Ray actor that module is Ray's, and imports all of Ray.
+    """
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 def _enter(step: str, path: str) -> None:

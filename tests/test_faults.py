@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from multiprocessing import forkserver
 from pathlib import Path
+from types import ModuleType
 
 import psutil
 import pytest
@@ -112,6 +113,22 @@ def failed(folder: TrialDir, reason: str, limits: Limits | None = None) -> Faile
 def trial(tmp_path: Path, tiny_spec: str) -> TrialDir:
     """A trial that is ready to run."""
     return make_trial(tmp_path, tiny_spec)
+
+
+def test_a_worker_runs_nothing_of_the_program_that_started_it(
+    trial: TrialDir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a sweep that program is a Ray actor's, with which every worker would import all of Ray."""
+    ran = tmp_path / "ran"
+    program = tmp_path / "program.py"
+    program.write_text(f"open({str(ran)!r}, 'w').close()")
+    main = ModuleType("__main__")
+    main.__file__ = str(program)
+    monkeypatch.setitem(sys.modules, "__main__", main)
+    trial.write_input(trial.read_input().model_copy(update={"model_digest": "another"}))
+    failed(trial, "model_error")  # the worker has been as far as its first step
+    assert not ran.exists()
+    assert sys.modules["__main__"] is main
 
 
 def test_a_segmentation_fault_is_a_crash_that_says_where(trial: TrialDir) -> None:
