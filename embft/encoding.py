@@ -24,7 +24,7 @@ from embft.packing import can_pack, pack, packed_attention
 from embft.token_cache import TokenCache, Tokens, collected
 
 _CHUNK = 512  # texts tokenised at once
-_TOKENS = 4096  # tokens embedded at once outside of training
+_TOKENS = 2048  # tokens embedded at once outside of training
 
 
 class Tokenised:
