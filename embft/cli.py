@@ -135,9 +135,11 @@ def _run(
     from embft.estimate import check_fits
     from embft.failure import StorageError
     from embft.measure import known_need
+    from embft.memory import release_memory
 
     need = known_need(plan, pending)
     check_fits(plan, need)
+    release_memory()  # what reading and auditing the data took
     ray_settings.configure(address)
     from embft.sweep import Interrupted, RayDiedError, ray_cluster, run_trials
     from embft.view import SweepView
