@@ -64,8 +64,8 @@ class Corpus:
 
 
 def make_corpus(splits: Splits) -> Corpus:
-    """Number the texts of the splits. Time and memory linear in the number of pairs, whatever the
-    texts' lengths.
+    """Number the texts of the splits. Time and memory linear in the number of pairs; of the texts
+    themselves one part is in memory.
     """
     same = splits.test_is_dev or splits.test is splits.dev
     parts = {name: splits[name] for name in SPLITS if not (same and name == "test")}
