@@ -14,21 +14,16 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 
 import numpy as np
-import torch
-from transformers.utils import logging as transformers_logging
 
-from embft.capacity import available_cores
+from embft.capacity import Demand, available_cores, trials_at_once
 from embft.errors import EmbftError
-from embft.evaluation.clusters import NOISE, cluster_pairs, purity, sample_rows, two_sided
-from embft.evaluation.embed import embed_pairs
 from embft.files import write_atomic
 from embft.frozen import read_split
 from embft.memory import available_memory
-from embft.standalone import load_model
 from embft.trial import Completed, TrialDir
 
-# Imported once, by the server that the processes are forked from.
-_PRELOADED = ["embft.maps", "umap", "hdbscan"]
+# What a map takes seconds to import: once, by the server that the processes are forked from.
+_PRELOADED = ["embft.standalone", "umap", "hdbscan"]
 
 
 def write_maps(folders: Sequence[TrialDir]) -> dict[str, str]:
@@ -57,17 +52,22 @@ def write_maps(folders: Sequence[TrialDir]) -> dict[str, str]:
 
 
 def _at_once(folders: Sequence[TrialDir]) -> int:
-    """How many maps to make at a time: a model needs no more memory than its training did."""
+    """How many maps to make at a time: a model needs no more memory than its trial did."""
     results = [folder.result() for folder in folders]
     peaks = [r.peak_memory_mb for r in results if isinstance(r, Completed) and r.peak_memory_mb]
-    room = int(available_memory() / (max(peaks) * 1e6)) if peaks else 1
-    return max(1, min(available_cores(), len(folders), room))
+    if not peaks:
+        return 1
+    demand = Demand(trials=len(folders), worker=int(max(peaks) * 1e6))
+    return trials_at_once(demand, available_cores(), available_memory())
 
 
 def _start(threads: int) -> None:
+    import torch
+    from transformers.utils import logging
+
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it without a traceback
     torch.set_num_threads(threads)
-    transformers_logging.disable_progress_bar()
+    logging.disable_progress_bar()
 
 
 def _reason(folder: TrialDir) -> str:
@@ -86,6 +86,10 @@ def write_map(folder: TrialDir) -> None:
     (absent where all is noise), `clusters` and `noise`. Raises EmbftError for pairs that cannot be
     laid out and for a model that cannot be loaded.
     """
+    from embft.evaluation.clusters import NOISE, cluster_pairs, purity, sample_rows, two_sided
+    from embft.evaluation.embed import embed_pairs
+    from embft.standalone import load_model
+
     pairs = read_split(folder.sweep / folder.read_input().data, "test")
     model = load_model(str(folder.path))
     rows = sample_rows(len(pairs))

@@ -33,6 +33,15 @@ def embft(*arguments: str, cwd: Path, check: int | None = 0) -> subprocess.Compl
     return run
 
 
+def python(code: str, cwd: Path | None = None) -> str:
+    """What a program of its own prints, which must end well."""
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=cwd, capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    return run.stdout
+
+
 def start(*arguments: str, cwd: Path) -> subprocess.Popen[str]:
     """The same in the background, in a process group of its own."""
     return subprocess.Popen(

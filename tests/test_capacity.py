@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 
 import pytest
+from commands import python
 
 from embft.capacity import (
     CORES_EACH,
@@ -28,8 +27,7 @@ def test_a_process_has_the_cores_that_it_may_use() -> None:
         "import os; from embft.capacity import available_cores as cores; "
         "os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}); print(cores())"
     )
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert run.stdout.strip() == "1"
+    assert python(code).strip() == "1"
 
 
 def test_where_nothing_is_pinned_every_core_counts(monkeypatch: pytest.MonkeyPatch) -> None:

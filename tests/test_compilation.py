@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from commands import python
 
 MAP = """
 import sys
@@ -63,7 +64,4 @@ def test_a_folder_that_takes_nothing_is_no_error(tmp_path: Path) -> None:
         "keep_compiled('__main__')\n"
         "print(x.sum())\n"
     )
-    run = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path
-    )
-    assert run.stdout.strip() == "6.0", run.stderr
+    assert python(code, cwd=tmp_path).strip() == "6.0"

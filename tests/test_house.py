@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import ast
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from commands import python
 
 PACKAGE = Path(__file__).parent.parent / "embft"
 
@@ -163,11 +162,4 @@ def test_help_and_plan_load_nothing_heavy(arguments: list[str], tmp_path: Path) 
         "heavy = {'torch', 'ray', 'altair', 'pandas', 'transformers'} & set(sys.modules)\n"
         "sys.exit(f'loaded {heavy}' if heavy else 0)\n"
     )
-    run = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=PACKAGE.parent,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert run.returncode == 0, run.stderr
+    python(code, cwd=PACKAGE.parent)

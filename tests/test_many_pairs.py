@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import random
-import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from commands import python
 
 from embft.data import column, cut, pairs, texts
 from embft.data.audit import audit, drop_leaked, near
@@ -186,10 +186,7 @@ def _peak_mb(folder: Path, count: int) -> float:
         "make_corpus(Splits(pairs, pairs, pairs))\npairs.write(Path('a.parquet'))\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\n"
     )
-    run = subprocess.run(
-        [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=True
-    )
-    return int(run.stdout) / (1e6 if sys.platform == "darwin" else 1e3)
+    return int(python(code, cwd=folder)) / (1e6 if sys.platform == "darwin" else 1e3)
 
 
 def test_memory_hardly_grows_with_the_pairs(tmp_path: Path) -> None:

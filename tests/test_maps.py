@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from commands import python
 from leaderboards import lora_lr
 
 from embft.base_model import find_base_model
@@ -113,6 +114,11 @@ def test_too_few_pairs_give_a_reason_and_no_file(tmp_path: Path) -> None:
     trial = real_baseline(tmp_path, pairs=12)
     assert "fewer than 20 pairs" in write_maps([trial])[trial.name]
     assert not trial.map_file.exists()
+
+
+def test_who_asks_for_maps_need_not_wait_for_torch() -> None:
+    """The processes that make them import it; the report's own would do so a second time."""
+    python("import sys, embft.maps\nassert 'torch' not in sys.modules")
 
 
 class _EndsItsProcess(TrialDir):

@@ -223,4 +223,6 @@ def test_specs_of_records_share_their_sections() -> None:
     with pytest.raises(ValidationError):
         trial_spec({**trials[0].model_dump(mode="json"), "sead": 1})
     with pytest.raises(ValidationError):
+        trial_spec({**trials[0].model_dump(mode="json"), "seed": "42"})
+    with pytest.raises(ValidationError):
         trial_spec(None)

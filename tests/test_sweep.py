@@ -13,7 +13,7 @@ from typing import Any
 
 import psutil
 import pytest
-from commands import embft, records, relatives, rows
+from commands import embft, python, records, relatives, rows
 
 from embft.plan import make_plan, prepare
 from embft.spec import parse_spec
@@ -50,10 +50,7 @@ def test_ray_runs_without_what_nobody_asks(tmp_path: Path) -> None:
         "    below = psutil.Process().children(recursive=True)\n"
         "    print(sorted(' '.join(p.cmdline()).split(' --')[0].split('/')[-1] for p in below))\n"
     )
-    run = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
-    )
-    found = run.stdout
+    found = python(code, cwd=tmp_path)
     assert "raylet" in found, "there are others to see"
     for left_out in ("monitor", "dashboard.py", "IDLE"):
         assert left_out not in found

@@ -71,7 +71,7 @@ def build_table(board: Leaderboard) -> Table:
     columns = _columns(board, lines)
     ends = _bar_ends(board, lines)
     scale = (fmt.score(ends[0], 3), fmt.score(ends[1], 3)) if ends else None
-    cut = any(ends and (bar := _bar(board, line, ends)) and bar.cut for line in lines)
+    cut = any(ends and _is_cut(line.score, ends) for line in lines)
 
     def cells(line: Line) -> tuple[Cell, ...]:
         return tuple(_cell(board, line, column.key, ends) for column in columns)
@@ -141,7 +141,7 @@ def _bar(board: Leaderboard, line: Line, ends: tuple[float, float]) -> Bar | Non
         return None
     low, high = line.interval or (None, None)
     base = baseline_score(board.baseline, board.metric)
-    cut = not ends[0] <= line.score <= ends[1]
+    cut = _is_cut(line.score, ends)
     return Bar(
         low=None if low is None or cut else _place(low, ends),
         high=None if high is None or cut else _place(high, ends),
@@ -151,6 +151,10 @@ def _bar(board: Leaderboard, line: Line, ends: tuple[float, float]) -> Bar | Non
         cut=cut,
         beyond=line.score > ends[1],
     )
+
+
+def _is_cut(score: float | None, ends: tuple[float, float]) -> bool:
+    return score is not None and not ends[0] <= score <= ends[1]
 
 
 def _place(value: float, ends: tuple[float, float]) -> float:

@@ -19,17 +19,15 @@ def trial_spec(content: Any) -> TrialSpec:
     """The spec of a record's JSON, as plain data. Raises pydantic's ValidationError."""
     if not isinstance(content, Mapping):
         return TrialSpec.model_validate(content)
-    return _spec(json.dumps(content))
-
-
-@lru_cache(maxsize=4)  # a plan's entry and its trial's record are read one after the other
-def _spec(text: str) -> TrialSpec:
-    content = json.loads(text)
     sections = {
-        name: _section(name, json.dumps(value)) if name in TrialSpec.model_fields else value
+        name: _section(name, json.dumps(value)) if _is_section(name, value) else value
         for name, value in content.items()
     }
     return TrialSpec.model_validate(sections)
+
+
+def _is_section(name: str, value: Any) -> bool:
+    return name in TrialSpec.model_fields and isinstance(value, dict | list)
 
 
 @lru_cache(maxsize=256)
