@@ -52,9 +52,10 @@ class Tokenised:
         """Of each column, the text in each of its rows."""
         return [column.numpy() for column in self.tokens.columns]
 
-    def length(self, text: int) -> int:
-        """The number of tokens of a text."""
-        return int(self._ends[text + 1] - self._ends[text])
+    def lengths(self, texts: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:
+        """The number of tokens of each text."""
+        found: npt.NDArray[np.int64] = self._ends[texts + 1] - self._ends[texts]
+        return found
 
     def token_ids(self) -> torch.Tensor:
         """Every token id that occurs, padding included, ascending, shape (k,)."""
@@ -67,6 +68,14 @@ class Tokenised:
         flat = self.tokens.flat.items()
         found = {name: value[place].to(dtype)[None] for name, (value, dtype) in flat}
         return {**found, **self.tokens.constant}
+
+    def end_to_end(self, texts: npt.NDArray[np.integer]) -> dict[str, torch.Tensor]:
+        """These texts' tokens, those of each after those of the one before it: shape (tokens,)."""
+        lengths = self.lengths(texts)
+        before = lengths.cumsum() - lengths
+        place = np.repeat(self._ends[texts] - before, lengths) + np.arange(lengths.sum())
+        where = torch.from_numpy(place)
+        return {name: value[where].to(dtype) for name, (value, dtype) in self.tokens.flat.items()}
 
     def padded(self, texts: Sequence[int], device: torch.device | str) -> dict[str, Any]:
         """The model's input for these texts, padded to the longest, as its own tokenizer pads."""
@@ -105,16 +114,17 @@ class Encoder:
         self.model, self.tokens = model, tokens
         self.packs = can_pack(model)
 
-    def embed(self, texts: Sequence[int]) -> torch.Tensor:
+    def embed(self, texts: npt.ArrayLike) -> torch.Tensor:
         """Embeddings in the order of the texts, shape (n, width)."""
-        by_length = sorted(range(len(texts)), key=lambda i: self.tokens.length(texts[i]))
-        ordered = [texts[i] for i in by_length]
-        found = self._packed(ordered) if self.packs else self._halves(ordered)
-        return found[torch.tensor(by_length, device=found.device).argsort()]
+        numbers = np.asarray(texts)
+        by_length = np.argsort(self.tokens.lengths(numbers), kind="stable")
+        ordered = numbers[by_length]
+        found = self._packed(ordered) if self.packs else self._halves(ordered.tolist())
+        return found[torch.from_numpy(np.argsort(by_length)).to(found.device)]
 
-    def _packed(self, texts: Sequence[int]) -> torch.Tensor:
-        features = [self.tokens.features(text) for text in texts]
-        packed = pack(features, self.model.device, self.tokens.pad_token)
+    def _packed(self, texts: npt.NDArray[np.int64]) -> torch.Tensor:
+        flat, lengths = self.tokens.end_to_end(texts), self.tokens.lengths(texts)
+        packed = pack(flat, lengths, self.model.device, self.tokens.pad_token)
         with packed_attention(self.model, packed) as batch:
             return self._embeddings(batch)[: len(texts)]
 
@@ -140,13 +150,13 @@ def encode(model: SentenceTransformer, texts: Sequence[str]) -> npt.NDArray[np.f
         return np.asarray(found, dtype=np.float32)
     model.eval()
     encoder = Encoder(model, Tokenised(model, [texts]))
-    numbers = encoder.tokens.columns[0].tolist()
-    lengths = [encoder.tokens.length(number) for number in numbers]
-    order = sorted(range(len(texts)), key=lengths.__getitem__)
+    numbers = encoder.tokens.columns[0]
+    lengths = encoder.tokens.lengths(numbers)
+    order = np.argsort(lengths, kind="stable")
     with fast_linear(model):
         parts = [
-            encoder.embed([numbers[row] for row in rows]).float().cpu().numpy()
-            for rows in _by_tokens(order, lengths)
+            encoder.embed(numbers[rows]).float().cpu().numpy()
+            for rows in _by_tokens(order.tolist(), lengths.tolist())
         ]
     embeddings = np.concatenate(parts)
     return embeddings[np.argsort(order)]

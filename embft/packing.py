@@ -97,28 +97,34 @@ def packed_starts() -> npt.NDArray[np.int64] | None:
 
 
 def pack(
-    features: Sequence[Mapping[str, Any]], device: torch.device | str, pad_token: int
+    features: Mapping[str, torch.Tensor],
+    lengths: npt.NDArray[np.int64],
+    device: torch.device | str,
+    pad_token: int,
 ) -> dict[str, Any]:
-    """Single texts' features, end to end, with what tells them apart.
+    """Texts' features as the model takes them, with what tells the texts apart.
 
-    At the end stands one more text, of padding, which makes the tokens a round number.
+    features: all texts' values end to end, shape (tokens,). lengths: each text's, shape (n,). At
+    the end stands one more text, of padding, which makes the tokens a round number.
     """
-    ids = [each["input_ids"][0] for each in features]
-    filling = _TOKENS - sum(len(each) for each in ids) % _TOKENS
-    ids.append(torch.full((filling,), pad_token))
-    lengths = torch.tensor([len(each) for each in ids])
-    ends = lengths.cumsum(0)
-    text = torch.repeat_interleave(torch.arange(len(ids)), lengths)
+    tokens = int(lengths.sum())
+    filling = _TOKENS - tokens % _TOKENS
+    lengths = np.append(lengths, filling)
+    starts = np.concatenate([[0], lengths.cumsum()])
+    text = np.repeat(np.arange(len(lengths)), lengths)
     packed = {
-        "input_ids": torch.cat(ids)[None],
-        "position_ids": (torch.arange(int(ends[-1])) - (ends - lengths)[text])[None],
-        "seq_idx": text[None],
-        "cu_seq_lens_q": torch.cat([torch.zeros(1, dtype=torch.long), ends]),
+        "input_ids": _with(filling, pad_token, features["input_ids"]),
+        "position_ids": torch.from_numpy(np.arange(tokens + filling) - starts[text])[None],
+        "seq_idx": torch.from_numpy(text)[None],
+        "cu_seq_lens_q": torch.from_numpy(starts),
     }
-    if "token_type_ids" in features[0]:
-        types = [each["token_type_ids"][0] for each in features]
-        packed["token_type_ids"] = torch.cat([*types, types[0].new_zeros(filling)])[None]
+    if "token_type_ids" in features:
+        packed["token_type_ids"] = _with(filling, 0, features["token_type_ids"])
     return {name: value.to(device) for name, value in packed.items()}
+
+
+def _with(filling: int, value: int, flat: torch.Tensor) -> torch.Tensor:
+    return torch.cat([flat, flat.new_full((filling,), value)])[None]
 
 
 def group(packed: Mapping[str, torch.Tensor]) -> tuple[Group, ...]:
@@ -276,7 +282,13 @@ def _built(model: SentenceTransformer) -> Any:
 @torch.no_grad()
 def _agrees(model: SentenceTransformer) -> bool:
     features = [model.preprocess([text]) for text in PROBE]
-    with packed_attention(model, pack(features, model.device, pad_token=0)) as packed:
+    lengths = np.array([each["input_ids"].shape[1] for each in features])
+    flat = {
+        name: torch.cat([each[name][0] for each in features])
+        for name, value in features[0].items()
+        if isinstance(value, torch.Tensor)
+    }
+    with packed_attention(model, pack(flat, lengths, model.device, pad_token=0)) as packed:
         found = model(packed)["sentence_embedding"][:-1]
     alone = [
         model({name: _moved(value, model.device) for name, value in each.items()})

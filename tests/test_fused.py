@@ -15,6 +15,7 @@ from transformers import RobertaConfig, RobertaModel
 
 from embft.data.pairs import Splits
 from embft.fused import Noise, functions, fuse, threads
+from embft.fused import noise as noise_module
 from embft.fused.encoder import FusedEncoder
 from embft.fused.functions import Adapter, Texts
 from embft.fused.vectors import erf, exp, product, transposed_product
@@ -26,6 +27,7 @@ from embft.training.step import Stepper
 MODEL = ModelSpec(base="tiny")
 LENGTHS = (1, 7, 8, 9, 30)
 WIDTH, HEADS = 32, 4
+ROWS = 75
 DTYPES = [torch.float32, torch.bfloat16]
 # How far results may be off, in lengths of the wanted; bfloat16 has 8 significant bits.
 CLOSE = {torch.float32: 1e-6, torch.bfloat16: 1e-2}
@@ -129,14 +131,18 @@ def test_norm_is_torchs(dtype: torch.dtype) -> None:
 
 @pytest.mark.usefixtures("some_threads")
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_projections_are_torchs(dtype: torch.dtype) -> None:
-    """Two linear layers of one input, the second with an adapter; all of it is trained."""
-    noise = _noise(11 * WIDTH)
+@pytest.mark.parametrize("rank", [3, 8, 20])
+def test_projections_are_torchs(dtype: torch.dtype, rank: int) -> None:
+    """Two linear layers of one input, the second with an adapter; all of it is trained.
+
+    More rows than are looked at at a time, and a rank that is no whole block.
+    """
+    noise = _noise(ROWS * WIDTH)
 
     def wanted(x: torch.Tensor, *given: torch.Tensor) -> list[torch.Tensor]:
         weight, bias, other, a, b = given
         linear = torch.nn.functional.linear
-        low = linear(x * _mask(noise, 11, WIDTH), a)
+        low = linear(x * _mask(noise, ROWS, WIDTH), a)
         return [linear(x, weight, bias), linear(x, other) + linear(low, b) * 2.5]
 
     def ours(x: torch.Tensor, *given: torch.Tensor) -> Any:
@@ -145,9 +151,9 @@ def test_projections_are_torchs(dtype: torch.dtype) -> None:
         return functions.project(x, [None, Adapter(2.5, noise)], *tensors)
 
     inputs = [each / WIDTH**0.5 for each in _given(torch.float32, (16, WIDTH), (16,), (24, WIDTH))]
-    inputs += [each / 8 for each in _given(torch.float32, (8, WIDTH), (24, 8))]
+    inputs += [each / 8 for each in _given(torch.float32, (rank, WIDTH), (24, rank))]
     inputs = [each.detach().requires_grad_() for each in inputs]
-    _agree(dtype, _given(dtype, (11, WIDTH)) + inputs, ours, wanted)
+    _agree(dtype, _given(dtype, (ROWS, WIDTH)) + inputs, ours, wanted)
 
 
 def _stepper(
@@ -338,6 +344,38 @@ def test_small_products_are_numpys(n: int) -> None:
     np.testing.assert_allclose(c, a[:, :n] @ b[:n], rtol=1e-4, atol=1e-5)
     both(a, b, c, n)
     np.testing.assert_allclose(c, a[:n].T @ b[:n], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.usefixtures("some_threads")
+def test_noise_is_numpys() -> None:
+    """Each column of a block as numpy's SFC64 goes on from the same state, with any threads."""
+    generator = np.random.Generator(np.random.SFC64(7))
+    n = 2 * noise_module._ROWS * noise_module._COLUMNS + 100
+    shape = (3, 4, noise_module._COLUMNS)
+    states = np.random.Generator(np.random.SFC64(7)).integers(1 << 64, size=shape, dtype=np.uint64)
+    words = noise_module._words(n, generator).reshape(-1, noise_module._COLUMNS)
+    assert len(words) == -(-n // noise_module._COLUMNS)
+    for row in range(0, len(words), noise_module._ROWS):
+        block = words[row : row + noise_module._ROWS]
+        for column in (0, 5, noise_module._COLUMNS - 1):
+            numpys: Any = np.random.SFC64()
+            state = numpys.state
+            state["state"]["state"] = states[row // noise_module._ROWS, :, column].copy()
+            numpys.state = state
+            wanted = np.random.Generator(numpys).integers(1 << 64, size=len(block), dtype=np.uint64)
+            np.testing.assert_array_equal(block[:, column], wanted)
+
+
+def test_noise_drops_its_share() -> None:
+    """At the rate that was asked for, each of a word's four draws alike, no two draws alike."""
+    n = 400_000
+    noise = _noise(n, 0.1)
+    dropped = noise.bits < noise.least
+    for start in range(4):
+        assert abs(dropped[start::4].mean() - 0.1) < 5 * (0.09 / (n / 4)) ** 0.5
+    again = Noise.draw(0.1, n, np.random.Generator(np.random.SFC64(2))).bits < noise.least
+    assert abs((dropped & again).mean() - 0.01) < 0.001
+    assert abs((dropped[:-64] & dropped[64:]).mean() - 0.01) < 0.001
 
 
 @pytest.mark.parametrize("openmp", [True, False])

@@ -46,7 +46,7 @@ def test_every_text_comes_back_as_the_model_makes_it(tiny_model: Path, side: str
         found, wanted = tokens.features(number), model.preprocess([texts[number]])
         assert list(found) == list(wanted)
         assert all(_same(found[name], wanted[name]) for name in wanted)
-        assert tokens.length(number) == wanted["input_ids"].shape[1]
+        assert tokens.lengths(np.array([number])) == wanted["input_ids"].shape[1]
     found, wanted = tokens.padded(range(500, 530), "cpu"), model.preprocess(texts[500:530])
     assert list(found) == list(wanted)
     assert all(_same(found[name], wanted[name]) for name in wanted)
@@ -123,7 +123,7 @@ def test_a_text_takes_a_few_bytes_a_token(tiny_model: Path) -> None:
     tensors = [tokens.tokens.ends, *tokens.tokens.columns, *flat]
     held = sum(tensor.untyped_storage().nbytes() for tensor in tensors)
     count = len(texts)
-    assert held < 4.1 * sum(tokens.length(text) for text in range(count)) + 12.1 * count
+    assert held < 4.1 * int(tokens.lengths(np.arange(count)).sum()) + 12.1 * count
     assert python / count < 10
 
 
@@ -142,7 +142,7 @@ def _cached(model: Any, texts: list[str], folder: Path, made: list[int]) -> Toke
 def test_a_second_trial_reads_the_tokens_of_the_first(tiny_model: Path, tmp_path: Path) -> None:
     """Its features are the same; few texts, for which no file pays, leave none."""
     model, texts = load_base(tiny_model, MODEL), _texts(10_001)
-    assert _cached(model, texts[:9], tmp_path, []).length(1)
+    assert _cached(model, texts[:9], tmp_path, []).lengths(np.array([1])).all()
     assert list(tmp_path.iterdir()) == []
     first, again = list[int](), list[int]()
     made = _cached(model, texts * 2, tmp_path, first)

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import torch
 from torch.autograd.function import once_differentiable
 
-from embft.fused import attention, rows
+from embft.fused import adapters, attention, rows
 from embft.fused.noise import Noise
 from embft.fused.threads import together
 from embft.fused.vectors import LANES
@@ -46,10 +46,9 @@ def _array(tensor: torch.Tensor) -> npt.NDArray[Any]:
     return (plain.view(torch.uint16) if plain.dtype == torch.bfloat16 else plain).numpy()
 
 
-def _over(loop: Any, *tensors: torch.Tensor, noise: Noise | None = None) -> None:
-    """A loop over the elements of tensors of one shape, and the noise that drops them."""
-    arrays = [_array(each).reshape(-1) for each in tensors]
-    together(loop, *arrays, *(() if noise is None else noise))
+def _over(loop: Any, *tensors: torch.Tensor) -> None:
+    """A loop over the elements of tensors of one shape."""
+    together(loop, *(_array(each).reshape(-1) for each in tensors))
 
 
 class _Attend(torch.autograd.Function):
@@ -95,9 +94,10 @@ class _Gelu(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, slope: torch.Tensor) -> torch.Tensor:
-        """The slope at x."""
-        result = torch.empty_like(ctx.slope)
-        _over(rows.multiply, slope.contiguous(), ctx.slope, result)
+        """The slope at x, where what was left for it lay."""
+        result: torch.Tensor = ctx.slope
+        del ctx.slope
+        _over(rows.multiply, result, slope.contiguous())
         return result
 
 
@@ -156,21 +156,19 @@ class _Project(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, x: torch.Tensor, adapters: Sequence[Adapter | None], *tensors: torch.Tensor | None
+        ctx: Any, x: torch.Tensor, given: Sequence[Adapter | None], *tensors: torch.Tensor | None
     ) -> tuple[torch.Tensor, ...]:
         """What each layer makes of x."""
         results, ctx.layers = [], []
-        for i, adapter in enumerate(adapters):
-            given = tensors[4 * i : 4 * i + 4]
-            weight, bias, a, b = (None if each is None else each.to(x.dtype) for each in given)
+        for i, adapter in enumerate(given):
+            weight, bias, a, b = tensors[4 * i : 4 * i + 4]
+            weight, bias = (None if each is None else each.to(x.dtype) for each in (weight, bias))
             result = torch.nn.functional.linear(x, weight, bias)  # type: ignore[arg-type]
-            dropped = low = None
+            adapted = None
             if adapter is not None and a is not None and b is not None:
-                dropped = torch.empty_like(x)
-                _over(rows.drop, x, dropped, noise=adapter.noise)
-                low = dropped @ a.t()
-                result.addmm_(low, b.t(), alpha=adapter.scale)
-            ctx.layers.append((weight, a, b, adapter, dropped, low))
+                adapted = _Adapted(adapter, a, b, x)
+                adapted.add_to(result)
+            ctx.layers.append((weight, adapted))
             results.append(result)
         # Most of a LoRA step's memory would be inputs of frozen layers, which nobody asks for.
         ctx.x = x if any(ctx.needs_input_grad[2::4]) else None
@@ -184,21 +182,44 @@ class _Project(torch.autograd.Function):
         shape = (len(slopes[0]), ctx.layers[0][0].shape[1])
         of_x = slopes[0].new_empty(shape) if ctx.needs_input_grad[0] else None
         found = list[torch.Tensor | None]()
-        for i, (slope, layer) in enumerate(zip(slopes, ctx.layers, strict=True)):
-            weight, a, b, adapter, dropped, low = layer
+        for i, (slope, (weight, adapted)) in enumerate(zip(slopes, ctx.layers, strict=True)):
             if of_x is not None:
                 of_x.addmm_(slope, weight, beta=min(i, 1))
             found.append((slope.t() @ ctx.x).float() if needed[4 * i] else None)
             found.append(slope.sum(0).float() if needed[4 * i + 1] else None)
-            if adapter is None:
-                found += [None, None]
-                continue
-            back = (slope @ b).mul_(adapter.scale)
-            found.append((back.t() @ dropped).float())
-            found.append((slope.t() @ low).float().mul_(adapter.scale))
-            if of_x is not None:
-                _over(rows.add_dropped, of_x, back @ a, noise=adapter.noise)
+            found += [None, None] if adapted is None else adapted.slopes(slope, of_x)
         return (of_x, None, *found)
+
+
+class _Adapted:
+    """What an adapter makes of one input. a: shape (rank, width); b: (out, rank)."""
+
+    def __init__(self, adapter: Adapter, a: torch.Tensor, b: torch.Tensor, x: torch.Tensor) -> None:
+        bits, *decision = adapter.noise
+        self.rank, self.scale, self.x = len(a), adapter.scale, x
+        self.noise = (bits.reshape(x.shape), *decision)
+        whole = self.rank + -self.rank % LANES
+        self.a = np.zeros((whole, a.shape[1]), np.float32)
+        self.b = np.zeros((len(b), whole), np.float32)
+        self.a[: self.rank], self.b[:, : self.rank] = _array(a.float()), _array(b.float())
+        self.low = np.empty((len(x), whole), np.float32)
+
+    def add_to(self, result: torch.Tensor) -> None:
+        """Add it to what the layer itself makes of the input."""
+        down, up = (np.ascontiguousarray(each.T) for each in (self.a, self.b))
+        given = (_array(self.x), *self.noise, down, up, self.scale, self.low)
+        together(adapters.adapt, *given, _array(result))
+
+    def slopes(self, slope: torch.Tensor, of_x: torch.Tensor | None) -> list[torch.Tensor | None]:
+        """The slopes at a and b; that at x is added to `of_x`."""
+        shape = torch.get_num_threads(), len(self.a)
+        of_a = np.zeros((*shape, self.a.shape[1]), np.float32)
+        of_b = np.zeros((*shape, len(self.b)), np.float32)
+        given = (_array(slope.contiguous()), _array(self.x), *self.noise, self.a, self.b)
+        to = _array(self.x[:0] if of_x is None else of_x)
+        together(adapters.adapt_back, *given, self.scale, self.low, to, of_a, of_b)
+        found_a, found_b = (torch.from_numpy(each.sum(0)[: self.rank]) for each in (of_a, of_b))
+        return [found_a, found_b.t()]
 
 
 # As functions, since torch's own types know nothing of `apply`.

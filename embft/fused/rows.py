@@ -1,4 +1,4 @@
-"""Compiled loops over a layer's values: activation, dropout, and residual with layer norm.
+"""Compiled loops over a layer's values: activation, and residual with layer norm.
 
 Each is one pass where torch makes several, and does the share of one of `threads` threads. Arrays
 are contiguous; values are float32 or bfloat16, sums float32. Dropout is decided by 16 random bits
@@ -37,39 +37,12 @@ def gelu(x: Any, y: Any, slope: Any, thread: int, threads: int) -> None:
         steep[i] = narrow(steep, share + value * density)
 
 
-@compiled(FLAT, None, None, None)
-def multiply(x: Any, y: Any, result: Any, thread: int, threads: int) -> None:
-    """Compute result = x y, all of shape (n,)."""
-    left, right, to = (
-        _share(x, thread, threads), _share(y, thread, threads), _share(result, thread, threads),
-    )  # fmt: skip
+@compiled(FLAT, None, None)
+def multiply(x: Any, by: Any, thread: int, threads: int) -> None:
+    """Multiply x by `by`, in its place, both of shape (n,)."""
+    to, factor = _share(x, thread, threads), _share(by, thread, threads)
     for i in range(to.size):
-        to[i] = narrow(to, wide(left[i]) * wide(right[i]))
-
-
-@compiled(FLAT, None, None, uint16[::1], int64, float32)
-def drop(  # noqa: PLR0913, PLR0917 - what dropout is made of
-    x: Any, result: Any, noise: Any, least: int, keep: float, thread: int, threads: int
-) -> None:
-    """Compute result = x after dropout, all of shape (n,)."""
-    given, to, noisy = (
-        _share(x, thread, threads), _share(result, thread, threads), _share(noise, thread, threads),
-    )  # fmt: skip
-    for i in range(to.size):
-        to[i] = narrow(to, wide(given[i]) * keep if noisy[i] >= least else F(0.0))
-
-
-@compiled(FLAT, None, None, uint16[::1], int64, float32)
-def add_dropped(  # noqa: PLR0913, PLR0917 - what dropout is made of
-    total: Any, x: Any, noise: Any, least: int, keep: float, thread: int, threads: int
-) -> None:
-    """Add to total what dropout keeps of x, all of shape (n,)."""
-    to, given, noisy = (
-        _share(total, thread, threads), _share(x, thread, threads), _share(noise, thread, threads),
-    )  # fmt: skip
-    for i in range(to.size):
-        kept = wide(given[i]) * keep if noisy[i] >= least else F(0.0)
-        to[i] = narrow(to, wide(to[i]) + kept)
+        to[i] = narrow(to, wide(to[i]) * wide(factor[i]))
 
 
 @compiled(

@@ -28,8 +28,8 @@ _MATH = {"reassoc", "contract", "arcp", "nsz", "afn"}
 _SELF = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:8]
 
 
-def compiled(kinds: tuple[Any, Any], *arguments: Any) -> Callable[[Any], Any]:
-    """A loop for values of both kinds, float32 and bfloat16, compiled once for a machine.
+def compiled(kinds: tuple[Any, ...], *arguments: Any) -> Callable[[Any], Any]:
+    """A loop for values of these kinds, as float32 and bfloat16, compiled once for a machine.
 
     arguments: their types, None for an array of values, but for the last two: the number of the
     thread that computes its share, and how many there are. The loop releases Python's lock.
