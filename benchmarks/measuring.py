@@ -1,7 +1,8 @@
 """What the benchmarks share: run a command and watch it, compare, print, and publish.
 
 A benchmark publishes under a name: its figures as `benchmarks/figures/NAME.json`, and a table in
-`docs/performance.md` between the marks `<!-- NAME -->` and `<!-- end NAME -->`.
+`docs/performance.md` between the marks `<!-- NAME -->` and `<!-- end NAME -->`. Without bfloat16
+the name is NAME-fp32, where the page has marks for that.
 """
 
 from __future__ import annotations
@@ -147,6 +148,9 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 def publish(name: str, figures: Mapping[str, Any], shown: str) -> None:
     """Print the table, and write it into the page and the figures beside it."""
     about = machine()
+    page = PAGE.read_text()
+    if not about["bfloat16"] and f"<!-- {name}-fp32 -->" in page:
+        name = f"{name}-fp32"
     FIGURES.mkdir(exist_ok=True)
     content = {"command": command(), "machine": about, "figures": figures}
     (FIGURES / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n")
@@ -157,7 +161,6 @@ def publish(name: str, figures: Mapping[str, Any], shown: str) -> None:
     )
     print(f"\n{shown}\n\n{note}")
     start, end = f"<!-- {name} -->", f"<!-- end {name} -->"
-    page = PAGE.read_text()
     before, _, rest = page.partition(start)
     _, found, after = rest.partition(end)
     if not found:
