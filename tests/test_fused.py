@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from numba import njit
-from transformers import RobertaConfig, RobertaModel
+from transformers import BertConfig, BertModel, RobertaConfig, RobertaModel
 
 from embft.data.pairs import Splits
 from embft.fused import Noise, functions, fuse, threads
@@ -266,6 +267,20 @@ def test_adapters_that_are_more_than_two_matrices_are_left_alone(
 ) -> None:
     """DoRA computes otherwise."""
     assert (_fused(build(tiny_model, MODEL, spec)) is not None) == expected
+
+
+@pytest.mark.parametrize(("targets", "expected"), [(("query",), True), (("dense",), False)])
+def test_an_adapted_layer_of_no_whole_blocks_is_left_alone(
+    tiny_model: Path, tmp_path: Path, targets: tuple[str, ...], expected: bool
+) -> None:
+    """The compiled loops would write beside it; layers without an adapter may have any width."""
+    config = BertConfig.from_pretrained(tiny_model)
+    config.intermediate_size = 61
+    torch.manual_seed(0)
+    shutil.copytree(tiny_model, tmp_path / "model")
+    BertModel(config).save_pretrained(tmp_path / "model")
+    spec = TrainSpec(method="lora", lora=LoraSpec(target_modules=targets))
+    assert (_fused(build(tmp_path / "model", MODEL, spec)) is not None) == expected
 
 
 @pytest.mark.parametrize("change", ["activation", "width", "norm", "linear", "hidden", "formula"])

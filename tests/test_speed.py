@@ -16,15 +16,15 @@ STOCK = Path(__file__).parent.parent / "benchmarks" / "stock.py"
 @pytest.mark.speed
 @pytest.mark.timeout(900)
 @pytest.mark.usefixtures("minilm")
-def test_a_trial_is_twice_as_fast_as_the_stock_recipe() -> None:
-    """Two epochs of full fine-tuning, from the start of the process to the scored result, in turns.
+def test_a_trial_is_faster_than_the_stock_recipe() -> None:
+    """Two epochs of full fine-tuning, from the start of the process to the scored result, in turns:
+    twice as fast where the processor multiplies bfloat16.
 
     A busy machine can spoil a run: only three failures in a row count.
     """
-    if resolve_precision("auto", "cpu") != "bf16":
-        pytest.skip("the ratio is promised where the processor multiplies bfloat16")
+    least = 2.0 if resolve_precision("auto", "cpu") == "bf16" else 1.3
     command = [sys.executable, str(STOCK), "--seeds", "42", "--epochs", "2"]
-    command += ["--methods", "full", "--least", "2", "--no-publish"]
+    command += ["--methods", "full", "--least", str(least), "--no-publish"]
     for _ in range(3):
         run = subprocess.run(command, capture_output=True, text=True, check=False)
         if run.returncode == 0:

@@ -2,8 +2,9 @@
 
 Their products are too thin for a library: each would read whole activations for a few numbers a
 row. Here some rows at a time are dropped out, multiplied down and up, and added. Shapes: x
-(n, width), result (n, out); down (width, rank) and up (rank, out), rank in whole blocks of 8, zeros
-where the adapter's own is smaller. Dropout as in `rows.py`. Knows no torch.
+(n, width), result (n, out); down (width, rank) and up (rank, out). Width, out and rank are whole
+blocks of 8; where the adapter's own rank is smaller, the rest is zeros. Dropout as in `rows.py`.
+Knows no torch.
 """
 
 from __future__ import annotations

@@ -60,12 +60,16 @@ def _is_known(layer: Any) -> bool:
 
 
 def _is_known_linear(linear: Any) -> bool:
-    """A linear layer, or one with one plain adapter that no weights are merged with."""
+    """A linear layer, or one with one plain adapter that no weights are merged with.
+
+    An adapted one is of whole blocks: the compiled loops write no other.
+    """
     if type(linear) is not LoraLinear:
         return type(linear) is Linear
-    names = linear.active_adapters
+    names, base = linear.active_adapters, linear.get_base_layer()
     return (
-        type(linear.get_base_layer()) is Linear
+        type(base) is Linear
+        and base.in_features % LANES == base.out_features % LANES == 0
         and len(names) == 1
         and not (linear.disable_adapters or linear.merged or linear.lora_variant)
         and linear.lora_B[names[0]].bias is None
