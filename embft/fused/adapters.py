@@ -12,11 +12,22 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import float32, int64, uint16
+from numba import float32, int64
 
-from embft.fused.vectors import ROWS, F, compiled, narrow, part, product, transposed_product, wide
+from embft.fused.vectors import (
+    FLOATS,
+    NOISE,
+    ROWS,
+    F,
+    compiled,
+    gather,
+    narrow,
+    part,
+    product,
+    transposed_product,
+    wide,
+)
 
-_NOISE, _FLOATS = uint16[:, ::1], float32[:, ::1]
 _CHUNK = 32  # rows at a time: with all that belongs to them they stay in a core's own cache
 
 
@@ -30,17 +41,7 @@ def _dropped(x: Any, noise: Any, least: int, keep: float, to: Any) -> None:
     to[x.shape[0] :] = F(0.0)
 
 
-@part
-def _widened(x: Any, to: Any) -> None:
-    """Rows of x as float32; below them 0."""
-    for i in range(x.shape[0]):
-        row, its = x[i], to[i]
-        for j in range(row.size):
-            its[j] = wide(row[j])
-    to[x.shape[0] :] = F(0.0)
-
-
-@compiled(ROWS, None, _NOISE, int64, float32, _FLOATS, _FLOATS, float32, _FLOATS, None)
+@compiled(ROWS, None, NOISE, int64, float32, FLOATS, FLOATS, float32, FLOATS, None)
 def adapt(  # noqa: PLR0913, PLR0917 - what an adapter is made of
     x: Any, noise: Any, least: int, keep: float, down: Any, up: Any, scale: float, low: Any,
     result: Any, thread: int, threads: int,
@@ -63,7 +64,7 @@ def adapt(  # noqa: PLR0913, PLR0917 - what an adapter is made of
 
 
 @compiled(
-    ROWS, None, None, _NOISE, int64, float32, _FLOATS, _FLOATS, float32, _FLOATS, None,
+    ROWS, None, None, NOISE, int64, float32, FLOATS, FLOATS, float32, FLOATS, None,
     float32[:, :, ::1], float32[:, :, ::1],
 )  # fmt: skip
 def adapt_back(  # noqa: PLR0913, PLR0917 - what an adapter is made of
@@ -82,8 +83,8 @@ def adapt_back(  # noqa: PLR0913, PLR0917 - what an adapter is made of
     of_down, of_up = np.empty((rank, width), np.float32), np.empty((rank, out), np.float32)
     for start in range(thread * _CHUNK, n, threads * _CHUNK):
         end = min(start + _CHUNK, n)
-        _widened(slope[start:end], steep)
-        _widened(low[start:end], few)
+        gather(slope[start:end], 0, steep)
+        gather(low[start:end], 0, few)
         _dropped(x[start:end], noise[start:end], least, keep, given)
         product(steep, up, back, out)
         for i in range(_CHUNK):

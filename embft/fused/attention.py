@@ -17,6 +17,7 @@ from embft.fused.vectors import (
     F,
     compiled,
     exp,
+    gather,
     narrow,
     part,
     product,
@@ -36,17 +37,6 @@ def _longest(starts: Any, thread: int, threads: int) -> int:
     for text in range(thread, starts.size - 1, threads):
         longest = max(longest, starts[text + 1] - starts[text])
     return longest
-
-
-@part
-def _gather(rows: Any, left: int, to: Any) -> None:
-    """A head's columns of a text's rows, as float32; below them 0."""
-    n = rows.shape[0]
-    for i in range(n):
-        row, its = rows[i, left : left + to.shape[1]], to[i]
-        for j in range(row.size):
-            its[j] = wide(row[j])
-    to[n:] = F(0.0)
 
 
 @part
@@ -123,8 +113,8 @@ def attend(  # noqa: PLR0913, PLR0917 - what attention is made of
             left, place = head * width, places[text] + head * m * m
             share, noisy = weights[place : place + m * m], noise[place : place + m * m]
             kept, square = dropped[: m * m], share.reshape((m, m))
-            _gather(q[start:end], left, queries[:m])
-            _gather(v[start:end], left, values[:m])
+            gather(q[start:end], left, queries[:m])
+            gather(v[start:end], left, values[:m])
             _gather_transposed(k[start:end], left, turned)
             product(queries[:m], turned, square, width)
             for i in range(share.size):
@@ -164,9 +154,9 @@ def attend_back(  # noqa: PLR0913, PLR0917 - what attention is made of
         for head in range(heads):
             left, place = head * width, places[text] + head * m * m
             share, noisy = weights[place : place + m * m], noise[place : place + m * m]
-            _gather(q[start:end], left, queries[:m])
-            _gather(k[start:end], left, keys[:m])
-            _gather(slope[start:end], left, slopes[:m])
+            gather(q[start:end], left, queries[:m])
+            gather(k[start:end], left, keys[:m])
+            gather(slope[start:end], left, slopes[:m])
             _gather_transposed(v[start:end], left, turned)
             product(slopes[:m], turned, back_square, width)
             for i in range(share.size):

@@ -10,11 +10,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import float32, int64, uint16
+from numba import float32, int64
 
-from embft.fused.vectors import FLAT, ROWS, F, compiled, erf, exp, narrow, part, wide
-
-_NOISE, _FLOATS = uint16[:, ::1], float32[:, ::1]
+from embft.fused.vectors import FLAT, FLOATS, NOISE, ROWS, F, compiled, erf, exp, narrow, part, wide
 
 
 @part
@@ -46,8 +44,8 @@ def multiply(x: Any, by: Any, thread: int, threads: int) -> None:
 
 
 @compiled(
-    ROWS, None, _FLOATS, float32[::1], float32[::1], float32, _NOISE, int64, float32,
-    _FLOATS, None, _FLOATS, float32[::1],
+    ROWS, None, FLOATS, float32[::1], float32[::1], float32, NOISE, int64, float32,
+    FLOATS, None, FLOATS, float32[::1],
 )  # fmt: skip
 def norm(  # noqa: PLR0913, PLR0917 - what a norm is made of
     x: Any, residual: Any, weight: Any, bias: Any, eps: float, noise: Any, least: int, keep: float,
@@ -82,8 +80,8 @@ def norm(  # noqa: PLR0913, PLR0917 - what a norm is made of
 
 
 @compiled(
-    ROWS, _FLOATS, None, float32[::1], _FLOATS, float32[::1], _NOISE, int64, float32,
-    _FLOATS, None, float32[:, :, ::1],
+    ROWS, FLOATS, None, float32[::1], FLOATS, float32[::1], NOISE, int64, float32,
+    FLOATS, None, float32[:, :, ::1],
 )  # fmt: skip
 def norm_back(  # noqa: PLR0913, PLR0917 - what a norm is made of
     slope: Any, slope_half: Any, weight: Any, unit: Any, rate: Any, noise: Any, least: int,

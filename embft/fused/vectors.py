@@ -21,6 +21,7 @@ _native: Any = intrinsic  # its types are those of a plain function, without a c
 LANES = 8  # rows and columns of a block of a product
 
 FLAT, ROWS = (float32[::1], uint16[::1]), (float32[:, ::1], uint16[:, ::1])
+FLOATS, NOISE = float32[:, ::1], uint16[:, ::1]  # of rows: one kind, and dropout's bits
 # fastmath but for "no NaN, no infinity": a training that diverges must be seen to.
 _MATH = {"reassoc", "contract", "arcp", "nsz", "afn"}
 # numba's cache of a function is as old as the file that the function stands in. So that it is as
@@ -104,6 +105,17 @@ def _narrow(array: Any, value: Any) -> Any:  # noqa: ARG001 - numba compares the
         return np.uint16((bits + half) >> np.uint32(16))
 
     return as_it_is if array.dtype == types.float32 else rounded
+
+
+@part
+def gather(rows: Any, left: int, to: Any) -> None:
+    """Columns of rows, from the one at `left` on, as float32; below them 0."""
+    n = rows.shape[0]
+    for i in range(n):
+        row, its = rows[i, left : left + to.shape[1]], to[i]
+        for j in range(row.size):
+            its[j] = wide(row[j])
+    to[n:] = F(0.0)
 
 
 # Functions.

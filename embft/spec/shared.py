@@ -8,12 +8,16 @@ from __future__ import annotations
 import json
 import marshal
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from pydantic import TypeAdapter
 
 from embft.spec.fields import TrialSpec
+
+# marshal writes plain data several times as fast as json, and in this format as a function of the
+# content alone.
+_MARSHAL = 2
 
 
 def trial_spec(content: Any) -> TrialSpec:
@@ -21,7 +25,7 @@ def trial_spec(content: Any) -> TrialSpec:
     if not isinstance(content, Mapping):
         return TrialSpec.model_validate(content)
     sections = {
-        name: _section(name, value) if _is_section(name, value) else value
+        name: _section(name, marshal.dumps(value, _MARSHAL)) if _is_section(name, value) else value
         for name, value in content.items()
     }
     return TrialSpec.model_validate(sections)
@@ -31,20 +35,9 @@ def _is_section(name: str, value: Any) -> bool:
     return name in TrialSpec.model_fields and isinstance(value, dict | list)
 
 
-# Under a section's name and its own bytes. marshal writes them several times as fast as json, and
-# in format 2 as a function of the content alone.
-_MOST, _MARSHAL = 256, 2
-_kept: dict[tuple[str, bytes], Any] = {}
-
-
-def _section(name: str, value: Any) -> Any:
-    key = name, marshal.dumps(value, _MARSHAL)
-    found = _kept.get(key)
-    if found is None:
-        if len(_kept) >= _MOST:
-            _kept.clear()
-        found = _kept[key] = _checks(name).validate_json(json.dumps(value))
-    return found
+@lru_cache(maxsize=256)
+def _section(name: str, written: bytes) -> Any:
+    return _checks(name).validate_json(json.dumps(marshal.loads(written)))  # noqa: S302 - our own
 
 
 @cache
