@@ -6,7 +6,6 @@ Thousands of trials of a sweep differ in a field or two.
 from __future__ import annotations
 
 import json
-import marshal
 from collections.abc import Mapping
 from functools import cache, lru_cache
 from typing import Any
@@ -15,17 +14,13 @@ from pydantic import TypeAdapter
 
 from embft.spec.fields import TrialSpec
 
-# marshal writes plain data several times as fast as json, and in this format as a function of the
-# content alone.
-_MARSHAL = 2
-
 
 def trial_spec(content: Any) -> TrialSpec:
     """The spec of a record's JSON, as plain data. Raises pydantic's ValidationError."""
     if not isinstance(content, Mapping):
         return TrialSpec.model_validate(content)
     sections = {
-        name: _section(name, marshal.dumps(value, _MARSHAL)) if _is_section(name, value) else value
+        name: _section(name, json.dumps(value)) if _is_section(name, value) else value
         for name, value in content.items()
     }
     return TrialSpec.model_validate(sections)
@@ -36,8 +31,8 @@ def _is_section(name: str, value: Any) -> bool:
 
 
 @lru_cache(maxsize=256)
-def _section(name: str, written: bytes) -> Any:
-    return _checks(name).validate_json(json.dumps(marshal.loads(written)))  # noqa: S302 - our own
+def _section(name: str, text: str) -> Any:
+    return _checks(name).validate_json(text)
 
 
 @cache
