@@ -17,6 +17,7 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -138,16 +139,13 @@ def run_sweep(trials: int) -> None:
 
 def run(plan: Plan, pending: Sequence[PlannedTrial]) -> float:
     """What `embft sweep` does from Ray's start to its end. Returns the driver's memory in MB."""
-    from embft.report.output import write_outputs
+    from embft.meanwhile import write_meanwhile
     from embft.sweep import ray_cluster, run_trials
 
     with ray_cluster(plan.spec.resources) as cluster:
         for trial in pending:
             trial.folder.create(trial.input(cluster.cpus_per_trial))
-
-        def write() -> None:
-            write_outputs(plan.folder)
-
+        write = partial(write_meanwhile, plan.folder, len(plan.trials))
         with SweepView(pending, 0, Console(file=io.StringIO()), write):
             run_trials(pending, cluster, plan.spec.resources)
         return process_memory(os.getpid()) / 1e6

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -134,6 +135,7 @@ def _run(
     from embft import ray_settings
     from embft.estimate import check_fits
     from embft.failure import StorageError
+    from embft.meanwhile import write_meanwhile
     from embft.measure import known_need
     from embft.memory import release_memory
 
@@ -151,9 +153,8 @@ def _run(
                 trial.folder.create(trial.input(cluster.cpus_per_trial, resources.device))
             pending[0].folder.stop_file.unlink(missing_ok=True)  # the last interruption's
             done = len(plan.trials) - len(pending)
-            with SweepView(
-                pending, done, console, lambda: _write_quietly(plan.folder), keeper.take
-            ):
+            report = partial(write_meanwhile, plan.folder, len(plan.trials))
+            with SweepView(pending, done, console, report, keeper.take):
                 lost = run_trials(pending, cluster, resources)
             for message in lost:
                 click.echo(f"embft: a trial was lost and will run again: {message}", err=True)
@@ -353,21 +354,3 @@ def _plan(spec: Path, results: Path, trusted: bool) -> Plan:
     loaded = load_spec(spec)
     check_agreed(any(point.model.trust_remote_code for point in loaded.points), agreed=trusted)
     return make_plan(loaded, results)
-
-
-def _write_quietly(folder: Path) -> None:
-    """Between trials a report that cannot be written must not end the sweep; at its end it may."""
-    import logging
-
-    from embft.failure import storage_reason
-
-    try:
-        from embft.memory import release_memory
-        from embft.report.output import write_outputs
-
-        write_outputs(folder, running=True)
-        release_memory()
-    except Exception as error:
-        if storage_reason(error) is None:  # where there is no room, the trials say so
-            log = logging.getLogger("embft")
-            log.warning("the report could not be written yet", exc_info=True)

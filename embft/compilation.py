@@ -2,8 +2,8 @@
 
     python -m embft.compilation
 
-compiles all of it now, which `make install` does, as pip compiles Python's own files. Without that,
-the first training and the first map do.
+compiles all of it now, and the report's charts' library, which `make install` does, as pip compiles
+Python's own files. Without that, the first training, map and report do.
 """
 
 from __future__ import annotations
@@ -33,11 +33,13 @@ def keep_compiled(*packages: str) -> None:
 
 
 def compile_all() -> None:
-    """Compile the loops of trainings, and what UMAP needs for a map."""
+    """Compile the loops of trainings, what UMAP needs for a map, and the charts' library."""
     import embft.fused  # noqa: F401 - importing it compiles
     from embft.evaluation.clusters import project_pairs
     from embft.evaluation.embed import Embedded
+    from embft.report.bundle import library
 
+    library()
     points = np.random.default_rng(0).standard_normal((_LEAST_POINTS, 8)).astype(np.float32)
     project_pairs(Embedded(points, -points))
 

@@ -54,7 +54,8 @@ class SweepView:
     """Follows the trials of a sweep until it is closed.
 
     `on_result` runs for each finished trial at once. `on_finished` runs after trials finish, in
-    a thread of its own, and never for the last ones: whoever closes the view has the last word.
+    a thread of its own, and never for the last ones: whoever closes the view has the last word, and
+    the event that it is given is set.
     """
 
     def __init__(
@@ -62,7 +63,7 @@ class SweepView:
         trials: Sequence[PlannedTrial],
         done: int,
         console: Console,
-        on_finished: Callable[[], None],
+        on_finished: Callable[[threading.Event], None],
         on_result: Callable[[TrialDir, TrialResult], None] | None = None,
     ) -> None:
         self.console, self.on_finished, self.on_result = console, on_finished, on_result
@@ -112,7 +113,7 @@ class SweepView:
             self.finished.clear()
             if not self.stop.is_set():
                 began = time.monotonic()
-                self.on_finished()
+                self.on_finished(self.stop)
                 self.stop.wait(_REST * (time.monotonic() - began))
 
     def _look(self) -> bool:

@@ -209,7 +209,9 @@ def test_seeds_widen_the_interval() -> None:
 
 @pytest.mark.parametrize("scheme", ["pairs", "clusters", "texts"])
 def test_results_follow_from_the_seed(scheme: str) -> None:
-    """The same seed gives the same intervals to the last digit, another seed others."""
+    """The same seed gives the same intervals to the last digit, whether its weights were drawn or
+    kept from an earlier trial, and another seed others.
+    """
     score, label = _binormal(np.random.default_rng(7), 120)
     texts = {"pairs": 120, "clusters": 40, "texts": 4}[scheme]
     first = [f"a{i % texts}" for i in range(120)]
@@ -217,7 +219,9 @@ def test_results_follow_from_the_seed(scheme: str) -> None:
     units = sampling_units(first, second)
     assert units.scheme == scheme
     found = [bootstrap(score, label, 0.5, units, Resampling(200, seed=seed)) for seed in (0, 0, 1)]
-    assert found[0].intervals == found[1].intervals
+    assert units.kept
+    fresh = bootstrap(score, label, 0.5, sampling_units(first, second), Resampling(200))
+    assert found[0].intervals == found[1].intervals == fresh.intervals
     assert found[0].intervals["auc"] != found[2].intervals["auc"]
     assert all(value.shape == (200,) for value in found[0].samples.values())
 

@@ -51,10 +51,10 @@ def test_a_second_process_makes_a_map_without_compiling(tmp_path: Path) -> None:
 def test_a_folder_that_takes_nothing_is_no_error(tmp_path: Path) -> None:
     """Loops are compiled all the same where neither their folder nor the user's takes a cache."""
     code = (
-        "import numba.core.caching as c\n"
-        "c.CacheImpl._locator_classes = []\n"
         "from embft.fused.vectors import FLAT, compiled\n"
+        "import numba.core.caching as c\n"
         "import numpy as np\n"
+        "c.CacheImpl._locator_classes = []\n"
         "@compiled(FLAT, None)\n"
         "def twice(x, thread, threads):\n"
         "    for i in range(x.size): x[i] = 2 * x[i]\n"

@@ -29,7 +29,7 @@ ALLOWED = {
     "files": set(),
     "memory": set(),
     "lock": _GROUND | {"files"},
-    "tiny_decoder": _DATA,
+    "tiny_decoder": _DATA | {"files"},
     "plain": set(),
     "console": {"plain"},
     "safety": _GROUND | {"seal"},
@@ -42,7 +42,7 @@ ALLOWED = {
     "linear": set(),
     "encoding": _DATA | {"linear", "memory", "packing", "token_cache"},
     "stopping": set(),
-    "compilation": {"evaluation", "fused"},
+    "compilation": {"evaluation", "fused", "report"},
     "fused": {"encoding", "fused", "packing"},
     "training": _TRIAL | _DATA | {"encoding", "fused", "stopping", "token_cache"},
     "evaluation": _TRIAL
@@ -69,6 +69,7 @@ ALLOWED = {
     | _DATA
     | _METRICS
     | {"base_model", "evaluation", "evaluator_files", "models", "safety"},
+    "meanwhile": {"failure", "memory", "report"},
     "maps": _TRIAL | _DATA | {"capacity", "evaluation", "frozen", "memory", "standalone"},
     "watch": {"memory"},
     "failure": _TRIAL | {"watch"},

@@ -15,12 +15,13 @@ from typing import Any
 import leaderboards
 import numpy as np
 import pytest
+import vl_convert
 from leaderboards import Plan, lora_lr, lora_lr_plans, make_board, params
 
 from embft.data.pairs import Pairs
 from embft.leaderboard.rows import Leaderboard
 from embft.leaderboard.table import table_lines
-from embft.report import export_charts, render_markdown, render_report, write_report
+from embft.report import bundle, export_charts, render_markdown, render_report, write_report
 from embft.report import format as fmt
 from embft.report.audit import audit_lines
 from embft.report.bundle import policy, script_json
@@ -123,6 +124,30 @@ def test_the_page_admits_no_foreign_code(html: str) -> None:
     styles = re.findall(r"<style>(.*?)</style>", html, re.DOTALL)
     scripts = re.findall(r"<script>(.*?)</script>", html, re.DOTALL)
     assert given == policy(styles, [unpacked_library(html), *scripts])
+
+
+def test_the_charts_library_is_built_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next process reads it; one that is damaged, or has no place, is built again."""
+    built: list[str] = []
+    build = vl_convert.javascript_bundle
+
+    def counted(code: str) -> str:
+        built.append(code)
+        text: str = build(code)
+        return text
+
+    monkeypatch.setattr(vl_convert, "javascript_bundle", counted)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    first = bundle.library.__wrapped__()
+    assert first == bundle.library.__wrapped__()
+    assert len(built) == 1
+    (kept,) = (tmp_path / "embft").iterdir()
+    kept.write_text(kept.read_text().replace("vega", "viga", 1))
+    assert first == bundle.library.__wrapped__()
+    assert len(built) == 2
+    monkeypatch.setenv("XDG_CACHE_HOME", "/dev/null")
+    assert first == bundle.library.__wrapped__()
+    assert len(built) == 3
 
 
 def test_one_bundle_serves_every_chart_and_the_file_stays_small(html: str) -> None:

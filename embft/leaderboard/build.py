@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic_core import to_jsonable_python
 
 from embft.frozen import frozen_audit
 from embft.leaderboard.joined import SWEEP, joined_plan
@@ -25,6 +26,7 @@ from embft.lock import is_running
 from embft.memory import no_collection
 from embft.plan import BASELINE
 from embft.spec import TrialSpec, trial_spec
+from embft.spec.base import Fields
 from embft.trial import TrialDir
 
 _FAST_DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # by libyaml, where PyYAML has it
@@ -102,11 +104,19 @@ def _on_axis(axis: str, trial: Mapping[str, Any], spec: TrialSpec) -> Any:
         return None
     if axis == SWEEP:
         return trial["sweep_name"]
-    value: Any = spec.model_dump(mode="json")
+    value: Any = spec
     for name in axis.split("."):
-        # A section that this trial does not have, or a text in its place.
-        value = value.get(name) if isinstance(value, dict) else None
+        value = _below(value, name)
+    value = to_jsonable_python(value)
     return "none" if axis == "model.template" and value is None else value
+
+
+def _below(value: Any, name: str) -> Any:
+    """A field's value; None for a section that this trial does not have, or a text in its place."""
+    if isinstance(value, Mapping):
+        return value.get(name)
+    known = isinstance(value, Fields) and name in type(value).model_fields
+    return getattr(value, name) if known else None
 
 
 def one_trial_yaml(spec: TrialSpec, sweep: str) -> str:

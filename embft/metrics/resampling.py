@@ -17,11 +17,12 @@ Three schemes:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 from scipy import sparse
 from scipy.sparse import csgraph
 
@@ -31,11 +32,14 @@ Scheme = Literal["pairs", "clusters", "texts"]
 
 # The largest share of the pairs that may hang together before clusters are too few to draw from.
 GIANT_SHARE = 0.1
-_CHUNK_ELEMENTS = 1 << 18
+# Weights at once: so few that they stay in a core's cache, where all takes half as long, but enough
+# rows for products of matrices, and never more than two megabytes.
+_CACHED_WEIGHTS, _FEWEST_ROWS, _MOST_WEIGHTS = 1 << 16, 48, 1 << 18
 _MAX_ELEMENTS = 5 * 10**7
 _MIN_RESAMPLES = 200
 _MIN_DELETIONS = 20
 _MAX_DELETIONS = 200
+_MOST_KEPT = 1 << 19  # weights, four bytes each
 
 
 @dataclass(frozen=True)
@@ -60,11 +64,16 @@ class Resampling:
 class Units:
     """What is drawn. `unit` (n,): each pair's cluster, 0 .. units - 1; the scheme `texts` also has
     `ends` (n, 2): each pair's two texts, while its `unit` numbers the distinct pairs of texts.
+
+    kept: small draws from these units, since every trial that is scored on them gets the same ones.
     """
 
     scheme: Scheme
     unit: IntArray
     ends: IntArray | None = None
+    kept: dict[Hashable, list[npt.NDArray[np.float32]]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     @property
     def effective(self) -> float:
@@ -125,6 +134,40 @@ def _text_units(ends: IntArray) -> Units:
 
 def weight_chunks(units: Units, resampling: Resampling) -> Iterator[FloatArray]:
     """Weights (rows, n) of the resamples, some rows at a time; the same for the same seed."""
+    return _kept(units, ("all", _identity(resampling)), _weights(units, resampling))
+
+
+def pair_weight_chunks(units: Units, resampling: Resampling) -> Iterator[FloatArray]:
+    """Weights (rows, n) that draw distinct pairs of texts: the scheme `texts`' second draw."""
+    return _kept(units, ("pairs", _identity(resampling)), _pair_weights(units, resampling))
+
+
+def deletion_chunks(units: Units, seed: int) -> Iterator[FloatArray]:
+    """Weights (rows, n) that leave out one unit each, or a share of them where units are many."""
+    return _kept(units, ("deletions", seed), _deletions(units, seed))
+
+
+def _identity(resampling: Resampling) -> tuple[int, int]:
+    """What decides on the weights."""
+    return resampling.resamples, resampling.seed
+
+
+def _kept(units: Units, what: Hashable, chunks: Iterator[FloatArray]) -> Iterator[FloatArray]:
+    """The chunks, or what was kept of them. Weights are small whole numbers: float32 is exact."""
+    if what in units.kept:
+        yield from (part.astype(np.float64) for part in units.kept[what])
+        return
+    parts, size = [], 0
+    for chunk in chunks:
+        size += chunk.size
+        if size <= _MOST_KEPT:
+            parts.append(chunk.astype(np.float32))
+        yield chunk
+    if size <= _MOST_KEPT:
+        units.kept[what] = parts
+
+
+def _weights(units: Units, resampling: Resampling) -> Iterator[FloatArray]:
     for counts in _count_chunks(_text_or_unit(units), len(units.unit), resampling, stream=0):
         if units.ends is None:
             yield _take(counts, units.unit)
@@ -132,19 +175,17 @@ def weight_chunks(units: Units, resampling: Resampling) -> Iterator[FloatArray]:
             yield counts[:, units.ends[:, 0]] * counts[:, units.ends[:, 1]]
 
 
-def pair_weight_chunks(units: Units, resampling: Resampling) -> Iterator[FloatArray]:
-    """Weights (rows, n) that draw distinct pairs of texts: the scheme `texts`' second draw."""
+def _pair_weights(units: Units, resampling: Resampling) -> Iterator[FloatArray]:
     drawn = int(units.unit.max()) + 1
     for counts in _count_chunks(drawn, len(units.unit), resampling, stream=1):
         yield _take(counts, units.unit)
 
 
-def deletion_chunks(units: Units, seed: int) -> Iterator[FloatArray]:
-    """Weights (rows, n) that leave out one unit each, or a share of them where units are many."""
+def _deletions(units: Units, seed: int) -> Iterator[FloatArray]:
     n, drawn = len(units.unit), _text_or_unit(units)
     k = min(drawn, _MAX_DELETIONS, max(_MIN_DELETIONS, _MAX_ELEMENTS // 5 // n))
     part = np.random.default_rng([seed, 2]).permutation(drawn) % k
-    size = max(1, _CHUNK_ELEMENTS // n)
+    size = _rows_at_once(n)
     for start in range(0, k, size):
         rows = np.arange(start, min(start + size, k))[:, None]
         if units.ends is None:
@@ -152,6 +193,12 @@ def deletion_chunks(units: Units, seed: int) -> Iterator[FloatArray]:
         else:
             first, second = (part[units.ends[:, i]] for i in (0, 1))
             yield ((first != rows) & (second != rows)).astype(np.float64)
+
+
+def _rows_at_once(n: int) -> int:
+    """How many rows of n weights are worked on together."""
+    rows = max(_CACHED_WEIGHTS // max(n, 1), _FEWEST_ROWS)
+    return max(1, min(rows, _MOST_WEIGHTS // max(n, 1)))
 
 
 def _text_or_unit(units: Units) -> int:
@@ -172,7 +219,7 @@ def _count_chunks(
 ) -> Iterator[FloatArray]:
     """How often each of `drawn` units comes up in as many draws, for each resample."""
     rng = np.random.default_rng([resampling.seed, stream])
-    left, rows = resampling.count(n), max(1, _CHUNK_ELEMENTS // max(n, drawn))
+    left, rows = resampling.count(n), _rows_at_once(max(n, drawn))
     while left > 0:
         size = min(rows, left)
         draws = rng.integers(0, drawn, size=(size, drawn))

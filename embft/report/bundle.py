@@ -1,7 +1,7 @@
 """The page's fixed parts: style sheet, scripts, and the policy that admits nothing else.
 
-The charts' library is built once in a process (about a second); both scripts and the style sheet
-are admitted by their hashes.
+The charts' library is built once for a user and version, in seconds and 90 MB; both scripts and the
+style sheet are admitted by their hashes.
 """
 
 from __future__ import annotations
@@ -10,9 +10,15 @@ import base64
 import gzip
 import hashlib
 import json
+from contextlib import suppress
 from functools import cache
+from importlib.metadata import version
 from importlib.resources import files
 from typing import Any
+
+from embft.errors import RecordError
+from embft.files import user_cache, write_atomic
+from embft.seal import sealed, unsealed
 
 _ESCAPES = str.maketrans(
     {"<": r"\u003c", ">": r"\u003e", "&": r"\u0026", "\u2028": r"\u2028", "\u2029": r"\u2029"}
@@ -28,10 +34,21 @@ def asset(name: str) -> str:
 @cache
 def library() -> str:
     """Vega, Vega-Lite and vega-embed, in a function so that their names stay their own."""
+    return "(function(){" + _vega() + "})();"
+
+
+def _vega() -> str:
+    """The library's code as an earlier process has kept it, or as vl-convert builds it."""
+    kept = user_cache() / f"vega-{version('vl-convert-python')}.json"
+    with suppress(OSError, RecordError):
+        return str(unsealed(kept)["code"])
     import vl_convert
 
     code: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
-    return "(function(){" + code + "})();"
+    with suppress(OSError):  # no room, or no folder of the user's: built again each time
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(kept, sealed({"code": code}))
+    return code
 
 
 @cache
