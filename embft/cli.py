@@ -133,7 +133,7 @@ def _run(
 ) -> _Stopped | None:
     """Run what is pending. Returns why it stopped before the end, if it did."""
     from embft import ray_settings
-    from embft.estimate import check_fits
+    from embft.estimate import check_fits, longest_first
     from embft.failure import StorageError
     from embft.meanwhile import write_meanwhile
     from embft.measure import known_need
@@ -149,6 +149,8 @@ def _run(
     resources = plan.spec.resources
     try:
         with ray_cluster(resources, need.demand, address) as cluster:
+            if cluster.concurrent > 1:
+                pending = longest_first(plan, pending)
             for trial in pending:
                 trial.folder.create(trial.input(cluster.cpus_per_trial, resources.device))
             pending[0].folder.stop_file.unlink(missing_ok=True)  # the last interruption's

@@ -160,6 +160,29 @@ def _prefixes(pending: Sequence[PlannedTrial], sizes: Sequence[Size]) -> int:
     return sum(groups.values()) * 2 // CHECKPOINTS
 
 
+def longest_first(plan: Plan, pending: Sequence[PlannedTrial]) -> tuple[PlannedTrial, ...]:
+    """The baselines, then all others from the longest training to the shortest, as they are planned
+    where nothing tells them apart: so that of several at once none runs long when all others have
+    ended (Graham, 1969). Trials that share a prefix have an order of their own, and keep it.
+    """
+    if any(trial.prefix is not None for trial in pending):
+        return tuple(pending)
+    return tuple(sorted(pending, key=lambda trial: -_work(plan, trial)))
+
+
+def _work(plan: Plan, trial: PlannedTrial) -> float:
+    """What a training multiplies: its pairs, passes and the model's weights. Of a baseline, which
+    comes first, more than of all others.
+    """
+    if trial.spec.is_baseline:
+        return math.inf
+    train, pairs = trial.spec.train, len(plan.data[trial.data_digest].train)
+    seen = min(train.epochs * pairs, (train.max_steps or math.inf) * train.batch_size)
+    weights = sum(math.prod(shape) for shape in weight_shapes(trial.base.folder).values())
+    # Forward, the activations' gradients, and those of the weights.
+    return seen * weights * (2 if train.method == "lora" else 3)
+
+
 def free_disk(folder: Path) -> int:
     """Bytes that are free where this folder is, or will be."""
     while not folder.exists():

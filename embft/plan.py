@@ -83,7 +83,7 @@ class PlannedTrial:
 
 @dataclass(frozen=True)
 class Plan:
-    """A sweep's trials in the order in which they run, baselines first."""
+    """A sweep's trials, baselines first, in the order in which they run one at a time."""
 
     spec: SweepSpec
     folder: Path

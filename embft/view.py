@@ -23,7 +23,7 @@ from embft.plan import PlannedTrial
 from embft.trial import Completed, TrialDir, TrialResult
 
 _POLL_SECONDS = 0.4
-# Trials start in the plan's order, so these few may be the next; all others are looked at too, but
+# Trials start in the order given, so these few may be the next; all others are looked at too, but
 # seldom: in a sweep of thousands that alone would keep a core busy.
 _NEXT = 32
 _WHOLE_REST = 49.0  # so that looking at every trial takes a fiftieth of one core at most

@@ -9,10 +9,19 @@ import pytest
 
 from embft import estimate
 from embft.errors import EmbftError
-from embft.estimate import OURS_BYTES, Size, check_fits, need, size_of, weight_shapes
+from embft.estimate import (
+    OURS_BYTES,
+    Size,
+    check_fits,
+    longest_first,
+    need,
+    size_of,
+    weight_shapes,
+)
 from embft.launcher import run_trial
 from embft.measure import measure, measured_seconds, predicted_seconds, read_measured
 from embft.plan import make_plan, prepare
+from embft.prefixes import share_prefixes
 from embft.spec import parse_spec
 
 
@@ -42,6 +51,33 @@ def test_fewer_models_need_less_disk(tmp_path: Path, tiny_spec: str) -> None:
     too_much = replace(needs["all"], disk=10**18, kept=10**18, memory=0)
     with pytest.raises(EmbftError, match=r"artifacts\.keep"):
         check_fits(huge, too_much)
+
+
+def test_of_several_at_once_the_longest_start_first(tiny_model: Path, pair_files: Path) -> None:
+    """After the baseline, by epochs and passes; equal ones as planned, shared prefixes as told."""
+    text = f"""\
+name: order
+data: {{train: {pair_files}/train.jsonl, dev: {pair_files}/dev.jsonl}}
+model: {{base: {tiny_model}}}
+train: {{lora: {{target_modules: [query]}}}}
+space:
+  train.method: [lora, full]
+  train.epochs: [1, 3]
+  train.learning_rate: [1e-3, 1e-4]
+"""
+    plan = make_plan(parse_spec(text), Path("unused"))
+    trains = [trial.spec.train for trial in longest_first(plan, plan.trials)]
+    assert [(t.method, t.epochs, t.learning_rate) for t in trains[1:]] == [
+        (method, epochs, rate)
+        for epochs in (3, 1)
+        for method in ("full", "lora")
+        for rate in (1e-3, 1e-4)
+    ]
+    assert trains[0].method == "none"
+    shared = text.replace("train: {lora", "train: {schedule: constant, lora")
+    plan = make_plan(parse_spec(shared), Path("unused"))
+    told = share_prefixes(plan.trials)
+    assert longest_first(plan, told) == told
 
 
 def test_the_estimate_of_a_real_model_is_its_size(minilm: Path, pair_files: Path) -> None:

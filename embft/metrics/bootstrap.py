@@ -22,7 +22,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+from scipy import special
 
 from embft.metrics.pairs import sorted_metrics
 from embft.metrics.resampling import (
@@ -135,7 +135,7 @@ def weighted_interval(
     estimate = float(statistic(np.ones((1, len(units.unit))))[0])
     if len(defined) < (1 - _MAX_UNDEFINED) * len(samples) or np.ptp(defined) <= 1e-12:
         return None
-    reach = stats.norm.cdf(np.array([-1.0, 1.0]) * _normal_width(units.effective, plan.level))
+    reach = special.ndtr(np.array([-1.0, 1.0]) * _normal_width(units.effective, plan.level))
     low, high = np.quantile(estimate + spread(samples, inner) * (defined - estimate), reach)
     return float(low), float(high)
 
@@ -226,10 +226,10 @@ def _bca(
 ) -> tuple[float, float]:
     below = np.mean(samples < estimate) + 0.5 * np.mean(samples == estimate)
     floor = 0.5 / len(samples)
-    bias = stats.norm.ppf(np.clip(below, floor, 1 - floor))
+    bias = special.ndtri(np.clip(below, floor, 1 - floor))
     width = _normal_width(result.effective_units, result.resampling.level)
     z = bias + np.array([-1.0, 1.0]) * width
-    levels = stats.norm.cdf(bias + z / np.maximum(1 - _acceleration(deleted) * z, 0.1))
+    levels = special.ndtr(bias + z / np.maximum(1 - _acceleration(deleted) * z, 0.1))
     low, high = np.quantile(samples, levels)
     return float(low), float(high)
 
@@ -237,7 +237,7 @@ def _bca(
 def _normal_width(drawn: float, level: float) -> float:
     """The normal quantile of the level, widened for the units drawn (Hesterberg, 2015)."""
     units = max(drawn, 2.0)
-    t = stats.t.ppf(0.5 + level / 2, units - 1)
+    t = special.stdtrit(units - 1, 0.5 + level / 2)
     return float(min(t * np.sqrt(units / (units - 1)), 8.0))
 
 
@@ -259,7 +259,7 @@ def _with_seeds(low: float, high: float, name: str, result: BootstrapResult) -> 
         return Interval(low, high)
     centre = float(by_seed.mean())
     variance = max(float(by_seed.var(ddof=1)) - result.pairs_noise[name], 0.0)
-    half = stats.t.ppf(0.5 + result.resampling.level / 2, count - 1) * np.sqrt(variance / count)
+    half = special.stdtrit(count - 1, 0.5 + result.resampling.level / 2) * np.sqrt(variance / count)
     return Interval(
         float(min(centre - np.hypot(centre - low, half), low)),
         float(max(centre + np.hypot(high - centre, half), high)),

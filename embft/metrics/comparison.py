@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from embft.metrics.bootstrap import BootstrapResult, spread
 
@@ -54,8 +54,8 @@ def compare(
         alike = abs(difference) <= 1e-12
         p_value = 1.0 if alike else 2.0 / (best.resamples + 1)
         return Comparison(difference, difference, difference, p_value)
-    reach = float(stats.t.ppf(0.5 + best.resampling.level / 2, freedom)) * error
-    p_value = float(2 * stats.t.sf(abs(difference) / error, freedom))
+    reach = float(special.stdtrit(freedom, 0.5 + best.resampling.level / 2)) * error
+    p_value = float(2 * special.stdtr(freedom, -abs(difference) / error))
     return Comparison(difference, difference - reach, difference + reach, p_value)
 
 
