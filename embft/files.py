@@ -8,13 +8,6 @@ import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-CACHE = "embft"
-
-
-def user_cache() -> Path:
-    """The folder for what is made once for a user, and made again where it is gone."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / CACHE
-
 
 def write_atomic(path: Path, content: bytes | str | Iterable[str]) -> None:
     """Replace a file as a whole: whoever reads it sees the old or the new content, never a part.

@@ -19,11 +19,10 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from embft.files import CACHE, user_cache
-
 Architecture = Literal["llama", "qwen3"]
 BUILT_IN: dict[str, Architecture] = {"tiny-llama": "llama", "tiny-qwen3": "qwen3"}
 _VERSION = 1  # part of the folder's name: raise it with whatever changes the files
+_CACHE = "embft"
 _SEED = 20_250_729
 _DEVIATION = 0.02  # both architectures' own initial standard deviation
 _BOS, _EOS = "<|begin_of_text|>", "<|end_of_text|>"
@@ -45,14 +44,15 @@ def built_in_name(base: str) -> str | None:
     stand on another machine; None where it is none.
     """
     path = Path(base)
-    if path.parent.name == CACHE:
+    if path.parent.name == _CACHE:
         base = path.name.removesuffix(f"-{_VERSION}")
     return base if base in BUILT_IN else None
 
 
 def built_in_decoder(name: str) -> Path:
     """The folder of a built-in decoder, made when it is first asked for."""
-    folder = user_cache() / f"{name}-{_VERSION}"
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / _CACHE
+    folder = cache / f"{name}-{_VERSION}"
     if not folder.exists():
         from embft.data.dating import generate
 

@@ -29,7 +29,7 @@ ALLOWED = {
     "files": set(),
     "memory": set(),
     "lock": _GROUND | {"files"},
-    "tiny_decoder": _DATA | {"files"},
+    "tiny_decoder": _DATA,
     "plain": set(),
     "console": {"plain"},
     "safety": _GROUND | {"seal"},

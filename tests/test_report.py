@@ -137,15 +137,15 @@ def test_the_charts_library_is_built_once(tmp_path: Path, monkeypatch: pytest.Mo
         return text
 
     monkeypatch.setattr(vl_convert, "javascript_bundle", counted)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(bundle, "_kept_file", lambda: tmp_path / "__pycache__" / "vega.json")
     first = bundle.library.__wrapped__()
     assert first == bundle.library.__wrapped__()
     assert len(built) == 1
-    (kept,) = (tmp_path / "embft").iterdir()
+    kept = tmp_path / "__pycache__" / "vega.json"
     kept.write_text(kept.read_text().replace("vega", "viga", 1))
     assert first == bundle.library.__wrapped__()
     assert len(built) == 2
-    monkeypatch.setenv("XDG_CACHE_HOME", "/dev/null")
+    monkeypatch.setattr(bundle, "_kept_file", lambda: Path("/dev/null/vega.json"))
     assert first == bundle.library.__wrapped__()
     assert len(built) == 3
 

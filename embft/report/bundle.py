@@ -1,7 +1,7 @@
 """The page's fixed parts: style sheet, scripts, and the policy that admits nothing else.
 
-The charts' library is built once for a user and version, in seconds and 90 MB; both scripts and the
-style sheet are admitted by their hashes.
+The charts' library is built once, which takes seconds and 90 MB, and kept where Python keeps what it
+compiles; both scripts and the style sheet are admitted by their hashes.
 """
 
 from __future__ import annotations
@@ -14,10 +14,12 @@ from contextlib import suppress
 from functools import cache
 from importlib.metadata import version
 from importlib.resources import files
+from importlib.util import cache_from_source
+from pathlib import Path
 from typing import Any
 
 from embft.errors import RecordError
-from embft.files import user_cache, write_atomic
+from embft.files import write_atomic
 from embft.seal import sealed, unsealed
 
 _ESCAPES = str.maketrans(
@@ -39,16 +41,21 @@ def library() -> str:
 
 def _vega() -> str:
     """The library's code as an earlier process has kept it, or as vl-convert builds it."""
-    kept = user_cache() / f"vega-{version('vl-convert-python')}.json"
+    kept = _kept_file()
     with suppress(OSError, RecordError):
         return str(unsealed(kept)["code"])
     import vl_convert
 
     code: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
-    with suppress(OSError):  # no room, or no folder of the user's: built again each time
-        kept.parent.mkdir(parents=True, exist_ok=True)
+    with suppress(OSError):  # where Python cannot write either: built again each time
+        kept.parent.mkdir(exist_ok=True)
         write_atomic(kept, sealed({"code": code}))
     return code
+
+
+def _kept_file() -> Path:
+    compiled = Path(cache_from_source(__file__))
+    return compiled.with_name(f"vega-{version('vl-convert-python')}.json")
 
 
 @cache
