@@ -17,11 +17,12 @@ from embft.errors import NewerRecordError, RecordError
 
 SEAL = "seal"
 MAX_RECORD_BYTES = 256 * 2**20
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def canonical_json(content: Any) -> str:
     """One text for one content."""
-    return json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return _CANONICAL.encode(content)
 
 
 def sealed(content: Mapping[str, Any], indent: int | None = 1) -> str:

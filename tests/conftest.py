@@ -135,6 +135,11 @@ def static_model() -> SentenceTransformer:
 @pytest.fixture
 def tiny_spec(tiny_model: Path, pair_files: Path) -> str:
     """The text of a spec of four tiny trials on the toy problem."""
+    return tiny_text(tiny_model, pair_files)
+
+
+def tiny_text(tiny_model: Path, pair_files: Path) -> str:
+    """The spec of these data and this model."""
     return f"""\
 name: tiny
 description: Four trials in seconds.

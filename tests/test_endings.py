@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from commands import LONG, embft, start, wait_for, wait_for_the_end
+from conftest import tiny_text
 
 from embft.trial import TrialDir
 
@@ -36,33 +37,41 @@ def test_an_interruption_ends_cleanly(
     assert [record for record in records if '"failed"' in record] == []
 
 
+@pytest.fixture(scope="module")
+def undisturbed(
+    tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, pair_files: Path
+) -> tuple[str, list[dict[str, object]]]:
+    """The spec of a training of many epochs, and what it comes to."""
+    spec = tiny_text(tiny_model, pair_files).replace("epochs: 2", "epochs: 30")
+    spec = spec.replace("[2, 4]", "[2]").partition("  - train.method: [full]")[0]
+    home = tmp_path_factory.mktemp("whole")
+    (home / "tiny.yaml").write_text(spec)
+    embft("sweep", "tiny.yaml", cwd=home)
+    return spec, _decided(home)
+
+
 @pytest.mark.parametrize("whole_group", [False, True])
 def test_an_interrupted_training_goes_on_to_the_same_record(
-    tmp_path: Path, tiny_spec: str, whole_group: bool
+    tmp_path: Path, undisturbed: tuple[str, list[dict[str, object]]], whole_group: bool
 ) -> None:
     """Ctrl-C in a training saves where it is; the same command ends at the undisturbed numbers.
 
     In a terminal it reaches every process of the sweep.
     """
-    spec = tiny_spec.replace("epochs: 2", "epochs: 30").replace("[2, 4]", "[2]")
-    spec = spec[: spec.index("  - train.method: [full]")]
-    for home in (tmp_path / "whole", tmp_path / "cut"):
-        home.mkdir()
-        (home / "tiny.yaml").write_text(spec)
-    embft("sweep", "tiny.yaml", cwd=tmp_path / "whole")
-    sweep = start("sweep", "tiny.yaml", cwd=tmp_path / "cut")
-    wait_for(lambda: len(_events(tmp_path / "cut", "epoch")) >= 5)
+    spec, wanted = undisturbed
+    (tmp_path / "tiny.yaml").write_text(spec)
+    sweep = start("sweep", "tiny.yaml", cwd=tmp_path)
+    wait_for(lambda: len(_events(tmp_path, "epoch")) >= 5)
     (os.killpg if whole_group else os.kill)(sweep.pid, signal.SIGINT)
     output, _ = sweep.communicate(timeout=60)
     assert sweep.returncode == 130, output
     assert "Stopping: what runs saves where it is." in output
-    (saved,) = {path.parent for path in tmp_path.glob("cut/results/tiny/trials/*/checkpoints/*")}
+    (saved,) = {path.parent for path in tmp_path.glob("results/tiny/trials/*/checkpoints/*")}
     assert saved.name == "checkpoints"
-    embft("sweep", "tiny.yaml", cwd=tmp_path / "cut")
+    embft("sweep", "tiny.yaml", cwd=tmp_path)
     assert not saved.exists()
-    found, wanted = (_decided(tmp_path / name) for name in ("cut", "whole"))
-    assert found == wanted
-    assert len(_events(tmp_path / "cut", "resumed")) == 1
+    assert _decided(tmp_path) == wanted
+    assert len(_events(tmp_path, "resumed")) == 1
 
 
 def _events(home: Path, kind: str) -> list[dict[str, object]]:

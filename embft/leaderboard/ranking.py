@@ -7,11 +7,11 @@ reported come from test, on which nothing is chosen.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
-
-import numpy as np
+from statistics import fmean
 
 from embft.leaderboard.pair_scores import pairs_digest, read_scores, read_texts
 from embft.leaderboard.rows import Group, Interval, Row
@@ -81,7 +81,7 @@ def _configurations(rows: Sequence[Row], metric: str, higher: bool) -> Iterator[
 
 
 def _mean_dev(rows: Sequence[Row], metric: str) -> float:
-    return float(np.mean([row.dev[metric] for row in rows]))
+    return fmean(row.dev[metric] for row in rows)
 
 
 class _Places:
@@ -125,7 +125,7 @@ def _group(
         rank_low=low,
         rank_high=high,
         dev_score=_mean_dev(member.rows, metric),
-        score=float(np.mean([row.test.get(metric, np.nan) for row in member.rows])),
+        score=fmean(row.test.get(metric, math.nan) for row in member.rows),
         interval=_interval(member, metric),
         difference=-compared[0].difference if compared else None,
         difference_interval=(-compared[0].high, -compared[0].low) if compared else None,
@@ -148,8 +148,8 @@ def _cost(rows: Sequence[Row]) -> tuple[float, float]:
     """Trainable parameters, then training time."""
     done = [row.completed for row in rows if row.completed]
     return (
-        float(np.mean([result.trainable_parameters for result in done])),
-        float(np.mean([result.timings.train for result in done])),
+        fmean(result.trainable_parameters for result in done),
+        fmean(result.timings.train for result in done),
     )
 
 

@@ -1,7 +1,7 @@
 """The page's fixed parts: style sheet, scripts, and the policy that admits nothing else.
 
-The charts' library is built once, which takes seconds and 90 MB, and kept where Python keeps what it
-compiles; both scripts and the style sheet are admitted by their hashes.
+The charts' library is built once, which takes seconds and 90 MB, and kept as Python keeps what it
+compiles. Both scripts and the style sheet are admitted by their hashes.
 """
 
 from __future__ import annotations

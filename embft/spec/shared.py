@@ -35,7 +35,7 @@ def _is_section(name: str, value: Any) -> bool:
 
 
 def _section(name: str, value: Any) -> Any:
-    # Of plain data the repr differs where the JSON does, and it takes a third of JSON's time.
+    # Of plain data the repr differs where the JSON does, and takes less time than that.
     key = (name, repr(value))
     found = _known.get(key)
     if found is None:
