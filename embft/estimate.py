@@ -70,7 +70,7 @@ class Need:
 def size_of(trial: PlannedTrial) -> Size:
     """An estimate, from the shapes of the base model's weights."""
     shapes = weight_shapes(trial.base.folder)
-    total = sum(math.prod(shape) for shape in shapes.values())
+    total = _count(shapes)
     if trial.spec.is_baseline:
         return Size(0, 0, FLOAT * total)
     trained = _trained(trial.spec, shapes)
@@ -83,7 +83,7 @@ def size_of(trial: PlannedTrial) -> Size:
 
 def _trained(spec: TrialSpec, shapes: Shapes) -> int:
     if spec.train.method != "lora":
-        return sum(math.prod(shape) for shape in shapes.values())
+        return _count(shapes)
     targets = spec.train.lora.target_modules or _USUAL_TARGETS
     everything = "all-linear" in targets
     linear = [
@@ -94,6 +94,10 @@ def _trained(spec: TrialSpec, shapes: Shapes) -> int:
         and (everything or name.removesuffix(".weight").rpartition(".")[2] in targets)
     ]
     return spec.train.lora.rank * sum(linear)
+
+
+def _count(shapes: Shapes) -> int:
+    return sum(math.prod(shape) for shape in shapes.values())
 
 
 @lru_cache
@@ -176,11 +180,22 @@ def _work(plan: Plan, trial: PlannedTrial) -> float:
     """
     if trial.spec.is_baseline:
         return math.inf
-    train, pairs = trial.spec.train, len(plan.data[trial.data_digest].train)
-    seen = min(train.epochs * pairs, (train.max_steps or math.inf) * train.batch_size)
-    weights = sum(math.prod(shape) for shape in weight_shapes(trial.base.folder).values())
+    train = trial.spec.train
+    seen = training_steps(trial.spec, len(plan.data[trial.data_digest].train)) * train.batch_size
     # Forward, the activations' gradients, and those of the weights.
-    return seen * weights * (2 if train.method == "lora" else 3)
+    passes = 2 if train.method == "lora" else 3
+    return float(seen * passes * _count(weight_shapes(trial.base.folder)))
+
+
+def training_steps(spec: TrialSpec, pairs: int) -> int:
+    """The optimizer's steps of a training on so many pairs, if nothing stops it early."""
+    steps = epoch_steps(spec, pairs) * spec.train.epochs
+    return min(steps, spec.train.max_steps or steps)
+
+
+def epoch_steps(spec: TrialSpec, pairs: int) -> int:
+    """Of one epoch."""
+    return max(1, math.ceil(pairs / spec.train.batch_size))
 
 
 def free_disk(folder: Path) -> int:

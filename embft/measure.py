@@ -16,7 +16,16 @@ from typing import Any
 
 from embft.capacity import available_cores
 from embft.errors import EmbftError, RecordError
-from embft.estimate import CHECKPOINT_COPIES, CHECKPOINTS, FLOAT, Need, Size, need
+from embft.estimate import (
+    CHECKPOINT_COPIES,
+    CHECKPOINTS,
+    FLOAT,
+    Need,
+    Size,
+    epoch_steps,
+    need,
+    training_steps,
+)
 from embft.files import write_atomic
 from embft.key import trial_key
 from embft.launcher import run_trial
@@ -128,23 +137,19 @@ def predicted_seconds(plan: Plan, trial: PlannedTrial, measured: Measured) -> fl
     if trial.spec.is_baseline:
         return measured.rest
     train = trial.spec.train
-    epoch = _epoch_steps(trial.spec, len(plan.data[trial.data_digest].train))
-    steps = min(epoch * train.epochs, train.max_steps or math.inf)
-    evaluations = math.ceil(steps / epoch)
+    pairs = len(plan.data[trial.data_digest].train)
+    steps = training_steps(trial.spec, pairs)
+    evaluations = math.ceil(steps / epoch_steps(trial.spec, pairs))
     if train.evaluation_steps:
-        evaluations += int(steps // train.evaluation_steps)
-    return measured.seconds(int(steps), evaluations)
-
-
-def _epoch_steps(spec: TrialSpec, pairs: int) -> int:
-    return max(1, math.ceil(pairs / spec.train.batch_size))
+        evaluations += steps // train.evaluation_steps
+    return measured.seconds(steps, evaluations)
 
 
 def _short(trial: PlannedTrial, pairs: int) -> TrialSpec:
     """The same kind of trial in a few steps, or in one epoch where that is fewer."""
     if trial.spec.is_baseline:
         return trial.spec
-    few = _epoch_steps(trial.spec, pairs) > _STEPS
+    few = epoch_steps(trial.spec, pairs) > _STEPS
     limit = {"max_steps": _STEPS, "evaluation_steps": _EVALUATE} if few else {}
     same = {"epochs": 1, "early_stopping_patience": None, "max_steps": None}
     train = trial.spec.train.model_copy(

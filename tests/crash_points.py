@@ -117,7 +117,7 @@ class Rig:
         timer.kill()
         timer.wait()
         if tracer:
-            tracer.wait(timeout=120)
+            tracer.wait(timeout=30)
         calls = tuple(read_calls(log, pid)) if tracer else ()
         return Ended(code, output.read_text(errors="replace"), calls)
 

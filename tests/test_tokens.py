@@ -112,7 +112,7 @@ def test_a_text_takes_a_few_bytes_a_token(tiny_model: Path) -> None:
     """All tensors of 5,000 texts are as large as their tokens; a text has no Python object."""
     model = load_base(tiny_model, MODEL)
     texts = _texts(5000)
-    Tokenised(model, [texts[:600]])
+    Tokenised(model, [texts])  # what only the first call takes
     tracemalloc.start()
     try:
         tokens = Tokenised(model, [texts])
@@ -124,7 +124,7 @@ def test_a_text_takes_a_few_bytes_a_token(tiny_model: Path) -> None:
     held = sum(tensor.untyped_storage().nbytes() for tensor in tensors)
     count = len(texts)
     assert held < 4.1 * int(tokens.lengths(np.arange(count)).sum()) + 12.1 * count
-    assert python / count < 20
+    assert python / count < 10
 
 
 def _cached(model: Any, texts: list[str], folder: Path, made: list[int]) -> Tokenised:

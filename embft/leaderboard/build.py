@@ -106,17 +106,11 @@ def _on_axis(axis: str, trial: Mapping[str, Any], spec: TrialSpec) -> Any:
         return trial["sweep_name"]
     value: Any = spec
     for name in axis.split("."):
-        value = _below(value, name)
+        # None for a section that this trial does not have, or a text in its place.
+        known = isinstance(value, Fields) and name in type(value).model_fields
+        value = getattr(value, name) if known else None
     value = to_jsonable_python(value)
     return "none" if axis == "model.template" and value is None else value
-
-
-def _below(value: Any, name: str) -> Any:
-    """A field's value; None for a section that this trial does not have, or a text in its place."""
-    if isinstance(value, Mapping):
-        return value.get(name)
-    known = isinstance(value, Fields) and name in type(value).model_fields
-    return getattr(value, name) if known else None
 
 
 def one_trial_yaml(spec: TrialSpec, sweep: str) -> str:

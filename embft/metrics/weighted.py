@@ -116,16 +116,34 @@ def weighted_metrics(
     Graded labels: spearman, pearson, kendall. Labels 0 and 1: all the pair metrics. NaN where a
     row's weights leave a metric undefined. only: leave out what none of these needs.
     """
-    w = np.take(weights, pairs.order, axis=1)
+    drawn = _Weighted(pairs, np.take(weights, pairs.order, axis=1))
     with np.errstate(divide="ignore", invalid="ignore"):
         if not pairs.binary:
-            return _graded(pairs, w)
+            return _graded(drawn)
         return {
             name: values
             for part, names in _PARTS.items()
             if only is None or not names.isdisjoint(only)
-            for name, values in part(pairs, w).items()
+            for name, values in part(drawn).items()
         }
+
+
+@dataclass(frozen=True)
+class _Weighted:
+    """Pairs under weights w (R, n), in the pairs' sorted order."""
+
+    pairs: SortedPairs
+    w: FloatArray
+
+    @cached_property
+    def runs(self) -> FloatArray:
+        """(R, m): the weights summed over runs of equal scores."""
+        return _by_run(self.pairs, self.w)
+
+    @cached_property
+    def hits(self) -> FloatArray:
+        """(R, m): of that, what is labelled 1."""
+        return _by_run(self.pairs, self.w * self.pairs.label)
 
 
 def _where(defined: BoolArray, value: FloatArray) -> FloatArray:
@@ -143,6 +161,20 @@ def _by_run(pairs: SortedPairs, w: FloatArray) -> FloatArray:
     return runs
 
 
+def _dot(one: FloatArray, other: FloatArray) -> FloatArray:
+    """The products of rows, summed: (R, m) and (R, m) -> (R,)."""
+    total: FloatArray = np.einsum("rm,rm->r", one, other)
+    return total
+
+
+def _spread(totals: FloatArray, n: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Of runs (R, m) that sum to n (R,): the pairs of different runs, counted twice, and the sum of
+    squares of the ranks about their mean, (n^3 - sum of t^3) / 12 (Kendall, 1945).
+    """
+    squares = totals * totals
+    return n * n - squares.sum(axis=1), (n**3 - _dot(totals, squares)) / 12
+
+
 def _centred_ranks(totals: FloatArray) -> FloatArray:
     """Average rank of each run less the mean rank, for runs (R, m) in ascending order."""
     upto = np.cumsum(totals, axis=1)
@@ -150,8 +182,9 @@ def _centred_ranks(totals: FloatArray) -> FloatArray:
     return ranks
 
 
-def _correlation(pairs: SortedPairs, w: FloatArray) -> Metrics:
+def _correlation(drawn: _Weighted) -> Metrics:
     """Pearson's correlation from weighted moments about the plain means."""
+    pairs, w = drawn.pairs, drawn.w
     x, y = pairs.score - pairs.score.mean(), pairs.label - pairs.label.mean()
     n, sx, sy, sxx, syy, sxy = (w @ np.stack([x**0, x, y, x * x, y * y, x * y], axis=1)).T
     var_x, var_y = sxx - sx * sx / n, syy - sy * sy / n
@@ -161,38 +194,30 @@ def _correlation(pairs: SortedPairs, w: FloatArray) -> Metrics:
     return {"pearson": _where(varies, np.clip(r, -1.0, 1.0))}
 
 
-def _ranked(pairs: SortedPairs, w: FloatArray) -> Metrics:
+def _ranked(drawn: _Weighted) -> Metrics:
     """What depends on the ranks of the scores, for labels 0 and 1.
 
-    Ranks are about their mean: a run of t that ends at place u of n has u - t / 2 - n / 2. Their
-    squares sum to (n^3 - sum of t^3) / 12 (Kendall, 1945).
+    Ranks are about their mean: a run of t that ends at place u of n has u - t / 2 - n / 2.
     """
-    runs, hits = _by_run(pairs, w), _by_run(pairs, w * pairs.label)
+    runs, hits = drawn.runs, drawn.hits
     upto = np.cumsum(runs, axis=1)
     n, n1 = upto[:, -1], hits.sum(axis=1)
     n0 = n - n1
     rank_sum = _dot(hits, upto) - 0.5 * _dot(hits, runs) - 0.5 * n * n1
-    tied, cubes = _dot(runs, runs), _dot(runs, runs * runs)
-    squares = (n**3 - cubes) / 12
-    both, spread = (n1 > 0) & (n0 > 0), tied < n * n
-    untied = (n * n - tied) * 2 * n1 * n0
+    untied, squares = _spread(runs, n)
+    both = (n1 > 0) & (n0 > 0)
+    ranked = both & (untied > 0)
     return {
-        "spearman": _where(both & spread, rank_sum / np.sqrt(squares * n1 * n0 / n)),
+        "spearman": _where(ranked, rank_sum / np.sqrt(squares * n1 * n0 / n)),
         # 4 rank_sum is twice the concordant less the discordant.
-        "kendall": _where(both & spread, 4 * rank_sum / np.sqrt(untied)),
+        "kendall": _where(ranked, 4 * rank_sum / np.sqrt(untied * 2 * n1 * n0)),
         "auc": _where(both, 0.5 + rank_sum / (n1 * n0)),
     }
 
 
-def _dot(one: FloatArray, other: FloatArray) -> FloatArray:
-    """The products of rows, summed: (R, m) and (R, m) -> (R,)."""
-    total: FloatArray = np.einsum("rm,rm->r", one, other)
-    return total
-
-
-def _precise(pairs: SortedPairs, w: FloatArray) -> Metrics:
+def _precise(drawn: _Weighted) -> Metrics:
     """Average precision: the sum over runs, best first, of hits times precision so far."""
-    runs, hits = _by_run(pairs, w)[:, ::-1], _by_run(pairs, w * pairs.label)[:, ::-1]
+    runs, hits = drawn.runs[:, ::-1], drawn.hits[:, ::-1]
     found, taken = np.cumsum(hits, axis=1), np.cumsum(runs, axis=1)
     # Rows of weight 0 at the top have taken nothing yet, and found nothing.
     precision = np.divide(found, taken, out=np.zeros_like(found), where=taken > 0)
@@ -201,8 +226,9 @@ def _precise(pairs: SortedPairs, w: FloatArray) -> Metrics:
     return {"average_precision": _where(both, _dot(hits, precision) / n1)}
 
 
-def _group_means(pairs: SortedPairs, w: FloatArray) -> Metrics:
+def _group_means(drawn: _Weighted) -> Metrics:
     """What depends on the means and variances of the two labels' scores."""
+    pairs, w = drawn.pairs, drawn.w
     sides = []
     for value in (1.0, 0.0):
         inside = pairs.label == value
@@ -222,8 +248,9 @@ def _group_means(pairs: SortedPairs, w: FloatArray) -> Metrics:
     }
 
 
-def _classified(pairs: SortedPairs, w: FloatArray) -> Metrics:
+def _classified(drawn: _Weighted) -> Metrics:
     """What depends on the confusion matrix at the threshold."""
+    pairs, w = drawn.pairs, drawn.w
     predicted, actual = pairs.score >= pairs.threshold, pairs.label == 1.0
     columns = np.stack([predicted & actual, predicted, actual, predicted == actual], axis=1)
     hits, taken, positive, right = (w @ columns.astype(np.float64)).T
@@ -236,21 +263,19 @@ def _classified(pairs: SortedPairs, w: FloatArray) -> Metrics:
     }
 
 
-def _graded(pairs: SortedPairs, w: FloatArray) -> Metrics:
+def _graded(drawn: _Weighted) -> Metrics:
     """Spearman, Pearson and Kendall for labels of any levels."""
-    runs = _by_run(pairs, w)
+    pairs, w, runs = drawn.pairs, drawn.w, drawn.runs
     levels = _level_totals(pairs, w)
     x, y = _centred_ranks(runs), _centred_ranks(levels)
     n = w.sum(axis=1)
-    var_x, var_y = np.einsum("rm,rm,rm->r", runs, x, x), np.einsum("rm,rm,rm->r", levels, y, y)
     cov = np.einsum("rn,rn,rn->r", w, x[:, pairs.run], y[:, pairs.level])
-    untied_x = n * n - np.einsum("rm,rm->r", runs, runs)
-    untied_y = n * n - np.einsum("rm,rm->r", levels, levels)
-    spread = (untied_x > 0) & (untied_y > 0)
+    (untied_x, squares_x), (untied_y, squares_y) = _spread(runs, n), _spread(levels, n)
+    ranked = (untied_x > 0) & (untied_y > 0)
     return {
-        "spearman": _where(spread, cov / np.sqrt(var_x * var_y)),
-        **_correlation(pairs, w),
-        "kendall": _where(spread, _net_concordance(pairs, w) / np.sqrt(untied_x * untied_y)),
+        "spearman": _where(ranked, cov / np.sqrt(squares_x * squares_y)),
+        **_correlation(drawn),
+        "kendall": _where(ranked, _net_concordance(pairs, w) / np.sqrt(untied_x * untied_y)),
     }
 
 
@@ -277,7 +302,7 @@ def _net_concordance(pairs: SortedPairs, w: FloatArray) -> FloatArray:
     return linear
 
 
-_PARTS: dict[Callable[[SortedPairs, FloatArray], Metrics], frozenset[str]] = {
+_PARTS: dict[Callable[[_Weighted], Metrics], frozenset[str]] = {
     _correlation: frozenset({"pearson"}),
     _ranked: frozenset({"spearman", "kendall", "auc"}),
     _precise: frozenset({"average_precision"}),
