@@ -6,6 +6,7 @@ Arithmetic over what the machine has; asks neither Ray nor torch.
 from __future__ import annotations
 
 import os
+import shutil
 from dataclasses import dataclass
 from typing import Literal
 
@@ -64,6 +65,11 @@ def gpu_share(device: Device, asked: float | None, gpus: float, concurrent: int)
             f"resources.gpus_per_trial is {share:g}, but there are {gpus:g} GPUs: ask for fewer"
         )
     return share
+
+
+def may_have_gpu(asked: Device) -> bool:
+    """Whether trials may come to run on GPUs, as far as can be said in no time."""
+    return asked not in {"cpu", "mps"} and shutil.which("nvidia-smi") is not None
 
 
 def resolve_device(asked: Device, *, cuda: bool, mps: bool) -> str:

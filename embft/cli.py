@@ -133,8 +133,10 @@ def _run(
 ) -> _Stopped | None:
     """Run what is pending. Returns why it stopped before the end, if it did."""
     from embft import ray_settings
+    from embft.capacity import may_have_gpu
     from embft.estimate import check_fits, longest_first
     from embft.failure import StorageError
+    from embft.launcher import warm_up
     from embft.meanwhile import write_meanwhile
     from embft.measure import known_need
     from embft.memory import release_memory
@@ -143,6 +145,8 @@ def _run(
     check_fits(plan, need)
     release_memory()  # what reading and auditing the data took
     ray_settings.configure(address)
+    if address is None and not may_have_gpu(plan.spec.resources.device):
+        warm_up()  # while Ray is imported and starts
     from embft.sweep import Interrupted, RayDiedError, ray_cluster, run_trials
     from embft.view import SweepView
 

@@ -25,6 +25,9 @@ class Commands(click.Group):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
+            from embft.memory import end_descendants
+
+            end_descendants()
             _tell("interrupted: the same command carries on")
             sys.exit(EXIT_INTERRUPTED)
 

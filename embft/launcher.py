@@ -46,13 +46,19 @@ _TOGETHER_SECONDS = 1.0
 # Of all processes the kernel takes a worker first when memory runs out; its trial tells of it.
 _OOM_SCORE = "800"
 
+_STARTING = threading.Lock()  # what `_no_main` changes is the whole process's
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(["embft.template"])
 
 
 def warm_up() -> None:
     """Start the template, so that the first worker need not wait for it. Returns at once."""
-    forkserver.ensure_running()
+    # Ctrl-C on the terminal reaches it too, and would end it, with a traceback, while it imports.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def run_trial(folder: TrialDir, limits: Limits | None = None) -> str:
@@ -160,7 +166,8 @@ def _again(
 def _run_worker(step: str, folder: TrialDir, limits: Limits, deadline: float | None) -> End:
     """Start a worker and wait for its end."""
     worker = _CONTEXT.Process(target=_enter, args=(step, str(folder.path)), daemon=True)
-    with _no_main():
+    with _STARTING, _no_main():
+        warm_up()
         worker.start()
     end = watch(worker, limits, deadline)
     worker.close()

@@ -32,6 +32,7 @@ from ray._private.node import Node
 from embft.capacity import Demand, available_cores, gpu_share, trials_at_once
 from embft.errors import EXIT_INTERRUPTED, EmbftError
 from embft.failure import StorageError
+from embft.launch_server import ask_for_trial, launch_server
 from embft.launcher import run_trial, warm_up
 from embft.lock import has_worker
 from embft.memory import available_memory, end_descendants, has_child, is_alive, overhead
@@ -78,12 +79,13 @@ class Cluster:
 
 
 class TrialRunner(tune.Trainable):
-    """Runs one trial after another in one Ray actor, whose warm template lives as long as it."""
+    """Runs one trial after another in one Ray actor, or has the sweep's own process run them."""
 
     def setup(self, config: dict[str, Any]) -> None:
         """Called once for each actor."""
         self.given = config
-        warm_up()
+        if config["server"] is None:
+            warm_up()
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """The next trial, for the same actor."""
@@ -92,8 +94,12 @@ class TrialRunner(tune.Trainable):
 
     def step(self) -> dict[str, Any]:
         """Run the whole trial."""
+        folder, server = TrialDir(Path(self.given["trial"])), self.given["server"]
         try:
-            status = run_trial(TrialDir(Path(self.given["trial"])), Limits(**self.given["limits"]))
+            if server is not None:
+                status = ask_for_trial(server, folder)
+            else:
+                status = run_trial(folder, Limits(**self.given["limits"]))
         except StorageError as error:
             return {"storage": [error.reason, str(error)], "done": True}
         return {"status": status, "done": True}
@@ -245,14 +251,41 @@ def run_trials(trials: Sequence[PlannedTrial], cluster: Cluster, resources: Reso
         return []
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     folder = (cluster.scratch or trials[0].folder.sweep.resolve()) / ".tune"
-    watch = _Watch()
-    tuner = tune.Tuner(
+    watch, limits = _Watch(), _limits(resources, cluster)
+    try:
+        with _launching(cluster, limits) as server:
+            told = {"limits": dataclasses.asdict(limits), "server": server}
+            return _fit(_tuner(trials, cluster, told, folder, watch), cluster, watch)
+    except (Interrupted, RayDiedError, StorageError):
+        _let_trials_save(trials)
+        raise
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _launching(cluster: Cluster, limits: Limits) -> Iterator[str | None]:
+    """Where this process runs the trials. None where an actor does, from a template of its own: on
+    other machines, and on GPUs, since Ray tells each actor which of them it may use.
+    """
+    if cluster.scratch is None or cluster.gpus_per_trial > 0:
+        yield None
+    else:
+        warm_up()
+        with launch_server(cluster.scratch, limits) as address:
+            yield address
+
+
+def _tuner(
+    trials: Sequence[PlannedTrial], cluster: Cluster, told: Any, folder: Path, watch: _Watch
+) -> tune.Tuner:
+    return tune.Tuner(
         tune.with_resources(
             TrialRunner, {"cpu": cluster.cpus_per_trial, "gpu": cluster.gpus_per_trial}
         ),
         param_space={
             "trial": tune.grid_search([str(trial.folder.path.resolve()) for trial in trials]),
-            "limits": dataclasses.asdict(_limits(resources, cluster)),
+            **told,
         },
         tune_config=tune.TuneConfig(
             max_concurrent_trials=cluster.concurrent,
@@ -269,19 +302,11 @@ def run_trials(trials: Sequence[PlannedTrial], cluster: Cluster, resources: Reso
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
         ),
     )
-    try:
-        return _fit(tuner, cluster, watch)
-    except Interrupted:
-        _let_trials_save(trials)
-        raise
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _let_trials_save(trials: Sequence[PlannedTrial]) -> None:
-    """Have running trainings save where they are, and wait until they have.
-
-    A step of a large model takes its time. Who does not want to wait asks a second time.
+    """Have running trainings save where they are, and wait until they have, which is a step of a
+    large model at most. Who does not want to wait asks a second time.
     """
     trials[0].folder.stop_file.touch()
     deadline = time.monotonic() + _SAVE_SECONDS

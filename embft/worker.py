@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from threadpoolctl import threadpool_limits
 from transformers import set_seed
 from transformers.utils import logging as transformers_logging
 
@@ -134,12 +135,11 @@ def train_step(folder: TrialDir) -> None:
     """
     started, clock = now(), time.perf_counter()
     given = folder.read_input()
-    use_device(given.device)
+    _use(given)
     identity = _identity(given)
     if _is_trained(folder, identity):
         return
     base = _base(given)
-    torch.set_num_threads(given.threads)
     splits = read_splits(folder, given)
     probe = _probe_texts(splits)
     train_spec = given.train_spec
@@ -175,6 +175,13 @@ def train_step(folder: TrialDir) -> None:
         "files": folder.trained_files(),
     }
     folder.write_trained(trained)
+
+
+def _use(given: TrialInput) -> None:
+    """Its device, and its threads: torch's, numpy's and scikit-learn's."""
+    use_device(given.device)
+    torch.set_num_threads(given.threads)
+    threadpool_limits(given.threads)
 
 
 def _identity(given: TrialInput) -> dict[str, Any]:
@@ -255,8 +262,7 @@ def score_step(folder: TrialDir) -> None:
     started, clock = now(), time.perf_counter()
     given = folder.read_input()
     base = _base(given)
-    use_device(given.device)
-    torch.set_num_threads(given.threads)
+    _use(given)
     splits = read_splits(folder, given)
     folder.append_progress({"event": "scoring"})
     if given.spec.is_baseline:

@@ -134,6 +134,7 @@ def _leave_ray_out() -> None:
     setattr(embft.sweep, "run_trials", run_trials)  # noqa: B010
     setattr(embft.view, "SweepView", NoView)  # noqa: B010
     setattr(launcher, "_run_worker", run_worker)  # noqa: B010
+    setattr(launcher, "warm_up", lambda: None)  # noqa: B010 - nothing is forked from a template
     setattr(embft.worker, "_STEP_INTERVAL", 0.0)  # noqa: B010 - each run writes the same lines
     sys.modules["embft.report.page"]._rendered = lambda *_, **__: iter(["<!doctype html>\n"])  # type: ignore[attr-defined]
 

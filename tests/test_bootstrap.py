@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped] # publishes none
+from threadpoolctl import threadpool_limits
 
 from embft.metrics.bootstrap import (
     BootstrapResult,

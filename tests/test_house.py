@@ -74,6 +74,7 @@ ALLOWED = {
     "watch": {"memory"},
     "failure": _TRIAL | {"watch"},
     "template": {"worker"},
+    "launch_server": _TRIAL | {"failure", "launcher", "watch"},
     "launcher": _TRIAL | {"failure", "lock", "watch", "worker"},
     "merge": _TRIAL | _DATA | {"base_model", "encoding", "models", "standalone"},
     "sources": _SPEC | _DATA,
@@ -90,7 +91,8 @@ ALLOWED = {
     | {"base_model", "capacity", "evaluator_files", "frozen", "index", "key", "seal", "sources"},
     "prefixes": _TRIAL | {"key", "plan"},
     "ray_settings": set(),
-    "sweep": _TRIAL | {"capacity", "failure", "launcher", "lock", "memory", "plan", "watch"},
+    "sweep": _TRIAL
+    | {"capacity", "failure", "launch_server", "launcher", "lock", "memory", "plan", "watch"},
     "view": _TRIAL | {"estimate", "plan"},
     "terminal": _TRIAL | _DATA | {"estimate", "leaderboard", "plan", "standalone"},
     "leaderboard": _TRIAL

@@ -1,0 +1,52 @@
+"""Ray's actors have the sweep's own process run their trials."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from embft import launch_server
+from embft.failure import StorageError
+from embft.launch_server import ask_for_trial
+from embft.trial import TrialDir
+from embft.watch import Limits
+
+
+def test_what_a_trial_comes_to_is_told_where_it_was_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its status, a full disk, and a fault with its traceback; several at a time."""
+    together = threading.Barrier(2, timeout=20)
+
+    def run(folder: TrialDir, limits: Limits) -> str:
+        assert limits.timeout == 7
+        if folder.name == "full":
+            raise StorageError("disk_full", "no room")
+        if folder.name == "broken":
+            raise ValueError("who knows")
+        together.wait()
+        return f"ran {folder.path}"
+
+    monkeypatch.setattr(launch_server, "run_trial", run)
+    told: list[str] = []
+    with launch_server.launch_server(tmp_path, Limits(timeout=7)) as address:
+        assert Path(address).parent.stat().st_mode & 0o077 == 0, "nobody else may ask"
+
+        def ask(name: str) -> None:
+            told.append(ask_for_trial(address, TrialDir(tmp_path / name)))
+
+        asking = [threading.Thread(target=ask, args=(name,)) for name in ("a", "b")]
+        for thread in asking:
+            thread.start()
+        for thread in asking:
+            thread.join()
+        assert sorted(told) == [f"ran {tmp_path / name}" for name in ("a", "b")]
+        with pytest.raises(StorageError, match="no room") as caught:
+            ask_for_trial(address, TrialDir(tmp_path / "full"))
+        assert caught.value.reason == "disk_full"
+        with pytest.raises(RuntimeError, match="ValueError: who knows"):
+            ask_for_trial(address, TrialDir(tmp_path / "broken"))
+    with pytest.raises(OSError, match=r"No such file|refused"):
+        ask_for_trial(address, TrialDir(tmp_path / "a"))
