@@ -66,6 +66,7 @@ def _start(threads: int) -> None:
     from transformers.utils import logging
 
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it without a traceback
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # which its server leaves waiting
     torch.set_num_threads(threads)
     logging.disable_progress_bar()
 

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
 PART = 65_536
@@ -62,8 +63,8 @@ class TextColumn(Sequence[str]):
         found = np.empty(len(wanted), object)
         for group in np.unique(groups).tolist():
             here = groups == group
-            texts = self._group(group).take(wanted[here] - self._ends[group])
-            found[here] = texts.to_numpy(zero_copy_only=False)
+            texts = self._group(group).take(_places(wanted[here] - self._ends[group]))
+            found[here] = texts.to_pylist()
         texts_in_order: list[str] = found.tolist()
         return texts_in_order
 
@@ -74,6 +75,21 @@ class TextColumn(Sequence[str]):
             values = self.file.read_row_group(group, columns=[self.name])[self.name]
             self._last = (group, values)
         return values
+
+
+# Between its arrays and those of numpy pyarrow imports pandas, which takes a second.
+
+
+def numbers(column: pa.ChunkedArray) -> npt.NDArray[Any]:
+    """A column of numbers, of which none is missing, as (n,), of its own type."""
+    found: npt.NDArray[Any] = np.from_dlpack(column.combine_chunks())
+    return found
+
+
+def _places(rows: npt.NDArray[np.int64]) -> pa.Array:
+    import pyarrow as pa
+
+    return pa.Array.from_buffers(pa.int64(), len(rows), [None, pa.py_buffer(rows)])
 
 
 def take(column: Sequence[str], rows: Rows) -> list[str]:

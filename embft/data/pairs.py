@@ -17,7 +17,16 @@ from typing import Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from embft.data.column import PART, GrowingColumns, Rows, TextColumn, parts, take, write_columns
+from embft.data.column import (
+    PART,
+    GrowingColumns,
+    Rows,
+    TextColumn,
+    numbers,
+    parts,
+    take,
+    write_columns,
+)
 
 SPLITS = ("train", "dev", "test")
 
@@ -148,7 +157,7 @@ class Pairs:
         }
         if "label" not in names:
             return cls.unlabelled(first, second, third, groups)
-        label = file.read(columns=["label"])["label"].to_numpy().astype(np.float64)
+        label = numbers(file.read(columns=["label"])["label"]).astype(np.float64)
         return cls(first, second, label, groups)
 
 

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from embft.data.column import numbers
 from embft.leaderboard.before_after import halves
 from embft.leaderboard.pair_scores import Model
 from embft.leaderboard.rows import Row
@@ -84,7 +85,7 @@ def _read(path: Path, stamp: int) -> PairMap:
     del stamp  # A part of the key: a file that was written anew is read anew.
     table = pq.read_table(path)
     summary = json.loads((table.schema.metadata or {})[b"summary"])
-    columns = {name: table[name].to_numpy() for name in ("row", "x", "y", "cluster")}
+    columns = {name: numbers(table[name]) for name in ("row", "x", "y", "cluster")}
     return PairMap(
         row=columns["row"].astype(np.int64),
         point=np.stack([columns["x"], columns["y"]], axis=1).astype(np.float64),

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from embft.data.column import numbers
 from embft.data.pairs import Pairs
 from embft.frozen import read_split
 from embft.leaderboard.labels import config_label
@@ -131,14 +132,14 @@ def _scores(path: Path, stamp: int) -> dict[str, tuple[FloatArray, FloatArray]]:
     del stamp  # A part of the key: a file that was written anew is read anew.
     # In one thread: a file of some thousand pairs is read in less time than threads take to begin.
     table = pq.ParquetFile(path).read(use_threads=False)
-    columns = {name: table[name].to_numpy() for name in ("split", "row", "label", "score")}
+    split = np.array(table["split"].to_pylist())
+    columns = [numbers(table[name]) for name in ("row", "label", "score")]
     found = {}
-    for split in ("dev", "test"):
-        inside = np.flatnonzero(columns["split"] == split)
-        inside = inside[np.argsort(columns["row"][inside], kind="stable")]
-        if len(inside):
-            label, score = (columns[name][inside].astype(np.float64) for name in ("label", "score"))
-            found[split] = label, score
+    for name in ("dev", "test"):
+        row, label, score = (column[split == name] for column in columns)
+        if len(row):
+            order = np.argsort(row, kind="stable")
+            found[name] = label[order].astype(np.float64), score[order].astype(np.float64)
     return found
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.isotonic import IsotonicRegression
+from scipy.optimize import isotonic_regression
 
 from embft.metrics.weighted import FloatArray, SortedPairs, sort_pairs
 
@@ -51,9 +51,11 @@ def isotonic_brier(
     """
     dev = _binary(dev_score, dev_label, "dev")
     _binary(test_score, test_label, "test")
-    fitted = IsotonicRegression(y_min=0.0, y_max=1.0, out_of_bounds="clip")
-    fitted.fit(dev.score, dev.label)
-    probability = np.asarray(fitted.predict(np.asarray(test_score, np.float64)), np.float64)
+    # scikit-learn's class of that name does the same, but importing it imports pandas.
+    score, place, count = np.unique(dev.score, return_inverse=True, return_counts=True)
+    share = np.bincount(place, weights=dev.label) / count
+    fitted = isotonic_regression(share, weights=count).x
+    probability = np.interp(np.asarray(test_score, np.float64), score, fitted)
     label = np.asarray(test_label, np.float64)
     brier = float(np.mean((probability - label) ** 2))
     return Calibration(brier, probability, reliability_curve(probability, label))

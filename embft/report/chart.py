@@ -27,6 +27,8 @@ _NOTHING = re.compile(
 _PLACES = re.compile(r' (?:d|transform|x|y|x2|y2|width|height)="[^"]*\.\d{3}[^"]*"')
 _LONG = re.compile(r"(\.\d\d)\d+")
 ROWS = "rows"
+# The trial that is chosen on the page, shared by all charts; empty when none is.
+_PICKED = {"name": "picked", "value": ""}
 
 
 @dataclass(frozen=True)
@@ -49,11 +51,6 @@ def rows() -> alt.NamedData:
     return alt.NamedData(ROWS)
 
 
-def picked() -> alt.Parameter:
-    """The trial that is chosen on the page, shared by all charts; empty when none is."""
-    return alt.param(name="picked", value="")
-
-
 def dimmed(
     test: str = "datum.trial === picked", faint: float = 0.18, full: float = 1.0
 ) -> dict[str, Any]:
@@ -72,10 +69,11 @@ def finish(
     **extra: Sequence[dict[str, Any]],
 ) -> dict[str, Any]:
     """The specification of a chart with its data, in which numbers keep five digits."""
-    shaped = drawn.add_params(picked()).properties(width="container", height=height)
-    spec: dict[str, Any] = shaped.to_dict(validate=False)
+    # Beside what Altair has drawn: it copies a chart, layer by layer, for each addition.
+    spec: dict[str, Any] = drawn.to_dict(validate=False)
     spec.pop("config", None)
-    spec["params"] += params
+    spec |= {"width": "container", "height": height}
+    spec["params"] = [*spec.get("params", ()), _PICKED, *params]
     spec["datasets"] = {name: _rounded(table) for name, table in {ROWS: data, **extra}.items()}
     spec["autosize"] = {"type": "fit-x", "contains": "padding"}
     return spec

@@ -30,6 +30,7 @@ from embft.report.drawing import (
     baseline_rule,
     domain,
     flat_axis,
+    ink_on,
     is_pale,
     name_axis,
     opacity,
@@ -38,7 +39,7 @@ from embft.report.drawing import (
     slug,
     tooltip_of,
 )
-from embft.report.theme import ACCENT, CATEGORIES, INK_ON_DEEP, INK_ON_PALE, MUTED, RAMP
+from embft.report.theme import ACCENT, CATEGORIES, MUTED, RAMP
 
 CLEAN_RATE = "format(datum.value, '.3~e')"
 _MOST_HEATMAPS = 6
@@ -100,14 +101,15 @@ def _heatmap(board: Leaderboard, vertical: str, horizontal: str) -> Chart:
         fill="transparent", stroke=MUTED, strokeDash=[3, 3], cornerRadius=4
     )
     # A condition, not a field with no scale: that would join the tiles' scale and break it.
-    ink = alt.condition("datum.pale", alt.value(INK_ON_PALE), alt.value(INK_ON_DEEP))
-    words = done.mark_text(fontSize=13, fontWeight=600, aria=False).encode(text="text:N", color=ink)
+    ink = ink_on("datum.pale")
+    text = alt.Text("text:N")
+    words = done.mark_text(fontSize=13, fontWeight=600, aria=False).encode(text=text, color=ink)
     others = base.transform_filter("!isValid(datum.score)").mark_text(aria=False, fill=MUTED)
     best = done.transform_filter("datum.best").mark_text(
         aria=False, dy=17, fontSize=10.5, fontWeight=500
     )
-    texts = [words, others.encode(text="text:N"),
-             best.encode(text=alt.value("recommended"), color=ink)]  # fmt: skip
+    texts = [words, others.encode(text=text),
+             best.encode(text=alt.TextValue("recommended"), color=ink)]  # fmt: skip
     roomy = len(xs) <= _ROOM_ACROSS and len(ys) <= _ROOM_DOWN
     layered = alt.layer(tiles, empty, *(texts if roomy else ()))
     spec = finish(layered, data, max(120, 58 * len(ys) if roomy else min(16 * len(ys), 640)))
@@ -156,7 +158,7 @@ def _axis_chart(board: Leaderboard, axis: str) -> Chart:
         tooltip=tooltip_of(**{axis_title(axis): "text", "score": "shown", "trial": "trial"}),
     )
     line = alt.Chart(alt.NamedData("best")).mark_line(strokeDash=[4, 3], strokeWidth=1.5)
-    line = line.encode(x=x, y=y, color=colour, detail="part:N")
+    line = line.encode(x=x, y=y, color=colour, detail=alt.Detail("part:N"))
     base = baseline_rule() if floor else []
     layers = [*base, line, dots] if len(best) > 1 else [*base, dots]
     return Chart(
@@ -173,7 +175,7 @@ def _axis_chart(board: Leaderboard, axis: str) -> Chart:
 
 def _split_colour(split: str | None, points: Sequence[dict[str, Any]]) -> Any:
     if split is None:
-        return alt.value(ACCENT)
+        return alt.ColorValue(ACCENT)
     parts = list(dict.fromkeys(point["part"] for point in points))
     scale = alt.Scale(domain=parts, range=list(CATEGORIES[: len(parts)]))
     return alt.Color("part:N", sort=parts, title=axis_title(split), scale=scale)

@@ -84,14 +84,14 @@ def epochs_chart(board: Leaderboard) -> Chart | None:
             scale=alt.Scale(domain=values, range=list(CATEGORIES[: len(values)])),
         )
         if axis
-        else alt.value(ACCENT)
+        else alt.ColorValue(ACCENT)
     )
     base = alt.Chart(rows()).encode(x=x, y=y, opacity=opacity(dimmed()))
     # Two layers, so that the thick line lies above the others.
     lines = [
         base.transform_filter(test)
         .mark_line(cursor="pointer", interpolate="monotone", strokeWidth=width)
-        .encode(color=colour, detail="trial:N")
+        .encode(color=colour, detail=alt.Detail("trial:N"))
         for test, width in (("!datum.lead", _THIN), ("datum.lead", _THICK))
     ]
     tooltip = tooltip_of(
@@ -191,7 +191,7 @@ def _cost_chart(board: Leaderboard, points: Sequence[CostPoint], cost: str, titl
     bars = base.transform_filter(f"isValid(datum.low) && {seen}").mark_rule(
         strokeWidth=1.5, aria=False
     )
-    bars = bars.encode(y=alt.Y("low:Q"), y2="high:Q", color=colour)
+    bars = bars.encode(y=alt.Y("low:Q"), y2=alt.Y2("high:Q"), color=colour)
     steps = (
         alt.Chart(rows())
         .transform_filter("datum.front")
@@ -206,7 +206,7 @@ def _cost_chart(board: Leaderboard, points: Sequence[CostPoint], cost: str, titl
         title=None,
         scale=alt.Scale(domain=kinds, range=["diamond", "circle", "circle"]),
     )
-    size = alt.condition("datum.best", alt.value(190), alt.value(70))
+    size = alt.SizeValue(70, condition={"test": "datum.best", "value": 190})
     tooltip = tooltip_of(trial="label", score="shown", **{title.partition(" (")[0]: "cost_text"})
     arrow = "▼" if board.mode == "max" else "▲"
     away = base.transform_filter("datum.outside").mark_text(text=arrow, fontSize=12)

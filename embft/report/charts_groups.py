@@ -11,8 +11,8 @@ from embft.leaderboard.labels import axis_title, one_line
 from embft.report import format as fmt
 from embft.report.cast import Cast, cast_params, model_colour, shown_rows
 from embft.report.chart import Chart, finish
-from embft.report.drawing import flat_axis, name_axis, slug, tooltip_of
-from embft.report.theme import INK_ON_DEEP, INK_ON_PALE, RAMP
+from embft.report.drawing import flat_axis, ink_on, name_axis, slug, tooltip_of
+from embft.report.theme import RAMP
 
 
 def margins(cast: Cast, texts: Pairs, column: str) -> Chart | None:
@@ -42,8 +42,8 @@ def margins(cast: Cast, texts: Pairs, column: str) -> Chart | None:
     tiles = base.mark_rect(cornerRadius=4).encode(
         color=alt.Color("margin:Q", scale=alt.Scale(domain=ends, range=list(RAMP)), legend=None)
     )
-    ink = alt.condition(f"datum.margin < {middle}", alt.value(INK_ON_PALE), alt.value(INK_ON_DEEP))
-    words = base.mark_text(fontWeight=600, aria=False).encode(text="shown:N", color=ink)
+    ink = ink_on(f"datum.margin < {middle}")
+    words = base.mark_text(fontWeight=600, aria=False).encode(text=alt.Text("shown:N"), color=ink)
     return Chart(
         key=f"margin-{slug(column)}",
         title=weakest_group_finding(column, tables[cast.subject.name]),

@@ -32,7 +32,7 @@ def association_chart(board: Leaderboard) -> Chart | None:
     scale = alt.Scale(domain=[0, 1], nice=False)
     x = alt.X("share:Q", title="share of the variance", scale=scale, axis=alt.Axis(format=".0%"))
     bars = base.mark_rule(strokeWidth=3, opacity=0.4, stroke=ACCENT).encode(
-        x=alt.X("low:Q", title="share of the variance", scale=scale), x2="high:Q"
+        x=alt.X("low:Q", title="share of the variance", scale=scale), x2=alt.X2("high:Q")
     )
     dots = base.mark_point(filled=True, size=80, color=ACCENT).encode(
         x=x, tooltip=tooltip_of(axis="axis", share="shown")
@@ -69,7 +69,7 @@ def parallel_chart(board: Leaderboard) -> Chart | None:
         .encode(
             x=x,
             y=y,
-            detail="trial:N",
+            detail=alt.Detail("trial:N"),
             color=alt.Color(
                 "score:Q", title=metric_label(board.metric), scale=alt.Scale(range=ramp)
             ),
@@ -77,7 +77,7 @@ def parallel_chart(board: Leaderboard) -> Chart | None:
         )
     )
     places = alt.Chart(alt.NamedData("ticks")).encode(x=x, y=y)
-    ticks = places.encode(text="text:N")
+    ticks = places.encode(text=alt.Text("text:N"))
     back = ticks.mark_text(dx=8, align="left", fontSize=11, stroke=SURFACE, strokeWidth=4)
     words = ticks.mark_text(dx=8, align="left", fontSize=11, fill=INK)
     dots = places.mark_point(filled=True, size=18, color=MUTED)

@@ -57,7 +57,7 @@ def _map(cast: Cast, found: dict[str, PairMap]) -> Chart:
             x=x,
             y=y,
             color=colour,
-            opacity=alt.condition("datum.noise", alt.value(0.3), alt.value(0.75)),
+            opacity=alt.OpacityValue(0.75, condition={"test": "datum.noise", "value": 0.3}),
         )
     )
     words = (
@@ -65,7 +65,7 @@ def _map(cast: Cast, found: dict[str, PairMap]) -> Chart:
         .transform_calculate(**place)
         .transform_calculate(across="1.06 * datum.column", up="1.02 - 1.2 * datum.line")
         .mark_text(align="left", fontWeight=600, fill=INK, fontSize=12.5, baseline="bottom")
-        .encode(x=x, y=y, text="model:N")
+        .encode(x=x, y=y, text=alt.Text("model:N"))
     )
     few = len(data) < sum(len(pair_map.row) for pair_map in found.values())
     lines = -(-cast.shown // 2)
@@ -108,14 +108,15 @@ def _purity(cast: Cast, found: dict[str, PairMap]) -> Chart:
         tooltip=tooltip_of(model="model", purity="shown", about="about"),
     )  # fmt: skip
     stems = base.mark_rule(strokeWidth=3, opacity=0.45, aria=False)
+    stems = stems.encode(x=alt.X("floor:Q"), x2=alt.X2("purity:Q"))
     dots = base.mark_point(filled=True, size=90).encode(x=x)
     words = base.mark_text(align="left", dx=5, dy=-11, fontSize=11, aria=False).encode(
-        x="floor:Q", text="about:N", color=alt.value(MUTED)
+        x=alt.X("floor:Q"), text=alt.Text("about:N"), color=alt.ColorValue(MUTED)
     )
     rule = (
         alt.Chart(alt.NamedData("floor"))
         .mark_rule(stroke=MUTED, strokeDash=[2, 3], aria=False)
-        .encode(x="floor:Q")
+        .encode(x=alt.X("floor:Q"))
     )
     return Chart(
         key="purity",
@@ -123,7 +124,7 @@ def _purity(cast: Cast, found: dict[str, PairMap]) -> Chart:
                              found[cast.subject.name]),
         note="The share of pairs that have their cluster's more frequent label; HDBSCAN finds the "
         f"clusters on the map. The dotted line, {fmt.score(floor, 2)}, is what any clusters reach.",
-        spec=finish(alt.layer(rule, stems.encode(x="floor:Q", x2="purity:Q"), dots, words),
-                    data, 58 * cast.shown + 20, cast_params(cast), floor=[{"floor": floor}]),
+        spec=finish(alt.layer(rule, stems, dots, words), data, 58 * cast.shown + 20,
+                    cast_params(cast), floor=[{"floor": floor}]),
         size="half",
     )  # fmt: skip

@@ -50,16 +50,16 @@ def distributions(cast: Cast) -> Chart:
         .encode(
             x=alt.X("cosine:Q", title="cosine of the two texts", axis=alt.Axis(grid=False)),
             y=y,
-            y2="floor:Q",
+            y2=alt.Y2("floor:Q"),
             color=colour,
-            detail="model:N",
+            detail=alt.Detail("model:N"),
         )
     )
     words = (
         shown_rows("names")
         .transform_calculate(level="0.75 - indexof(shown, datum.model)")
         .mark_text(align="left", fontWeight=600, fill=INK, baseline="bottom", fontSize=12.5)
-        .encode(text="model:N", y="level:Q", x=alt.value(0))
+        .encode(text=alt.Text("model:N"), y=alt.Y("level:Q"), x=alt.value(0))
     )
     labels = [{"model": model.name} for model in cast.models]
     return Chart(
@@ -89,13 +89,15 @@ def roc(cast: Cast) -> Chart | None:
     bands = (
         shown_rows()
         .mark_area(opacity=0.16, aria=False)
-        .encode(x=x, y=alt.Y("low:Q", title="true positive rate"), y2="high:Q", color=colour)
+        .encode(
+            x=x, y=alt.Y("low:Q", title="true positive rate"), y2=alt.Y2("high:Q"), color=colour
+        )
     )
     lines = shown_rows().mark_line(strokeWidth=2.2).encode(x=x, y=y, color=colour)
     chance = (
         alt.Chart(alt.NamedData("chance"))
         .mark_line(stroke=MUTED, strokeDash=[2, 3], strokeWidth=1, aria=False)
-        .encode(x="x:Q", y="y:Q")
+        .encode(x=alt.X("x:Q"), y=alt.Y("y:Q"))
     )
     ends = [{"x": 0, "y": 0}, {"x": 1, "y": 1}]
     return Chart(
@@ -166,7 +168,7 @@ def calibration(cast: Cast) -> Chart | None:
         "on the dotted line they hold. Larger dots are more pairs; bins of fewer than "
         f"{_FEWEST} are left out.",
         spec=finish(
-            alt.layer(ideal.encode(x="predicted:Q", y="observed:Q"), lines, dots),
+            alt.layer(ideal.encode(x=alt.X("predicted:Q"), y=alt.Y("observed:Q")), lines, dots),
             data,
             280,
             cast_params(cast),
@@ -209,7 +211,7 @@ def _dots(cast: Cast, names: Sequence[str], title: str, step: int) -> dict[str, 
         tooltip=tooltip_of(model="model", metric="metric", score="shown"),
     )
     bars = base.transform_filter("isValid(datum.low)").mark_rule(strokeWidth=2, opacity=0.55)
-    bars = bars.encode(x=alt.X("low:Q", title=title), x2="high:Q")
+    bars = bars.encode(x=alt.X("low:Q", title=title), x2=alt.X2("high:Q"))
     dots = base.mark_point(filled=True, size=64, cursor="pointer").encode(
         x=alt.X("score:Q", title=title, scale=alt.Scale(zero=False))
     )

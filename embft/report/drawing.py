@@ -10,7 +10,7 @@ import altair as alt
 from embft.leaderboard.axes import visible_range
 from embft.leaderboard.labels import metric_label, number
 from embft.leaderboard.rows import Leaderboard
-from embft.report.theme import MUTED
+from embft.report.theme import INK_ON_DEEP, INK_ON_PALE, MUTED
 
 
 def shipped_rows(board: Leaderboard) -> Sequence[Any]:
@@ -26,6 +26,11 @@ def domain(board: Leaderboard, scores: Sequence[float]) -> tuple[float, float]:
     bottom = min(scores) if low is None else low
     top = max(scores) if high is None else high
     return (bottom, top) if top > bottom else (bottom - 0.5, top + 0.5)
+
+
+def ink_on(pale: str) -> alt.ColorValue:
+    """The colour of text on a tile, which is pale where this test of its row holds."""
+    return alt.ColorValue(INK_ON_DEEP, condition={"test": pale, "value": INK_ON_PALE})
 
 
 def is_pale(score: float | None, low: float, high: float, mode: str) -> bool:
@@ -80,11 +85,11 @@ def baseline_note(board: Leaderboard, drawn: bool, split: str = "test") -> str:
 def baseline_rule(at: str = "width") -> list[alt.Chart]:
     """A line at the baseline's score with its name at the place `at`, an expression of width."""
     source = alt.Chart(alt.NamedData("base"))
-    rule = source.mark_rule(stroke=MUTED, strokeDash=[2, 3], aria=False).encode(y="score:Q")
+    rule = source.mark_rule(stroke=MUTED, strokeDash=[2, 3], aria=False).encode(y=alt.Y("score:Q"))
     text = source.mark_text(
         text="baseline", align="right", baseline="bottom", dy=-4, fill=MUTED, fontSize=11
     )
-    return [rule, text.encode(y="score:Q", x=alt.value(alt.ExprRef(at)))]
+    return [rule, text.encode(y=alt.Y("score:Q"), x=alt.value(alt.ExprRef(at)))]
 
 
 def flat_axis() -> alt.Axis:

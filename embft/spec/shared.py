@@ -17,17 +17,23 @@ from embft.spec.fields import TrialSpec
 _MOST_KNOWN = 256
 _NAMES = frozenset(TrialSpec.model_fields)
 _known: dict[tuple[str, str], Any] = {}
+_last: list[tuple[Mapping[str, Any], TrialSpec]] = []
 
 
 def trial_spec(content: Any) -> TrialSpec:
     """The spec of a record's JSON, as plain data. Raises pydantic's ValidationError."""
     if not isinstance(content, Mapping):
         return TrialSpec.model_validate(content)
+    for before, spec in _last:  # a plan's trial, then the record of that trial
+        if before == content:
+            return spec
     sections = {
         name: _section(name, value) if _is_section(name, value) else value
         for name, value in content.items()
     }
-    return TrialSpec.model_validate(sections)
+    spec = TrialSpec.model_validate(sections)
+    _last[:] = [(content, spec)]
+    return spec
 
 
 def _is_section(name: str, value: Any) -> bool:
