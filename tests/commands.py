@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import atexit
 import csv
+import json
 import os
+import select
+import shutil
+import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 import psutil
@@ -16,21 +26,111 @@ LONG = ("epochs: 2", "epochs: 400")
 EMBFT = [str(Path(sys.executable).with_name("embft"))]
 
 
-def embft(*arguments: str, cwd: Path, check: int | None = 0) -> subprocess.CompletedProcess[str]:
-    """Run the command as a user does; `check` is the exit status that must come back."""
-    environment = {**os.environ, "HOME": str(cwd), "TMPDIR": "/tmp"}  # noqa: S108 - short for sockets
-    run = subprocess.run(
-        [*EMBFT, *arguments],
-        cwd=cwd,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=240,
-    )
+def embft(
+    *arguments: str, cwd: Path, check: int | None = 0, warm: bool = True
+) -> subprocess.CompletedProcess[str]:
+    """Run the command as a user does; `check` is the exit status that must come back.
+
+    warm: in a fork of a process that has imported everything (`warm.py`).
+    """
+    if warm:
+        started = start(*arguments, cwd=cwd)
+        code = started.wait(timeout=240)
+        run = subprocess.CompletedProcess(arguments, code, *started.printed())
+    else:
+        run = subprocess.run(
+            [*EMBFT, *arguments],
+            cwd=cwd,
+            env=environment(cwd),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=240,
+        )
     if check is not None:
         assert run.returncode == check, run.stdout + run.stderr
     return run
+
+
+def start(*arguments: str, cwd: Path) -> Started:
+    """The same in the background, in a process group of its own."""
+    return Started(_warm(), arguments, cwd)
+
+
+def environment(home: Path) -> dict[str, str]:
+    """What the command finds: this folder is the user's home."""
+    return {**os.environ, "HOME": str(home), "TMPDIR": "/tmp"}  # noqa: S108 - short for sockets
+
+
+@cache
+def _warm() -> str:
+    """Where the process listens that forks for each command: one for all tests of this process."""
+    folder = Path(tempfile.mkdtemp(prefix="embft-warm-", dir="/tmp"))
+    address = folder / "socket"
+    process = subprocess.Popen(
+        [sys.executable, str(Path(__file__).with_name("warm.py")), str(address)],
+        env=environment(folder),
+        stdin=subprocess.PIPE,
+        start_new_session=True,
+    )
+    atexit.register(shutil.rmtree, folder)
+    atexit.register(process.kill)
+    wait_for(lambda: process.poll() is not None or address.exists())
+    return str(address)
+
+
+class Started:
+    """A command in a fork of the warm process, by the names that `subprocess.Popen` has."""
+
+    def __init__(self, address: str, arguments: Sequence[str], cwd: Path) -> None:
+        job = {"arguments": arguments, "cwd": str(cwd), "environment": environment(cwd)}
+        self._files = [tempfile.TemporaryFile("w+") for _ in range(2)]  # noqa: SIM115 - read later
+        self._answers = socket.socket(socket.AF_UNIX)
+        self._answers.connect(address)
+        descriptors = [file.fileno() for file in self._files]
+        socket.send_fds(self._answers, [json.dumps(job).encode()], descriptors)
+        self._lines = self._answers.makefile()
+        self.pid = int(self._lines.readline())
+        self.returncode: int | None = None
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Its exit status, or minus the signal that ended it. Raises TimeoutExpired."""
+        if self.returncode is None:
+            if not select.select([self._answers], [], [], timeout)[0]:
+                raise subprocess.TimeoutExpired("embft", timeout or 0)
+            self.returncode = int(self._lines.readline())
+            self._answers.close()
+        return self.returncode
+
+    def poll(self) -> int | None:
+        """The same, or None while it runs."""
+        with suppress(subprocess.TimeoutExpired):
+            return self.wait(timeout=0)
+        return None
+
+    def send_signal(self, number: int) -> None:
+        """Send it to the command's own process."""
+        os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        """SIGTERM."""
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        self.send_signal(signal.SIGKILL)
+
+    def communicate(self, timeout: float | None = None) -> tuple[str, str]:
+        """Wait for its end. Returns what it has printed, and on standard error."""
+        self.wait(timeout)
+        return self.printed()
+
+    def printed(self) -> tuple[str, str]:
+        """What it has printed by its end, and on standard error."""
+        for file in self._files:
+            file.seek(0)
+        output, errors = (file.read() for file in self._files)
+        return output, errors
 
 
 def python(code: str, cwd: Path | None = None) -> str:
@@ -40,19 +140,6 @@ def python(code: str, cwd: Path | None = None) -> str:
     )
     assert run.returncode == 0, run.stdout + run.stderr
     return run.stdout
-
-
-def start(*arguments: str, cwd: Path) -> subprocess.Popen[str]:
-    """The same in the background, in a process group of its own."""
-    return subprocess.Popen(
-        [*EMBFT, *arguments],
-        cwd=cwd,
-        env={**os.environ, "HOME": str(cwd), "TMPDIR": "/tmp"},  # noqa: S108
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
 
 
 def wait_for(condition: object, seconds: float = 120) -> None:
@@ -65,14 +152,14 @@ def wait_for(condition: object, seconds: float = 120) -> None:
 
 
 def relatives(folder: Path) -> list[psutil.Process]:
-    """Living processes that belong to a sweep in this folder: they have it as their HOME."""
+    """Living processes of a sweep in this folder: it is their home, or they work in it."""
     found = []
     for process in psutil.process_iter():
         try:
-            environment = process.environ()
+            home, here = process.environ().get("HOME"), process.cwd()
         except (psutil.Error, OSError):
             continue
-        if environment.get("HOME") == str(folder) and process.status() != psutil.STATUS_ZOMBIE:
+        if str(folder) in {home, here} and process.status() != psutil.STATUS_ZOMBIE:
             found.append(process)
     return found
 

@@ -36,7 +36,7 @@ def finished(home: Path, tiny_spec: str, monkeypatch: pytest.MonkeyPatch) -> Pat
     if not spec.exists():
         monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
         spec.write_text(tiny_spec)
-        embft("sweep", "tiny.yaml", cwd=home)
+        embft("sweep", "tiny.yaml", cwd=home, warm=False)
     return home / "results" / "tiny"
 
 
@@ -273,7 +273,7 @@ def test_a_cluster_that_stands_runs_the_same_sweep(tmp_path: Path, tiny_spec: st
             )
             time.sleep(6)
         (tmp_path / "tiny.yaml").write_text(tiny_spec + "resources: {concurrent_trials: 2}\n")
-        embft("sweep", "tiny.yaml", "--address", f"127.0.0.1:{port}", cwd=tmp_path)
+        embft("sweep", "tiny.yaml", "--address", f"127.0.0.1:{port}", cwd=tmp_path, warm=False)
         assert len(rows(tmp_path / "results" / "tiny")) == 5
         assert [node.poll() for node in nodes] == [None, None]
     finally:

@@ -1,0 +1,116 @@
+"""A process that has imported what commands and workers import, and forks for each command.
+
+Imports were a third of the tests' time: each sweep's driver has its own, and its warm template's
+take ten seconds of processor time. All else is as it is for a user: driver, template, Ray and
+workers are processes of their own, and the template is the driver's child. What is about imports,
+or the memory that they take, runs the command itself (`commands.py`).
+
+A job comes over the socket: JSON with `arguments`, `cwd` and `environment`, beside the descriptors
+of output and errors. The answers are the command's process id, and then how it ended.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+from multiprocessing import util
+from typing import Any
+
+MOST = 1 << 20  # bytes of a job
+
+
+def serve(address: str) -> dict[str, Any]:
+    """Fork for each job, until whoever started this is gone. Returns in the forks, with the job."""
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(address)
+        server.listen()
+        while True:
+            ready, _, _ = select.select([server, sys.stdin], [], [], 1)
+            with suppress(ChildProcessError):
+                while os.waitpid(-1, os.WNOHANG)[0]:
+                    pass
+            if sys.stdin in ready:
+                os._exit(0)
+            if server in ready:
+                asked, _ = server.accept()
+                with asked:
+                    if os.fork() == 0:
+                        return keep(asked)
+
+
+def keep(asked: socket.socket) -> dict[str, Any]:
+    """Fork once more, and tell how that process ends. Returns in that process, with its job."""
+    message, descriptors, _, _ = socket.recv_fds(asked, MOST, 2)
+    job: dict[str, Any] = json.loads(message)
+    child = os.fork()
+    if child == 0:
+        os.setsid()
+        for descriptor, number in zip(descriptors, (1, 2), strict=True):
+            os.dup2(descriptor, number)
+            os.close(descriptor)
+        return job
+    for descriptor in (0, 1, 2, *descriptors):
+        os.close(descriptor)
+    asked.sendall(json.dumps(child).encode() + b"\n")
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    with suppress(OSError):
+        asked.sendall(json.dumps(code).encode() + b"\n")
+    os._exit(0)
+
+
+def become(job: dict[str, Any]) -> list[str]:
+    """Take on what a new process of a user's would have. Returns the command's arguments."""
+    os.chdir(job["cwd"])
+    os.environ.clear()
+    os.environ.update(job["environment"])
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    setattr(util, "spawnv_passfds", _template_by_fork)  # noqa: B010 - mypy refuses the plain form
+    arguments: list[str] = job["arguments"]
+    sys.argv[:] = ["embft", *arguments]
+    return arguments
+
+
+def _template_by_fork(path: Any, arguments: Sequence[Any], passed: Sequence[int]) -> int:
+    """In place of multiprocessing's: a fork server is forked, its imports made already."""
+    code = str(arguments[-1])
+    if "forkserver" not in code or threading.active_count() > 1:
+        return _spawn(path, arguments, passed)
+    child = os.fork()
+    if child:
+        return child
+    kept = [0, 1, 2, *sorted(map(int, passed))]
+    for low, high in zip(kept, [*kept[1:], os.sysconf("SC_OPEN_MAX")], strict=True):
+        os.closerange(low + 1, high)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    status = 1
+    try:
+        exec(code, {"__name__": "__main__"})  # noqa: S102 - multiprocessing's own line
+    except SystemExit as end:
+        status = int(end.code or 0)
+    finally:
+        os._exit(status)
+
+
+_spawn = util.spawnv_passfds
+
+if __name__ == "__main__":
+    from embft import ray_settings
+
+    ray_settings.configure(None)
+    import embft.cli_data
+    import embft.leaderboard.build
+    import embft.report
+    import embft.sweep
+    import embft.template  # noqa: F401
+    from embft.cli import main
+
+    sys.exit(main(become(serve(sys.argv[1]))))
