@@ -139,8 +139,9 @@ def run_sweep(trials: int) -> None:
 
 def run(plan: Plan, pending: Sequence[PlannedTrial]) -> float:
     """What `embft sweep` does from Ray's start to its end. Returns the driver's memory in MB."""
+    from embft.cluster import ray_cluster
     from embft.meanwhile import write_meanwhile
-    from embft.sweep import ray_cluster, run_trials
+    from embft.sweep import run_trials
 
     with ray_cluster(plan.spec.resources) as cluster:
         for trial in pending:

@@ -147,7 +147,8 @@ def _run(
     ray_settings.configure(address)
     if address is None and not may_have_gpu(plan.spec.resources.device):
         warm_up()  # while Ray is imported and starts
-    from embft.sweep import Interrupted, RayDiedError, ray_cluster, run_trials
+    from embft.cluster import Interrupted, RayDiedError, ray_cluster
+    from embft.sweep import run_trials
     from embft.view import SweepView
 
     resources = plan.spec.resources

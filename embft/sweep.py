@@ -1,8 +1,8 @@
-"""Pending trials -> Ray Tune -> launcher. The only importer of Ray.
+"""Pending trials -> Ray Tune -> launcher.
 
 Ray schedules; the truth is in the trial folders. Its own experiment state loses finished trials
 when the driver dies, so it is kept in a temporary folder and thrown away: a resumed sweep is
-a fresh `Tuner` over the trials without a record.
+fresh `Tuner`s over the trials without a record.
 """
 
 from __future__ import annotations
@@ -12,70 +12,31 @@ import dataclasses
 import logging
 import os
 import shutil
-import signal
-import socket
-import sys
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
 from pathlib import Path
-from threading import Event, Thread
-from types import FrameType
+from threading import Thread
 from typing import Any
 
-import ray
 from ray import tune
-from ray._private.node import Node
 
-from embft.capacity import Demand, available_cores, gpu_share, trials_at_once
-from embft.errors import EXIT_INTERRUPTED, EmbftError
+from embft.cluster import Cluster, Interrupted, RayDiedError
+from embft.errors import EmbftError
 from embft.failure import StorageError
 from embft.launch_server import ask_for_trial, launch_server
 from embft.launcher import run_trial, warm_up
 from embft.lock import has_worker
-from embft.memory import available_memory, end_descendants, has_child, is_alive, overhead
+from embft.memory import has_child, overhead
 from embft.plan import PlannedTrial
 from embft.spec.resources import Resources
 from embft.trial import TrialDir
 from embft.watch import Limits
 
-_ONE = Demand(trials=1, worker=0)
-_OBJECT_STORE_BYTES = 78_643_200  # the least that Ray takes; trials pass through files
-_SCRATCH = "embft-ray-"
+_TUNED = 1000  # trials of one `Tuner`, which holds 30 KB of each of them until it ends
 _STOP_SECONDS = 0.2
 _SAVE_SECONDS = 20.0  # how long an interrupted sweep waits for trials whose workers it cannot see
 _TEMPLATE_BYTES = 500_000_000  # what the warm template adds to Ray's own share
-
-
-class Interrupted(Exception):  # noqa: N818 - it is no error, someone asked for it
-    """Someone asked the sweep to stop (Ctrl-C or SIGTERM)."""
-
-
-class RayDiedError(Exception):
-    """Ray's own processes are gone."""
-
-
-@dataclass(frozen=True)
-class Cluster:
-    """The Ray cluster that a sweep runs on. cpus_per_trial: cores that each trial may use.
-    concurrent: trials at once. gpus_per_trial: 0 where they run on the CPU.
-
-    stop: set once someone has asked the sweep to stop. scratch: where Ray keeps its own state; None
-    on a cluster that stood already, whose nodes share nothing but the results folder.
-    """
-
-    cpus_per_trial: int
-    concurrent: int
-    gpus_per_trial: float
-    stop: Event
-    scratch: Path | None
-
-    @property
-    def ours(self) -> bool:
-        """Whether this process has started it."""
-        return self.scratch is not None
 
 
 class TrialRunner(tune.Trainable):
@@ -124,122 +85,6 @@ class _Watch(tune.Callback):
         getattr(told["trial"].run_metadata, "metric_n_steps", {}).clear()
 
 
-@contextlib.contextmanager
-def ray_cluster(
-    resources: Resources, demand: Demand = _ONE, address: str | None = None
-) -> Iterator[Cluster]:
-    """A Ray of our own, or a connection to one that stands. No process is left behind.
-
-    demand: of the trials that are to run.
-    """
-    temporary = _scratch() if address is None else None
-    stop = Event()
-    with stop_on_signals(stop):
-        try:
-            cluster = _connect(resources, demand, address, temporary, stop)
-            with stop_on_signals(stop):  # again, since connecting sets handlers of Ray's own
-                yield cluster
-        except (Interrupted, RayDiedError, StorageError):
-            # Not Ray's own shutdown: the signal that reached us may have ended half of its
-            # processes, and it would wait a minute for them.
-            end_descendants()
-            raise
-        except BaseException:
-            ray.shutdown()
-            raise
-        else:
-            ray.shutdown()
-        finally:
-            if temporary is not None:
-                shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _scratch() -> str:
-    """A folder for Ray's own state. Removes those of sweeps that were killed.
-
-    In /tmp where that can be: Ray's sockets lie in it, whose paths may have 103 bytes on macOS.
-    """
-    short = Path("/tmp")  # noqa: S108 - the folder's own name is made by mkdtemp
-    place = short if os.access(short, os.W_OK) else Path(tempfile.gettempdir())
-    for left in place.glob(f"{_SCRATCH}*"):
-        owner = left.name.removeprefix(_SCRATCH).partition("-")[0]
-        if owner.isdecimal() and not is_alive(int(owner)):
-            shutil.rmtree(left, ignore_errors=True)
-    return tempfile.mkdtemp(prefix=f"{_SCRATCH}{os.getpid()}-", dir=place)
-
-
-def _connect(
-    resources: Resources, demand: Demand, address: str | None, temporary: str | None, stop: Event
-) -> Cluster:
-    asked = resources.concurrent_trials
-    if temporary is not None:
-        cores = available_cores()
-        _leave_out_monitors()
-        ray.init(
-            address="local",  # not the one that RAY_ADDRESS, or an earlier `ray start`, names
-            num_cpus=cores if asked == "auto" else max(cores, asked),
-            include_dashboard=False,
-            object_store_memory=_OBJECT_STORE_BYTES,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            _temp_dir=temporary,
-            _node_ip_address="127.0.0.1",
-        )
-        memory = min(resources.memory or sys.maxsize, available_memory())
-        return _shared_out(resources, cores, cores, memory, demand, stop, Path(temporary))
-    _check_reachable(str(address))
-    try:
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise EmbftError(f"--address {address}: cannot reach this Ray cluster ({reason})") from None
-    cores = int(max(node["Resources"].get("CPU", 1) for node in ray.nodes() if node["Alive"]))
-    total = int(ray.cluster_resources().get("CPU", 1))
-    memory = int(ray.cluster_resources().get("memory", sys.maxsize))
-    return _shared_out(resources, cores, total, memory, demand, stop, None)
-
-
-def _leave_out_monitors() -> None:
-    """Have a Ray of our own run without autoscaler, log monitor and API server.
-
-    Nothing here asks them, and they take 150 MB and seconds of every start
-    (docs/decisions/0010-a-lean-ray.md). Ray has no setting for it, so its class is changed; one
-    that starts them otherwise runs with them.
-    """
-    for name in ("start_monitor", "start_log_monitor", "start_api_server"):
-        if hasattr(Node, name):
-            setattr(Node, name, lambda self, **_: None)  # noqa: ARG005 - as they are called
-
-
-def _shared_out(  # noqa: PLR0913, PLR0917 - what there is to share
-    resources: Resources,
-    cores: int,
-    total: int,
-    memory: int,
-    demand: Demand,
-    stop: Event,
-    scratch: Path | None,
-) -> Cluster:
-    """What each trial gets. cores: of the largest node, in which a trial must fit."""
-    gpus = 0.0 if resources.device in {"cpu", "mps"} else ray.cluster_resources().get("GPU", 0.0)
-    asked = resources.concurrent_trials
-    concurrent = trials_at_once(demand, total, memory, gpus) if asked == "auto" else asked
-    share = gpu_share(resources.device, resources.gpus_per_trial, gpus, concurrent)
-    return Cluster(max(1, min(cores, total // concurrent)), concurrent, share, stop, scratch)
-
-
-def _check_reachable(address: str) -> None:
-    """Refuse an address where nothing listens; Ray itself would try for minutes."""
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    try:
-        socket.create_connection((host or "127.0.0.1", int(port)), timeout=5).close()
-    except (OSError, ValueError) as error:
-        raise EmbftError(
-            f"--address {address}: no Ray cluster answers there ({error}); "
-            "give HOST:PORT of its head"
-        ) from None
-
-
 def run_trials(trials: Sequence[PlannedTrial], cluster: Cluster, resources: Resources) -> list[str]:
     """Run the trials to their records; what they came to is on disk.
 
@@ -255,7 +100,9 @@ def run_trials(trials: Sequence[PlannedTrial], cluster: Cluster, resources: Reso
     try:
         with _launching(cluster, limits) as server:
             told = {"limits": dataclasses.asdict(limits), "server": server}
-            return _fit(_tuner(trials, cluster, told, folder, watch), cluster, watch)
+            parts = [trials[i : i + _TUNED] for i in range(0, len(trials), _TUNED)]
+            tuners = (_tuner(part, cluster, told, folder, watch) for part in parts)
+            return [error for tuner in tuners for error in _fit(tuner, cluster, watch)]
     except (Interrupted, RayDiedError, StorageError):
         _let_trials_save(trials)
         raise
@@ -294,7 +141,7 @@ def _tuner(
             trial_dirname_creator=lambda trial: str(trial.trial_id),
         ),
         run_config=tune.RunConfig(
-            name="tune",
+            name=trials[0].key,
             storage_path=str(folder),
             callbacks=[watch],
             verbose=0,
@@ -360,21 +207,3 @@ def _limits(resources: Resources, cluster: Cluster) -> Limits:
         halve_batch=resources.on_oom == "halve_batch",
         max_failures=resources.max_failures,
     )
-
-
-@contextlib.contextmanager
-def stop_on_signals(stop: Event) -> Iterator[None]:
-    """Set `stop` on Ctrl-C and SIGTERM; the second one ends everything at once."""
-
-    def handle(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - signal's signature
-        if stop.is_set():
-            end_descendants()
-            os._exit(EXIT_INTERRUPTED)
-        stop.set()
-
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -27,7 +27,7 @@ EMBFT = [str(Path(sys.executable).with_name("embft"))]
 
 
 def embft(
-    *arguments: str, cwd: Path, check: int | None = 0, warm: bool = True
+    *arguments: str, cwd: Path, check: int | None = 0, seconds: float = 240, warm: bool = True
 ) -> subprocess.CompletedProcess[str]:
     """Run the command as a user does; `check` is the exit status that must come back.
 
@@ -35,7 +35,7 @@ def embft(
     """
     if warm:
         started = start(*arguments, cwd=cwd)
-        code = started.wait(timeout=240)
+        code = started.wait(timeout=seconds)
         run = subprocess.CompletedProcess(arguments, code, *started.printed())
     else:
         run = subprocess.run(
@@ -45,7 +45,7 @@ def embft(
             capture_output=True,
             text=True,
             check=False,
-            timeout=240,
+            timeout=seconds,
         )
     if check is not None:
         assert run.returncode == check, run.stdout + run.stderr

@@ -81,6 +81,7 @@ def _run(job: dict[str, Any], gate: int) -> None:
 def _leave_ray_out() -> None:
     import torch
 
+    import embft.cluster
     import embft.report
     import embft.sweep
     import embft.view
@@ -92,8 +93,8 @@ def _leave_ray_out() -> None:
     torch.set_num_threads(1)
 
     @contextlib.contextmanager
-    def no_cluster(*_: object, **__: object) -> Iterator[embft.sweep.Cluster]:
-        yield embft.sweep.Cluster(1, 1, 0.0, stop=Event(), scratch=Path())
+    def no_cluster(*_: object, **__: object) -> Iterator[embft.cluster.Cluster]:
+        yield embft.cluster.Cluster(1, 1, 0.0, stop=Event(), scratch=Path())
 
     def run_trials(trials: Sequence[Any], *_: object, **__: object) -> list[str]:
         lost = []
@@ -130,7 +131,7 @@ def _leave_ray_out() -> None:
         def __enter__(self) -> None: ...
         def __exit__(self, *_: object) -> None: ...
 
-    setattr(embft.sweep, "ray_cluster", no_cluster)  # noqa: B010 - mypy refuses the plain form
+    setattr(embft.cluster, "ray_cluster", no_cluster)  # noqa: B010 - mypy refuses the plain form
     setattr(embft.sweep, "run_trials", run_trials)  # noqa: B010
     setattr(embft.view, "SweepView", NoView)  # noqa: B010
     setattr(launcher, "_run_worker", run_worker)  # noqa: B010

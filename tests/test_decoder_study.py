@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import random
-import subprocess
 from pathlib import Path
 
 import pytest
-from commands import EMBFT
+from commands import embft
 from conftest import ROOT, SHARED_DATA
 
 from embft.leaderboard.build import build_leaderboard
@@ -56,13 +55,8 @@ def _titles(path: Path) -> None:
 
 def _sweep(spec: Path, results: Path) -> dict[tuple[object, ...], float]:
     """Run the sweep from spec to report. Returns pooling, template, method -> v-measure."""
-    ran = subprocess.run(
-        [*EMBFT, "sweep", str(spec), "--results", str(results)],
-        check=False,
-        capture_output=True,
-        text=True,
-    )
-    assert ran.returncode == 0, ran.stdout + ran.stderr
+    results.mkdir(exist_ok=True)
+    embft("sweep", str(spec), "--results", str(results), cwd=results, seconds=900)
     folder = results / "decoder-tiny"
     assert (folder / "report.html").exists()
     axes = ("model.pooling", "model.template", "train.method")

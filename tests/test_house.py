@@ -91,8 +91,9 @@ ALLOWED = {
     | {"base_model", "capacity", "evaluator_files", "frozen", "index", "key", "seal", "sources"},
     "prefixes": _TRIAL | {"key", "plan"},
     "ray_settings": set(),
+    "cluster": _SPEC | {"capacity", "failure", "memory"},
     "sweep": _TRIAL
-    | {"capacity", "failure", "launch_server", "launcher", "lock", "memory", "plan", "watch"},
+    | {"cluster", "failure", "launch_server", "launcher", "lock", "memory", "plan", "watch"},
     "view": _TRIAL | {"estimate", "plan"},
     "terminal": _TRIAL | _DATA | {"estimate", "leaderboard", "plan", "standalone"},
     "leaderboard": _TRIAL
@@ -102,7 +103,7 @@ ALLOWED = {
     "report": _TRIAL | _DATA | _METRICS | {"leaderboard", "report"},
 }
 ONLY_IN = {
-    "ray": {"sweep"},
+    "ray": {"cluster", "sweep"},
     "altair": {"report"},
     "vl_convert": {"report"},
     "click": {"cli", "cli_commands", "cli_data"},

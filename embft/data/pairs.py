@@ -85,7 +85,7 @@ class Pairs:
         third = () if self.text_3 is None else (self.text_3,)
         return (self.text_1, self.text_2, *third)
 
-    @property
+    @cached_property
     def is_binary(self) -> bool:
         """Whether every label is 0 or 1."""
         return bool(np.isin(self.label, (0.0, 1.0)).all())

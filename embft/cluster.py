@@ -1,0 +1,197 @@
+"""The Ray cluster that a sweep runs on: a Ray of its own, or one that stands already.
+
+Covers its start and its end, Ctrl-C included, and what each trial gets of it. What runs there is in
+`sweep.py`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event
+from types import FrameType
+
+import ray
+from ray._private.node import Node
+
+from embft.capacity import Demand, available_cores, gpu_share, trials_at_once
+from embft.errors import EXIT_INTERRUPTED, EmbftError
+from embft.failure import StorageError
+from embft.memory import available_memory, end_descendants, is_alive
+from embft.spec.resources import Resources
+
+_ONE = Demand(trials=1, worker=0)
+_OBJECT_STORE_BYTES = 78_643_200  # the least that Ray takes; trials pass through files
+_SCRATCH = "embft-ray-"
+
+
+class Interrupted(Exception):  # noqa: N818 - it is no error, someone asked for it
+    """Someone asked the sweep to stop (Ctrl-C or SIGTERM)."""
+
+
+class RayDiedError(Exception):
+    """Ray's own processes are gone."""
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """The Ray cluster that a sweep runs on. cpus_per_trial: cores that each trial may use.
+    concurrent: trials at once. gpus_per_trial: 0 where they run on the CPU.
+
+    stop: set once someone has asked the sweep to stop. scratch: where Ray keeps its own state; None
+    on a cluster that stood already, whose nodes share nothing but the results folder.
+    """
+
+    cpus_per_trial: int
+    concurrent: int
+    gpus_per_trial: float
+    stop: Event
+    scratch: Path | None
+
+    @property
+    def ours(self) -> bool:
+        """Whether this process has started it."""
+        return self.scratch is not None
+
+
+@contextlib.contextmanager
+def ray_cluster(
+    resources: Resources, demand: Demand = _ONE, address: str | None = None
+) -> Iterator[Cluster]:
+    """A Ray of our own, or a connection to one that stands. No process is left behind.
+
+    demand: of the trials that are to run.
+    """
+    temporary = _scratch() if address is None else None
+    stop = Event()
+    with stop_on_signals(stop):
+        try:
+            cluster = _connect(resources, demand, address, temporary, stop)
+            with stop_on_signals(stop):  # again, since connecting sets handlers of Ray's own
+                yield cluster
+        except (Interrupted, RayDiedError, StorageError):
+            # Not Ray's own shutdown: the signal that reached us may have ended half of its
+            # processes, and it would wait a minute for them.
+            end_descendants()
+            raise
+        except BaseException:
+            ray.shutdown()
+            raise
+        else:
+            ray.shutdown()
+        finally:
+            if temporary is not None:
+                shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _scratch() -> str:
+    """A folder for Ray's own state. Removes those of sweeps that were killed.
+
+    In /tmp where that can be: Ray's sockets lie in it, whose paths may have 103 bytes on macOS.
+    """
+    short = Path("/tmp")  # noqa: S108 - the folder's own name is made by mkdtemp
+    place = short if os.access(short, os.W_OK) else Path(tempfile.gettempdir())
+    for left in place.glob(f"{_SCRATCH}*"):
+        owner = left.name.removeprefix(_SCRATCH).partition("-")[0]
+        if owner.isdecimal() and not is_alive(int(owner)):
+            shutil.rmtree(left, ignore_errors=True)
+    return tempfile.mkdtemp(prefix=f"{_SCRATCH}{os.getpid()}-", dir=place)
+
+
+def _connect(
+    resources: Resources, demand: Demand, address: str | None, temporary: str | None, stop: Event
+) -> Cluster:
+    asked = resources.concurrent_trials
+    if temporary is not None:
+        cores = available_cores()
+        _leave_out_monitors()
+        ray.init(
+            address="local",  # not the one that RAY_ADDRESS, or an earlier `ray start`, names
+            num_cpus=cores if asked == "auto" else max(cores, asked),
+            include_dashboard=False,
+            object_store_memory=_OBJECT_STORE_BYTES,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            _temp_dir=temporary,
+            _node_ip_address="127.0.0.1",
+        )
+        memory = min(resources.memory or sys.maxsize, available_memory())
+        return _shared_out(resources, cores, cores, memory, demand, stop, Path(temporary))
+    _check_reachable(str(address))
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise EmbftError(f"--address {address}: cannot reach this Ray cluster ({reason})") from None
+    cores = int(max(node["Resources"].get("CPU", 1) for node in ray.nodes() if node["Alive"]))
+    total = int(ray.cluster_resources().get("CPU", 1))
+    memory = int(ray.cluster_resources().get("memory", sys.maxsize))
+    return _shared_out(resources, cores, total, memory, demand, stop, None)
+
+
+def _leave_out_monitors() -> None:
+    """Have a Ray of our own run without autoscaler, log monitor and API server.
+
+    Nothing here asks them, and they take 150 MB and seconds of every start
+    (docs/decisions/0010-a-lean-ray.md). Ray has no setting for it, so its class is changed; one
+    that starts them otherwise runs with them.
+    """
+    for name in ("start_monitor", "start_log_monitor", "start_api_server"):
+        if hasattr(Node, name):
+            setattr(Node, name, lambda self, **_: None)  # noqa: ARG005 - as they are called
+
+
+def _shared_out(  # noqa: PLR0913, PLR0917 - what there is to share
+    resources: Resources,
+    cores: int,
+    total: int,
+    memory: int,
+    demand: Demand,
+    stop: Event,
+    scratch: Path | None,
+) -> Cluster:
+    """What each trial gets. cores: of the largest node, in which a trial must fit."""
+    gpus = 0.0 if resources.device in {"cpu", "mps"} else ray.cluster_resources().get("GPU", 0.0)
+    asked = resources.concurrent_trials
+    concurrent = trials_at_once(demand, total, memory, gpus) if asked == "auto" else asked
+    share = gpu_share(resources.device, resources.gpus_per_trial, gpus, concurrent)
+    return Cluster(max(1, min(cores, total // concurrent)), concurrent, share, stop, scratch)
+
+
+def _check_reachable(address: str) -> None:
+    """Refuse an address where nothing listens; Ray itself would try for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    try:
+        socket.create_connection((host or "127.0.0.1", int(port)), timeout=5).close()
+    except (OSError, ValueError) as error:
+        raise EmbftError(
+            f"--address {address}: no Ray cluster answers there ({error}); "
+            "give HOST:PORT of its head"
+        ) from None
+
+
+@contextlib.contextmanager
+def stop_on_signals(stop: Event) -> Iterator[None]:
+    """Set `stop` on Ctrl-C and SIGTERM; the second one ends everything at once."""
+
+    def handle(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - signal's signature
+        if stop.is_set():
+            end_descendants()
+            os._exit(EXIT_INTERRUPTED)
+        stop.set()
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
