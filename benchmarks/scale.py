@@ -118,7 +118,7 @@ def run_sweep(trials: int) -> None:
             record(TrialDir(Path(self.given["trial"])), splits, scores, noise=0.05)
             return {"status": "completed", "done": True}
 
-    vars(sweep)["TrialRunner"] = InstantRunner
+    vars(sweep).update(TrialRunner=InstantRunner, warm_up=lambda: None)  # no worker is forked
     found: dict[str, float] = {}
     with timed(found, "plan"):
         plan = make_plan(parse_spec(spec(trials)), Path("results"))

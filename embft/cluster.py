@@ -26,7 +26,7 @@ from ray._private.node import Node
 from embft.capacity import Demand, available_cores, gpu_share, trials_at_once
 from embft.errors import EXIT_INTERRUPTED, EmbftError
 from embft.failure import StorageError
-from embft.memory import available_memory, end_descendants, is_alive
+from embft.memory import available_memory, end_descendants, is_alive, overhead
 from embft.spec.resources import Resources
 
 _ONE = Demand(trials=1, worker=0)
@@ -124,7 +124,7 @@ def _connect(
             _temp_dir=temporary,
             _node_ip_address="127.0.0.1",
         )
-        memory = min(resources.memory or sys.maxsize, available_memory())
+        memory = min(resources.memory or sys.maxsize, _free_memory())
         return _shared_out(resources, cores, cores, memory, demand, stop, Path(temporary))
     _check_reachable(str(address))
     try:
@@ -136,6 +136,14 @@ def _connect(
     total = int(ray.cluster_resources().get("CPU", 1))
     memory = int(ray.cluster_resources().get("memory", sys.maxsize))
     return _shared_out(resources, cores, total, memory, demand, stop, None)
+
+
+def _free_memory() -> int:
+    """Bytes that are free, those of the warm template counted in however much of it has loaded:
+    `trials_at_once` leaves room for the whole of it.
+    """
+    ours = os.getpid()
+    return available_memory() + overhead(ours) - overhead(ours, templates=False)
 
 
 def _leave_out_monitors() -> None:
@@ -185,7 +193,7 @@ def stop_on_signals(stop: Event) -> Iterator[None]:
 
     def handle(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - signal's signature
         if stop.is_set():
-            end_descendants()
+            end_descendants(wait=False)  # or a thread that watches one would call it a failure
             os._exit(EXIT_INTERRUPTED)
         stop.set()
 

@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from multiprocessing import connection, forkserver
+from multiprocessing import connection, forkserver, resource_tracker
 from pathlib import Path
 from types import ModuleType
 
@@ -53,6 +53,7 @@ _CONTEXT.set_forkserver_preload(["embft.template"])
 
 def warm_up() -> None:
     """Start the template, so that the first worker need not wait for it. Returns at once."""
+    resource_tracker.ensure_running()  # its start would let the signal through again
     # Ctrl-C on the terminal reaches it too, and would end it, with a traceback, while it imports.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
@@ -169,6 +170,9 @@ def _run_worker(step: str, folder: TrialDir, limits: Limits, deadline: float | N
     with _STARTING, _no_main():
         warm_up()
         worker.start()
+        # The start of another worker, in another thread, would look whether this one has ended, and
+        # of two that ask at once one is told a wrong status.
+        multiprocessing.process._children.discard(worker)  # type: ignore[attr-defined]
     end = watch(worker, limits, deadline)
     worker.close()
     return end
@@ -177,7 +181,7 @@ def _run_worker(step: str, folder: TrialDir, limits: Limits, deadline: float | N
 @contextmanager
 def _no_main() -> Iterator[None]:
     """In the block a new worker runs none of this program's main module, which multiprocessing
-    would have it do. In a Ray actor that module is Ray's, and imports all of Ray.
+    would have it do: the command's, or in a Ray actor Ray's, which imports all of Ray.
     """
     main = sys.modules["__main__"]
     sys.modules["__main__"] = ModuleType("__main__")

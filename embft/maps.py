@@ -22,7 +22,8 @@ from embft.frozen import read_split
 from embft.memory import available_memory
 from embft.trial import Completed, TrialDir
 
-# What a map takes seconds to import: once, by the server that the processes are forked from.
+# What a map takes seconds to import: once, by the server that the processes are forked from. Beside
+# a sweep that is its warm template, which has all of it but UMAP and HDBSCAN.
 _PRELOADED = ["embft.standalone", "umap", "hdbscan"]
 
 

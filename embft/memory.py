@@ -81,15 +81,20 @@ def descendants(pid: int) -> Sequence[int]:
         return []
 
 
-def overhead(root: int) -> int:
-    """Bytes that a process and all below it hold, except those forked from a warm template."""
+def overhead(root: int, *, templates: bool = True) -> int:
+    """Bytes that a process and all below it hold, except those forked from a warm template.
+
+    templates: whether the templates themselves count, which grow for seconds after their start.
+    """
     try:
         top = psutil.Process(root)
         tree = [top, *top.children(recursive=True)]
     except psutil.NoSuchProcess:
         return 0
-    templates = {process.pid for process in tree if _is_template(process)}
-    return sum(process_memory(p.pid) for p in tree if _parent(p) not in templates)
+    known = {process.pid for process in tree if _is_template(process)}
+    left_out = set() if templates else known
+    counted = (p.pid for p in tree if p.pid not in left_out and _parent(p) not in known)
+    return sum(process_memory(pid) for pid in counted)
 
 
 def _is_template(process: psutil.Process) -> bool:
@@ -123,12 +128,13 @@ def has_child(name: str) -> bool:
     )
 
 
-def end_descendants() -> None:
-    """Kill every process below this one and wait until they are gone."""
+def end_descendants(*, wait: bool = True) -> None:
+    """Kill every process below this one, and wait until they are gone."""
     children = psutil.Process(os.getpid()).children(recursive=True)
     for child in children:
         try:
             child.kill()
         except psutil.NoSuchProcess:
             continue
-    psutil.wait_procs(children, timeout=5)
+    if wait:
+        psutil.wait_procs(children, timeout=5)

@@ -14,6 +14,7 @@ _SETTINGS = {
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_worker_niceness": "0",  # Ray would run training at 15, behind everything else
     "RAY_prestart_worker_first_driver": "0",  # a process that nothing would ever run in
+    "RAY_worker_oom_score_adjustment": "0",  # of all processes the kernel is to take a trial's
     "RAY_memory_monitor_refresh_ms": "0",  # budgets are the launcher's, trial by trial
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",

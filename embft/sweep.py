@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
+import math
 import os
 import shutil
 import time
@@ -33,7 +34,7 @@ from embft.spec.resources import Resources
 from embft.trial import TrialDir
 from embft.watch import Limits
 
-_TUNED = 1000  # trials of one `Tuner`, which holds 30 KB of each of them until it ends
+_TUNED = 1000
 _STOP_SECONDS = 0.2
 _SAVE_SECONDS = 20.0  # how long an interrupted sweep waits for trials whose workers it cannot see
 _TEMPLATE_BYTES = 500_000_000  # what the warm template adds to Ray's own share
@@ -97,17 +98,24 @@ def run_trials(trials: Sequence[PlannedTrial], cluster: Cluster, resources: Reso
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     folder = (cluster.scratch or trials[0].folder.sweep.resolve()) / ".tune"
     watch, limits = _Watch(), _limits(resources, cluster)
-    try:
-        with _launching(cluster, limits) as server:
-            told = {"limits": dataclasses.asdict(limits), "server": server}
-            parts = [trials[i : i + _TUNED] for i in range(0, len(trials), _TUNED)]
-            tuners = (_tuner(part, cluster, told, folder, watch) for part in parts)
+    with _launching(cluster, limits) as server:
+        told = {"limits": dataclasses.asdict(limits), "server": server}
+        try:
+            tuners = (_tuner(part, cluster, told, folder, watch) for part in _parts(trials))
             return [error for tuner in tuners for error in _fit(tuner, cluster, watch)]
-    except (Interrupted, RayDiedError, StorageError):
-        _let_trials_save(trials)
-        raise
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        except (Interrupted, RayDiedError, StorageError) as end:
+            cluster.stop.set()  # so that one more Ctrl-C is enough
+            if server is not None or not isinstance(end, RayDiedError):  # who could save?
+                _let_trials_save(trials)
+            raise
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _parts(trials: Sequence[PlannedTrial]) -> list[Sequence[PlannedTrial]]:
+    """About `_TUNED` trials in each: Tune holds 30 KB of every one until its last has ended."""
+    size = math.ceil(len(trials) / max(1, round(len(trials) / _TUNED)))
+    return [trials[i : i + size] for i in range(0, len(trials), size)]
 
 
 @contextlib.contextmanager
@@ -155,7 +163,10 @@ def _let_trials_save(trials: Sequence[PlannedTrial]) -> None:
     """Have running trainings save where they are, and wait until they have, which is a step of a
     large model at most. Who does not want to wait asks a second time.
     """
-    trials[0].folder.stop_file.touch()
+    with contextlib.suppress(OSError):  # a folder that takes no more: then no trial can save either
+        trials[0].folder.stop_file.touch()
+    if not trials[0].folder.stop_file.exists():
+        return
     deadline = time.monotonic() + _SAVE_SECONDS
     while running := [t.folder for t in trials if t.folder.running_file.exists()]:
         if time.monotonic() > deadline and not any(has_worker(f.log_file) for f in running):
@@ -192,7 +203,7 @@ def _fit(tuner: tune.Tuner, cluster: Cluster, watch: _Watch) -> list[str]:
 def _limits(resources: Resources, cluster: Cluster) -> Limits:
     """What each trial may use. Raises EmbftError where that is nothing."""
     if resources.memory is not None:
-        ours = overhead(os.getpid()) + _TEMPLATE_BYTES
+        ours = overhead(os.getpid(), templates=False) + _TEMPLATE_BYTES
         if resources.memory <= ours:
             raise EmbftError(
                 f"resources.memory is {resources.memory / 1e9:.2f} GB, but embft and Ray alone "

@@ -32,13 +32,15 @@ class Limits:
     """What a trial's workers may use; None for no limit, times in seconds.
 
     memory: bytes for everything below the process `root` (this one, if None) together, of which
-    `workers` workers share what the others leave. timeout: for one attempt. heartbeat: how long a
-    worker may do nothing. halve_batch: try again with half the batch when memory runs out.
-    max_failures: how often to try again after an end that another attempt may not meet.
+    `workers` workers share what the others leave. asker: the process that waits for the trial,
+    without which it ends. timeout: for one attempt. heartbeat: how long a worker may do nothing.
+    halve_batch: try again with half the batch when memory runs out. max_failures: how often to try
+    again after an end that another attempt may not meet.
     """
 
     memory: int | None = None
     root: int | None = None
+    asker: int | None = None
     workers: int = 1
     timeout: float | None = None
     heartbeat: float | None = None
@@ -46,8 +48,12 @@ class Limits:
     max_failures: int = 0
 
     def abandoned(self) -> bool:
-        """Whether the sweep's own process is gone, which then can have begun anew elsewhere."""
-        return self.root is not None and not is_alive(self.root)
+        """Whether the sweep's own process, or the asker, is gone: the trial may begin elsewhere."""
+        return self.unasked() or (self.root is not None and not is_alive(self.root))
+
+    def unasked(self) -> bool:
+        """Whether nobody waits for the trial any more."""
+        return self.asker is not None and not is_alive(self.asker)
 
 
 @dataclass(frozen=True)
@@ -83,7 +89,7 @@ def watch(worker: Worker, limits: Limits, deadline: float | None) -> End:
     while worker.exitcode is None:
         if cause is None:
             cause = _cause(memory, life, limits, deadline)
-            if cause is not None:
+            if cause is not None or limits.unasked():
                 _kill(worker.pid or 0)
         worker.join(_WATCH_SECONDS)
     return End(worker.exitcode, memory.peak, memory.limit, cause, _kernel_kills() > kills)

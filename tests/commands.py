@@ -34,7 +34,7 @@ def embft(
     warm: in a fork of a process that has imported everything (`warm.py`).
     """
     if warm:
-        started = start(*arguments, cwd=cwd)
+        started = Started(_warm(), arguments, cwd)
         code = started.wait(timeout=seconds)
         run = subprocess.CompletedProcess(arguments, code, *started.printed())
     else:
@@ -53,8 +53,8 @@ def embft(
 
 
 def start(*arguments: str, cwd: Path) -> Started:
-    """The same in the background, in a process group of its own."""
-    return Started(_warm(), arguments, cwd)
+    """The same in the background, in a process group of its own; its errors are in its output."""
+    return Started(_warm(), arguments, cwd, merged=True)
 
 
 def environment(home: Path) -> dict[str, str]:
@@ -82,12 +82,15 @@ def _warm() -> str:
 class Started:
     """A command in a fork of the warm process, by the names that `subprocess.Popen` has."""
 
-    def __init__(self, address: str, arguments: Sequence[str], cwd: Path) -> None:
+    def __init__(
+        self, address: str, arguments: Sequence[str], cwd: Path, *, merged: bool = False
+    ) -> None:
         job = {"arguments": arguments, "cwd": str(cwd), "environment": environment(cwd)}
         self._files = [tempfile.TemporaryFile("w+") for _ in range(2)]  # noqa: SIM115 - read later
         self._answers = socket.socket(socket.AF_UNIX)
         self._answers.connect(address)
-        descriptors = [file.fileno() for file in self._files]
+        output, errors = (file.fileno() for file in self._files)
+        descriptors = [output, output if merged else errors]
         socket.send_fds(self._answers, [json.dumps(job).encode()], descriptors)
         self._lines = self._answers.makefile()
         self.pid = int(self._lines.readline())

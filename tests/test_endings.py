@@ -10,7 +10,16 @@ import time
 from pathlib import Path
 
 import pytest
-from commands import LONG, embft, start, wait_for, wait_for_the_end
+from commands import (
+    EMBFT,
+    LONG,
+    embft,
+    environment,
+    relatives,
+    start,
+    wait_for,
+    wait_for_the_end,
+)
 from conftest import tiny_text
 
 from embft.trial import TrialDir
@@ -35,6 +44,28 @@ def test_an_interruption_ends_cleanly(
     assert (tmp_path / "results" / "tiny" / "report.html").exists()
     records = [path.read_text() for path in tmp_path.glob("results/tiny/trials/*/result.json")]
     assert [record for record in records if '"failed"' in record] == []
+
+
+def test_ctrl_c_while_the_template_imports(tmp_path: Path, tiny_spec: str) -> None:
+    """It reaches the template as well, which says nothing and ends with the sweep."""
+    (tmp_path / "tiny.yaml").write_text(tiny_spec)
+    sweep = subprocess.Popen(  # not warm: there a template has imported everything
+        [*EMBFT, "sweep", "tiny.yaml"],
+        cwd=tmp_path,
+        env=environment(tmp_path),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509
+    )
+    wait_for(lambda: any("forkserver" in " ".join(p.cmdline()) for p in relatives(tmp_path)))
+    time.sleep(1)
+    os.killpg(sweep.pid, signal.SIGINT)
+    output, _ = sweep.communicate(timeout=60)
+    assert sweep.returncode == 130, output
+    assert "Traceback" not in output
+    wait_for_the_end(tmp_path, 15)
 
 
 @pytest.fixture(scope="module")

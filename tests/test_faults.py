@@ -7,6 +7,7 @@ its trial's folder names, at the moment when it saves what it has trained. Nothi
 from __future__ import annotations
 
 import ipaddress
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -16,13 +17,14 @@ from contextlib import suppress
 from multiprocessing import forkserver
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import psutil
 import pytest
 import torch
-from commands import embft, start, wait_for
+from commands import EMBFT, embft, environment, start, wait_for
 
-from embft import worker
+from embft import launcher, worker
 from embft.base_model import spec_base
 from embft.failure import StorageError, cause_of
 from embft.launcher import run_trial, warm_up
@@ -33,7 +35,7 @@ from embft.plan import make_plan, prepare
 from embft.spec import parse_spec
 from embft.training import DivergedError
 from embft.trial import Completed, Failed, TrialDir
-from embft.watch import End, Limits
+from embft.watch import End, Limits, watch
 from embft.worker import read_splits
 
 FAULTS = """
@@ -118,7 +120,7 @@ def trial(tmp_path: Path, tiny_spec: str) -> TrialDir:
 def test_a_worker_runs_nothing_of_the_program_that_started_it(
     trial: TrialDir, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In a sweep that program is a Ray actor's, with which every worker would import all of Ray."""
+    """That program is the sweep's, or a Ray actor's, with which it would import all of Ray."""
     ran = tmp_path / "ran"
     program = tmp_path / "program.py"
     program.write_text(f"open({str(ran)!r}, 'w').close()")
@@ -151,6 +153,21 @@ def test_what_may_pass_is_tried_again_and_counted(trial: TrialDir) -> None:
     assert "Segmentation fault" in result.attempts[0].message
 
 
+def test_nothing_else_asks_how_a_worker_ended(
+    trial: TrialDir, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At its next start multiprocessing would: of two threads that ask, one is told "255"."""
+    known = []
+
+    def watched(worker: Any, *rest: Any) -> Any:
+        known.append(worker in multiprocessing.active_children())
+        return watch(worker, *rest)
+
+    monkeypatch.setattr(launcher, "watch", watched)
+    assert run_trial(trial) == "completed"
+    assert known == [False, False]
+
+
 def test_attempts_end(trial: TrialDir) -> None:
     """A trial that is killed each time fails after max_failures further attempts."""
     lay(trial, KILL)
@@ -163,6 +180,7 @@ def test_a_trial_whose_sweep_is_gone_has_not_failed(trial: TrialDir) -> None:
     """What ended the sweep's own process ended the worker too; the next sweep goes on."""
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
+    assert run_trial(trial, Limits(asker=gone.pid)) == "stopped", "nobody waits for it"
     lay(trial, KILL, once=True)
     assert run_trial(trial, Limits(root=gone.pid)) == "stopped"
     assert trial.result() is None
@@ -222,6 +240,8 @@ def test_a_worker_over_its_memory_is_ended(trial: TrialDir) -> None:
     assert result.memory_limit_mb < result.peak_memory_mb < 1.3 * result.memory_limit_mb
     assert "train.batch_size" in result.message
     assert "lora" in result.message
+    template = overhead(os.getpid()) - overhead(os.getpid(), templates=False)
+    assert 200e6 < template < 600e6, "what it is forked from counts once"
 
 
 @pytest.mark.long
@@ -230,7 +250,14 @@ def test_a_sweep_keeps_to_its_memory(tmp_path: Path, tiny_spec: str) -> None:
     budget = 1_800_000_000
     spec = tiny_spec.replace("epochs: 2", "epochs: 20") + f"resources: {{memory: {budget}}}\n"
     (tmp_path / "tiny.yaml").write_text(spec)
-    sweep = start("sweep", "tiny.yaml", cwd=tmp_path)
+    sweep = subprocess.Popen(  # not warm: the budget knows a template by its command line
+        [*EMBFT, "sweep", "tiny.yaml"],
+        cwd=tmp_path,
+        env=environment(tmp_path),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
     wanted = "results/tiny/trials/method*/trial.json"
     wait_for(lambda: len(list(tmp_path.glob(wanted))) == 4)
     for path in tmp_path.glob(wanted):

@@ -143,7 +143,7 @@ def test_imports_point_down(path: Path) -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_each_heavy_library_has_one_home(path: Path) -> None:
-    """Ray is imported by sweep.py alone, Altair by report/, click by the cli, numba by fused/."""
+    """As `ONLY_IN` says: Altair by report/ alone, click by the cli, and so on."""
     roots = {name.split(".")[0] for name in _imports(path)}
     for library, homes in ONLY_IN.items():
         if library in roots:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
 import pytest
+from commands import wait_for
 
 from embft import launch_server
 from embft.failure import StorageError
@@ -50,3 +53,28 @@ def test_what_a_trial_comes_to_is_told_where_it_was_asked(
             ask_for_trial(address, TrialDir(tmp_path / "broken"))
     with pytest.raises(OSError, match=r"No such file|refused"):
         ask_for_trial(address, TrialDir(tmp_path / "a"))
+
+
+def test_a_trial_ends_with_who_has_asked_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An actor that dies leaves no trial behind, and the server waits until that has ended."""
+    began, ended = threading.Event(), threading.Event()
+
+    def run(_: TrialDir, limits: Limits) -> str:
+        began.set()
+        wait_for(limits.abandoned)
+        ended.set()
+        return "stopped"
+
+    monkeypatch.setattr(launch_server, "run_trial", run)
+    code = (
+        "import sys\nfrom pathlib import Path\nfrom embft.launch_server import ask_for_trial\n"
+        "from embft.trial import TrialDir\nask_for_trial(sys.argv[1], TrialDir(Path('a')))\n"
+    )
+    with launch_server.launch_server(tmp_path, Limits()) as address:
+        asker = subprocess.Popen([sys.executable, "-c", code, address])
+        assert began.wait(30)
+        asker.kill()
+        asker.wait()
+    assert ended.is_set()
