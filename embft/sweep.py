@@ -101,7 +101,8 @@ def run_trials(trials: Sequence[PlannedTrial], cluster: Cluster, resources: Reso
     with _launching(cluster, limits) as server:
         told = {"limits": dataclasses.asdict(limits), "server": server}
         try:
-            tuners = (_tuner(part, cluster, told, folder, watch) for part in _parts(trials))
+            parts = _parts(trials, _TUNED * max(1, cluster.concurrent // 20))
+            tuners = (_tuner(part, cluster, told, folder, watch) for part in parts)
             return [error for tuner in tuners for error in _fit(tuner, cluster, watch)]
         except (Interrupted, RayDiedError, StorageError) as end:
             cluster.stop.set()  # so that one more Ctrl-C is enough
@@ -112,9 +113,11 @@ def run_trials(trials: Sequence[PlannedTrial], cluster: Cluster, resources: Reso
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _parts(trials: Sequence[PlannedTrial]) -> list[Sequence[PlannedTrial]]:
-    """About `_TUNED` trials in each: Tune holds 30 KB of every one until its last has ended."""
-    size = math.ceil(len(trials) / max(1, round(len(trials) / _TUNED)))
+def _parts(trials: Sequence[PlannedTrial], about: int) -> list[Sequence[PlannedTrial]]:
+    """Of about equal size. Tune holds 30 KB of each trial that it was given until all have ended;
+    but at the end of a part whoever is ready waits for the rest of it.
+    """
+    size = math.ceil(len(trials) / max(1, round(len(trials) / about)))
     return [trials[i : i + size] for i in range(0, len(trials), size)]
 
 

@@ -23,6 +23,7 @@ import psutil
 
 # What makes of the tiny spec a sweep that lasts until somebody ends it.
 LONG = ("epochs: 2", "epochs: 400")
+ACTOR = r"ray::\w+\.train"  # the command line of what Ray runs trials in
 EMBFT = [str(Path(sys.executable).with_name("embft"))]
 
 
@@ -171,8 +172,9 @@ def wait_for_the_end(folder: Path, seconds: float) -> None:
     """Wait until nothing of a sweep in this folder is left; fail with what is."""
     end = time.monotonic() + seconds
     while left := relatives(folder):
-        told = [(p.pid, p.ppid(), p.status(), " ".join(p.cmdline())[:120]) for p in left]
-        assert time.monotonic() < end, f"still there: {told}"
+        if time.monotonic() > end:
+            told = [p.as_dict(["pid", "ppid", "status", "cmdline"]) for p in left]
+            raise AssertionError(f"still there: {told}")
         time.sleep(0.1)
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import psutil
 import pytest
-from commands import LONG, embft, records, relatives, rows, start, wait_for, wait_for_the_end
+from commands import ACTOR, LONG, embft, records, relatives, rows, start, wait_for, wait_for_the_end
 
 from embft.errors import EmbftError
 from embft.lock import hold_as_worker, is_running, sweep_lock, wait_for_worker
@@ -44,6 +45,23 @@ def test_the_same_command_at_once_after_a_killed_driver(tmp_path: Path, tiny_spe
     assert [row["status"] for row in rows(folder).values()] == ["completed"] * 5
     wait_for_the_end(tmp_path, 60)  # Ray's own agents look for their head now and then
     assert list(Path("/tmp").glob(f"embft-ray-{sweep.pid}-*")) == []  # noqa: S108
+
+
+def test_a_killed_actor_ends_its_trial(tmp_path: Path, tiny_spec: str) -> None:
+    """The trial has not failed; the others complete, and the same command carries on with it."""
+    folder = tmp_path / "results" / "tiny"
+    (tmp_path / "tiny.yaml").write_text(tiny_spec.replace("epochs: 2", "epochs: 6"))
+    sweep = start("sweep", "tiny.yaml", cwd=tmp_path)
+    wait_for(lambda: list(folder.glob("trials/method*/progress.jsonl")))
+    (actor,) = [p for p in relatives(tmp_path) if re.match(ACTOR, " ".join(p.cmdline()))]
+    actor.kill()
+    output, _ = sweep.communicate(timeout=240)
+    assert sweep.returncode == 1, output
+    assert output.count("embft: a trial was lost and will run again") == 1
+    assert sorted(row["status"] for row in rows(folder).values())[:4] == ["completed"] * 4
+    assert len(records(folder)) == 4
+    again = embft("sweep", "tiny.yaml", cwd=tmp_path)
+    assert "4 done, 1 to run" in again.stdout
 
 
 def test_a_worker_that_is_left_keeps_its_trial(

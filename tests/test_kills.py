@@ -1,4 +1,4 @@
-"""Random `kill -9` of driver, Ray, warm template, workers and all of them, on real Ray.
+"""Random `kill -9` of driver, Ray, actor, template, workers and all of them, on real Ray.
 
 No finished trial is lost or started again, the records come out as of an undisturbed sweep, and no
 process stays. The starts are counted by an audit hook in the workers (`kill_log.py`).
@@ -19,7 +19,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from commands import EMBFT, relatives, wait_for, wait_for_the_end
+from commands import ACTOR, EMBFT, relatives, wait_for, wait_for_the_end
 from crash_points import records
 
 KILLS = int(os.environ.get("EMBFT_KILLS", "200"))
@@ -35,7 +35,9 @@ resources: {{max_failures: 100}}
 """
 # A worker that was killed alone leaves an attempt in its trial's record, rightly.
 _ATTEMPTS = re.compile(r'"attempts":\[[^]]*\],')
-TARGETS = ("driver", "ray", "template", "worker", "worker", "worker", "all", "second driver")
+TARGETS = (
+    "driver", "ray", "actor", "template", "worker", "worker", "worker", "all", "second driver",
+)  # fmt: skip
 
 
 class Home:
@@ -101,6 +103,8 @@ def _is(process: psutil.Process, target: str) -> bool:
         if target == "ray":
             return process.name() in {"raylet", "gcs_server"}
         command = " ".join(process.cmdline())
+        if target == "actor":
+            return bool(re.match(ACTOR, command))
         if "multiprocessing.forkserver" not in command:
             return False
         is_worker = any(

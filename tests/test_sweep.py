@@ -77,7 +77,7 @@ def test_one_tuner_after_another_takes_its_share(tmp_path: Path, tiny_spec: str)
         "    print(sweep.run_trials(plan.trials, cluster, plan.spec.resources))\n"
         "print(begun, [trial.folder.path.exists() for trial in plan.trials])\n"
     )
-    assert python(code, cwd=tmp_path) == f"[]\n[2, 2, 1] {[True] * 5}\n"
+    assert python(code, cwd=tmp_path) == f"[]\n[3, 2] {[True] * 5}\n"
 
 
 def test_what_tune_keeps_of_finished_trials_is_dropped() -> None:
