@@ -26,7 +26,7 @@ from ray._private.node import Node
 from embft.capacity import Demand, available_cores, gpu_share, trials_at_once
 from embft.errors import EXIT_INTERRUPTED, EmbftError
 from embft.failure import StorageError
-from embft.memory import available_memory, end_descendants, is_alive, overhead
+from embft.memory import available_memory, end_descendants, is_alive, template_memory
 from embft.spec.resources import Resources
 
 _ONE = Demand(trials=1, worker=0)
@@ -142,8 +142,7 @@ def _free_memory() -> int:
     """Bytes that are free, those of the warm template counted in however much of it has loaded:
     `trials_at_once` leaves room for the whole of it.
     """
-    ours = os.getpid()
-    return available_memory() + overhead(ours) - overhead(ours, templates=False)
+    return available_memory() + template_memory(os.getpid())
 
 
 def _leave_out_monitors() -> None:

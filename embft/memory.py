@@ -81,20 +81,24 @@ def descendants(pid: int) -> Sequence[int]:
         return []
 
 
-def overhead(root: int, *, templates: bool = True) -> int:
-    """Bytes that a process and all below it hold, except those forked from a warm template.
+def overhead(root: int) -> int:
+    """Bytes that a process and all below it hold, except those forked from a warm template."""
+    return sum(process_memory(process.pid) for process in _without_workers(root))
 
-    templates: whether the templates themselves count, which grow for seconds after their start.
-    """
+
+def template_memory(root: int) -> int:
+    """Bytes of that which warm templates hold, which grow for seconds after their start."""
+    return sum(process_memory(p.pid) for p in _without_workers(root) if _is_template(p))
+
+
+def _without_workers(root: int) -> list[psutil.Process]:
     try:
         top = psutil.Process(root)
         tree = [top, *top.children(recursive=True)]
     except psutil.NoSuchProcess:
-        return 0
-    known = {process.pid for process in tree if _is_template(process)}
-    left_out = set() if templates else known
-    counted = (p.pid for p in tree if p.pid not in left_out and _parent(p) not in known)
-    return sum(process_memory(pid) for pid in counted)
+        return []
+    templates = {process.pid for process in tree if _is_template(process)}
+    return [process for process in tree if _parent(process) not in templates]
 
 
 def _is_template(process: psutil.Process) -> bool:

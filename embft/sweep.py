@@ -28,7 +28,7 @@ from embft.failure import StorageError
 from embft.launch_server import ask_for_trial, launch_server
 from embft.launcher import run_trial, warm_up
 from embft.lock import has_worker
-from embft.memory import has_child, overhead
+from embft.memory import has_child, overhead, template_memory
 from embft.plan import PlannedTrial
 from embft.spec.resources import Resources
 from embft.trial import TrialDir
@@ -166,9 +166,9 @@ def _let_trials_save(trials: Sequence[PlannedTrial]) -> None:
     """Have running trainings save where they are, and wait until they have, which is a step of a
     large model at most. Who does not want to wait asks a second time.
     """
-    with contextlib.suppress(OSError):  # a folder that takes no more: then no trial can save either
+    try:
         trials[0].folder.stop_file.touch()
-    if not trials[0].folder.stop_file.exists():
+    except OSError:  # a folder that takes no more: then no trial can save either
         return
     deadline = time.monotonic() + _SAVE_SECONDS
     while running := [t.folder for t in trials if t.folder.running_file.exists()]:
@@ -206,7 +206,7 @@ def _fit(tuner: tune.Tuner, cluster: Cluster, watch: _Watch) -> list[str]:
 def _limits(resources: Resources, cluster: Cluster) -> Limits:
     """What each trial may use. Raises EmbftError where that is nothing."""
     if resources.memory is not None:
-        ours = overhead(os.getpid(), templates=False) + _TEMPLATE_BYTES
+        ours = overhead(os.getpid()) - template_memory(os.getpid()) + _TEMPLATE_BYTES
         if resources.memory <= ours:
             raise EmbftError(
                 f"resources.memory is {resources.memory / 1e9:.2f} GB, but embft and Ray alone "

@@ -58,6 +58,21 @@ def start(*arguments: str, cwd: Path) -> Started:
     return Started(_warm(), arguments, cwd, merged=True)
 
 
+def start_cold(*arguments: str, cwd: Path, **variables: str) -> subprocess.Popen[str]:
+    """The same without a warm process: the command itself, with these environment variables."""
+    return subprocess.Popen(
+        [*EMBFT, *arguments],
+        cwd=cwd,
+        env={**environment(cwd), **variables},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+        # A shell's background job, as a test run may be, begins with SIGINT ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
+    )
+
+
 def environment(home: Path) -> dict[str, str]:
     """What the command finds: this folder is the user's home."""
     return {**os.environ, "HOME": str(home), "TMPDIR": "/tmp"}  # noqa: S108 - short for sockets

@@ -10,16 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from commands import (
-    EMBFT,
-    LONG,
-    embft,
-    environment,
-    relatives,
-    start,
-    wait_for,
-    wait_for_the_end,
-)
+from commands import LONG, embft, relatives, start, start_cold, wait_for, wait_for_the_end
 from conftest import tiny_text
 
 from embft.trial import TrialDir
@@ -49,16 +40,7 @@ def test_an_interruption_ends_cleanly(
 def test_ctrl_c_while_the_template_imports(tmp_path: Path, tiny_spec: str) -> None:
     """It reaches the template as well, which says nothing and ends with the sweep."""
     (tmp_path / "tiny.yaml").write_text(tiny_spec)
-    sweep = subprocess.Popen(  # not warm: there a template has imported everything
-        [*EMBFT, "sweep", "tiny.yaml"],
-        cwd=tmp_path,
-        env=environment(tmp_path),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509
-    )
+    sweep = start_cold("sweep", "tiny.yaml", cwd=tmp_path)  # a warm template has imported it all
     wait_for(lambda: any("forkserver" in " ".join(p.cmdline()) for p in relatives(tmp_path)))
     time.sleep(1)
     os.killpg(sweep.pid, signal.SIGINT)

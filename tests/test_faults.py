@@ -22,14 +22,14 @@ from typing import Any
 import psutil
 import pytest
 import torch
-from commands import EMBFT, embft, environment, start, wait_for
+from commands import embft, start, start_cold, wait_for
 
 from embft import launcher, worker
 from embft.base_model import spec_base
 from embft.failure import StorageError, cause_of
 from embft.launcher import run_trial, warm_up
 from embft.lock import wait_for_worker
-from embft.memory import overhead, tree_memory
+from embft.memory import overhead, template_memory, tree_memory
 from embft.models import build
 from embft.plan import make_plan, prepare
 from embft.spec import parse_spec
@@ -240,8 +240,7 @@ def test_a_worker_over_its_memory_is_ended(trial: TrialDir) -> None:
     assert result.memory_limit_mb < result.peak_memory_mb < 1.3 * result.memory_limit_mb
     assert "train.batch_size" in result.message
     assert "lora" in result.message
-    template = overhead(os.getpid()) - overhead(os.getpid(), templates=False)
-    assert 200e6 < template < 600e6, "what it is forked from counts once"
+    assert 200e6 < template_memory(os.getpid()) < 600e6, "what it is forked from counts once"
 
 
 @pytest.mark.long
@@ -250,14 +249,8 @@ def test_a_sweep_keeps_to_its_memory(tmp_path: Path, tiny_spec: str) -> None:
     budget = 1_800_000_000
     spec = tiny_spec.replace("epochs: 2", "epochs: 20") + f"resources: {{memory: {budget}}}\n"
     (tmp_path / "tiny.yaml").write_text(spec)
-    sweep = subprocess.Popen(  # not warm: the budget knows a template by its command line
-        [*EMBFT, "sweep", "tiny.yaml"],
-        cwd=tmp_path,
-        env=environment(tmp_path),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    # Not warm: the budget knows a template by its command line.
+    sweep = start_cold("sweep", "tiny.yaml", cwd=tmp_path)
     wanted = "results/tiny/trials/method*/trial.json"
     wait_for(lambda: len(list(tmp_path.glob(wanted))) == 4)
     for path in tmp_path.glob(wanted):

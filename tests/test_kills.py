@@ -19,7 +19,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from commands import ACTOR, EMBFT, relatives, wait_for, wait_for_the_end
+from commands import ACTOR, relatives, start_cold, wait_for, wait_for_the_end
 from crash_points import records
 
 KILLS = int(os.environ.get("EMBFT_KILLS", "200"))
@@ -52,21 +52,9 @@ class Home:
     def start(self) -> subprocess.Popen[str]:
         """The sweep's command, in a process group of its own."""
         path = os.pathsep.join([str(self.folder / "site"), os.environ.get("PYTHONPATH", "")])
-        environment = {
-            **os.environ,
-            "HOME": str(self.folder),
-            "TMPDIR": "/tmp",  # noqa: S108 - short for sockets
-            "PYTHONPATH": path,
-            "EMBFT_STARTS": str(self.folder / "starts.txt"),
-        }
-        return subprocess.Popen(
-            [*EMBFT, "sweep", "many.yaml"],
-            cwd=self.folder,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
+        starts = str(self.folder / "starts.txt")
+        return start_cold(
+            "sweep", "many.yaml", cwd=self.folder, PYTHONPATH=path, EMBFT_STARTS=starts
         )
 
     def finished(self) -> dict[str, bytes]:
