@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -35,7 +36,7 @@ def embft(
     warm: in a fork of a process that has imported everything (`warm.py`).
     """
     if warm:
-        started = Started(_warm(), arguments, cwd)
+        started = Started(_warm(), _job(arguments, cwd))
         code = started.wait(timeout=seconds)
         run = subprocess.CompletedProcess(arguments, code, *started.printed())
     else:
@@ -55,7 +56,11 @@ def embft(
 
 def start(*arguments: str, cwd: Path) -> Started:
     """The same in the background, in a process group of its own; its errors are in its output."""
-    return Started(_warm(), arguments, cwd, merged=True)
+    return Started(_warm(), _job(arguments, cwd), merged=True)
+
+
+def _job(arguments: Sequence[str], cwd: Path) -> dict[str, Any]:
+    return {"arguments": arguments, "cwd": str(cwd), "environment": environment(cwd)}
 
 
 def start_cold(*arguments: str, cwd: Path, **variables: str) -> subprocess.Popen[str]:
@@ -79,38 +84,50 @@ def environment(home: Path) -> dict[str, str]:
 
 
 @cache
-def _warm() -> str:
-    """Where the process listens that forks for each command: one for all tests of this process."""
-    folder = Path(tempfile.mkdtemp(prefix="embft-warm-", dir="/tmp"))
-    address = folder / "socket"
-    process = subprocess.Popen(
-        [sys.executable, str(Path(__file__).with_name("warm.py")), str(address)],
-        env=environment(folder),
-        stdin=subprocess.PIPE,
-        start_new_session=True,
-    )
-    atexit.register(shutil.rmtree, folder)
-    atexit.register(process.kill)
-    wait_for(lambda: process.poll() is not None or address.exists())
-    return str(address)
+def _warm() -> Forks:
+    """What forks for each command: one for all tests of this process."""
+    return Forks("warm.py")
+
+
+class Forks:
+    """A program of the tests that forks for each job it is given (`warm.py`, `crash_rig.py`)."""
+
+    def __init__(self, program: str) -> None:
+        self._folder = Path(tempfile.mkdtemp(prefix="embft-forks-", dir="/tmp"))
+        self.address = self._folder / "socket"
+        self._process = subprocess.Popen(
+            [sys.executable, str(Path(__file__).with_name(program)), str(self.address)],
+            env=environment(self._folder),
+            stdin=subprocess.PIPE,
+            start_new_session=True,
+        )
+        atexit.register(self.close)
+        wait_for(lambda: self._process.poll() is not None or self.address.exists())
+
+    def close(self) -> None:
+        """End the program; what it has forked goes on."""
+        self._process.kill()
+        self._process.wait(timeout=60)
+        shutil.rmtree(self._folder, ignore_errors=True)
 
 
 class Started:
-    """A command in a fork of the warm process, by the names that `subprocess.Popen` has."""
+    """A job in a fork of its own, by the names that `subprocess.Popen` has."""
 
-    def __init__(
-        self, address: str, arguments: Sequence[str], cwd: Path, *, merged: bool = False
-    ) -> None:
-        job = {"arguments": arguments, "cwd": str(cwd), "environment": environment(cwd)}
+    def __init__(self, forks: Forks, job: dict[str, Any], *, merged: bool = False) -> None:
         self._files = [tempfile.TemporaryFile("w+") for _ in range(2)]  # noqa: SIM115 - read later
         self._answers = socket.socket(socket.AF_UNIX)
-        self._answers.connect(address)
+        self._answers.connect(str(forks.address))
         output, errors = (file.fileno() for file in self._files)
         descriptors = [output, output if merged else errors]
         socket.send_fds(self._answers, [json.dumps(job).encode()], descriptors)
         self._lines = self._answers.makefile()
         self.pid = int(self._lines.readline())
         self.returncode: int | None = None
+
+    def begin(self) -> None:
+        """Let a job that waits for it begin."""
+        self._answers.sendall(b"\n")
 
     def wait(self, timeout: float | None = None) -> int:
         """Its exit status, or minus the signal that ended it. Raises TimeoutExpired."""

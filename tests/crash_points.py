@@ -6,7 +6,6 @@ what must be the same afterwards, `unsynced` says which renames a power cut woul
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -18,6 +17,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from commands import Forks, Started
 
 from embft.seal import canonical_json, unsealed
 
@@ -79,15 +80,11 @@ class Rig:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        rig = [sys.executable, str(Path(__file__).with_name("crash_rig.py"))]
-        self.process = subprocess.Popen(
-            rig, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=dict(os.environ)
-        )
+        self.forks = Forks("crash_rig.py")
 
     def close(self) -> None:
         """End the warm process."""
-        self.process.kill()
-        self.process.wait(timeout=60)
+        self.forks.close()
 
     def sweep(
         self,
@@ -101,39 +98,22 @@ class Rig:
         seconds: float = 60,
     ) -> Ended:
         """`embft sweep SPEC --results RESULTS`; traced, or with strace's `inject=` expression."""
-        output, log = self.folder / "output.txt", self.folder / "strace.txt"
+        log = self.folder / "strace.txt"
         log.unlink(missing_ok=True)
-        pid = self._ask(
-            spec=str(spec),
-            results=str(results),
-            output=str(output),
-            mutant=mutant,
-            arguments=list(arguments),
-        )["pid"]
-        tracer = _attach(pid, log, inject) if trace or inject else None
-        self._say("attached")
-        timer = _kill_after(pid, seconds)
-        code = self._answer()["code"]
+        job = {
+            "spec": str(spec), "results": str(results), "mutant": mutant, "arguments": arguments,
+        }  # fmt: skip
+        started = Started(self.forks, job, merged=True)
+        tracer = _attach(started.pid, log, inject) if trace or inject else None
+        started.begin()
+        timer = _kill_after(started.pid, seconds)
+        code = started.wait()
         timer.kill()
         timer.wait()
         if tracer:
             tracer.wait(timeout=30)
-        calls = tuple(read_calls(log, pid)) if tracer else ()
-        return Ended(code, output.read_text(errors="replace"), calls)
-
-    def _ask(self, **job: Any) -> dict[str, Any]:
-        self._say(json.dumps(job))
-        return self._answer()
-
-    def _say(self, line: str) -> None:
-        assert self.process.stdin
-        self.process.stdin.write(line + "\n")
-        self.process.stdin.flush()
-
-    def _answer(self) -> dict[str, Any]:
-        assert self.process.stdout
-        found: dict[str, Any] = json.loads(self.process.stdout.readline())
-        return found
+        calls = tuple(read_calls(log, started.pid)) if tracer else ()
+        return Ended(code, started.printed()[0], calls)
 
 
 def _attach(pid: int, log: Path, inject: str) -> subprocess.Popen[bytes]:

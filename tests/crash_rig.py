@@ -6,8 +6,8 @@ the sweep's own process: killing that one process at a call is then what a power
 end of driver, launcher and worker together (`test_kills.py` ends them one by one, with Ray). The
 page that a report is made of is a constant here; that it is written, and how, is not.
 
-Reads a job as a line of JSON from standard input and answers two lines: the child's process id,
-and how it ended. The child waits for its gate, so that strace can be attached to it first.
+Forks for each job as `warm.py` does. The fork waits for one more byte on the socket, so that strace
+can be attached to it first.
 """
 
 from __future__ import annotations
@@ -18,46 +18,25 @@ import json
 import os
 import shutil
 import signal
+import socket
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from threading import Event
-from typing import Any
+from typing import Any, NoReturn
+
+from warm import serve
 
 _PR_SET_PTRACER, _PTRACER_ANY = 0x59616D61, -1
 
 
-def main() -> None:
-    """Import what a sweep needs once, then fork for each job."""
-    _leave_ray_out()
-    for line in sys.stdin:
-        job = json.loads(line)
-        gate, opened = os.pipe()
-        child = os.fork()
-        if child == 0:
-            os.close(opened)
-            _run(job, gate)
-        os.close(gate)
-        _tell({"pid": child})
-        sys.stdin.readline()  # attached
-        os.close(opened)
-        _, status = os.waitpid(child, 0)
-        _tell({"code": os.waitstatus_to_exitcode(status)})
-
-
-def _tell(message: dict[str, Any]) -> None:
-    print(json.dumps(message), flush=True)
-
-
-def _run(job: dict[str, Any], gate: int) -> None:
-    """The child: one `embft sweep`, with this job's mutant if it has one."""
+def _run(job: dict[str, Any], asked: socket.socket) -> NoReturn:
+    """One `embft sweep`, with this job's mutant if it has one, once it may begin."""
     ctypes.CDLL(None).prctl(_PR_SET_PTRACER, ctypes.c_ulong(_PTRACER_ANY), 0, 0, 0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    output = os.open(job["output"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
-    os.dup2(output, 1)
-    os.dup2(output, 2)
-    os.read(gate, 1)
+    asked.recv(1)
+    asked.close()
     code = 70
     try:
         from embft.cli import main as embft
@@ -194,4 +173,5 @@ MUTANTS: dict[str, Callable[[], None]] = {
 }
 
 if __name__ == "__main__":
-    main()
+    _leave_ray_out()
+    _run(*serve(sys.argv[1]))

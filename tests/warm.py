@@ -5,8 +5,9 @@ take ten seconds of processor time. All else is as it is for a user: driver, tem
 workers are processes of their own, and the template is the driver's child. What is about imports,
 or the memory that they take, runs the command itself (`commands.py`).
 
-A job comes over the socket: JSON with `arguments`, `cwd` and `environment`, beside the descriptors
-of output and errors. The answers are the command's process id, and then how it ended.
+A job comes over the socket: JSON, here with `arguments`, `cwd` and `environment`, beside the
+descriptors of output and errors. The answers are the process id of the fork that has it, and then
+how that ended. `crash_rig.py` takes its jobs so too.
 """
 
 from __future__ import annotations
@@ -23,11 +24,13 @@ from contextlib import suppress
 from multiprocessing import util
 from typing import Any
 
-MOST = 1 << 20  # bytes of a job
+_MOST = 1 << 20  # bytes of a job
 
 
-def serve(address: str) -> dict[str, Any]:
-    """Fork for each job, until whoever started this is gone. Returns in the forks, with the job."""
+def serve(address: str) -> tuple[dict[str, Any], socket.socket]:
+    """Fork for each job, until whoever started this is gone. Returns in the forks alone, with the
+    job and the socket that it came by.
+    """
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(address)
         server.listen()
@@ -40,14 +43,14 @@ def serve(address: str) -> dict[str, Any]:
                 os._exit(0)
             if server in ready:
                 asked, _ = server.accept()
-                with asked:
-                    if os.fork() == 0:
-                        return keep(asked)
+                if os.fork() == 0:
+                    return _keep(asked), asked
+                asked.close()
 
 
-def keep(asked: socket.socket) -> dict[str, Any]:
+def _keep(asked: socket.socket) -> dict[str, Any]:
     """Fork once more, and tell how that process ends. Returns in that process, with its job."""
-    message, descriptors, _, _ = socket.recv_fds(asked, MOST, 2)
+    message, descriptors, _, _ = socket.recv_fds(asked, _MOST, 2)
     job: dict[str, Any] = json.loads(message)
     child = os.fork()
     if child == 0:
@@ -65,7 +68,7 @@ def keep(asked: socket.socket) -> dict[str, Any]:
     os._exit(0)
 
 
-def become(job: dict[str, Any]) -> list[str]:
+def _become(job: dict[str, Any]) -> list[str]:
     """Take on what a new process of a user's would have. Returns the command's arguments."""
     os.chdir(job["cwd"])
     os.environ.clear()
@@ -113,4 +116,6 @@ if __name__ == "__main__":
     import embft.template  # noqa: F401
     from embft.cli import main
 
-    sys.exit(main(become(serve(sys.argv[1]))))
+    given, came_by = serve(sys.argv[1])
+    came_by.close()
+    sys.exit(main(_become(given)))
