@@ -28,7 +28,7 @@ from rich.console import Console
 from embft.data.dating import generate
 from embft.data.pairs import Splits
 from embft.leaderboard.build import build_leaderboard
-from embft.memory import process_memory
+from embft.memory import process_memory, release_memory
 from embft.plan import Plan, PlannedTrial
 from embft.trial import Completed, Metrics, Proof, Timings, TrialDir
 from embft.view import SweepView
@@ -143,6 +143,7 @@ def run(plan: Plan, pending: Sequence[PlannedTrial]) -> float:
     from embft.meanwhile import write_meanwhile
     from embft.sweep import run_trials
 
+    release_memory()
     with ray_cluster(plan.spec.resources) as cluster:
         for trial in pending:
             trial.folder.create(trial.input(cluster.cpus_per_trial))

@@ -62,6 +62,9 @@ def no_collection() -> Iterator[None]:
         with _Paused.lock:
             _Paused.blocks -= 1
             if _Paused.blocks == 0 and _Paused.was_enabled:
+                # What was made is long-lived, not young: no look at all of it right afterwards.
+                gc.freeze()
+                gc.unfreeze()
                 gc.enable()
 
 

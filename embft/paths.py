@@ -16,7 +16,7 @@ def _inside(value: str) -> str:
 
 
 def _file_name(value: str) -> str:
-    if len(PurePosixPath(_inside(value)).parts) > 1:
+    if "/" in value or value in {"", ".", ".."} or "\0" in value:
         raise ValueError("must be a plain file name")
     return value
 

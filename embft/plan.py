@@ -7,6 +7,7 @@ anything runs. Imports no torch and no Ray.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -41,6 +42,7 @@ from embft.trial import (
 
 BASELINE = "baseline"
 PLAN_SCHEMA = 1
+_UNFIT_FOR_A_NAME = re.compile(r"[^\w=,.+-]")
 
 
 @dataclass(frozen=True)
@@ -156,13 +158,12 @@ def _with_baselines(spec: SweepSpec) -> Iterator[tuple[Point, TrialSpec]]:
 
 
 def _planned(params: Point, trial: TrialSpec, sweep: Path, known: _Known) -> PlannedTrial:
-    if trial.data not in known.digests:
+    digest = known.digests.get(trial.data)
+    if digest is None:
         splits = load_data(trial.data)
-        digest = splits.digest()
-        known.digests[trial.data] = digest
+        digest = known.digests[trial.data] = splits.digest()
         known.data[digest] = splits
         check_objective(trial.objective.metric, splits)
-    digest = known.digests[trial.data]
     check_loss(trial, known.data[digest])
     model = spec_base(trial.model)
     key = trial_key(trial, digest, model.digest, known.evaluators)
@@ -183,7 +184,7 @@ def readable(params: Point, trial: TrialSpec) -> str:
         if not trial.is_baseline or name == "train.method" or not name.startswith("train.")
     ]
     text = ",".join([*shown, f"seed={trial.seed}"])
-    return "".join(c if c.isalnum() or c in "=,.+_-" else "_" for c in text)[:120]
+    return _UNFIT_FOR_A_NAME.sub("_", text)[:120]
 
 
 def _shown(value: Any) -> str:

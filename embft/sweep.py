@@ -28,7 +28,7 @@ from embft.failure import StorageError
 from embft.launch_server import ask_for_trial, launch_server
 from embft.launcher import run_trial, warm_up
 from embft.lock import has_worker
-from embft.memory import has_child, overhead, template_memory
+from embft.memory import has_child, overhead, release_memory, template_memory
 from embft.plan import PlannedTrial
 from embft.spec.resources import Resources
 from embft.trial import TrialDir
@@ -101,9 +101,11 @@ def run_trials(trials: Sequence[PlannedTrial], cluster: Cluster, resources: Reso
     with _launching(cluster, limits) as server:
         told = {"limits": dataclasses.asdict(limits), "server": server}
         try:
-            parts = _parts(trials, _TUNED * max(1, cluster.concurrent // 20))
-            tuners = (_tuner(part, cluster, told, folder, watch) for part in parts)
-            return [error for tuner in tuners for error in _fit(tuner, cluster, watch)]
+            lost: list[str] = []
+            for part in _parts(trials, _TUNED * max(1, cluster.concurrent // 20)):
+                lost += _fit(_tuner(part, cluster, told, folder, watch), cluster, watch)
+                release_memory()  # what Tune held of them
+            return lost
         except (Interrupted, RayDiedError, StorageError) as end:
             cluster.stop.set()  # so that one more Ctrl-C is enough
             if server is not None or not isinstance(end, RayDiedError):  # who could save?

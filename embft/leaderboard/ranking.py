@@ -6,7 +6,6 @@ reported come from test, on which nothing is chosen.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,9 +14,10 @@ from statistics import fmean
 
 from embft.leaderboard.pair_scores import pairs_digest, read_scores, read_texts
 from embft.leaderboard.rows import Group, Interval, Row
-from embft.metrics.bootstrap import BootstrapResult, hierarchical
+from embft.metrics.bootstrap import BootstrapResult, hierarchical, without_intervals
 from embft.metrics.comparison import Comparison, compare, holm
 from embft.metrics.resampling import Resampling, Units, independent_pairs, sampling_units
+from embft.seal import canonical_json
 
 SIGNIFICANCE = 0.05
 # With more configurations only the leader is compared: all pairs of 1,000 would take a minute.
@@ -74,7 +74,7 @@ def _configurations(rows: Sequence[Row], metric: str, higher: bool) -> Iterator[
     found: dict[str, list[Row]] = {}
     for row in rows:
         if row.completed and not row.is_baseline and metric in row.dev:
-            found.setdefault(json.dumps(dict(row.params), sort_keys=True), []).append(row)
+            found.setdefault(canonical_json(dict(row.params)), []).append(row)
     groups = [sorted(group, key=lambda row: sign * row.dev[metric]) for group in found.values()]
     groups.sort(key=lambda group: sign * _mean_dev(group, metric))
     yield from map(tuple, groups)
@@ -203,9 +203,8 @@ class _Draw:
             self.units[pairs] = pair_units(rows[0], split, len(tables[0].label))
         thresholds = [table.threshold or 0.0 for table in tables]
         scores = [table.score for table in tables]
-        drawn = hierarchical(
-            scores, tables[0].label, thresholds, self.units[pairs], self.resampling
-        )
+        resampled = without_intervals if split == "dev" else hierarchical
+        drawn = resampled(scores, tables[0].label, thresholds, self.units[pairs], self.resampling)
         return _Drawn(pairs, drawn)
 
 

@@ -39,7 +39,7 @@ class Row:
         """A spec file that runs this one trial."""
         return self.to_yaml()
 
-    @property
+    @cached_property
     def completed(self) -> Completed | None:
         """The result, if the trial completed."""
         return self.result if isinstance(self.result, Completed) else None

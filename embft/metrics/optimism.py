@@ -72,7 +72,8 @@ def cross_fit_optimism(  # noqa: PLR0913, PLR0917 - what is scored, and how it i
     sign = 1.0 if METRICS[metric].higher_is_better else -1.0
     trials = np.arange(len(matrix)) if configuration is None else np.asarray(configuration)
     whole = _means(
-        np.array([sorted_metrics(trial).get(metric, np.nan) for trial in sorted_trials]), trials
+        np.array([sorted_metrics(trial, (metric,)).get(metric, np.nan) for trial in sorted_trials]),
+        trials,
     )
     if np.isnan(whole).all():
         return None

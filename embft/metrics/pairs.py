@@ -6,7 +6,7 @@ breakdowns by group. Intervals are in `bootstrap`, calibration in `calibration`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,12 +52,12 @@ def pair_metrics(score: npt.ArrayLike, label: npt.ArrayLike, threshold: float) -
     return sorted_metrics(sort_pairs(score, label, threshold))
 
 
-def sorted_metrics(pairs: SortedPairs) -> dict[str, float]:
-    """`pair_metrics` of pairs that are sorted already."""
+def sorted_metrics(pairs: SortedPairs, only: Collection[str] | None = None) -> dict[str, float]:
+    """`pair_metrics` of pairs that are sorted already. only: others may be left out."""
     if len(pairs.score) < 2:
         return {}
     if pairs.binary:
-        values = weighted_metrics(pairs, np.ones((1, len(pairs.score))))
+        values = weighted_metrics(pairs, np.ones((1, len(pairs.score))), only)
         found = {name: float(value[0]) for name, value in values.items()}
     else:
         found = _graded_metrics(pairs)

@@ -5,54 +5,50 @@ Thousands of trials of a sweep differ in a field or two.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
 from pydantic import TypeAdapter
+from pydantic_core import to_json
 
+from embft.spec.base import Fields
 from embft.spec.fields import TrialSpec
 
 _MOST_KNOWN = 256
 _NAMES = frozenset(TrialSpec.model_fields)
-_known: dict[tuple[str, str], Any] = {}
-_last: list[tuple[Mapping[str, Any], TrialSpec]] = []
+_known: dict[tuple[str, bytes], Any] = {}
+_latest: dict[str, tuple[Any, Any]] = {}  # of each section the last content, and what it says
 
 
 def trial_spec(content: Any) -> TrialSpec:
     """The spec of a record's JSON, as plain data. Raises pydantic's ValidationError."""
-    if not isinstance(content, Mapping):
+    if not isinstance(content, Mapping) or not content.keys() <= _NAMES:
         return TrialSpec.model_validate(content)
-    for before, spec in _last:  # a plan's trial, then the record of that trial
-        if before == content:
-            return spec
-    sections = {
-        name: _section(name, value) if _is_section(name, value) else value
-        for name, value in content.items()
-    }
-    spec = TrialSpec.model_validate(sections)
-    _last[:] = [(content, spec)]
-    return spec
-
-
-def _is_section(name: str, value: Any) -> bool:
-    return name in _NAMES and isinstance(value, dict | list)
+    sections = {name: _section(name, value) for name, value in content.items()}
+    if len(sections) < len(_NAMES):
+        return TrialSpec.model_validate(sections)
+    # Each section has been checked, and a spec has no checks beyond those of its sections.
+    return TrialSpec.model_construct(**sections)
 
 
 def _section(name: str, value: Any) -> Any:
-    # Of plain data the repr differs where the JSON does, and takes less time than that.
-    key = (name, repr(value))
+    content, known = _latest.get(name, (None, None))
+    if content == value and value is not None:
+        return known
+    key = (name, to_json(value))
     found = _known.get(key)
     if found is None:
-        found = _checks(name).validate_json(json.dumps(value))
+        found = _checks(name).validate_json(key[1])
         if len(_known) >= _MOST_KNOWN:
             _known.clear()
         _known[key] = found
+    _latest[name] = (value, found)
     return found
 
 
 @cache
 def _checks(name: str) -> TypeAdapter[Any]:
     annotation: Any = TrialSpec.model_fields[name].annotation
-    return TypeAdapter(annotation)
+    is_section = isinstance(annotation, type) and issubclass(annotation, Fields)
+    return TypeAdapter(annotation, config=None if is_section else Fields.model_config)
