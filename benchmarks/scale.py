@@ -98,12 +98,15 @@ def record(folder: TrialDir, splits: Splits, scores: dict[str, Any], noise: floa
 def run_sweep(trials: int) -> None:
     """Plan and run a sweep of instant trials in the working directory; prints JSON."""
     from embft import ray_settings
-
-    ray_settings.configure(None)
-    from embft import sweep
     from embft.plan import make_plan, prepare
     from embft.report.output import write_outputs
     from embft.spec import parse_spec
+
+    found: dict[str, float] = {}
+    with timed(found, "plan"):
+        plan = make_plan(parse_spec(spec(trials)), Path("results"))
+    ray_settings.configure(None)
+    from embft import sweep
 
     splits = generate()
     scores = made_up_scores(splits)
@@ -119,9 +122,6 @@ def run_sweep(trials: int) -> None:
             return {"status": "completed", "done": True}
 
     vars(sweep).update(TrialRunner=InstantRunner, warm_up=lambda: None)  # no worker is forked
-    found: dict[str, float] = {}
-    with timed(found, "plan"):
-        plan = make_plan(parse_spec(spec(trials)), Path("results"))
     with timed(found, "prepare"):
         pending = prepare(plan, retry_failed=False)
     with timed(found, "sweep"):

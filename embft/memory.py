@@ -48,8 +48,8 @@ class _Paused:
 
 @contextmanager
 def no_collection() -> Iterator[None]:
-    """In the block Python looks for no unreachable cycles: while ten thousand records are read, it
-    would go through all of them over and over.
+    """In the block Python looks for no unreachable cycles: while ten thousand trials are planned or
+    read, it would go through all of them over and over.
     """
     with _Paused.lock:
         if _Paused.blocks == 0:

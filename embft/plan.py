@@ -27,6 +27,7 @@ from embft.files import replace_folder, sync_folder, write_atomic
 from embft.frozen import data_folder, freeze
 from embft.index import finished_trials, folders_by_key
 from embft.key import trial_key
+from embft.memory import no_collection
 from embft.metrics.definitions import METRICS
 from embft.paths import FileName, InsidePath
 from embft.seal import damaged, refuse_newer, sealed, unsealed
@@ -93,6 +94,7 @@ class Plan:
     data: Mapping[str, Splits]
     evaluators: Mapping[EvaluatorSpec, EvaluatorFiles] = field(default_factory=dict)
 
+    @no_collection()
     def pending(self, *, retry_failed: bool = False) -> tuple[PlannedTrial, ...]:
         """The trials without a record; with `retry_failed` also those that failed."""
         return tuple(
@@ -102,6 +104,7 @@ class Plan:
         )
 
 
+@no_collection()
 def make_plan(spec: SweepSpec, results: Path) -> Plan:
     """Expand the spec, hash data and models, and look up what is done already.
 
@@ -152,7 +155,9 @@ def _with_baselines(spec: SweepSpec) -> Iterator[tuple[Point, TrialSpec]]:
     """
     trials = list(spec.trials())
     named = {trial: params for params, trial in trials if trial.is_baseline}
-    for baseline in dict.fromkeys(trial.baseline() for _, trial in trials):
+    # Of thousands of trials few differ in data and base: sections that are equal are one object.
+    kinds = {(id(trial.data), id(trial.model)): trial for _, trial in trials}
+    for baseline in dict.fromkeys(trial.baseline() for trial in kinds.values()):
         yield named.get(baseline, {}), baseline
     yield from (pair for pair in trials if not pair[1].is_baseline)
 
@@ -225,6 +230,7 @@ def check_objective(metric: str, splits: Splits) -> None:
         )
 
 
+@no_collection()
 def prepare(plan: Plan, *, retry_failed: bool) -> tuple[PlannedTrial, ...]:
     """Freeze the data, adopt trials of other sweeps, write the plan. Returns what is to run.
 

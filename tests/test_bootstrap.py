@@ -17,6 +17,7 @@ from embft.metrics.bootstrap import (
     bootstrap,
     hierarchical,
     weighted_interval,
+    without_intervals,
 )
 from embft.metrics.comparison import compare, holm, tied_with_best
 from embft.metrics.optimism import Folds, cross_fit_optimism
@@ -205,6 +206,20 @@ def test_seeds_widen_the_interval() -> None:
     apart = hierarchical([0.5 * score, score, 1.5 * score], label, [0.5] * 3).intervals["margin"]
     assert (same.low, same.high) == pytest.approx((one.low, one.high))
     assert apart.high - apart.low > 2 * (one.high - one.low)
+
+
+def test_who_only_compares_draws_the_same() -> None:
+    """One metric of many, with and without intervals: its values are the same to the last digit."""
+    score, label = _binormal(np.random.default_rng(8), 120)
+    seeds, thresholds = [score, 0.5 * score], [0.5, 0.5]
+    whole = hierarchical(seeds, label, thresholds)
+    for resampled in (hierarchical, without_intervals):
+        one = resampled(seeds, label, thresholds, None, Resampling(only=("auc",)))
+        assert one.estimates == {"auc": whole.estimates["auc"]}
+        assert np.array_equal(one.samples["auc"], whole.samples["auc"])
+        assert one.intervals == (
+            {"auc": whole.intervals["auc"]} if resampled is hierarchical else {}
+        )
 
 
 @pytest.mark.parametrize("scheme", ["pairs", "clusters", "texts"])

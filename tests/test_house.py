@@ -88,7 +88,17 @@ ALLOWED = {
     "plan": _TRIAL
     | _DATA
     | _METRICS
-    | {"base_model", "capacity", "evaluator_files", "frozen", "index", "key", "seal", "sources"},
+    | {
+        "base_model",
+        "capacity",
+        "evaluator_files",
+        "frozen",
+        "index",
+        "key",
+        "memory",
+        "seal",
+        "sources",
+    },
     "prefixes": _TRIAL | {"key", "plan"},
     "ray_settings": set(),
     "cluster": _SPEC | {"capacity", "failure", "memory"},

@@ -76,14 +76,14 @@ class SweepSpec(Fields):
         seen: set[TrialSpec] = set()
         for point in self.points:
             for seed in self.seeds:
-                trial = self.resolve(point, seed)
-                if trial not in seen:
-                    seen.add(trial)
+                trial, known = self.resolve(point, seed), len(seen)
+                seen.add(trial)
+                if len(seen) > known:
                     yield point.params, trial
 
     def resolve(self, point: PlannedPoint, seed: int) -> TrialSpec:
-        """The trial spec of one point and one seed."""
-        return TrialSpec(
+        """The trial spec of one point and one seed, whose sections have all been checked."""
+        return TrialSpec.model_construct(
             data=point.data,
             model=point.model,
             train=point.train,
@@ -164,7 +164,7 @@ def _points(
             }
             for name, section in with_point(sections, params).items():
                 # A section that another point has already is not checked again.
-                identity = f"{name}:{json.dumps(section, sort_keys=True, default=str)}"
+                identity = f"{name}:{section!r}"
                 if identity not in checked:
                     found = _validated(_SECTIONS[name], source, section, (name,), origin)
                     checked[identity] = (
@@ -177,7 +177,7 @@ def _points(
             if reason is not None:
                 at = source.at(_origin(("train", "method"), origin))
                 raise SpecError(f"{at}: {reason}")
-            yield PlannedPoint(
+            yield PlannedPoint.model_construct(
                 params=dict(params),
                 data=checked["data"],
                 model=checked["model"],

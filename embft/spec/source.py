@@ -81,8 +81,7 @@ def read_text(text: str, file: str) -> Source:
             f"{file}: a spec may have {MAX_BYTES:,} bytes at most, this has {len(text):,}"
         )
     try:
-        _check_bounds(text, file)
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        node = _Bounded(text, file).get_single_node()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = f":{mark.line + 1}" if mark else ""
@@ -95,20 +94,30 @@ def read_text(text: str, file: str) -> Source:
     return Source(file, _Reader(file, lines).plain(node, ()), lines)
 
 
-def _check_bounds(text: str, file: str) -> None:
-    """Refuse depth and alias bombs on the flat stream of events, before anything recurses."""
-    depth = aliases = 0
-    for event in yaml.parse(text, Loader=yaml.SafeLoader):
-        line = event.start_mark.line + 1 if event.start_mark else 1
-        if isinstance(event, yaml.CollectionStartEvent):
-            depth += 1
-        elif isinstance(event, yaml.CollectionEndEvent):
-            depth -= 1
-        aliases += isinstance(event, yaml.AliasEvent)
-        if depth > MAX_DEPTH:
-            raise SpecError(f"{file}:{line}: nested deeper than {MAX_DEPTH} levels")
-        if aliases > MAX_ALIASES:
-            raise SpecError(f"{file}:{line}: more than {MAX_ALIASES} aliases")
+class _Bounded(yaml.SafeLoader):
+    """Refuses depth and alias bombs before anything recurses."""
+
+    def __init__(self, text: str, file: str) -> None:
+        super().__init__(text)
+        self.file = file
+        self.depth = self.aliases = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        """PyYAML calls this for each node, and it calls itself for the nodes in that."""
+        level = self.check_event(yaml.CollectionStartEvent)
+        self.depth += level
+        self.aliases += self.check_event(yaml.AliasEvent)
+        if self.depth > MAX_DEPTH:
+            raise self._refusal(f"nested deeper than {MAX_DEPTH} levels")
+        if self.aliases > MAX_ALIASES:
+            raise self._refusal(f"more than {MAX_ALIASES} aliases")
+        node = super().compose_node(parent, index)
+        self.depth -= level
+        return node
+
+    def _refusal(self, reason: str) -> SpecError:
+        mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+        return SpecError(f"{self.file}:{mark.line + 1}: {reason}")
 
 
 class _Reader:
