@@ -38,6 +38,9 @@ def tree_memory(pid: int) -> int:
     return sum(process_memory(each) for each in [pid, *descendants(pid)])
 
 
+_MANY_OBJECTS = 100_000
+
+
 class _Paused:
     """How many blocks of `no_collection` are open, in any thread, and what was before the first."""
 
@@ -62,9 +65,11 @@ def no_collection() -> Iterator[None]:
         with _Paused.lock:
             _Paused.blocks -= 1
             if _Paused.blocks == 0 and _Paused.was_enabled:
-                # What was made is long-lived, not young: no look at all of it right afterwards.
-                gc.freeze()
-                gc.unfreeze()
+                if gc.get_count()[0] > _MANY_OBJECTS and not gc.get_freeze_count():
+                    # They count as old: no look at all of them right afterwards. Seldom, since
+                    # what is garbage already counts as old with them, and counts begin anew.
+                    gc.freeze()
+                    gc.unfreeze()
                 gc.enable()
 
 

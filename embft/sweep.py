@@ -104,7 +104,7 @@ def run_trials(trials: Sequence[PlannedTrial], cluster: Cluster, resources: Reso
             lost: list[str] = []
             for part in _parts(trials, _TUNED * max(1, cluster.concurrent // 20)):
                 lost += _fit(_tuner(part, cluster, told, folder, watch), cluster, watch)
-                release_memory()  # what Tune held of them
+                release_memory()  # what Tune has freed
             return lost
         except (Interrupted, RayDiedError, StorageError) as end:
             cluster.stop.set()  # so that one more Ctrl-C is enough

@@ -279,6 +279,27 @@ def test_a_plan_that_climbs_out_is_refused(results: Path, field: str, value: str
         build_leaderboard(results / "a")
 
 
+@pytest.mark.parametrize("wrong", ["\ud800", json.loads(300 * "[" + 300 * "]"), True])
+def test_a_spec_that_nobody_can_have_written_is_damage(
+    tiny_model: Path, pair_files: Path, tmp_path: Path, wrong: object
+) -> None:
+    """Half a character, hundreds of levels, another type: in a sealed plan, in a sealed input."""
+    plan = _plan(tiny_model, pair_files, tmp_path)
+    folder = prepare(plan, retry_failed=False)[0].folder
+    folder.create(plan.trials[0].input(1))
+    content = unsealed(folder.input_file)
+    content["spec"]["model"]["base"] = wrong
+    folder.input_file.write_text(sealed(content))
+    with pytest.raises(RecordError, match=r"trial\.json: this file is damaged"):
+        folder.read_input()
+    path = plan.folder / "plan.json"
+    content = unsealed(path)
+    content["trials"][0]["spec"]["model"]["base"] = wrong
+    path.write_text(sealed(content))
+    with pytest.raises(RecordError, match=r"plan\.json: this file is damaged"):
+        build_leaderboard(plan.folder)
+
+
 @pytest.mark.parametrize("name", ["../x", "a/b", "/etc", "..", "", "-x", "a\x00", "a\n"])
 def test_a_sweeps_name_is_a_plain_name(name: str) -> None:
     """It becomes a folder's name."""

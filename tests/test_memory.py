@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import threading
+import weakref
 
 import numpy as np
 import pytest
@@ -46,6 +47,41 @@ def test_blocks_in_two_threads_may_overlap() -> None:
     outside.set()
     thread.join()
     assert gc.isenabled()
+
+
+def test_garbage_of_many_blocks_is_found() -> None:
+    """A report now and then, for hours: what each leaves in cycles goes, as without the blocks."""
+    alive: weakref.WeakSet[_Knot] = weakref.WeakSet()
+    for _ in range(50):
+        with no_collection():
+            alive.add(_Knot())
+        for _ in range(10):
+            _ = [[] for _ in range(3_000)]
+    assert len(alive) < 25
+
+
+def test_many_objects_of_a_block_count_as_old() -> None:
+    """What was made there is not looked at right afterwards; what others froze stays frozen."""
+    with no_collection():
+        made: list[list[int]] = [[] for _ in range(200_000)]
+    before = gc.get_stats()[2]["collections"]
+    assert any(each is made for each in gc.get_objects(generation=2))
+    assert gc.get_stats()[2]["collections"] == before
+    gc.freeze()
+    try:
+        frozen = gc.get_freeze_count()
+        with no_collection():
+            made += [[] for _ in range(200_000)]
+        assert gc.get_freeze_count() >= 0.9 * frozen > 0
+    finally:
+        gc.unfreeze()
+
+
+class _Knot:
+    """An object that holds itself."""
+
+    def __init__(self) -> None:
+        self.itself = self
 
 
 def test_what_was_freed_is_given_back() -> None:

@@ -68,3 +68,13 @@ def test_numbers_that_json_does_not_have_are_not_written() -> None:
     """A record with NaN could not be read by others."""
     with pytest.raises(ValueError, match="JSON"):
         sealed({"loss": float("nan")})
+
+
+@pytest.mark.parametrize("number", ["NaN", "-Infinity"])
+def test_numbers_that_json_does_not_have_are_not_read(tmp_path: Path, number: str) -> None:
+    """Whoever sealed them."""
+    path = tmp_path / "record.json"
+    head, _, end = sealed({"loss": 1.5}).replace("1.5", number).rpartition('"seal": "')
+    path.write_text(f'{head}"seal": "{hashlib.sha256(head.encode()).hexdigest()}{end[64:]}')
+    with pytest.raises(RecordError, match=number.removeprefix("-")):
+        unsealed(path)

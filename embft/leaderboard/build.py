@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import ValidationError
 from pydantic_core import to_jsonable_python
 
 from embft.frozen import frozen_audit
@@ -25,6 +26,7 @@ from embft.leaderboard.verdict import cautions, verdict
 from embft.lock import is_running
 from embft.memory import no_collection
 from embft.plan import BASELINE
+from embft.seal import damaged
 from embft.spec import TrialSpec, trial_spec
 from embft.spec.base import Fields
 from embft.trial import TrialDir
@@ -67,7 +69,10 @@ def build_leaderboard(*folders: Path) -> Leaderboard:
 
 
 def _row(trial: Mapping[str, Any], axes: Sequence[str], *, alive: bool) -> Row:
-    spec = trial_spec(trial["spec"])
+    try:
+        spec = trial_spec(trial["spec"])
+    except ValidationError as error:
+        raise damaged(trial[SWEEP] / "plan.json", str(error)) from None
     folder = TrialDir(trial[SWEEP] / "trials" / trial["folder"])
     result = folder.result()
     running = alive and result is None and folder.progress_file.exists()

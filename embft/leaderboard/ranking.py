@@ -17,7 +17,6 @@ from embft.leaderboard.rows import Group, Interval, Row
 from embft.metrics.bootstrap import BootstrapResult, hierarchical, without_intervals
 from embft.metrics.comparison import Comparison, compare, holm
 from embft.metrics.resampling import Resampling, Units, independent_pairs, sampling_units
-from embft.seal import canonical_json
 
 SIGNIFICANCE = 0.05
 # With more configurations only the leader is compared: all pairs of 1,000 would take a minute.
@@ -74,7 +73,7 @@ def _configurations(rows: Sequence[Row], metric: str, higher: bool) -> Iterator[
     found: dict[str, list[Row]] = {}
     for row in rows:
         if row.completed and not row.is_baseline and metric in row.dev:
-            found.setdefault(canonical_json(dict(row.params)), []).append(row)
+            found.setdefault(repr(row.params), []).append(row)
     groups = [sorted(group, key=lambda row: sign * row.dev[metric]) for group in found.values()]
     groups.sort(key=lambda group: sign * _mean_dev(group, metric))
     yield from map(tuple, groups)

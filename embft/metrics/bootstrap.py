@@ -56,7 +56,7 @@ class BootstrapResult:
     (resamples,) are the means over seeds of each resample, NaN where undefined; with the scheme
     `texts` they spread too far by themselves, and `spread` sets them right with the help of
     `pair_samples`. `pairs_noise` is the variance between seeds that comes of the
-    pairs. A metric without an interval has its reason in `reasons`.
+    pairs. A metric without an interval has its reason in `reasons`, where intervals were asked for.
     """
 
     estimates: dict[str, float]

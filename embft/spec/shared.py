@@ -5,12 +5,13 @@ Thousands of trials of a sweep differ in a field or two.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
 from pydantic import TypeAdapter
-from pydantic_core import to_json
+from pydantic_core import PydanticSerializationError, to_json
 
 from embft.spec.base import Fields
 from embft.spec.fields import TrialSpec
@@ -40,9 +41,12 @@ def trial_spec(content: Any) -> TrialSpec:
 
 def _section(name: str, value: Any) -> Any:
     content, known = _latest.get(name, (None, None))
-    if content == value and value is not None:
+    if isinstance(value, dict) and content == value:
         return known
-    key = (name, to_json(value))
+    try:
+        key = (name, to_json(value))
+    except PydanticSerializationError:  # half a surrogate pair, hundreds of levels
+        return _checks(name).validate_json(json.dumps(value))  # says so
     found = _known.get(key)
     if found is None:
         found = _checks(name).validate_json(key[1])
