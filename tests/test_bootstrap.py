@@ -17,7 +17,6 @@ from embft.metrics.bootstrap import (
     bootstrap,
     hierarchical,
     weighted_interval,
-    without_intervals,
 )
 from embft.metrics.comparison import compare, holm, tied_with_best
 from embft.metrics.optimism import Folds, cross_fit_optimism
@@ -213,13 +212,12 @@ def test_who_only_compares_draws_the_same() -> None:
     score, label = _binormal(np.random.default_rng(8), 120)
     seeds, thresholds = [score, 0.5 * score], [0.5, 0.5]
     whole = hierarchical(seeds, label, thresholds)
-    for resampled in (hierarchical, without_intervals):
-        one = resampled(seeds, label, thresholds, None, Resampling(only=("auc",)))
+    for intervals in (True, False):
+        wanted = Resampling(only=("auc",), intervals=intervals)
+        one = hierarchical(seeds, label, thresholds, None, wanted)
         assert one.estimates == {"auc": whole.estimates["auc"]}
         assert np.array_equal(one.samples["auc"], whole.samples["auc"])
-        assert one.intervals == (
-            {"auc": whole.intervals["auc"]} if resampled is hierarchical else {}
-        )
+        assert one.intervals == ({"auc": whole.intervals["auc"]} if intervals else {})
 
 
 @pytest.mark.parametrize("scheme", ["pairs", "clusters", "texts"])

@@ -14,7 +14,7 @@ from statistics import fmean
 
 from embft.leaderboard.pair_scores import pairs_digest, read_scores, read_texts
 from embft.leaderboard.rows import Group, Interval, Row
-from embft.metrics.bootstrap import BootstrapResult, hierarchical, without_intervals
+from embft.metrics.bootstrap import BootstrapResult, hierarchical
 from embft.metrics.comparison import Comparison, compare, holm
 from embft.metrics.resampling import Resampling, Units, independent_pairs, sampling_units
 
@@ -202,8 +202,9 @@ class _Draw:
             self.units[pairs] = pair_units(rows[0], split, len(tables[0].label))
         thresholds = [table.threshold or 0.0 for table in tables]
         scores = [table.score for table in tables]
-        resampled = without_intervals if split == "dev" else hierarchical
-        drawn = resampled(scores, tables[0].label, thresholds, self.units[pairs], self.resampling)
+        # Of dev only differences are asked for.
+        resampling = replace(self.resampling, intervals=split == "test")
+        drawn = hierarchical(scores, tables[0].label, thresholds, self.units[pairs], resampling)
         return _Drawn(pairs, drawn)
 
 

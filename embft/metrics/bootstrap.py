@@ -101,23 +101,18 @@ def hierarchical(
     A score (n,) and a threshold for each seed, all on the same pairs. A metric that is undefined
     for some seed is undefined.
     """
-    seeds, drawn, result = _resampled(scores_by_seed, label, thresholds, units, resampling)
-    if by_seed := result.by_seed:
-        deleted = _seed_metrics(seeds, deletion_chunks(drawn, result.resampling.seed), by_seed)
+    plan = resampling or Resampling()
+    seeds = [sort_pairs(s, label, t) for s, t in zip(scores_by_seed, thresholds, strict=True)]
+    drawn = units or independent_pairs(len(seeds[0].score))
+    if len(drawn.unit) != len(seeds[0].score):
+        raise ValueError(f"units for {len(drawn.unit)} pairs, scores for {len(seeds[0].score)}")
+    by_seed = _by_seed(seeds, plan.only)
+    result = _resampled(seeds, by_seed, drawn, plan)
+    if by_seed and plan.intervals:
+        deleted = _seed_metrics(seeds, deletion_chunks(drawn, plan.seed), by_seed)
         for name in by_seed:
             _add_interval(result, name, deleted[name].mean(axis=0))
     return result
-
-
-def without_intervals(
-    scores_by_seed: Sequence[npt.ArrayLike],
-    label: npt.ArrayLike,
-    thresholds: Sequence[float],
-    units: Units | None = None,
-    resampling: Resampling | None = None,
-) -> BootstrapResult:
-    """As `hierarchical`, for who only compares: intervals and their reasons are left empty."""
-    return _resampled(scores_by_seed, label, thresholds, units, resampling)[-1]
 
 
 def weighted_interval(
@@ -165,26 +160,16 @@ def _by_seed(seeds: Sequence[SortedPairs], only: Collection[str] | None) -> Metr
 
 
 def _resampled(
-    scores_by_seed: Sequence[npt.ArrayLike],
-    label: npt.ArrayLike,
-    thresholds: Sequence[float],
-    units: Units | None,
-    resampling: Resampling | None,
-) -> tuple[list[SortedPairs], Units, BootstrapResult]:
-    """The pairs of each seed, what is drawn, and all of the result but the intervals."""
-    plan = resampling or Resampling()
-    seeds = [sort_pairs(s, label, t) for s, t in zip(scores_by_seed, thresholds, strict=True)]
-    drawn = units or independent_pairs(len(seeds[0].score))
-    if len(drawn.unit) != len(seeds[0].score):
-        raise ValueError(f"units for {len(drawn.unit)} pairs, scores for {len(seeds[0].score)}")
-    by_seed = _by_seed(seeds, plan.only)
+    seeds: Sequence[SortedPairs], by_seed: Metrics, drawn: Units, plan: Resampling
+) -> BootstrapResult:
+    """All but the intervals."""
     samples = _seed_metrics(seeds, weight_chunks(drawn, plan), by_seed) if by_seed else {}
     inner: Metrics = {}
     if drawn.ends is not None and by_seed:
         inner = _seed_metrics(seeds, pair_weight_chunks(drawn, plan), by_seed)
     # Where texts are drawn, the draw of pairs has the pairs' noise once and not three times.
     noise = inner or samples
-    result = BootstrapResult(
+    return BootstrapResult(
         estimates={name: float(values.mean()) for name, values in by_seed.items()},
         intervals={},
         reasons={},
@@ -197,7 +182,6 @@ def _resampled(
         effective_units=drawn.effective,
         resampling=plan,
     )
-    return seeds, drawn, result
 
 
 def _seed_metrics(

@@ -44,8 +44,8 @@ _MOST_KEPT = 1 << 19  # weights, four bytes each
 
 @dataclass(frozen=True)
 class Resampling:
-    """How many resamples, the intervals' level, the seed that all draws follow from, and which
-    metrics are wanted (`only`; None for all).
+    """How many resamples, the intervals' level, the seed that all draws follow from, which metrics
+    are wanted (`only`; None for all), and whether intervals are, which who compares does without.
 
     Above 50,000 pairs fewer are drawn, down to 200: by then the intervals are narrow.
     """
@@ -54,6 +54,7 @@ class Resampling:
     level: float = 0.95
     seed: int = 0
     only: tuple[str, ...] | None = None
+    intervals: bool = True
 
     def count(self, n: int) -> int:
         """The resamples drawn for `n` pairs."""

@@ -20,7 +20,6 @@ _MOST_KNOWN = 256
 _NAMES = frozenset(TrialSpec.model_fields)
 _known: dict[tuple[str, bytes], Any] = {}
 _last: list[TrialSpec] = []
-_latest: dict[str, tuple[Any, Any]] = {}  # of each section the last content, and what it says
 
 
 def trial_spec(content: Any) -> TrialSpec:
@@ -40,9 +39,6 @@ def trial_spec(content: Any) -> TrialSpec:
 
 
 def _section(name: str, value: Any) -> Any:
-    content, known = _latest.get(name, (None, None))
-    if isinstance(value, dict) and content == value:
-        return known
     try:
         key = (name, to_json(value))
     except PydanticSerializationError:  # half a surrogate pair, hundreds of levels
@@ -53,7 +49,6 @@ def _section(name: str, value: Any) -> Any:
         if len(_known) >= _MOST_KNOWN:
             _known.clear()
         _known[key] = found
-    _latest[name] = (value, found)
     return found
 
 
