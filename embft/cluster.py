@@ -14,10 +14,10 @@ import signal
 import socket
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Event
 from types import FrameType
 
 import ray
@@ -42,19 +42,35 @@ class RayDiedError(Exception):
     """Ray's own processes are gone."""
 
 
+class Stop:
+    """Whether someone has asked the sweep to stop.
+
+    No Event: a signal's handler may run while its own thread holds that one's lock, and would wait
+    for it for ever.
+    """
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    def wait(self, seconds: float) -> bool:
+        """Wait so long, and say whether someone has asked."""
+        time.sleep(seconds)
+        return self.asked
+
+
 @dataclass(frozen=True)
 class Cluster:
     """The Ray cluster that a sweep runs on. cpus_per_trial: cores that each trial may use.
     concurrent: trials at once. gpus_per_trial: 0 where they run on the CPU.
 
-    stop: set once someone has asked the sweep to stop. scratch: where Ray keeps its own state; None
+    stop: whether someone has asked the sweep to stop. scratch: where Ray keeps its own state; None
     on a cluster that stood already, whose nodes share nothing but the results folder.
     """
 
     cpus_per_trial: int
     concurrent: int
     gpus_per_trial: float
-    stop: Event
+    stop: Stop
     scratch: Path | None
 
     @property
@@ -72,7 +88,7 @@ def ray_cluster(
     demand: of the trials that are to run.
     """
     temporary = _scratch() if address is None else None
-    stop = Event()
+    stop = Stop()
     with stop_on_signals(stop):
         try:
             cluster = _connect(resources, demand, address, temporary, stop)
@@ -108,7 +124,7 @@ def _scratch() -> str:
 
 
 def _connect(
-    resources: Resources, demand: Demand, address: str | None, temporary: str | None, stop: Event
+    resources: Resources, demand: Demand, address: str | None, temporary: str | None, stop: Stop
 ) -> Cluster:
     asked = resources.concurrent_trials
     if temporary is not None:
@@ -163,7 +179,7 @@ def _shared_out(  # noqa: PLR0913, PLR0917 - what there is to share
     total: int,
     memory: int,
     demand: Demand,
-    stop: Event,
+    stop: Stop,
     scratch: Path | None,
 ) -> Cluster:
     """What each trial gets. cores: of the largest node, in which a trial must fit."""
@@ -187,14 +203,14 @@ def _check_reachable(address: str) -> None:
 
 
 @contextlib.contextmanager
-def stop_on_signals(stop: Event) -> Iterator[None]:
-    """Set `stop` on Ctrl-C and SIGTERM; the second one ends everything at once."""
+def stop_on_signals(stop: Stop) -> Iterator[None]:
+    """Note Ctrl-C and SIGTERM in `stop`; the second one ends everything at once."""
 
     def handle(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - signal's signature
-        if stop.is_set():
+        if stop.asked:
             end_descendants(wait=False)  # or a thread that watches one would call it a failure
             os._exit(EXIT_INTERRUPTED)
-        stop.set()
+        stop.asked = True
 
     before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

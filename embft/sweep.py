@@ -107,7 +107,7 @@ def run_trials(trials: Sequence[PlannedTrial], cluster: Cluster, resources: Reso
                 release_memory()  # what Tune has freed
             return lost
         except (Interrupted, RayDiedError, StorageError) as end:
-            cluster.stop.set()  # so that one more Ctrl-C is enough
+            cluster.stop.asked = True  # so that one more Ctrl-C is enough
             if server is not None or not isinstance(end, RayDiedError):  # who could save?
                 _let_trials_save(trials)
             raise

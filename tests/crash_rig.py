@@ -23,7 +23,6 @@ import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from threading import Event
 from typing import Any, NoReturn
 
 from warm import serve
@@ -73,7 +72,7 @@ def _leave_ray_out() -> None:
 
     @contextlib.contextmanager
     def no_cluster(*_: object, **__: object) -> Iterator[embft.cluster.Cluster]:
-        yield embft.cluster.Cluster(1, 1, 0.0, stop=Event(), scratch=Path())
+        yield embft.cluster.Cluster(1, 1, 0.0, stop=embft.cluster.Stop(), scratch=Path())
 
     def run_trials(trials: Sequence[Any], *_: object, **__: object) -> list[str]:
         lost = []
