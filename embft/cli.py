@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -82,17 +83,18 @@ def sweep(  # noqa: PLR0913, PLR0917 - a parameter for each option
     Interrupted at any moment, the same command carries on: a finished trial is never run twice.
     Exit status: 0 all trials completed, 1 some failed, 2 the input is at fault, 130 interrupted.
     """
-    from embft.artifacts import Keeper
-    from embft.leaderboard.build import build_leaderboard
     from embft.lock import sweep_lock
     from embft.plan import prepare
     from embft.prefixes import forget_shared, share_prefixes
-    from embft.report.output import Wanted, write_wanted
-    from embft.terminal import print_code, print_leaderboard, print_plan_line
 
     console = new_console()
     plan = _plan(spec, results, trusted)
-    with sweep_lock(plan.folder):
+    with sweep_lock(plan.folder), _template(plan, address, retry_failed=retry_failed):
+        from embft.artifacts import Keeper
+        from embft.leaderboard.build import build_leaderboard
+        from embft.report.output import Wanted, write_wanted
+        from embft.terminal import print_code, print_leaderboard, print_plan_line
+
         pending = share_prefixes(prepare(plan, retry_failed=retry_failed))
         print_plan_line(console, plan, pending)
         print_code(console, plan)
@@ -115,6 +117,25 @@ def sweep(  # noqa: PLR0913, PLR0917 - a parameter for each option
         sys.exit(EXIT_FAILED)
 
 
+@contextmanager
+def _template(plan: Plan, address: str | None, *, retry_failed: bool) -> Iterator[None]:
+    """In the block, and for as long as this process lives, a template for the trials that are to
+    run in this process: it imports for seconds, while the data is frozen and Ray starts.
+    """
+    from embft.capacity import may_have_gpu
+    from embft.launcher import warm_up
+    from embft.memory import end_templates
+
+    elsewhere = address is not None or may_have_gpu(plan.spec.resources.device)
+    if not elsewhere and plan.pending(retry_failed=retry_failed):
+        warm_up()
+    try:
+        yield
+    except Exception:
+        end_templates()  # it would first import to its end
+        raise
+
+
 @dataclass(frozen=True)
 class _Stopped:
     """Why a sweep stopped before its last trial. no_room: nothing more can be written."""
@@ -133,10 +154,8 @@ def _run(
 ) -> _Stopped | None:
     """Run what is pending. Returns why it stopped before the end, if it did."""
     from embft import ray_settings
-    from embft.capacity import may_have_gpu
     from embft.estimate import check_fits, longest_first
     from embft.failure import StorageError
-    from embft.launcher import warm_up
     from embft.meanwhile import write_meanwhile
     from embft.measure import known_need
     from embft.memory import release_memory
@@ -145,8 +164,6 @@ def _run(
     check_fits(plan, need)
     release_memory()  # what reading and auditing the data took
     ray_settings.configure(address)
-    if address is None and not may_have_gpu(plan.spec.resources.device):
-        warm_up()  # while Ray is imported and starts
     from embft.cluster import Interrupted, RayDiedError, ray_cluster
     from embft.sweep import run_trials
     from embft.view import SweepView

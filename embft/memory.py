@@ -99,6 +99,14 @@ def template_memory(root: int) -> int:
     return sum(process_memory(p.pid) for p in _without_workers(root) if _is_template(p))
 
 
+def end_templates() -> None:
+    """Kill the warm templates that this process has started."""
+    for child in psutil.Process().children():
+        if _is_template(child):
+            with suppress(psutil.NoSuchProcess):
+                child.kill()
+
+
 def _without_workers(root: int) -> list[psutil.Process]:
     try:
         top = psutil.Process(root)

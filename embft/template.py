@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import gc
 
-from embft import worker
+from embft.memory import no_collection
+
+with no_collection():  # which went through all that was imported so far over and over
+    from embft import worker
 
 __all__ = ["worker"]
 
 # A worker's garbage collector writes into every object that it looks at, and what is written to is
-# no longer shared: 135 MB in each worker, of imports alone. Frozen objects are not looked at.
-gc.collect()
+# no longer shared: 135 MB in each worker, of imports alone. Frozen objects are not looked at. Nor
+# are they collected first: that takes a second, for garbage whose memory would not come back.
 gc.freeze()

@@ -27,7 +27,7 @@ _POLL_SECONDS = 0.4
 # seldom: in a sweep of thousands that alone would keep a core busy.
 _NEXT = 32
 _WHOLE_REST = 49.0  # so that looking at every trial takes a fiftieth of one core at most
-_REST = 9.0  # so that what follows finished trials (a report) takes a tenth of one core at most
+_REST = 29.0  # so that what follows finished trials (a report) takes a thirtieth of one core
 
 
 @dataclass
@@ -107,7 +107,7 @@ class SweepView:
         self._look()
 
     def _tell(self) -> None:
-        """Call `on_finished` when trials have finished, and then rest nine times as long."""
+        """Call `on_finished` when trials have finished, and then rest many times as long."""
         while not self.stop.is_set():
             self.finished.wait()
             self.finished.clear()

@@ -50,6 +50,17 @@ def test_ctrl_c_while_the_template_imports(tmp_path: Path, tiny_spec: str) -> No
     wait_for_the_end(tmp_path, 15)
 
 
+def test_a_refused_sweep_leaves_no_template(tmp_path: Path, tiny_spec: str) -> None:
+    """It begins to import before all is known that may be refused, and ends with the command."""
+    (tmp_path / "tiny.yaml").write_text(f"{tiny_spec}resources: {{memory: 1MB}}\n")
+    sweep = start_cold("sweep", "tiny.yaml", cwd=tmp_path)
+    wait_for(lambda: any("forkserver" in " ".join(p.cmdline()) for p in relatives(tmp_path)))
+    output, _ = sweep.communicate(timeout=60)
+    assert sweep.returncode == 2, output
+    assert "resources.memory allows 1 MB" in output
+    wait_for_the_end(tmp_path, 2)
+
+
 @pytest.fixture(scope="module")
 def undisturbed(
     tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, pair_files: Path

@@ -73,7 +73,7 @@ ALLOWED = {
     "maps": _TRIAL | _DATA | {"capacity", "evaluation", "frozen", "memory", "standalone"},
     "watch": {"memory"},
     "failure": _TRIAL | {"watch"},
-    "template": {"worker"},
+    "template": {"memory", "worker"},
     "launch_server": _TRIAL | {"failure", "launcher", "watch"},
     "launcher": _TRIAL | {"failure", "lock", "watch", "worker"},
     "merge": _TRIAL | _DATA | {"base_model", "encoding", "models", "standalone"},
