@@ -12,6 +12,7 @@ from pathlib import Path
 from embft.errors import EmbftError
 from embft.files import open_no_link
 
+_DYING_SECONDS = 2.0  # many times what the system takes to take a killed process down
 _WORKER_SECONDS = 20.0  # many times what a worker takes to notice that its sweep is gone
 
 
@@ -27,19 +28,31 @@ def sweep_lock(folder: Path) -> Iterator[None]:
         raise EmbftError(f"{lock}: a symbolic link in a results folder: remove it")
     descriptor = open_no_link(os.fspath(lock), os.O_RDWR | os.O_CREAT)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not _lock_soon(descriptor):
             holder = os.read(descriptor, 32).decode().strip() or "unknown"
             raise EmbftError(
                 f"{folder}: process {holder} is running this sweep; wait for it, or give another "
                 "folder with --results"
-            ) from None
+            )
         os.ftruncate(descriptor, 0)
         os.write(descriptor, f"{os.getpid()}\n".encode())
         yield
     finally:
         os.close(descriptor)
+
+
+def _lock_soon(descriptor: int) -> bool:
+    """Lock the open file. False where someone holds it, and goes on doing so."""
+    deadline = time.monotonic() + _DYING_SECONDS
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.05)
+        else:
+            return True
 
 
 def is_running(folder: Path) -> bool:

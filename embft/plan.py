@@ -64,7 +64,8 @@ class PlannedTrial:
 
     @cached_property
     def finished(self) -> Status | None:
-        """The status in the record that was on disk when the plan was made."""
+        """The status in the record that is on disk when this is first asked."""
+        # Asked once the folder is held: who held it may have finished the trial since planning.
         found = self.folder.result()
         return found.status if found else None
 

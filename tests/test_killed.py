@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import threading
+import time
 from pathlib import Path
 
 import psutil
@@ -12,6 +14,8 @@ from commands import ACTOR, LONG, embft, records, relatives, rows, start, wait_f
 
 from embft.errors import EmbftError
 from embft.lock import hold_as_worker, is_running, sweep_lock, wait_for_worker
+from embft.plan import make_plan, prepare
+from embft.spec import parse_spec
 from embft.trial import Failed, TrialDir
 
 
@@ -86,6 +90,38 @@ def test_a_lock_file_that_was_left_locks_nothing(tmp_path: Path) -> None:
     with sweep_lock(tmp_path):
         assert is_running(tmp_path)
         assert (tmp_path / ".lock").read_text() == f"{os.getpid()}\n"
+
+
+def test_a_lock_is_waited_for_while_its_holder_ends(tmp_path: Path) -> None:
+    """The system takes a moment to take a killed process down."""
+    held, released = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with sweep_lock(tmp_path):
+            held.set()
+            time.sleep(0.5)
+            released.set()
+
+    threading.Thread(target=hold, daemon=True).start()
+    held.wait()
+    with sweep_lock(tmp_path):
+        assert released.is_set()
+
+
+def test_what_was_finished_after_the_plan_was_made_is_not_run_again(
+    tmp_path: Path, tiny_spec: str
+) -> None:
+    """By the sweep that held the folder until then."""
+    plan, other = (make_plan(parse_spec(tiny_spec), tmp_path) for _ in range(2))
+    with sweep_lock(other.folder):
+        first, *rest = prepare(other, retry_failed=False)
+        given = first.input(threads=1)
+        first.folder.create(given)
+        same = given.model_dump(include={"key", "name", "spec", "data_digest", "model_digest"})
+        first.folder.write_result(Failed(**same, reason="crashed", message="made up"))
+    with sweep_lock(plan.folder):
+        pending = prepare(plan, retry_failed=False)
+    assert [trial.key for trial in pending] == [trial.key for trial in rest]
 
 
 def test_a_pipe_in_place_of_a_lock_blocks_nobody(tmp_path: Path) -> None:
