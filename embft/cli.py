@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -83,13 +82,17 @@ def sweep(  # noqa: PLR0913, PLR0917 - a parameter for each option
     Interrupted at any moment, the same command carries on: a finished trial is never run twice.
     Exit status: 0 all trials completed, 1 some failed, 2 the input is at fault, 130 interrupted.
     """
+    from embft.capacity import may_have_gpu
+    from embft.launcher import template
     from embft.lock import sweep_lock
     from embft.plan import prepare
     from embft.prefixes import forget_shared, share_prefixes
 
     console = new_console()
     plan = _plan(spec, results, trusted)
-    with sweep_lock(plan.folder), _template(plan, address, retry_failed=retry_failed):
+    here = address is None and not may_have_gpu(plan.spec.resources.device)
+    with sweep_lock(plan.folder), template(here and plan.pending(retry_failed=retry_failed)):
+        # Imported beside the template.
         from embft.artifacts import Keeper
         from embft.leaderboard.build import build_leaderboard
         from embft.report.output import Wanted, write_wanted
@@ -115,25 +118,6 @@ def sweep(  # noqa: PLR0913, PLR0917 - a parameter for each option
         _end_stopped(console, stopped, spec)
     if any(row.status != "completed" for row in board.rows):
         sys.exit(EXIT_FAILED)
-
-
-@contextmanager
-def _template(plan: Plan, address: str | None, *, retry_failed: bool) -> Iterator[None]:
-    """In the block, and for as long as this process lives, a template for the trials that are to
-    run in this process: it imports for seconds, while the data is frozen and Ray starts.
-    """
-    from embft.capacity import may_have_gpu
-    from embft.launcher import warm_up
-    from embft.memory import end_templates
-
-    elsewhere = address is not None or may_have_gpu(plan.spec.resources.device)
-    if not elsewhere and plan.pending(retry_failed=retry_failed):
-        warm_up()
-    try:
-        yield
-    except Exception:
-        end_templates()  # it would first import to its end
-        raise
 
 
 @dataclass(frozen=True)

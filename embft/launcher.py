@@ -30,6 +30,7 @@ from embft.failure import (
     storage_reason,
 )
 from embft.lock import hold_as_worker
+from embft.memory import end_templates
 from embft.trial import (
     EXIT_STOPPED,
     Attempt,
@@ -60,6 +61,20 @@ def warm_up() -> None:
         forkserver.ensure_running()
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def template(wanted: object) -> Iterator[None]:
+    """Where it is wanted (true), a template that begins to import before the block, for as long as
+    this process lives. Where the block fails it is ended; it would first import to its end.
+    """
+    if wanted:
+        warm_up()
+    try:
+        yield
+    except Exception:
+        end_templates()
+        raise
 
 
 def run_trial(folder: TrialDir, limits: Limits | None = None) -> str:

@@ -75,7 +75,7 @@ ALLOWED = {
     "failure": _TRIAL | {"watch"},
     "template": {"memory", "worker"},
     "launch_server": _TRIAL | {"failure", "launcher", "watch"},
-    "launcher": _TRIAL | {"failure", "lock", "watch", "worker"},
+    "launcher": _TRIAL | {"failure", "lock", "memory", "watch", "worker"},
     "merge": _TRIAL | _DATA | {"base_model", "encoding", "models", "standalone"},
     "sources": _SPEC | _DATA,
     "synthesis": _TRIAL | _DATA | {"base_model"},
