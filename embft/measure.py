@@ -28,7 +28,7 @@ from embft.estimate import (
 )
 from embft.files import write_atomic
 from embft.key import trial_key
-from embft.launcher import run_trial, warm_up
+from embft.launcher import run_trial, template
 from embft.lock import sweep_lock
 from embft.plan import Plan, PlannedTrial, prepare
 from embft.seal import sealed, unsealed
@@ -112,9 +112,7 @@ def _measure_all(
 
 def measured_seconds(plan: Plan) -> dict[str, float]:
     """Measure, and say how long each pending trial will take, by key. Holds the sweep's folder."""
-    with sweep_lock(plan.folder):
-        if plan.pending():
-            warm_up()  # while the data is frozen
+    with sweep_lock(plan.folder), template(plan.pending()):
         pending = prepare(plan, retry_failed=False)
         found = measure(plan, pending)
     return {trial.key: predicted_seconds(plan, trial, found[trial.key]) for trial in pending}
