@@ -91,7 +91,10 @@ def sweep(  # noqa: PLR0913, PLR0917 - a parameter for each option
     console = new_console()
     plan = _plan(spec, results, trusted)
     here = address is None and not may_have_gpu(plan.spec.resources.device)
-    with sweep_lock(plan.folder), template(here and plan.pending(retry_failed=retry_failed)):
+    with (
+        sweep_lock(plan.folder),
+        template(wanted=here and bool(plan.pending(retry_failed=retry_failed))),
+    ):
         # Imported beside the template.
         from embft.artifacts import Keeper
         from embft.leaderboard.build import build_leaderboard

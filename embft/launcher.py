@@ -64,8 +64,8 @@ def warm_up() -> None:
 
 
 @contextmanager
-def template(wanted: object) -> Iterator[None]:
-    """Where it is wanted (true), a template that begins to import before the block, for as long as
+def template(*, wanted: bool) -> Iterator[None]:
+    """Where it is wanted, a template that begins to import before the block, for as long as
     this process lives. Where the block fails it is ended; it would first import to its end.
     """
     if wanted:

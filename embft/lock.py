@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from embft.files import open_no_link
 
 _DYING_SECONDS = 2.0  # many times what the system takes to take a killed process down
 _WORKER_SECONDS = 20.0  # many times what a worker takes to notice that its sweep is gone
+_POLL_SECONDS = 0.05
 
 
 @contextmanager
@@ -28,7 +29,7 @@ def sweep_lock(folder: Path) -> Iterator[None]:
         raise EmbftError(f"{lock}: a symbolic link in a results folder: remove it")
     descriptor = open_no_link(os.fspath(lock), os.O_RDWR | os.O_CREAT)
     try:
-        if not _lock_soon(descriptor):
+        if not _comes_true(lambda: _lock(descriptor), _DYING_SECONDS):
             holder = os.read(descriptor, 32).decode().strip() or "unknown"
             raise EmbftError(
                 f"{folder}: process {holder} is running this sweep; wait for it, or give another "
@@ -41,18 +42,23 @@ def sweep_lock(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _lock_soon(descriptor: int) -> bool:
-    """Lock the open file. False where someone holds it, and goes on doing so."""
-    deadline = time.monotonic() + _DYING_SECONDS
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(0.05)
-        else:
-            return True
+def _lock(descriptor: int) -> bool:
+    """Lock the open file. False where someone holds it."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _comes_true(condition: Callable[[], bool], seconds: float) -> bool:
+    """Wait for a condition, so long at most. Returns whether it holds."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(_POLL_SECONDS)
+    return True
 
 
 def is_running(folder: Path) -> bool:
@@ -76,14 +82,11 @@ def wait_for_worker(log: Path) -> None:
 
     Raises EmbftError when it does not.
     """
-    deadline = time.monotonic() + _WORKER_SECONDS
-    while has_worker(log):
-        if time.monotonic() > deadline:
-            raise EmbftError(
-                f"{log.parent}: a worker of an earlier sweep still works there; end it, "
-                "then give the same command again"
-            )
-        time.sleep(0.1)
+    if not _comes_true(lambda: not has_worker(log), _WORKER_SECONDS):
+        raise EmbftError(
+            f"{log.parent}: a worker of an earlier sweep still works there; end it, "
+            "then give the same command again"
+        )
 
 
 def _is_held(path: Path) -> bool:

@@ -112,7 +112,7 @@ def _measure_all(
 
 def measured_seconds(plan: Plan) -> dict[str, float]:
     """Measure, and say how long each pending trial will take, by key. Holds the sweep's folder."""
-    with sweep_lock(plan.folder), template(plan.pending()):
+    with sweep_lock(plan.folder), template(wanted=bool(plan.pending())):
         pending = prepare(plan, retry_failed=False)
         found = measure(plan, pending)
     return {trial.key: predicted_seconds(plan, trial, found[trial.key]) for trial in pending}
