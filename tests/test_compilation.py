@@ -51,7 +51,8 @@ def test_a_second_process_makes_a_map_without_compiling(tmp_path: Path) -> None:
 def test_a_folder_that_takes_nothing_is_no_error(tmp_path: Path) -> None:
     """Loops are compiled all the same where neither their folder nor the user's takes a cache."""
     code = (
-        "from embft.fused.vectors import FLAT, compiled\n"
+        "from embft.fused.loops import compiled\n"
+        "from embft.fused.vectors import FLAT\n"
         "import numba.core.caching as c\n"
         "import numpy as np\n"
         "c.CacheImpl._locator_classes = []\n"
@@ -59,7 +60,7 @@ def test_a_folder_that_takes_nothing_is_no_error(tmp_path: Path) -> None:
         "def twice(x, thread, threads):\n"
         "    for i in range(x.size): x[i] = 2 * x[i]\n"
         "x = np.ones(3, np.float32)\n"
-        "twice(x, 0, 1)\n"
+        "twice(x, 0, 1, 1, 0)\n"
         "from embft.compilation import keep_compiled\n"
         "keep_compiled('__main__')\n"
         "print(x.sum())\n"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-import threading
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,8 @@ from embft.fused import Noise, functions, fuse, threads
 from embft.fused import noise as noise_module
 from embft.fused.encoder import FusedEncoder
 from embft.fused.functions import Adapter, Texts
-from embft.fused.vectors import erf, exp, product, transposed_product
+from embft.fused.loops import compiled
+from embft.fused.vectors import FLAT, erf, exp, product, transposed_product
 from embft.models import build
 from embft.packing import can_pack
 from embft.spec import LoraSpec, ModelSpec, TrainSpec
@@ -393,29 +394,42 @@ def test_noise_drops_its_share() -> None:
     assert abs((dropped[:-64] & dropped[64:]).mean() - 0.01) < 0.001
 
 
+@compiled(FLAT, None)
+def count(done: Any, share: Any, shares: Any) -> None:
+    done[share] += 1.0
+    done[-1] = shares
+
+
+@compiled(FLAT, None)
+def ask_too_much(done: Any, share: Any, shares: Any) -> None:
+    if share == shares - 1:
+        done[share] = np.empty(1 << 60, np.float32)[share]
+    done[share] += 1.0
+
+
 @pytest.mark.parametrize("openmp", [True, False])
 def test_every_share_is_done_once(
     some_threads: int, openmp: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By as many threads as torch has; an error in any of them is an error here."""
     if not openmp:
-        monkeypatch.setattr(threads, "_openmp", lambda: None)
-    done: list[tuple[int, int]] = []
-    lock = threading.Lock()
+        monkeypatch.setattr(threads, "_openmp", lambda: 0)
+    for _ in range(200):
+        done = np.zeros(some_threads + 2, np.float32)
+        threads.together(count, done)
+        assert done.tolist() == [1.0] * some_threads + [0.0, some_threads]
+    with pytest.raises(MemoryError, match="no memory"):
+        threads.together(ask_too_much, np.zeros(some_threads, np.float32))
 
-    def loop(given: str, share: int, shares: int) -> None:
-        assert given == "argument"
-        with lock:
-            done.append((share, shares))
 
-    for _ in range(20):
-        done.clear()
-        threads.together(loop, "argument")
-        assert sorted(done) == [(i, some_threads) for i in range(some_threads)]
+def test_shares_can_be_done_apart() -> None:
+    """As threads of Python do them: those asked for, and no other."""
+    done = np.zeros(5, np.float32)
+    count(done, 1, 3, 4, 0)
+    assert done.tolist() == [0.0, 1.0, 1.0, 0.0, 4.0]
 
-    def fails(share: int, shares: int) -> None:
-        if share == shares - 1:
-            raise ValueError("in a share")
 
-    with pytest.raises(ValueError, match="in a share"):
-        threads.together(fails)
+@pytest.mark.skipif(sys.platform != "linux", reason="torch's OpenMP is another there")
+def test_shares_are_done_by_torchs_own_threads() -> None:
+    """Else they would wait for Python's lock, 40 microseconds for each loop."""
+    assert threads._openmp()

@@ -1,8 +1,8 @@
 """What makes a training step cheap on a CPU: a layer's small operations as compiled loops.
 
-`encoder.py` computes a model's layers by the functions of `functions.py`, whose loops are compiled
-in `rows.py`, `attention.py` and `adapters.py` from the parts in `vectors.py`. `threads.py` divides
-them among cores, `noise.py` draws what dropout drops.
+`encoder.py` computes a model's layers by the functions of `functions.py`, whose loops stand in
+`rows.py`, `attention.py` and `adapters.py`, made of the parts in `vectors.py`. `loops.py` compiles
+them, `threads.py` divides them among cores, `noise.py` draws what dropout drops.
 """
 
 from embft.fused.encoder import FusedEncoder, fuse

@@ -14,15 +14,14 @@ from typing import Any
 import numpy as np
 from numba import float32, int64
 
+from embft.fused.loops import compiled, part
 from embft.fused.vectors import (
     FLOATS,
     NOISE,
     ROWS,
     F,
-    compiled,
     gather,
     narrow,
-    part,
     product,
     transposed_product,
     wide,

@@ -11,15 +11,14 @@ from typing import Any
 import numpy as np
 from numba import float32, int64, uint16
 
+from embft.fused.loops import compiled, part
 from embft.fused.vectors import (
     LANES,
     ROWS,
     F,
-    compiled,
     exp,
     gather,
     narrow,
-    part,
     product,
     transposed_product,
     wide,

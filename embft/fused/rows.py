@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numba import float32, int64
 
-from embft.fused.vectors import FLAT, FLOATS, NOISE, ROWS, F, compiled, erf, exp, narrow, part, wide
+from embft.fused.loops import compiled, part
+from embft.fused.vectors import FLAT, FLOATS, NOISE, ROWS, F, erf, exp, narrow, wide
 
 
 @part

@@ -14,48 +14,33 @@ from typing import Any
 
 import torch
 
-_CALLBACK = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
-
 
 def together(loop: Any, *arguments: Any) -> None:
-    """Every thread's share of a loop, at once, in as many shares as torch has threads.
-
-    loop: is called with the arguments, the number of a share, and the number of shares.
-    """
-    threads = torch.get_num_threads()
-    if threads == 1:
-        loop(*arguments, 0, 1)
-    elif _openmp() is None:
-        shares = [_pool().submit(partial(loop, *arguments, i, threads)) for i in range(1, threads)]
-        loop(*arguments, 0, threads)
-        for each in shares:
-            each.result()
+    """Every share of a compiled loop (`loops.py`), at once, as many as torch has threads."""
+    shares = torch.get_num_threads()
+    if shares == 1:
+        loop(*arguments, 0, 1, 1, 0)
+    elif openmp := _openmp():
+        loop(*arguments, 0, shares, shares, openmp)
     else:
-        _by_openmp(loop, arguments, threads)
-
-
-def _by_openmp(loop: Any, arguments: tuple[Any, ...], shares: int) -> None:
-    openmp, failed = _openmp(), list[Exception]()
-
-    def work(_: Any) -> None:
-        try:  # there may be fewer threads than were asked for
-            for i in range(openmp.omp_get_thread_num(), shares, openmp.omp_get_num_threads()):
-                loop(*arguments, i, shares)
-        except Exception as error:  # noqa: BLE001 - it would vanish in the thread
-            failed.append(error)
-
-    openmp.GOMP_parallel(_CALLBACK(work), None, shares, 0)
-    if failed:
-        raise failed[0]
+        others = [
+            _pool().submit(partial(loop, *arguments, i, i + 1, shares, 0)) for i in range(1, shares)
+        ]
+        loop(*arguments, 0, 1, shares, 0)
+        for each in others:
+            each.result()
 
 
 @cache
-def _openmp() -> Any:
-    """The OpenMP of torch, which loads it for everyone to find; None where it does not."""
+def _openmp() -> int:
+    """The address of what begins a parallel part in torch's OpenMP; 0 where there is none.
+
+    torch loads its OpenMP for everyone to find.
+    """
     if sys.platform == "win32":
-        return None
-    library = ctypes.CDLL(None)
-    return library if hasattr(library, "GOMP_parallel") else None
+        return 0
+    found = getattr(ctypes.CDLL(None), "GOMP_parallel", None)
+    return (found and ctypes.cast(found, ctypes.c_void_p).value) or 0
 
 
 @cache

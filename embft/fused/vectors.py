@@ -5,61 +5,26 @@ A loop over these becomes vector instructions of the processor at hand. Knows no
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import float32, njit, types, uint16, void
+from numba import float32, types, uint16
 from numba.core import cgutils
-from numba.extending import intrinsic, overload
+from numba.extending import overload
+
+from embft.fused.loops import native, part
 
 F = np.float32
-_native: Any = intrinsic  # its types are those of a plain function, without a compiler's arguments
 LANES = 8  # rows and columns of a block of a product
 
 FLAT, ROWS = (float32[::1], uint16[::1]), (float32[:, ::1], uint16[:, ::1])
 FLOATS, NOISE = float32[:, ::1], uint16[:, ::1]  # of rows: one kind, and dropout's bits
-# fastmath but for "no NaN, no infinity": a training that diverges must be seen to.
-_MATH = {"reassoc", "contract", "arcp", "nsz", "afn"}
-# numba's cache of a function is as old as the file that the function stands in. So that it is as
-# old as this file too, its name has this file's digest.
-_SELF = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:8]
-
-
-def compiled(kinds: tuple[Any, ...], *arguments: Any) -> Callable[[Any], Any]:
-    """A loop for values of these kinds, as float32 and bfloat16, compiled once for a machine.
-
-    arguments: their types, None for an array of values, but for the last two: the number of the
-    thread that computes its share, and how many there are. The loop releases Python's lock.
-    """
-    signatures = [
-        void(*(kind if each is None else each for each in arguments), types.int64, types.int64)
-        for kind in kinds
-    ]
-
-    def decorate(function: Any) -> Any:
-        function.__qualname__ += f"_{_SELF}"
-        options: dict[str, Any] = {"fastmath": _MATH, "error_model": "numpy", "nogil": True}
-        try:
-            return njit(signatures, cache=True, **options)(function)
-        except RuntimeError:  # no folder takes the cache, neither beside this file nor the user's
-            return njit(signatures, **options)(function)
-
-    return decorate
-
-
-def part(function: Any) -> Any:
-    """A part of compiled loops."""
-    return njit(fastmath=_MATH, error_model="numpy")(function)
-
 
 # Number formats: float32, or bfloat16 as the uint16 that its bits are.
 
 
-@_native
+@native
 def _as_float(_context: Any, _bits: Any) -> Any:
     def generate(_: Any, builder: Any, __: Any, arguments: Any) -> Any:
         return builder.bitcast(arguments[0], ir.FloatType())
@@ -67,7 +32,7 @@ def _as_float(_context: Any, _bits: Any) -> Any:
     return types.float32(types.uint32), generate
 
 
-@_native
+@native
 def _as_bits(_context: Any, _value: Any) -> Any:
     def generate(_: Any, builder: Any, __: Any, arguments: Any) -> Any:
         return builder.bitcast(arguments[0], ir.IntType(32))
@@ -160,11 +125,11 @@ def erf(x: Any) -> Any:
 
 # Matrix products too small for a library's call, in blocks whose sums stay in registers.
 
-_P: Any = types.CPointer(types.float32)  # type: ignore[no-untyped-call]
+_P: Any = types.CPointer(types.float32)
 _I = types.intp
 
 
-@_native
+@native
 def _address(_context: Any, array: Any, index: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         view = context.make_array(signature.args[0])(context, builder, arguments[0])
@@ -173,7 +138,7 @@ def _address(_context: Any, array: Any, index: Any) -> Any:
     return _P(array, index), generate
 
 
-@_native
+@native
 def _block(
     _context: Any, _a: Any, _row: Any, _column: Any, _b: Any, _b_row: Any, _c: Any, _c_row: Any,
     _n: Any,
