@@ -81,6 +81,22 @@ def release_memory() -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # glibc's names for what mallopt sets
+_KEPT_BLOCK = 32 << 20  # bytes, the most that glibc takes; larger blocks go back at once
+
+
+def keep_freed_memory() -> None:
+    """From now on keep what is freed, for what is asked for next.
+
+    Each step of a training asks for the same blocks again. glibc gives the system back whatever is
+    free at its heap's end, and gets it again page by page, each of them zeroed.
+    """
+    with suppress(OSError, AttributeError):  # a system without glibc
+        libc = ctypes.CDLL(None)
+        libc.mallopt(_MMAP_THRESHOLD, _KEPT_BLOCK)
+        libc.mallopt(_TRIM_THRESHOLD, -1)
+
+
 def descendants(pid: int) -> Sequence[int]:
     """The process ids below this one."""
     try:

@@ -44,7 +44,7 @@ ALLOWED = {
     "stopping": set(),
     "compilation": {"evaluation", "fused", "report"},
     "fused": {"encoding", "fused", "packing"},
-    "training": _TRIAL | _DATA | {"encoding", "fused", "stopping", "token_cache"},
+    "training": _TRIAL | _DATA | {"encoding", "fused", "memory", "stopping", "token_cache"},
     "evaluation": _TRIAL
     | _DATA
     | _METRICS

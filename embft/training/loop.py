@@ -18,6 +18,7 @@ from transformers import set_seed
 
 from embft.data.pairs import Pairs
 from embft.encoding import Tokenised
+from embft.memory import keep_freed_memory
 from embft.spec import TrainSpec
 from embft.stopping import StoppedError, stoppable
 from embft.token_cache import TokenCache
@@ -120,6 +121,7 @@ def train(  # noqa: PLR0913 - what a training is made of
     """
     set_seed(seed)
     texts = Tokenised(model, pairs.columns, tokens)
+    keep_freed_memory()
     batches = Batches(texts.columns, spec, seed)
     steps = min(batches.steps(spec.epochs), spec.max_steps or sys.maxsize)
     stepper = Stepper(model, spec, pairs, seed=seed, steps=steps, guide=guide, tokens=texts)
@@ -236,11 +238,12 @@ class _Training:
         state, tensors = self.stepper.state()
         random_plain, random_tensors = random_state(self.stepper.dropout)
         run = {**self.run.plain(), "seconds": self._now()}
-        weights = {f"weights.{name}": value for name, value in self.stepper.weights().items()}
-        best = {f"best.{name}": value for name, value in self.best_weights.items()}
+        kept = {f"best.{name}": value for name, value in self.best_weights.items()}
+        if run["best"] != len(run["history"]) - 1 or run["rows"]:  # else the best are the newest
+            kept |= {f"weights.{name}": value for name, value in self.stepper.weights().items()}
         return Checkpoint(
             {"run": run, "random": random_plain, **state},
-            {**tensors, **random_tensors, **weights, **best},
+            {**tensors, **random_tensors, **kept},
         )
 
     def resume(self) -> None:
@@ -251,8 +254,8 @@ class _Training:
         if found is None:
             return
         self.run = _Run.from_plain(found.state["run"])
-        self.stepper.set_weights(_part(found.tensors, "weights."))
         self.best_weights = _part(found.tensors, "best.")
+        self.stepper.set_weights(_part(found.tensors, "weights.") or self.best_weights)
         self.stepper.restore(found.state, found.tensors)
         restore_random_state(found.state["random"], found.tensors, self.stepper.dropout)
         self.hooks.on_resume(self.run.step)
