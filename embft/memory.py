@@ -97,6 +97,26 @@ def keep_freed_memory() -> None:
         libc.mallopt(_TRIM_THRESHOLD, -1)
 
 
+_DONT_NEED = 4  # Linux's name for what madvise does
+
+
+def unmap_read_pages() -> None:
+    """Hold no page of a file that this process only reads, such as libraries' code, any longer.
+
+    Such pages count as its memory from when they were first read. The system keeps them anyway, and
+    maps them again when they are needed.
+    """
+    if sys.platform != "linux":
+        return
+    libc = ctypes.CDLL(None)
+    libc.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+    for part in psutil.Process().memory_maps(grouped=False):
+        # What the process has changed there, as a loader does to addresses, would be lost.
+        if part.path.startswith("/") and "w" not in part.perms and not part.anonymous:
+            start, end = (int(each, 16) for each in part.addr.split("-"))
+            libc.madvise(start, end - start, _DONT_NEED)
+
+
 def descendants(pid: int) -> Sequence[int]:
     """The process ids below this one."""
     try:

@@ -169,11 +169,12 @@ class Started:
         return output, errors
 
 
-def python(code: str, cwd: Path | None = None) -> str:
+def python(code: str, cwd: Path | None = None, arguments: Sequence[str] = ()) -> str:
     """What a program of its own prints, which must end well."""
     run = subprocess.run(
-        [sys.executable, "-c", code], cwd=cwd, capture_output=True, text=True, check=False
-    )
+        [sys.executable, "-c", code, *arguments],
+        cwd=cwd, capture_output=True, text=True, check=False,
+    )  # fmt: skip
     assert run.returncode == 0, run.stdout + run.stderr
     return run.stdout
 

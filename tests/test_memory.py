@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import gc
 import os
+import platform
+import sys
 import threading
 import weakref
 
 import numpy as np
 import pytest
+from commands import python
 
 from embft.memory import no_collection, process_memory, release_memory
+
+GLIBC = platform.libc_ver()[0] == "glibc"
 
 
 def test_collection_is_on_again_after_the_block() -> None:
@@ -93,3 +98,53 @@ def test_what_was_freed_is_given_back() -> None:
     release_memory()
     assert process_memory(os.getpid()) < full - 100e6
     assert kept[0] == 1
+
+
+STEPS = """
+import resource, sys
+import numpy as np
+from embft.memory import keep_freed_memory
+
+def step():
+    blocks = [np.ones(500_000) for _ in range(30)]
+
+if sys.argv[1:] == ["keep"]:
+    keep_freed_memory()
+step()
+step()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(10):
+    step()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(not GLIBC, reason="other C libraries have their own ways")
+def test_what_is_freed_is_kept_for_the_next_step() -> None:
+    """No page comes from the system twice, where otherwise most do."""
+    assert int(python(STEPS)) > 10_000
+    assert int(python(STEPS, arguments=["keep"])) < 100
+
+
+UNMAP = """
+import os
+import numpy as np
+import sklearn.linear_model
+from embft.memory import process_memory, unmap_read_pages
+
+given = np.random.default_rng(1).standard_normal((200, 3))
+fitted = sklearn.linear_model.LinearRegression().fit(given, given @ [1.0, 2.0, 3.0])
+before = process_memory(os.getpid())
+unmap_read_pages()
+print(before - process_memory(os.getpid()))
+again = sklearn.linear_model.LinearRegression().fit(given, given @ [1.0, 2.0, 3.0])
+print(np.array_equal(fitted.coef_, again.coef_))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="maps of another kind")
+def test_pages_of_libraries_are_held_only_while_needed() -> None:
+    """And are there again when they are."""
+    given_back, equal = python(UNMAP).split()
+    assert int(given_back) > 10e6
+    assert equal == "True"
