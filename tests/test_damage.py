@@ -44,9 +44,23 @@ def _flip(path: Path) -> None:
     raw = bytearray(path.read_bytes())
     # In text a flipped bit of a digit is the worst: still a number, but another one.
     digits = [i for i, byte in enumerate(raw) if chr(byte).isdigit()]
-    if raw:
+    if path.suffix == ".safetensors":
+        raw[_sign_of_a_weight(bytes(raw))] ^= 0x80
+    elif raw:
         raw[digits[len(digits) * 2 // 3] if digits else len(raw) // 2] ^= 1
     path.write_bytes(raw)
+
+
+def _sign_of_a_weight(raw: bytes) -> int:
+    """Where it is; of a checkpoint the weights from which training goes on."""
+    data = 8 + int.from_bytes(raw[:8], "little")
+    tensors = json.loads(raw[8:data])
+    tensors.pop("__metadata__", None)
+    prefixes = ("weights.", "best.", "")
+    names = next(found for p in prefixes if (found := [n for n in tensors if n.startswith(p)]))
+    begin, end = max((tensors[n]["data_offsets"] for n in names), key=lambda at: at[1] - at[0])
+    assert end - begin >= 4
+    return int(data + begin + 3)  # the last byte of the first float32, little end first
 
 
 def _exchange(path: Path) -> None:
