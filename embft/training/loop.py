@@ -85,6 +85,11 @@ class _Run:
     seconds: float = 0.0
     history: list[EpochScore] = field(default_factory=list)
 
+    @property
+    def stale(self) -> int:
+        """How many evaluations there were since the best."""
+        return len(self.history) - 1 - self.best
+
     def plain(self) -> dict[str, Any]:
         """As JSON. -inf, before the first evaluation, is None."""
         return {
@@ -151,9 +156,8 @@ class _Training:
     def finished(self) -> bool:
         """Whether every step is done, or nothing has improved for as long as the spec allows."""
         patience = self.spec.early_stopping_patience
-        stale = len(self.run.history) - 1 - self.run.best
         done = self.run.step >= self.steps and self.run.rows == 0
-        return done or (patience is not None and stale >= patience)
+        return done or (patience is not None and self.run.stale >= patience)
 
     def run_epoch(self) -> None:
         """The rest of the current epoch, from the evaluation on in which it was interrupted."""
@@ -239,7 +243,7 @@ class _Training:
         random_plain, random_tensors = random_state(self.stepper.dropout)
         run = {**self.run.plain(), "seconds": self._now()}
         kept = {f"best.{name}": value for name, value in self.best_weights.items()}
-        if run["best"] != len(run["history"]) - 1 or run["rows"]:  # else the best are the newest
+        if self.run.stale or self.run.rows:  # else the best are the newest
             kept |= {f"weights.{name}": value for name, value in self.stepper.weights().items()}
         return Checkpoint(
             {"run": run, "random": random_plain, **state},
