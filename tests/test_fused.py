@@ -150,7 +150,8 @@ def test_projections_are_torchs(dtype: torch.dtype, rank: int) -> None:
     def ours(x: torch.Tensor, *given: torch.Tensor) -> Any:
         weight, bias, other, a, b = given
         tensors = (weight, bias, None, None, other, None, a, b)
-        return functions.project(x, [None, Adapter(2.5, noise)], *tensors)
+        used = (weight, bias, other, None)
+        return functions.project(x, [None, Adapter(2.5, noise)], used, *tensors)
 
     inputs = [each / WIDTH**0.5 for each in _given(torch.float32, (16, WIDTH), (16,), (24, WIDTH))]
     inputs += [each / 8 for each in _given(torch.float32, (rank, WIDTH), (24, rank))]

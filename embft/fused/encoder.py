@@ -6,6 +6,7 @@ computes as its own code does.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -46,17 +47,21 @@ def _is_known(layer: Any) -> bool:
     if type(layer).__name__ not in _LAYERS or layer.is_decoder or layer.chunk_size_feed_forward:
         return False
     attention, outputs = layer.attention.self, (layer.attention.output, layer.output)
-    linears = [
-        attention.query, attention.key, attention.value, layer.intermediate.dense,
-        *(output.dense for output in outputs),
-    ]  # fmt: skip
     return (
         attention.attention_head_size % LANES == 0
         and type(layer.intermediate.intermediate_act_fn) is GELUActivation
         and all(type(output.LayerNorm) is LayerNorm for output in outputs)
-        and all(map(_is_known_linear, linears))
+        and all(map(_is_known_linear, _linears(layer)))
         and {p.dtype for p in layer.parameters()} == {torch.float32}
     )
+
+
+def _linears(layer: Any) -> list[Any]:
+    attention, outputs = layer.attention.self, (layer.attention.output, layer.output)
+    return [
+        attention.query, attention.key, attention.value, layer.intermediate.dense,
+        *(output.dense for output in outputs),
+    ]  # fmt: skip
 
 
 def _is_known_linear(linear: Any) -> bool:
@@ -91,20 +96,35 @@ def _agrees(model: SentenceTransformer, fused: FusedEncoder) -> bool:
 
 
 class FusedEncoder:
-    """An encoder's forward pass; `generator` draws what dropout drops."""
+    """An encoder's forward pass; `generator` draws what dropout drops.
+
+    halves: of trained weights what products use of them, while they are used in another format.
+    """
 
     def __init__(self, encoder: Any, generator: np.random.Generator) -> None:
         self.encoder, self.generator = encoder, generator
         self.plain = encoder.forward
+        self.halves: dict[torch.Tensor, torch.Tensor] = {}
         self.calls = 0
 
-    def start(self) -> None:
-        """From now on the encoder computes so."""
+    def start(self, dtype: torch.dtype | None = None) -> None:
+        """From now on the encoder computes so.
+
+        dtype: has trained weights' gradients in this format, and products of `halves` in it, which
+        who changes a weight is to change with it. Not where gradients are sums of several passes'.
+        """
         self.encoder.forward = self.forward
+        trained = _trained(self.encoder.layer) if dtype else []
+        for parameter in trained:
+            parameter.grad_dtype = dtype
+            self.halves[parameter] = parameter.detach().to(dtype)
 
     def stop(self) -> None:
         """From now on the encoder computes as its own code does."""
         vars(self.encoder).pop("forward", None)
+        for parameter in self.halves:
+            parameter.grad_dtype = parameter.dtype
+        self.halves.clear()
 
     def forward(self, hidden_states: torch.Tensor, *arguments: Any, **named: Any) -> Any:
         """As the encoder's own, for packed batches."""
@@ -137,14 +157,18 @@ class FusedEncoder:
 
     def _project(self, x: torch.Tensor, *linears: Any) -> tuple[torch.Tensor, ...]:
         adapters, tensors = list[Adapter | None](), list[torch.Tensor | None]()
+        used = list[torch.Tensor | None]()
         for linear in linears:
             tensors += _weights(linear)
+            used += [
+                each if each is None else self.halves.get(each, each) for each in tensors[-4:-2]
+            ]
             adapters.append(None)
             if isinstance(linear, LoraLinear):
                 (name,) = linear.active_adapters
                 noise = self._noise(linear.lora_dropout[name], x.numel())
                 adapters[-1] = Adapter(linear.scaling[name], noise)
-        found: tuple[torch.Tensor, ...] = functions.project(x, adapters, *tensors)
+        found: tuple[torch.Tensor, ...] = functions.project(x, adapters, used, *tensors)
         return found
 
     def _norm(
@@ -157,6 +181,13 @@ class FusedEncoder:
     def _noise(self, dropout: Any, n: int) -> Noise:
         rate = dropout.p if dropout.training and not isinstance(dropout, Identity) else 0.0
         return Noise.draw(rate, n, self.generator)
+
+
+def _trained(layers: Iterable[Any]) -> list[torch.Tensor]:
+    """Weights and biases of the layers' linear layers, not those of adapters."""
+    linears = [linear for layer in layers for linear in _linears(layer)]
+    weights = [weight for linear in linears for weight in _weights(linear)[:2]]
+    return [w for w in weights if w is not None and w.requires_grad]
 
 
 def _weights(linear: Any) -> list[torch.Tensor | None]:

@@ -150,19 +150,26 @@ class Adapter:
 
 
 class _Project(torch.autograd.Function):
-    """Linear layers of one input. For each of them a weight, a bias, and an adapter's two matrices;
-    None where there is none.
+    """Linear layers of one input. For each of them a weight, a bias, and an adapter's two matrices,
+    each None where there is none. used: each weight and bias as products use it, the slope's
+    format; or the weight itself.
     """
 
     @staticmethod
     def forward(
-        ctx: Any, x: torch.Tensor, given: Sequence[Adapter | None], *tensors: torch.Tensor | None
+        ctx: Any,
+        x: torch.Tensor,
+        given: Sequence[Adapter | None],
+        used: Sequence[torch.Tensor | None],
+        *tensors: torch.Tensor | None,
     ) -> tuple[torch.Tensor, ...]:
         """What each layer makes of x."""
         results, ctx.layers = [], []
         for i, adapter in enumerate(given):
-            weight, bias, a, b = tensors[4 * i : 4 * i + 4]
-            weight, bias = (None if each is None else each.to(x.dtype) for each in (weight, bias))
+            a, b = tensors[4 * i + 2 : 4 * i + 4]
+            weight, bias = (
+                None if each is None else each.to(x.dtype) for each in used[2 * i : 2 * i + 2]
+            )
             result = torch.nn.functional.linear(x, weight, bias)  # type: ignore[arg-type]
             adapted = None
             if adapter is not None and a is not None and b is not None:
@@ -171,24 +178,24 @@ class _Project(torch.autograd.Function):
             ctx.layers.append((weight, adapted))
             results.append(result)
         # Most of a LoRA step's memory would be inputs of frozen layers, which nobody asks for.
-        ctx.x = x if any(ctx.needs_input_grad[2::4]) else None
+        ctx.x = x if any(ctx.needs_input_grad[3::4]) else None
         return tuple(results)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *slopes: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         """The slopes at x and at what is trained."""
-        needed = ctx.needs_input_grad[2:]
+        needed = ctx.needs_input_grad[3:]
         shape = (len(slopes[0]), ctx.layers[0][0].shape[1])
         of_x = slopes[0].new_empty(shape) if ctx.needs_input_grad[0] else None
         found = list[torch.Tensor | None]()
         for i, (slope, (weight, adapted)) in enumerate(zip(slopes, ctx.layers, strict=True)):
             if of_x is not None:
                 of_x.addmm_(slope, weight, beta=min(i, 1))
-            found.append((slope.t() @ ctx.x).float() if needed[4 * i] else None)
-            found.append(slope.sum(0).float() if needed[4 * i + 1] else None)
+            found.append(slope.t() @ ctx.x if needed[4 * i] else None)
+            found.append(slope.sum(0) if needed[4 * i + 1] else None)
             found += [None, None] if adapted is None else adapted.slopes(slope, of_x)
-        return (of_x, None, *found)
+        return (of_x, None, None, *found)
 
 
 class _Adapted:

@@ -12,6 +12,7 @@ from llvmlite import ir
 from numba import float32, types, uint16
 from numba.core import cgutils
 from numba.extending import overload
+from numba.np.numpy_support import carray
 
 from embft.fused.loops import native, part
 
@@ -81,6 +82,22 @@ def gather(rows: Any, left: int, to: Any) -> None:
         for j in range(row.size):
             its[j] = wide(row[j])
     to[n:] = F(0.0)
+
+
+@native
+def _pointer(_context: Any, address: Any, like: Any) -> Any:
+    kind = types.CPointer(like.dtype)
+
+    def generate(context: Any, builder: Any, _: Any, arguments: Any) -> Any:
+        return builder.inttoptr(arguments[0], context.get_value_type(kind))
+
+    return kind(address, like), generate
+
+
+@part
+def elements(address: Any, first: Any, n: Any, like: Any) -> Any:
+    """Elements first to first + n of what lies at an address, in the format of the array `like`."""
+    return carray(_pointer(address + first * like.itemsize, like), n)
 
 
 # Functions.

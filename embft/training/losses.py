@@ -69,7 +69,7 @@ def build_loss(
         arguments["mini_batch_size"] = micro_batch_size or _CACHED_PART
     loss = _CLASSES[spec.name](model, **arguments)
     if hasattr(loss, "compute_loss_from_embeddings"):
-        return _FromEmbeddings(encoder, loss, spec.matryoshka_dims)
+        return FromEmbeddings(encoder, loss, spec.matryoshka_dims)
     if spec.matryoshka_dims:
         loss = losses.MatryoshkaLoss(model, loss, _dims(model, spec.matryoshka_dims))
     return _FromFeatures(encoder, loss)
@@ -97,7 +97,7 @@ def _dims(model: SentenceTransformer, dims: Sequence[int]) -> list[int]:
     return sorted({*dims, int(model.get_embedding_dimension() or max(dims))}, reverse=True)
 
 
-class _FromEmbeddings:
+class FromEmbeddings:
     """A loss that needs embeddings alone: all columns go through the model together."""
 
     def __init__(self, encoder: Encoder, loss: Any, dims: Sequence[int] | None) -> None:
@@ -105,6 +105,7 @@ class _FromEmbeddings:
         self.dims = _dims(encoder.model, dims) if dims else None
 
     def __call__(self, columns: Columns, labels: torch.Tensor | None) -> torch.Tensor:
+        """A scalar."""
         embeddings = self.encoder.embed([text for column in columns for text in column])
         parts = list(embeddings.chunk(len(columns)))
         if self.dims is None:

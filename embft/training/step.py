@@ -19,7 +19,8 @@ from embft.fused import FusedEncoder, fuse
 from embft.spec import TrainSpec
 from embft.training.batches import Batch
 from embft.training.dropout import use_bulk_dropout
-from embft.training.losses import build_loss
+from embft.training.losses import FromEmbeddings, build_loss
+from embft.training.optimizer import ClippedAdamW
 from embft.training.precision import (
     FrozenWeights,
     autocast,
@@ -67,10 +68,14 @@ class Stepper:
         self.ready = False
         micro = spec.micro_batch_size
         self.loss = build_loss(model, self.encoder, spec.loss, micro_batch_size=micro, guide=guide)
+        # Gradients that are sums of several passes' stay in float32.
+        once = isinstance(self.loss, FromEmbeddings) and micro is None
+        self.narrow = torch.bfloat16 if once and self.precision == "bf16" else None
         self.trainable = {n: p for n, p in model.named_parameters() if p.requires_grad}
-        self.optimizer = torch.optim.AdamW(
-            _decay_groups(list(self.trainable.values()), spec), lr=spec.learning_rate, fused=True
-        )
+        compiled = self.device == "cpu" and self.precision != "fp16"
+        self.optimizer = ClippedAdamW([*self.trainable.values()], spec, compiled=compiled)
+        if self.fused is not None:
+            self.optimizer.halves = self.fused.halves
         if self.precision == "fp16":
             _refuse_float16(self.trainable.values())
         self.scaler = torch.amp.GradScaler(self.device, enabled=self.precision == "fp16")
@@ -106,7 +111,7 @@ class Stepper:
         self.model.train()
         self.frozen.half()
         if self.fused is not None:
-            self.fused.start()
+            self.fused.start(self.narrow)
         self.ready = True
 
     def score(self) -> None:
@@ -138,7 +143,6 @@ class Stepper:
                 self.scaler.scale(loss).backward()
             total += value
         self.scaler.unscale_(self.optimizer)
-        self._clip()
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.schedule.step()
@@ -154,14 +158,6 @@ class Stepper:
         if not self.spec.loss.traits.cached:
             return nullcontext()
         return autocast_forward(self.model, self.precision, self.device)
-
-    def _clip(self) -> None:
-        """As `clip_grad_norm_`, which multiplies every gradient within the limit by 1, too."""
-        parameters, limit = list(self.trainable.values()), self.spec.max_grad_norm
-        norm = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
-        # The library's own factor, 1e-6 included; a norm that is no number goes to the library.
-        if not limit / (norm + 1e-6) >= 1:
-            torch.nn.utils.clip_grads_with_norm_(parameters, limit, norm)
 
     def _parts(self, rows: Batch) -> list[Batch]:
         """The parts of a batch that are in memory at once; a cached loss takes its own."""
@@ -238,11 +234,3 @@ def _labels(pairs: Pairs, device: torch.device) -> torch.Tensor | None:
     if pairs.shape != "labelled":
         return None
     return torch.tensor(pairs.label, dtype=torch.float32, device=device)
-
-
-def _decay_groups(trainable: list[torch.nn.Parameter], spec: TrainSpec) -> list[dict[str, Any]]:
-    """Matrices decay; biases and norms do not (Loshchilov and Hutter, 2019, as commonly used)."""
-    return [
-        {"params": [p for p in trainable if p.ndim >= 2], "weight_decay": spec.weight_decay},
-        {"params": [p for p in trainable if p.ndim < 2], "weight_decay": 0.0},
-    ]
