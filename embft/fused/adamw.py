@@ -19,7 +19,7 @@ from embft.fused.vectors import F, elements, narrow, wide
 
 Table = npt.NDArray[np.int64]
 _WEIGHT, _GRADIENT, _MEAN, _SQUARE, _HALF, _SIZE, _NARROW = range(7)
-_BLOCK = 8192  # elements: all that is read of them stays in a core's own cache
+_BLOCK = 4096  # elements: all that is read of them stays in a core's own cache
 
 
 def gradient_norm(table: Table) -> float:
@@ -44,6 +44,14 @@ def step(  # noqa: PLR0913, PLR0917 - what AdamW is made of
 
 
 @part
+def _part_of(table: Any, thread: int, threads: int) -> Any:
+    blocks = 0
+    for t in range(table.shape[0]):
+        blocks += -(-table[t, _SIZE] // _BLOCK)
+    return blocks * thread // threads, blocks * (thread + 1) // threads
+
+
+@part
 def _gradient(tensor: Any, first: Any, n: Any, spare: Any, half: Any) -> Any:
     """Elements of a gradient as float32, in `spare` where it is bfloat16."""
     if not tensor[_NARROW]:
@@ -58,11 +66,12 @@ def _gradient(tensor: Any, first: Any, n: Any, spare: Any, half: Any) -> Any:
 def add_squares(table: Any, squares: Any, thread: int, threads: int) -> None:
     """Of each block of a gradient the sum of squares, shape (blocks,)."""
     spare, half = np.empty(_BLOCK, np.float32), np.empty(0, np.uint16)
+    first_block, end_block = _part_of(table, thread, threads)
     block = 0
     for t in range(table.shape[0]):
         size = table[t, _SIZE]
         for first in range(0, size, _BLOCK):
-            if block % threads == thread:
+            if first_block <= block < end_block:
                 gradient = _gradient(table[t], first, min(_BLOCK, size - first), spare, half)
                 total = F(0.0)
                 for i in range(gradient.size):
@@ -78,12 +87,13 @@ def change(  # noqa: PLR0913, PLR0917 - what AdamW is made of
 ) -> None:  # fmt: skip
     """Change one thread's share of the blocks, as `step` says."""
     spare, half = np.empty(_BLOCK, np.float32), np.empty(0, np.uint16)
+    first_block, end_block = _part_of(table, thread, threads)
     block = 0
     for t in range(table.shape[0]):
         tensor, size = table[t], table[t, _SIZE]
         left, rate, root = rates[t]
         for first in range(0, size, _BLOCK):
-            if block % threads == thread:
+            if first_block <= block < end_block:
                 n = min(_BLOCK, size - first)
                 gradient = _gradient(tensor, first, n, spare, half)
                 weight = elements(tensor[_WEIGHT], first, n, spare)
