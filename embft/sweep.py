@@ -34,7 +34,10 @@ from embft.spec.resources import Resources
 from embft.trial import TrialDir
 from embft.watch import Limits
 
-_TUNED = 1000
+# Ray Tune holds 30 KB of each trial that it was given until all have ended, so it is given a part
+# of them at a time. At the end of a part whoever is ready waits for the rest of it: a part is of so
+# many trials at least, and of so many for each that runs at once.
+_PART, _PART_FOR_EACH = 250, 50
 _STOP_SECONDS = 0.2
 _SAVE_SECONDS = 20.0  # how long an interrupted sweep waits for trials whose workers it cannot see
 _TEMPLATE_BYTES = 500_000_000  # what the warm template adds to Ray's own share
@@ -102,7 +105,7 @@ def run_trials(trials: Sequence[PlannedTrial], cluster: Cluster, resources: Reso
         told = {"limits": dataclasses.asdict(limits), "server": server}
         try:
             lost: list[str] = []
-            for part in _parts(trials, _TUNED * max(1, cluster.concurrent // 20)):
+            for part in _parts(trials, max(_PART, _PART_FOR_EACH * cluster.concurrent)):
                 lost += _fit(_tuner(part, cluster, told, folder, watch), cluster, watch)
                 release_memory()  # what Tune has freed
             return lost
@@ -116,9 +119,7 @@ def run_trials(trials: Sequence[PlannedTrial], cluster: Cluster, resources: Reso
 
 
 def _parts(trials: Sequence[PlannedTrial], about: int) -> list[Sequence[PlannedTrial]]:
-    """Of about equal size. Tune holds 30 KB of each trial that it was given until all have ended;
-    but at the end of a part whoever is ready waits for the rest of it.
-    """
+    """Of about equal size."""
     size = math.ceil(len(trials) / max(1, round(len(trials) / about)))
     return [trials[i : i + size] for i in range(0, len(trials), size)]
 

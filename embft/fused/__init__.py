@@ -2,7 +2,8 @@
 
 `encoder.py` computes a model's layers by the functions of `functions.py`, whose loops stand in
 `rows.py`, `attention.py` and `adapters.py`, made of the parts in `vectors.py`. `loops.py` compiles
-them, `threads.py` divides them among cores, `noise.py` draws what dropout drops.
+them, `threads.py` divides them among cores, `noise.py` draws what dropout drops. `adamw.py` is the
+optimizer's pass over all weights.
 """
 
 from embft.fused.encoder import FusedEncoder, fuse
