@@ -35,8 +35,8 @@ from embft.trial import TrialDir
 from embft.watch import Limits
 
 # Ray Tune holds 30 KB of each trial that it was given until all have ended, so it is given a part
-# of them at a time. The next part costs seconds, and whoever is ready waits for the rest of
-# the last: a part is of so many trials at least, and of so many for each that runs at once.
+# of them at a time. The next part costs seconds, and whoever is ready waits for the rest of the
+# last: a part is of so many trials at least, and of so many for each that runs at once.
 _PART, _PART_FOR_EACH = 1000, 50
 _STOP_SECONDS = 0.2
 _SAVE_SECONDS = 20.0  # how long an interrupted sweep waits for trials whose workers it cannot see
