@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,24 @@ SHARED_DATA = ROOT.parent / "shared" / "data"
 _VERBS = ["like", "love", "hate", "never", "always"]
 _THINGS = ["dogs", "cats", "tea", "coffee", "music", "films"]
 _WORDS = ["i", "you", "we", "the", "a", "and", "not", *_VERBS, *_THINGS]
+
+
+@pytest.fixture
+def set_threads() -> Iterator[Callable[[int], None]]:
+    """Sets the number of torch's threads, for this test."""
+    import torch
+
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(params=[1, 2, 3])
+def some_threads(request: pytest.FixtureRequest, set_threads: Callable[[int], None]) -> int:
+    """The test with each of so many of torch's threads."""
+    threads: int = request.param
+    set_threads(threads)
+    return threads
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -35,14 +35,6 @@ DTYPES = [torch.float32, torch.bfloat16]
 CLOSE = {torch.float32: 1e-6, torch.bfloat16: 1e-2}
 
 Function = Callable[..., Any]
-
-
-@pytest.fixture(params=[1, 2, 3])
-def some_threads(request: pytest.FixtureRequest) -> Iterator[int]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(request.param)
-    yield request.param
-    torch.set_num_threads(before)
 
 
 def _noise(n: int, p: float = 0.3) -> Noise:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +20,6 @@ from embft.training.step import Stepper
 MODEL = ModelSpec(base="tiny")
 # Less than a block of the compiled pass, a block, some more, and several that end within one.
 SHAPES = ((3, 7), (64, 128), (8193,), (130, 190), (1,), (5,))
-
-
-@pytest.fixture(params=[1, 2, 3])
-def some_threads(request: pytest.FixtureRequest) -> Iterator[int]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(request.param)
-    yield request.param
-    torch.set_num_threads(before)
 
 
 def _weights() -> list[Parameter]:
@@ -79,15 +71,13 @@ def test_steps_are_the_librarys(decay: float, limit: float) -> None:
             torch.testing.assert_close(state[kind], value, rtol=2e-6, atol=off)
 
 
-def test_threads_change_no_bit() -> None:
+def test_threads_change_no_bit(set_threads: Callable[[int], None]) -> None:
     found = []
-    before = torch.get_num_threads()
     for threads in (1, 2, 3):
-        torch.set_num_threads(threads)
+        set_threads(threads)
         weights = _weights()
         _steps(weights, _optimizer(weights, max_grad_norm=100.0))
         found.append(weights)
-    torch.set_num_threads(before)
     for others in found[1:]:
         assert all(map(torch.equal, found[0], others))
 

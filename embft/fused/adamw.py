@@ -15,40 +15,36 @@ from numba import float32, float64, int64
 
 from embft.fused.loops import compiled, part
 from embft.fused.threads import together
-from embft.fused.vectors import F, elements, narrow, wide
+from embft.fused.vectors import F, elements, narrow, portion, wide
 
-Table = npt.NDArray[np.int64]
 _WEIGHT, _GRADIENT, _MEAN, _SQUARE, _HALF, _SIZE, _NARROW = range(7)
 _BLOCK = 4096  # elements: all that is read of them stays in a core's own cache
 
 
-def gradient_norm(table: Table) -> float:
-    """The norm of all gradients together. How many threads there are does not change it."""
-    blocks = -(-table[:, _SIZE] // _BLOCK)
-    squares = np.zeros(int(blocks.sum()), np.float64)
-    together(add_squares, table, squares)
-    return float(np.sqrt(squares.sum()))
-
-
 def step(  # noqa: PLR0913, PLR0917 - what AdamW is made of
-    table: Table, rates: npt.NDArray[np.floating], factor: float, of_mean: float, of_square: float,
-    eps: float,
+    table: npt.NDArray[np.int64], rates: npt.NDArray[np.floating], limit: float, of_mean: float,
+    of_square: float, eps: float,
 ) -> None:  # fmt: skip
-    """A step of AdamW (Loshchilov and Hutter, 2019), each gradient multiplied by `factor` first.
+    """A step of AdamW (Loshchilov and Hutter, 2019), the gradients' norm clipped to `limit` first.
 
     rates, shape (tensors, 3): what decay leaves of each weight, the learning rate by the first
     moment's correction, and one by the root of the second's. of_mean, of_square: a gradient's
-    share of either moment, one less beta.
+    share of either moment, one less beta. How many threads there are changes no bit.
     """
-    together(change, table, rates.astype(np.float32), factor, of_mean, of_square, eps)
+    blocks = _blocks(table[:, _SIZE])
+    squares = np.zeros(len(blocks), np.float64)
+    together(add_squares, table, blocks, squares)
+    factor = limit / (float(np.sqrt(squares.sum())) + 1e-6)  # as torch's
+    factor = 1.0 if factor >= 1 else factor  # of a norm that is no number none either
+    together(change, table, blocks, rates.astype(np.float32), factor, of_mean, of_square, eps)
 
 
-@part
-def _part_of(table: Any, thread: int, threads: int) -> Any:
-    blocks = 0
-    for t in range(table.shape[0]):
-        blocks += -(-table[t, _SIZE] // _BLOCK)
-    return blocks * thread // threads, blocks * (thread + 1) // threads
+def _blocks(sizes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """The tensor and the first element of each block of all tensors, shape (blocks, 2)."""
+    counts = -(-sizes // _BLOCK)
+    before = np.repeat(counts.cumsum() - counts, counts)
+    first = (np.arange(counts.sum()) - before) * _BLOCK
+    return np.stack([np.repeat(np.arange(len(sizes)), counts), first], axis=1)
 
 
 @part
@@ -62,52 +58,41 @@ def _gradient(tensor: Any, first: Any, n: Any, spare: Any, half: Any) -> Any:
     return spare[:n]
 
 
-@compiled((int64[:, ::1],), None, float64[::1])
-def add_squares(table: Any, squares: Any, thread: int, threads: int) -> None:
-    """Of each block of a gradient the sum of squares, shape (blocks,)."""
+@compiled((int64[:, ::1],), None, None, float64[::1])
+def add_squares(table: Any, blocks: Any, squares: Any, thread: int, threads: int) -> None:
+    """Of each block of one thread's share the gradient's sum of squares, shape (blocks,)."""
     spare, half = np.empty(_BLOCK, np.float32), np.empty(0, np.uint16)
-    first_block, end_block = _part_of(table, thread, threads)
-    block = 0
-    for t in range(table.shape[0]):
-        size = table[t, _SIZE]
-        for first in range(0, size, _BLOCK):
-            if first_block <= block < end_block:
-                gradient = _gradient(table[t], first, min(_BLOCK, size - first), spare, half)
-                total = F(0.0)
-                for i in range(gradient.size):
-                    total += gradient[i] * gradient[i]
-                squares[block] = total
-            block += 1
+    its_blocks, its_squares = portion(blocks, thread, threads), portion(squares, thread, threads)
+    for block in range(its_squares.size):
+        t, first = its_blocks[block]
+        n = min(_BLOCK, table[t, _SIZE] - first)
+        gradient = _gradient(table[t], first, n, spare, half)
+        total = F(0.0)
+        for i in range(n):
+            total += gradient[i] * gradient[i]
+        its_squares[block] = total
 
 
-@compiled((int64[:, ::1],), None, float32[:, ::1], float32, float32, float32, float32)
+@compiled((int64[:, ::1],), None, None, float32[:, ::1], float32, float32, float32, float32)
 def change(  # noqa: PLR0913, PLR0917 - what AdamW is made of
-    table: Any, rates: Any, factor: float, of_mean: float, of_square: float, eps: float,
-    thread: int, threads: int,
+    table: Any, blocks: Any, rates: Any, factor: float, of_mean: float, of_square: float,
+    eps: float, thread: int, threads: int,
 ) -> None:  # fmt: skip
-    """Change one thread's share of the blocks, as `step` says."""
+    """Change the blocks of one thread's share, as `step` says, by gradients times `factor`."""
     spare, half = np.empty(_BLOCK, np.float32), np.empty(0, np.uint16)
-    first_block, end_block = _part_of(table, thread, threads)
-    block = 0
-    for t in range(table.shape[0]):
-        tensor, size = table[t], table[t, _SIZE]
+    for t, first in portion(blocks, thread, threads):
+        tensor, n = table[t], min(_BLOCK, table[t, _SIZE] - first)
         left, rate, root = rates[t]
-        for first in range(0, size, _BLOCK):
-            if first_block <= block < end_block:
-                n = min(_BLOCK, size - first)
-                gradient = _gradient(tensor, first, n, spare, half)
-                weight = elements(tensor[_WEIGHT], first, n, spare)
-                mean = elements(tensor[_MEAN], first, n, spare)
-                square = elements(tensor[_SQUARE], first, n, spare)
-                for i in range(n):
-                    each = gradient[i] * factor
-                    mean[i] += (each - mean[i]) * of_mean
-                    square[i] += (each * each - square[i]) * of_square
-                    weight[i] = weight[i] * left - rate * mean[i] / (
-                        np.sqrt(square[i]) * root + eps
-                    )
-                if tensor[_HALF]:
-                    short = elements(tensor[_HALF], first, n, half)
-                    for i in range(n):
-                        short[i] = narrow(short, weight[i])
-            block += 1
+        gradient = _gradient(tensor, first, n, spare, half)
+        weight = elements(tensor[_WEIGHT], first, n, spare)
+        mean = elements(tensor[_MEAN], first, n, spare)
+        square = elements(tensor[_SQUARE], first, n, spare)
+        for i in range(n):
+            each = gradient[i] * factor
+            mean[i] += (each - mean[i]) * of_mean
+            square[i] += (each * each - square[i]) * of_square
+            weight[i] = weight[i] * left - rate * mean[i] / (np.sqrt(square[i]) * root + eps)
+        if tensor[_HALF]:
+            short = elements(tensor[_HALF], first, n, half)
+            for i in range(n):
+                short[i] = narrow(short, weight[i])

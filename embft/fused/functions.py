@@ -151,8 +151,8 @@ class Adapter:
 
 class _Project(torch.autograd.Function):
     """Linear layers of one input. For each of them a weight, a bias, and an adapter's two matrices,
-    each None where there is none. used: each weight and bias as products use it, the slope's
-    format; or the weight itself.
+    each None where there is none. used: of each layer the weight and bias that products use, cast
+    to the input's format where they have another.
     """
 
     @staticmethod

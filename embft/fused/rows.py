@@ -12,21 +12,15 @@ from typing import Any
 import numpy as np
 from numba import float32, int64
 
-from embft.fused.loops import compiled, part
-from embft.fused.vectors import FLAT, FLOATS, NOISE, ROWS, F, erf, exp, narrow, wide
-
-
-@part
-def _share(array: Any, thread: int, threads: int) -> Any:
-    count = array.shape[0]
-    return array[count * thread // threads : count * (thread + 1) // threads]
+from embft.fused.loops import compiled
+from embft.fused.vectors import FLAT, FLOATS, NOISE, ROWS, F, erf, exp, narrow, portion, wide
 
 
 @compiled(FLAT, None, None, None)
 def gelu(x: Any, y: Any, slope: Any, thread: int, threads: int) -> None:
     """GELU (Hendrycks and Gimpel, 2016), and its derivative for the way back. All shape (n,)."""
     given, result, steep = (
-        _share(x, thread, threads), _share(y, thread, threads), _share(slope, thread, threads),
+        portion(x, thread, threads), portion(y, thread, threads), portion(slope, thread, threads),
     )  # fmt: skip
     for i in range(given.size):
         value = wide(given[i])
@@ -39,7 +33,7 @@ def gelu(x: Any, y: Any, slope: Any, thread: int, threads: int) -> None:
 @compiled(FLAT, None, None)
 def multiply(x: Any, by: Any, thread: int, threads: int) -> None:
     """Multiply x by `by`, in its place, both of shape (n,)."""
-    to, factor = _share(x, thread, threads), _share(by, thread, threads)
+    to, factor = portion(x, thread, threads), portion(by, thread, threads)
     for i in range(to.size):
         to[i] = narrow(to, wide(to[i]) * wide(factor[i]))
 

@@ -74,6 +74,13 @@ def _narrow(array: Any, value: Any) -> Any:  # noqa: ARG001 - numba compares the
 
 
 @part
+def portion(array: Any, thread: Any, threads: Any) -> Any:
+    """One thread's share of the rows, which lie together."""
+    count = array.shape[0]
+    return array[count * thread // threads : count * (thread + 1) // threads]
+
+
+@part
 def gather(rows: Any, left: int, to: Any) -> None:
     """Columns of rows, from the one at `left` on, as float32; below them 0."""
     n = rows.shape[0]

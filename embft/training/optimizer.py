@@ -61,7 +61,7 @@ class ClippedAdamW(torch.optim.AdamW):
                 state, gradient = self._begun(parameter), parameter.grad.contiguous()
                 steps = int(state["step"])
                 half = self.halves.get(parameter)
-                held.append(gradient)
+                held.append(gradient)  # or its memory could be another's before the step
                 table.append((
                     parameter.data_ptr(), gradient.data_ptr(), state["exp_avg"].data_ptr(),
                     state["exp_avg_sq"].data_ptr(), 0 if half is None else half.data_ptr(),
@@ -72,10 +72,8 @@ class ClippedAdamW(torch.optim.AdamW):
                     (1 - beta2**steps) ** -0.5,
                 ))  # fmt: skip
         if table:
-            where = np.array(table, np.int64)
-            factor = self.max_norm / (adamw.gradient_norm(where) + 1e-6)  # as the library's
-            factor = 1.0 if factor >= 1 else factor  # of a norm that is no number none either
-            adamw.step(where, np.array(rates), factor, 1 - beta1, 1 - beta2, self.defaults["eps"])
+            where, eps = np.array(table, np.int64), self.defaults["eps"]
+            adamw.step(where, np.array(rates), self.max_norm, 1 - beta1, 1 - beta2, eps)
 
     def _begun(self, parameter: Parameter) -> dict[str, Any]:
         """The library's own state of a parameter, one step on."""
