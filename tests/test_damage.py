@@ -188,9 +188,9 @@ def test_a_damaged_model_is_not_loaded(finished: tuple[Rig, Path, Path]) -> None
 
 
 def outputs(results: Path) -> str:
-    """The scores that leaderboard.json shows; which of the tied is cheapest differs by the run."""
+    """The scores, ranks and recommendation that leaderboard.json shows."""
     found = json.loads((results / "two" / "leaderboard.json").read_bytes())
-    kept = ("trial", "status", "seed", "rank", "dev_", "test_", "train.")
+    kept = ("trial", "status", "seed", "rank", "recommended", "dev_", "test_", "train.")
     trials = [{k: v for k, v in t.items() if k.startswith(kept)} for t in found["trials"]]
     return json.dumps([found["name"], found["metric"], trials])
 

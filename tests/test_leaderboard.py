@@ -8,6 +8,7 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -87,23 +88,51 @@ def test_rank_intervals_agree_with_ties(board: Leaderboard) -> None:
         ({0: (10.0, 70.0), 1: (10.0, 50.0)}, 1),
     ],
 )
-def test_noise_in_training_times_decides_nothing(
+def test_what_is_nearly_as_cheap_counts_as_cheap(
     costs: dict[int, tuple[float, float]], place: int | None
 ) -> None:
-    """Fewest parameters first; times within a quarter are equal, and the better on dev wins."""
+    """Fewest parameters first; rows within a quarter are equal, and the better on dev wins."""
     assert _cheapest(costs) == place
 
 
 def test_the_cheapest_of_the_tied_is_recommended(board: Leaderboard) -> None:
-    """Among the tied the fewest trainable parameters win, then the shorter training."""
+    """Among the tied the fewest trainable parameters win, then the fewest rows, then dev."""
     recommended = [group for group in board.groups if group.recommended]
     assert len(recommended) == 1
     costs = {
-        (g.best.completed.trainable_parameters, g.best.completed.timings.train): g
+        (g.best.completed.trainable_parameters, g.best.epochs[-1].step, g.rank): g
         for g in board.groups
         if g.tied and g.best.completed
     }
     assert recommended[0] is costs[min(costs)]
+
+
+def _changed(row: Row, trial: str, **changes: Any) -> Row:
+    """The row as another configuration's, its result changed."""
+    assert row.completed is not None
+    result = row.completed.model_copy(update=changes)
+    return replace(row, trial=trial, params={**row.params, "other": trial}, result=result)
+
+
+def _recommended(*rows: Row) -> str:
+    groups = rank_groups(rows, "spearman", higher=True)
+    assert all(group.tied for group in groups)
+    return next(group.best.trial for group in groups if group.recommended)
+
+
+def test_what_else_the_machine_did_recommends_nothing(board: Leaderboard) -> None:
+    """Of equals that took other times, the first is taken; fewer epochs are cheaper."""
+    first = board.groups[0].best
+    assert first.completed is not None
+    timings = first.completed.timings
+    quick = timings.model_copy(update={"train": timings.train / 10})
+    slow = timings.model_copy(update={"train": timings.train * 10})
+    one, other = _changed(first, "one", timings=slow), _changed(first, "other", timings=quick)
+    assert _recommended(one, other) == "one"
+    assert _recommended(other, one) == "other"
+    *_, last = first.epochs
+    longer = (*first.epochs, last.model_copy(update={"step": 2 * last.step}))
+    assert _recommended(_changed(one, "longer", epochs=longer), other) == "other"
 
 
 def test_equal_trials_are_tied(board: Leaderboard) -> None:

@@ -17,11 +17,12 @@ from embft.leaderboard.rows import Group, Interval, Row
 from embft.metrics.bootstrap import BootstrapResult, hierarchical
 from embft.metrics.comparison import Comparison, compare, holm
 from embft.metrics.resampling import Resampling, Units, independent_pairs, sampling_units
+from embft.trial import Completed
 
 SIGNIFICANCE = 0.05
 # With more configurations only the leader is compared: all pairs of 1,000 would take a minute.
 _ALL_PAIRS = 40
-_SAME_TIME = 1.25  # training times up to this ratio are equal: noise is as large
+_SAME_WORK = 1.25  # trainings whose rows differ by less cost the same
 # And with thousands only the first are compared with it, on fewer resamples (a variance from 200
 # is off by a tenth), so that a table of 10,000 stands in seconds.
 MOST_COMPARED = 100
@@ -144,24 +145,32 @@ def _interval(member: _Member, metric: str) -> Interval | None:
 
 
 def _cost(rows: Sequence[Row]) -> tuple[float, float]:
-    """Trainable parameters, then training time."""
+    """Trainable parameters, then training rows that were stepped through, over all epochs.
+
+    Not seconds: what else the machine did would choose among equals, and the same sweep recommend
+    something else each time.
+    """
     done = [row.completed for row in rows if row.completed]
     return (
         fmean(result.trainable_parameters for result in done),
-        fmean(result.timings.train for result in done),
+        fmean(_trained_rows(result) for result in done),
     )
 
 
-def _cheapest(costs: Mapping[int, tuple[float, float]]) -> int | None:
-    """The place with the fewest trainable parameters, then the shortest training time.
+def _trained_rows(result: Completed) -> int:
+    """An epoch's last batch, which may be smaller, is counted as whole."""
+    return result.epochs[-1].step * result.spec.train.batch_size if result.epochs else 0
 
-    Times that a machine's noise may have turned round count as equal: the better on dev is taken.
+
+def _cheapest(costs: Mapping[int, tuple[float, float]]) -> int | None:
+    """The place with the fewest trainable parameters, then clearly the fewest training rows; of
+    those that cost the same the better on dev.
     """
     if not costs:
         return None
     fewest = min(parameters for parameters, _ in costs.values())
-    few = {place: seconds for place, (count, seconds) in costs.items() if count == fewest}
-    return min(place for place, s in few.items() if s <= _SAME_TIME * min(few.values()))
+    few = {place: rows for place, (count, rows) in costs.items() if count == fewest}
+    return min(place for place, rows in few.items() if rows <= _SAME_WORK * min(few.values()))
 
 
 def _compared(members: Sequence[_Member], split: str, metric: str) -> Tested:
