@@ -11,7 +11,6 @@ and leaderboard take at the end.
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import time
@@ -19,18 +18,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 from measuring import fresh, parser, publish, python, table
 from rich.console import Console
 
-from embft.data.dating import generate
-from embft.data.pairs import Splits
 from embft.leaderboard.build import build_leaderboard
 from embft.memory import process_memory, release_memory
 from embft.plan import Plan, PlannedTrial
-from embft.trial import Completed, Metrics, Proof, Timings, TrialDir
 from embft.view import SweepView
 
 _SPEC = """\
@@ -48,53 +42,6 @@ def spec(trials: int) -> str:
     return _SPEC.format(rates=[round(1e-6 * (i + 1), 7) for i in range(trials)])
 
 
-def made_up_scores(splits: Splits) -> dict[str, np.ndarray[Any, Any]]:
-    """Cosines that follow the labels, with noise: for dev and test each (n,)."""
-    rng = np.random.default_rng(0)
-    return {
-        name: np.clip(0.4 * splits[name].label + rng.normal(0.3, 0.2, len(splits[name])), -1, 1)
-        for name in ("dev", "test")
-    }
-
-
-def record(folder: TrialDir, splits: Splits, scores: dict[str, Any], noise: float) -> None:
-    """Write what a trial leaves: the scores of the pairs, and its record."""
-    from embft.evaluation.scoring import write_scores
-
-    given = folder.read_input()
-    rng = np.random.default_rng(int(given.key, 16))
-    moved = {n: np.clip(s + noise * rng.normal(size=len(s)), -1, 1) for n, s in scores.items()}
-    write_scores(folder.scores_file, splits, moved)
-    better = float(rng.normal(0, 0.01))
-    metrics: Metrics = {"spearman": 0.8 + better, "auc": 0.9 + better, "margin": 0.4 + better}
-    interval = {name: (value - 0.02, value + 0.02) for name, value in metrics.items()}
-    trained = not given.spec.is_baseline
-    folder.append_progress({"event": "scoring"})
-    folder.write_result(
-        Completed(
-            key=given.key,
-            name=given.name,
-            spec=given.spec,
-            data_digest=given.data_digest,
-            model_digest=given.model_digest,
-            best_epoch=1 if trained else None,
-            threshold=0.5,
-            dev=metrics,
-            test=metrics,
-            dev_intervals=interval,
-            test_intervals=interval,
-            interval_scheme="pairs",
-            proof=Proof(probe_texts=64, against_memory=0, against_base=1, tolerance=1e-5)
-            if trained
-            else None,
-            trainable_parameters=73728,
-            total_parameters=22_786_944,
-            artifact_bytes=300_000,
-            timings=Timings(train=1.0, evaluate=1.0, total=2.0),
-        )
-    )
-
-
 def run_sweep(trials: int) -> None:
     """Plan and run a sweep of instant trials in the working directory; prints JSON."""
     from embft import ray_settings
@@ -106,20 +53,9 @@ def run_sweep(trials: int) -> None:
     with timed(found, "plan"):
         plan = make_plan(parse_spec(spec(trials)), Path("results"))
     ray_settings.configure(None)
+    from instant import InstantRunner
+
     from embft import sweep
-
-    splits = generate()
-    scores = made_up_scores(splits)
-
-    class InstantRunner(sweep.TrialRunner):
-        """Writes a record in place of training."""
-
-        def setup(self, config: dict[str, Any]) -> None:
-            self.given = config
-
-        def step(self) -> dict[str, Any]:
-            record(TrialDir(Path(self.given["trial"])), splits, scores, noise=0.05)
-            return {"status": "completed", "done": True}
 
     vars(sweep).update(TrialRunner=InstantRunner, warm_up=lambda: None)  # no worker is forked
     with timed(found, "prepare"):
@@ -148,7 +84,10 @@ def run(plan: Plan, pending: Sequence[PlannedTrial]) -> float:
         for trial in pending:
             trial.folder.create(trial.input(cluster.cpus_per_trial))
         write = partial(write_meanwhile, plan.folder, len(plan.trials))
-        with SweepView(pending, 0, Console(file=io.StringIO()), write):
+        with (
+            Path(os.devnull).open("w") as nowhere,
+            SweepView(pending, 0, Console(file=nowhere), write),
+        ):
             run_trials(pending, cluster, plan.spec.resources)
         return process_memory(os.getpid()) / 1e6
 

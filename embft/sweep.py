@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import gc
 import logging
 import math
 import os
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from threading import Thread
@@ -35,9 +36,9 @@ from embft.trial import TrialDir
 from embft.watch import Limits
 
 # Ray Tune holds 30 KB of each trial that it was given until all have ended, so it is given a part
-# of them at a time. The next part costs seconds, and whoever is ready waits for the rest of the
+# of them at a time. The next part costs two seconds, and whoever is ready waits for the rest of the
 # last: a part is of so many trials at least, and of so many for each that runs at once.
-_PART, _PART_FOR_EACH = 1000, 50
+_PART, _PART_FOR_EACH = 250, 50
 _STOP_SECONDS = 0.2
 _SAVE_SECONDS = 20.0  # how long an interrupted sweep waits for trials whose workers it cannot see
 _TEMPLATE_BYTES = 500_000_000  # what the warm template adds to Ray's own share
@@ -103,12 +104,10 @@ def run_trials(trials: Sequence[PlannedTrial], cluster: Cluster, resources: Reso
     watch, limits = _Watch(), _limits(resources, cluster)
     with _launching(cluster, limits) as server:
         told = {"limits": dataclasses.asdict(limits), "server": server}
+        about = max(_PART, _PART_FOR_EACH * cluster.concurrent)
+        tuners = (_tuner(part, cluster, told, folder, watch) for part in _parts(trials, about))
         try:
-            lost: list[str] = []
-            for part in _parts(trials, max(_PART, _PART_FOR_EACH * cluster.concurrent)):
-                lost += _fit(_tuner(part, cluster, told, folder, watch), cluster, watch)
-                release_memory()  # what Tune has freed
-            return lost
+            return _fit(tuners, cluster, watch)
         except (Interrupted, RayDiedError, StorageError) as end:
             cluster.stop.asked = True  # so that one more Ctrl-C is enough
             if server is not None or not isinstance(end, RayDiedError):  # who could save?
@@ -180,30 +179,41 @@ def _let_trials_save(trials: Sequence[PlannedTrial]) -> None:
         time.sleep(_STOP_SECONDS)
 
 
-def _fit(tuner: tune.Tuner, cluster: Cluster, watch: _Watch) -> list[str]:
-    """Run the tuner until it is done or has to stop. Returns its errors.
+def _fit(tuners: Iterable[tune.Tuner], cluster: Cluster, watch: _Watch) -> list[str]:
+    """Run the tuners, one after another, until all are done or have to stop. Returns their errors.
 
     In a thread of its own: an exception that a signal raises inside Ray's compiled parts comes out
-    as another one, or not at all.
+    as another one, or not at all. In the same one, since glibc gives each new thread another heap.
     """
-    results: Future[tune.ResultGrid] = Future()
+    results: Future[list[str]] = Future()
 
     def fit() -> None:
+        lost: list[str] = []
         try:
-            results.set_result(tuner.fit())
+            for tuner in tuners:
+                lost += map(str, tuner.fit().errors)
+                _stop_if_asked(cluster, watch)
+                gc.collect()  # Tune's trials and its controller refer to each other
+                release_memory()
+            results.set_result(lost)
         except BaseException as error:  # noqa: BLE001 - handed to the caller
             results.set_exception(error)
 
     Thread(target=fit, daemon=True).start()
     while not results.done():
-        if cluster.stop.wait(_STOP_SECONDS):
-            raise Interrupted
-        if watch.error is not None:
-            raise watch.error
+        cluster.stop.wait(_STOP_SECONDS)
+        _stop_if_asked(cluster, watch)
         if cluster.ours and not has_child("raylet"):
             # Tune would wait for ever. What finished is on disk; the same command goes on.
             raise RayDiedError("Ray ended unexpectedly")
-    return [str(error) for error in results.result().errors]
+    return results.result()
+
+
+def _stop_if_asked(cluster: Cluster, watch: _Watch) -> None:
+    if cluster.stop.asked:
+        raise Interrupted
+    if watch.error is not None:
+        raise watch.error
 
 
 def _limits(resources: Resources, cluster: Cluster) -> Limits:

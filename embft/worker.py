@@ -31,7 +31,7 @@ from embft.errors import EmbftError, ModelError, ProofError, RecordError
 from embft.evaluation.context import Context
 from embft.evaluation.embed import EVALUATED, cosines, embed_splits
 from embft.evaluation.evaluators import DURING_TRAINING, Bound, epoch_metrics, evaluate
-from embft.evaluation.scoring import score_splits, write_scores
+from embft.evaluation.scoring import score_splits
 from embft.evaluator_files import check_frozen, frozen_folder
 from embft.failure import EXIT_STATUS, storage_reason
 from embft.files import write_atomic
@@ -48,6 +48,7 @@ from embft.models import (
     use_device,
 )
 from embft.provenance import now, provenance, token_identity, training_identity
+from embft.scores_file import write_scores
 from embft.seal import check_digests
 from embft.spec.objective import giving
 from embft.stopping import StoppedError, stoppable
@@ -142,13 +143,12 @@ def train_step(folder: TrialDir) -> None:
     base = _base(given)
     splits = read_splits(folder, given)
     probe = _probe_texts(splits)
-    train_spec = given.train_spec
     set_seed(given.spec.seed)  # a new adapter's weights are drawn
-    model = build(base.folder, given.spec.model, train_spec)
+    model = build(base.folder, given.spec.model, given.train_spec)
     before = encode(model, probe)  # a new adapter changes nothing yet
     outcome = train(
         model,
-        train_spec,
+        given.train_spec,
         splits.train,
         given.spec.seed,
         _hooks(folder, given, splits.dev, model),

@@ -14,14 +14,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.parquet as pq
 
-from embft.data.pairs import Pairs
+from embft.data.pairs import Pairs, Splits
 from embft.frozen import write_manifest
 from embft.leaderboard.labels import config_label
 from embft.leaderboard.rows import Group, Leaderboard, Row
 from embft.metrics.weighted import sort_pairs, weighted_metrics
+from embft.scores_file import write_scores
 from embft.seal import sealed
 from embft.spec import DataSpec, LoraSpec, ModelSpec, Objective, TrainSpec, TrialSpec
 from embft.trial import (
@@ -330,7 +329,7 @@ def completed(
 ) -> Completed:
     """A completed result with its scores on disk."""
     scores = {split: make_scores(world, split, plan.quality, index) for split in ("dev", "test")}
-    write_scores(trial_dir.scores_file, world, scores)
+    write_scores(trial_dir.scores_file, Splits(world.dev, world.dev, world.test), scores)
     lora = plan.params.get("train.method") == "lora"
     rank = plan.params.get("train.lora.rank") or 8
     baseline = not plan.params
@@ -367,22 +366,6 @@ def provenance() -> Provenance:
         packages={"torch": "2.13.0", "sentence-transformers": "6.2.0"}, revision=None,
         started="2025-01-05T10:00:00+00:00", finished="2025-01-05T10:00:45+00:00",
     )  # fmt: skip
-
-
-def write_scores(path: Path, world: World, scores: Mapping[str, Array]) -> None:
-    """`scores.parquet` as a worker writes it."""
-    tables = [
-        pa.table(
-            {
-                "split": [split] * len(values),
-                "row": pa.array(range(len(values)), pa.int32()),
-                "label": getattr(world, split).label,
-                "score": pa.array(values, pa.float32()),
-            }
-        )
-        for split, values in scores.items()
-    ]
-    pq.write_table(pa.concat_tables(tables), path)
 
 
 def make_groups(rows: Sequence[Row]) -> tuple[Group, ...]:

@@ -23,6 +23,7 @@ ALLOWED = {
     "seal": _GROUND,
     "trial": _TRIAL | {"lock", "seal"},
     "frozen": _TRIAL | _DATA | {"base_model", "seal"},
+    "scores_file": _DATA | {"files"},
     "data": _DATA,
     "metrics": _METRICS,
     "provenance": _TRIAL,
@@ -60,6 +61,7 @@ ALLOWED = {
         "frozen",
         "models",
         "provenance",
+        "scores_file",
         "seal",
         "stopping",
         "token_cache",
@@ -109,7 +111,7 @@ ALLOWED = {
     "leaderboard": _TRIAL
     | _DATA
     | _METRICS
-    | {"frozen", "leaderboard", "lock", "memory", "plain", "plan", "seal"},
+    | {"frozen", "leaderboard", "lock", "memory", "plain", "plan", "scores_file", "seal"},
     "report": _TRIAL | _DATA | _METRICS | {"leaderboard", "report"},
 }
 ONLY_IN = {

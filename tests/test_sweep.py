@@ -58,10 +58,18 @@ def test_ray_runs_without_what_nobody_asks(tmp_path: Path) -> None:
         assert left_out not in found
 
 
-def test_one_tuner_after_another_takes_its_share(tmp_path: Path, tiny_spec: str) -> None:
-    """Tune holds 30 KB of each trial that it was given, so that it is given some at a time."""
+@pytest.mark.parametrize(
+    ("asked", "parts", "ran"), [(False, [3, 2], [True] * 5), (True, [3], [True] * 3 + [False] * 2)]
+)
+def test_one_tuner_after_another_takes_its_share(
+    tmp_path: Path, tiny_spec: str, asked: bool, parts: list[int], ran: list[bool]
+) -> None:
+    """Tune holds 30 KB of each trial that it was given, so that it is given some at a time, in one
+    thread, whose heap is used again. None begins once someone has asked to stop.
+    """
     (tmp_path / "tiny.yaml").write_text(tiny_spec)
     code = (
+        "import os, threading\nfrom contextlib import suppress\n"
         "from pathlib import Path\nfrom embft import ray_settings\nray_settings.configure(None)\n"
         "from embft import sweep\nfrom embft.cluster import ray_cluster\n"
         "from embft.plan import make_plan\nfrom embft.spec import load_spec\n"
@@ -70,15 +78,27 @@ def test_one_tuner_after_another_takes_its_share(tmp_path: Path, tiny_spec: str)
         "        Path(self.given['trial']).mkdir(parents=True)\n"
         "        return {'done': True}\n"
         "plan, begun = make_plan(load_spec(Path('tiny.yaml')), Path('r')), []\n"
-        "tuner = sweep._tuner\n"
+        "tuner, threads = sweep._tuner, set()\n"
         "sweep.TrialRunner, sweep.warm_up = Instant, lambda: None\n"
         "sweep._PART = sweep._PART_FOR_EACH = 2\n"
-        "sweep._tuner = lambda given, *rest: begun.append(len(given)) or tuner(given, *rest)\n"
-        "with ray_cluster(plan.spec.resources) as cluster:\n"
-        "    print(sweep.run_trials(plan.trials, cluster, plan.spec.resources))\n"
-        "print(begun, [trial.folder.path.exists() for trial in plan.trials])\n"
+        "def begin(given, *rest):\n"
+        "    begun.append(len(given))\n"
+        "    threads.add(threading.get_ident())\n"
+        "    return tuner(given, *rest)\n"
+        "sweep._tuner = begin\n"
+        "class Watch(sweep._Watch):\n"
+        "    def on_trial_complete(self, **told):\n"
+        f"        cluster.stop.asked = {asked} and ran() == 3\n"
+        "def ran():\n"
+        "    return sum(trial.folder.path.exists() for trial in plan.trials)\n"
+        "sweep._Watch = Watch\n"
+        "with suppress(sweep.Interrupted), ray_cluster(plan.spec.resources) as cluster:\n"
+        "    assert sweep.run_trials(plan.trials, cluster, plan.spec.resources) == []\n"
+        "assert len(threads) == 1\n"
+        "print(begun, [trial.folder.path.exists() for trial in plan.trials], flush=True)\n"
+        "os._exit(0)\n"  # or Ray waits a minute for what an interruption has ended
     )
-    assert python(code, cwd=tmp_path) == f"[]\n[3, 2] {[True] * 5}\n"
+    assert python(code, cwd=tmp_path) == f"{parts} {ran}\n"
 
 
 def test_what_tune_keeps_of_finished_trials_is_dropped() -> None:

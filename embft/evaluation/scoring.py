@@ -1,4 +1,4 @@
-"""Cosines -> metrics with intervals, and the per-pair scores as a file.
+"""Cosines -> metrics with intervals.
 
 The threshold for F1 and its kin, and the calibration, are chosen on dev and applied to test.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -15,7 +14,6 @@ from embft.data.pairs import Pairs, Splits
 from embft.errors import ModelError
 from embft.evaluation.context import Interval
 from embft.evaluation.embed import Scores
-from embft.files import write_atomic
 from embft.metrics.bootstrap import bootstrap, weighted_interval
 from embft.metrics.calibration import isotonic_brier
 from embft.metrics.pairs import best_f1_threshold, pair_metrics, undefined_reasons, welch_p
@@ -148,24 +146,3 @@ def _score(pairs: Pairs, cosines: Scores, threshold: float) -> SplitScores:
 
 def _units(pairs: Pairs) -> Units:
     return sampling_units(pairs.text_1, pairs.text_2)
-
-
-def write_scores(path: Path, splits: Splits, cosines: Mapping[str, Scores]) -> None:
-    """Write a row for each pair: split, its position there, label in [0, 1], cosine."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    tables = [
-        pa.table(
-            {
-                "split": [split] * len(values),
-                "row": np.arange(len(values), dtype=np.int32),
-                "label": splits[split].label,
-                "score": values.astype(np.float32),
-            }
-        )
-        for split, values in cosines.items()
-    ]
-    content = pa.BufferOutputStream()
-    pq.write_table(pa.concat_tables(tables), content)
-    write_atomic(path, content.getvalue().to_pybytes())

@@ -10,19 +10,15 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from embft.data.column import numbers
 from embft.data.pairs import Pairs
 from embft.frozen import read_split
 from embft.leaderboard.labels import config_label
 from embft.leaderboard.rows import Leaderboard, Row
+from embft.scores_file import FloatArray, load_scores
 from embft.seal import unsealed
 from embft.trial import TrialDir
-
-FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -130,17 +126,7 @@ def _candidates(board: Leaderboard) -> list[tuple[str, str, Row]]:
 @lru_cache(maxsize=64)
 def _scores(path: Path, stamp: int) -> dict[str, tuple[FloatArray, FloatArray]]:
     del stamp  # A part of the key: a file that was written anew is read anew.
-    # In one thread: a file of some thousand pairs is read in less time than threads take to begin.
-    table = pq.ParquetFile(path).read(use_threads=False)
-    split = np.array(table["split"].to_pylist())
-    columns = [numbers(table[name]) for name in ("row", "label", "score")]
-    found = {}
-    for name in ("dev", "test"):
-        row, label, score = (column[split == name] for column in columns)
-        if len(row):
-            order = np.argsort(row, kind="stable")
-            found[name] = label[order].astype(np.float64), score[order].astype(np.float64)
-    return found
+    return load_scores(path)
 
 
 @lru_cache(maxsize=8)
