@@ -200,8 +200,7 @@ class Stepper:
             prefix = f"optimizer.{name}."
             found = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
             self.optimizer.state[parameter] = {
-                kind: value.to(parameter.device) if kind != "step" else value
-                for kind, value in found.items()
+                kind: value.to(parameter.device) for kind, value in found.items()
             }
         self.schedule.load_state_dict({"lr_lambdas": [None], **state["schedule"]})
         for group, rate in zip(
