@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from itertools import combinations
 from pathlib import Path
+
+from commands import python
+from conftest import tiny_text
+
+from embft.trial import Completed, TrialDir
 
 CHECKS = Path(__file__).with_name("gpu_checks.py")
 
@@ -14,3 +20,55 @@ def test_trials_on_a_device_that_keeps_its_tensors_apart() -> None:
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(CHECKS)]
     run = subprocess.run(command, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stdout + run.stderr
+
+
+WHERE = """\
+import os
+
+def where(context):
+    return {"gpu": float(os.environ["CUDA_VISIBLE_DEVICES"])}
+"""
+SWEEP = """\
+import sys
+from functools import partial
+
+from embft import ray_settings
+from embft.cli import main
+
+configure = ray_settings.configure
+
+def with_gpu(address):
+    configure(address)
+    import ray  # reads its settings when it is imported
+
+    ray.init = partial(ray.init, num_gpus=1)
+
+ray_settings.configure = with_gpu
+main(sys.argv[1:])
+"""
+
+
+def test_two_trials_share_a_gpu(tmp_path: Path, tiny_model: Path, pair_files: Path) -> None:
+    """Ray gives half of it to each, and each worker is told which one it is. Here Ray is told that
+    there is one, torch knows better, and the trials compute on the CPU.
+    """
+    (tmp_path / "own.py").write_text(WHERE)
+    spec = tiny_text(tiny_model, pair_files).replace("epochs: 2", "epochs: 40")
+    resources = "resources: {concurrent_trials: auto, gpus_per_trial: 0.5}\n"
+    (tmp_path / "two.yaml").write_text(f"{spec}{resources}evaluators: [own:where]\n")
+    python(SWEEP, cwd=tmp_path, arguments=["sweep", "two.yaml"])
+    found = [
+        TrialDir(path.parent).result()
+        for path in tmp_path.glob("results/tiny/trials/*/result.json")
+    ]
+    assert len(found) == 5
+    spans = []
+    for result in found:
+        assert isinstance(result, Completed)
+        assert result.test["gpu"] == 0
+        assert result.provenance
+        spans.append((result.provenance.started, result.provenance.finished))
+    overlaps = [
+        one for one, other in combinations(spans, 2) if one[0] < other[1] and other[0] < one[1]
+    ]
+    assert overlaps
