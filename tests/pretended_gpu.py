@@ -110,10 +110,13 @@ def _run(operator: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
     target = torch.device(kwargs["device"]) if kwargs.get("device") is not None else None
     if target is not None and target.type == DEVICE:
         hidden[1]["device"] = "cpu"
-    found = operator(*hidden[0], **hidden[1])
+    on_device = target.type == DEVICE if target is not None else bool(here)
+    draws = on_device and torch.Tag.nondeterministic_seeded in operator.tags
+    with _own_random_numbers() if draws else nullcontext():
+        found = operator(*hidden[0], **hidden[1])
     if operator is _aten.copy_.default:
         return args[0]
-    if not (target.type == DEVICE if target is not None else here):
+    if not on_device:
         return found
     found = tree_map_only(torch.Tensor, OnDevice, found)
     return return_and_correct_aliasing(operator, args, dict(kwargs), found) if here else found
@@ -125,6 +128,23 @@ def _refuse_mixed(operator: Any, tensors: Sequence[torch.Tensor]) -> None:
     left = [t for t in tensors if not isinstance(t, OnDevice) and (t.dim() or by_address)]
     if left:
         raise RuntimeError(f"{operator}: {len(left)} of {len(tensors)} tensors lie on the CPU")
+
+
+_drawn = [torch.Generator().get_state()]
+
+
+@contextmanager
+def _own_random_numbers() -> Iterator[None]:
+    """A device draws from a state of its own."""
+    before = torch.get_rng_state()
+    torch.set_rng_state(_drawn[0])
+    yield
+    _drawn[0] = torch.get_rng_state()
+    torch.set_rng_state(before)
+
+
+def _set_state(state: torch.Tensor, _: Any = None) -> None:
+    _drawn[0] = state
 
 
 class _Module:
@@ -141,8 +161,11 @@ class _Module:
             "current_device": lambda: 0,
             "get_amp_supported_dtype": lambda: [torch.bfloat16, torch.float16],
             "device": lambda _: nullcontext(),
-            "get_rng_state": lambda _=None: torch.get_rng_state(),
-            "set_rng_state": lambda state, _=None: torch.set_rng_state(state),
+            "get_rng_state": lambda _=None: _drawn[0],
+            "set_rng_state": _set_state,
+            "manual_seed_all": lambda seed: _set_state(
+                torch.Generator().manual_seed(seed).get_state()
+            ),
         }
         return known.get(name, lambda *_, **__: None)
 

@@ -212,12 +212,12 @@ class _Training:
 
     def _scored(self) -> tuple[float, Metrics]:
         """The model's score. Asked to stop, saves what was before the evaluation, and stops."""
-        before = random_state(self.stepper.dropout)
+        before = random_state(self.stepper.dropout, self.stepper.device)
         try:
             with stoppable(self.stepper.model, self.hooks.should_stop), self.stepper.autocast():
                 return self.hooks.evaluate()
         except StoppedError:
-            restore_random_state(*before, self.stepper.dropout)
+            restore_random_state(*before, self.stepper.dropout, self.stepper.device)
             self._save()
             raise
 
@@ -240,7 +240,7 @@ class _Training:
 
     def _checkpoint(self) -> Checkpoint:
         state, tensors = self.stepper.state()
-        random_plain, random_tensors = random_state(self.stepper.dropout)
+        random_plain, random_tensors = random_state(self.stepper.dropout, self.stepper.device)
         run = {**self.run.plain(), "seconds": self._now()}
         kept = {f"best.{name}": value for name, value in self.best_weights.items()}
         if self.run.stale or self.run.rows:  # else the best are the newest
@@ -261,7 +261,9 @@ class _Training:
         self.best_weights = _part(found.tensors, "best.")
         self.stepper.set_weights(_part(found.tensors, "weights.") or self.best_weights)
         self.stepper.restore(found.state, found.tensors)
-        restore_random_state(found.state["random"], found.tensors, self.stepper.dropout)
+        restore_random_state(
+            found.state["random"], found.tensors, self.stepper.dropout, self.stepper.device
+        )
         self.hooks.on_resume(self.run.step)
         for score in self.run.history:
             self.hooks.on_evaluation(score)

@@ -11,12 +11,15 @@ import torch
 
 
 def random_state(
-    dropout: np.random.Generator | None,
+    dropout: np.random.Generator | None, device: str
 ) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
-    """The states of Python, numpy and the dropout masks as JSON; torch's as bytes, shape (n,)."""
+    """The states of Python, numpy and the dropout masks as JSON; torch's as bytes, shape (n,).
+
+    device: the type of that which the model lies on.
+    """
     torches = {"random.cpu": torch.get_rng_state()}
-    if torch.cuda.is_available():
-        torches["random.cuda"] = torch.cuda.get_rng_state()
+    if device != "cpu":
+        torches[f"random.{device}"] = torch.get_device_module(device).get_rng_state()
     name, keys, position, has_gauss, gauss = np.random.get_state(legacy=True)
     version, internal, gauss_next = random.getstate()
     return {
@@ -30,8 +33,9 @@ def restore_random_state(
     saved: dict[str, Any],
     torches: Mapping[str, torch.Tensor],
     dropout: np.random.Generator | None,
+    device: str,
 ) -> None:
-    """Go on drawing as if nothing had happened."""
+    """Go on drawing as if nothing had happened. Its arguments are those and what came of them."""
     version, internal, gauss_next = saved["python"]
     random.setstate((version, tuple(internal), gauss_next))
     name, keys, *rest = saved["numpy"]
@@ -41,8 +45,8 @@ def restore_random_state(
         inner = {key: np.array(value, dtype=np.uint64) for key, value in state["state"].items()}
         dropout.bit_generator.state = {**state, "state": inner}
     torch.set_rng_state(torches["random.cpu"])
-    if "random.cuda" in torches:
-        torch.cuda.set_rng_state(torches["random.cuda"])
+    if device != "cpu":
+        torch.get_device_module(device).set_rng_state(torches[f"random.{device}"])
 
 
 def _plain(state: Any) -> Any:
