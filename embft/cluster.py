@@ -14,7 +14,6 @@ import signal
 import socket
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,11 +50,6 @@ class Stop:
 
     def __init__(self) -> None:
         self.asked = False
-
-    def wait(self, seconds: float) -> bool:
-        """Wait so long, and say whether someone has asked."""
-        time.sleep(seconds)
-        return self.asked
 
 
 @dataclass(frozen=True)

@@ -178,10 +178,14 @@ def is_alive(pid: int) -> bool:
 
 def has_child(name: str) -> bool:
     """Whether a living process of this name was started by this one."""
-    return any(
-        child.name() == name and child.status() != psutil.STATUS_ZOMBIE
-        for child in psutil.Process(os.getpid()).children()
-    )
+    return any(_is_living(child, name) for child in psutil.Process(os.getpid()).children())
+
+
+def _is_living(process: psutil.Process, name: str) -> bool:
+    try:
+        return process.name() == name and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:  # reaped by another thread meanwhile
+        return False
 
 
 def end_descendants(*, wait: bool = True) -> None:

@@ -36,8 +36,8 @@ from embft.trial import TrialDir
 from embft.watch import Limits
 
 # Ray Tune holds 30 KB of each trial that it was given until all have ended, so it is given a part
-# of them at a time. The next part costs two seconds, and whoever is ready waits for the rest of the
-# last: a part is of so many trials at least, and of so many for each that runs at once.
+# of them at a time: about so many, and so many for each that runs at once. Between two parts pass
+# two seconds, more where an actor has a template of its own, and whoever is ready waits.
 _PART, _PART_FOR_EACH = 250, 50
 _STOP_SECONDS = 0.2
 _SAVE_SECONDS = 20.0  # how long an interrupted sweep waits for trials whose workers it cannot see
@@ -109,7 +109,6 @@ def run_trials(trials: Sequence[PlannedTrial], cluster: Cluster, resources: Reso
         try:
             return _fit(tuners, cluster, watch)
         except (Interrupted, RayDiedError, StorageError) as end:
-            cluster.stop.asked = True  # so that one more Ctrl-C is enough
             if server is not None or not isinstance(end, RayDiedError):  # who could save?
                 _let_trials_save(trials)
             raise
@@ -182,8 +181,8 @@ def _let_trials_save(trials: Sequence[PlannedTrial]) -> None:
 def _fit(tuners: Iterable[tune.Tuner], cluster: Cluster, watch: _Watch) -> list[str]:
     """Run the tuners, one after another, until all are done or have to stop. Returns their errors.
 
-    In a thread of its own: an exception that a signal raises inside Ray's compiled parts comes out
-    as another one, or not at all. In the same one, since glibc gives each new thread another heap.
+    In a thread: an exception that a signal raises inside Ray's compiled parts comes out as another
+    one, or not at all. One thread for all of them, since glibc gives each new one another heap.
     """
     results: Future[list[str]] = Future()
 
@@ -191,22 +190,28 @@ def _fit(tuners: Iterable[tune.Tuner], cluster: Cluster, watch: _Watch) -> list[
         lost: list[str] = []
         try:
             for tuner in tuners:
-                lost += map(str, tuner.fit().errors)
                 _stop_if_asked(cluster, watch)
-                gc.collect()  # Tune's trials and its controller refer to each other
+                lost += map(str, tuner.fit().errors)
+                del tuner  # which has its trials
+                gc.collect()  # and these refer to each other
                 release_memory()
+            _stop_if_asked(cluster, watch)
             results.set_result(lost)
         except BaseException as error:  # noqa: BLE001 - handed to the caller
             results.set_exception(error)
 
     Thread(target=fit, daemon=True).start()
-    while not results.done():
-        cluster.stop.wait(_STOP_SECONDS)
-        _stop_if_asked(cluster, watch)
-        if cluster.ours and not has_child("raylet"):
-            # Tune would wait for ever. What finished is on disk; the same command goes on.
-            raise RayDiedError("Ray ended unexpectedly")
-    return results.result()
+    try:
+        while not results.done():
+            time.sleep(_STOP_SECONDS)
+            _stop_if_asked(cluster, watch)
+            if cluster.ours and not has_child("raylet"):
+                # Tune would wait for ever. What finished is on disk; the same command goes on.
+                raise RayDiedError("Ray ended unexpectedly")
+        return results.result()
+    except BaseException:
+        cluster.stop.asked = True  # so that no tuner begins, and one more Ctrl-C is enough
+        raise
 
 
 def _stop_if_asked(cluster: Cluster, watch: _Watch) -> None:

@@ -89,12 +89,16 @@ def _record(folder: Path, spec: str, device: str) -> Completed:
     return result
 
 
+# One pair more or less on its other side moves them.
+AT_A_THRESHOLD = {"accuracy", "f1", "precision", "recall", "false_positives"}
+
+
 def _same(one: Completed, other: Completed, tolerance: float) -> None:
     assert one.trainable_parameters == other.trainable_parameters
     assert other.proof
     assert other.proof.against_memory <= other.proof.tolerance
     assert one.test.keys() == other.test.keys()
-    for name in ("pearson", "spearman", "auc", "margin", *other.epochs[-1].dev):
+    for name in one.test.keys() - AT_A_THRESHOLD:
         assert one.test[name] == pytest.approx(other.test[name], abs=tolerance), name
     for a, b in zip(one.epochs, other.epochs, strict=True):
         assert a.loss == pytest.approx(b.loss, rel=tolerance)
@@ -166,9 +170,21 @@ def test_every_loss_is_what_it_is_on_the_cpu(base: Path, name: str) -> None:
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
 def test_an_interrupted_training_goes_on_to_the_same_weights(
-    tmp_path: Path, base: Path, splits: Splits, precision: Any
+    tmp_path: Path,
+    base: Path,
+    splits: Splits,
+    precision: Any,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Moments, their counters, the scaler and random numbers come back to the device."""
+    scalers = list[torch.amp.GradScaler]()
+
+    class Growing(torch.amp.GradScaler):
+        def __init__(self, device: str, enabled: bool) -> None:
+            super().__init__(device, growth_interval=3, enabled=enabled)
+            scalers.append(self)
+
+    monkeypatch.setattr(torch.amp, "GradScaler", Growing)
     spec = TrainSpec(
         method="lora",
         lora=LoraSpec(dropout=0.1),
@@ -199,3 +215,6 @@ def test_an_interrupted_training_goes_on_to_the_same_weights(
     assert steps[0] == 9
     for name, weight in whole.items():
         assert torch.equal(weight, parts[name]), name
+    first, _, last = (scaler.state_dict() for scaler in scalers)
+    assert first == last
+    assert precision != "fp16" or first["scale"] > 2**16

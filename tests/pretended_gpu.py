@@ -138,9 +138,11 @@ def _own_random_numbers() -> Iterator[None]:
     """A device draws from a state of its own."""
     before = torch.get_rng_state()
     torch.set_rng_state(_drawn[0])
-    yield
-    _drawn[0] = torch.get_rng_state()
-    torch.set_rng_state(before)
+    try:
+        yield
+    finally:
+        _drawn[0] = torch.get_rng_state()
+        torch.set_rng_state(before)
 
 
 def _set_state(state: torch.Tensor, _: Any = None) -> None:

@@ -14,18 +14,20 @@ import numpy as np
 import pytest
 from leaderboards import lora_lr
 
+from embft.frozen import read_split
 from embft.leaderboard.axes import leading_range
 from embft.leaderboard.build import one_trial_yaml
 from embft.leaderboard.export import to_csv, to_json, to_records
 from embft.leaderboard.labels import number
-from embft.leaderboard.pair_scores import read_scores
-from embft.leaderboard.ranking import _cheapest, rank_groups
+from embft.leaderboard.pair_scores import read_scores, train_rows
+from embft.leaderboard.ranking import rank_groups
 from embft.leaderboard.rows import Leaderboard, Row
 from embft.leaderboard.table import table_lines
 from embft.leaderboard.verdict import cautions, verdict
 from embft.metrics.pairs import pair_metrics
 from embft.report.table import build_table
 from embft.spec import parse_spec
+from embft.trial import TrialDir
 
 PLAN = {"test_is_dev": False, "dev_is_cut": False}
 
@@ -79,28 +81,12 @@ def test_rank_intervals_agree_with_ties(board: Leaderboard) -> None:
     assert not worst.tied, "a configuration that learned nothing is told apart"
 
 
-@pytest.mark.parametrize(
-    ("costs", "place"),
-    [
-        ({}, None),
-        ({0: (100.0, 9.0), 2: (10.0, 50.0)}, 2),
-        ({0: (10.0, 60.0), 1: (10.0, 50.0)}, 0),
-        ({0: (10.0, 70.0), 1: (10.0, 50.0)}, 1),
-    ],
-)
-def test_what_is_nearly_as_cheap_counts_as_cheap(
-    costs: dict[int, tuple[float, float]], place: int | None
-) -> None:
-    """Fewest parameters first; rows within a quarter are equal, and the better on dev wins."""
-    assert _cheapest(costs) == place
-
-
 def test_the_cheapest_of_the_tied_is_recommended(board: Leaderboard) -> None:
-    """Among the tied the fewest trainable parameters win, then the fewest rows, then dev."""
+    """Among the tied the fewest trainable parameters win, then the fewest epochs, then dev."""
     recommended = [group for group in board.groups if group.recommended]
     assert len(recommended) == 1
     costs = {
-        (g.best.completed.trainable_parameters, g.best.epochs[-1].step, g.rank): g
+        (g.best.completed.trainable_parameters, g.best.epochs[-1].epoch, g.rank): g
         for g in board.groups
         if g.tied and g.best.completed
     }
@@ -131,8 +117,19 @@ def test_what_else_the_machine_did_recommends_nothing(board: Leaderboard) -> Non
     assert _recommended(one, other) == "one"
     assert _recommended(other, one) == "other"
     *_, last = first.epochs
-    longer = (*first.epochs, last.model_copy(update={"step": 2 * last.step}))
+    longer = (*first.epochs, last.model_copy(update={"epoch": last.epoch + 1}))
     assert _recommended(_changed(one, "longer", epochs=longer), other) == "other"
+
+
+def test_training_rows_are_those_of_the_frozen_data(tmp_path: Path) -> None:
+    """However large batches are, an epoch of the same data costs the same."""
+    row = lora_lr(tmp_path).groups[0].best
+    assert train_rows(row) is None
+    folder = TrialDir(row.folder)
+    data = folder.sweep / folder.read_input().data
+    some = read_split(data, "dev").take(np.arange(7))
+    some.write(data / "train.parquet")
+    assert train_rows(row) == 7
 
 
 def test_equal_trials_are_tied(board: Leaderboard) -> None:

@@ -6,7 +6,9 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,6 +17,7 @@ import psutil
 import pytest
 from commands import embft, python, records, relatives, rows
 
+from embft.failure import StorageError
 from embft.leaderboard.build import build_leaderboard
 from embft.plan import make_plan, prepare
 from embft.report.pairs import lead_models
@@ -58,47 +61,67 @@ def test_ray_runs_without_what_nobody_asks(tmp_path: Path) -> None:
         assert left_out not in found
 
 
-@pytest.mark.parametrize(
-    ("asked", "parts", "ran"), [(False, [3, 2], [True] * 5), (True, [3], [True] * 3 + [False] * 2)]
-)
-def test_one_tuner_after_another_takes_its_share(
-    tmp_path: Path, tiny_spec: str, asked: bool, parts: list[int], ran: list[bool]
-) -> None:
+def test_one_tuner_after_another_takes_its_share(tmp_path: Path, tiny_spec: str) -> None:
     """Tune holds 30 KB of each trial that it was given, so that it is given some at a time, in one
-    thread, whose heap is used again. None begins once someone has asked to stop.
+    thread, whose heap is used again.
     """
     (tmp_path / "tiny.yaml").write_text(tiny_spec)
     code = (
-        "import os, threading\nfrom contextlib import suppress\n"
-        "from pathlib import Path\nfrom embft import ray_settings\nray_settings.configure(None)\n"
+        "from pathlib import Path\nfrom threading import current_thread, main_thread\n"
+        "from embft import ray_settings\nray_settings.configure(None)\n"
         "from embft import sweep\nfrom embft.cluster import ray_cluster\n"
         "from embft.plan import make_plan\nfrom embft.spec import load_spec\n"
         "class Instant(sweep.TrialRunner):\n"
         "    def step(self):\n"
         "        Path(self.given['trial']).mkdir(parents=True)\n"
         "        return {'done': True}\n"
+        "def fit(tuner):\n"
+        "    threads.add(current_thread())\n"
+        "    return fit_it(tuner)\n"
         "plan, begun = make_plan(load_spec(Path('tiny.yaml')), Path('r')), []\n"
-        "tuner, threads = sweep._tuner, set()\n"
-        "sweep.TrialRunner, sweep.warm_up = Instant, lambda: None\n"
+        "tuner, threads, fit_it = sweep._tuner, set(), sweep.tune.Tuner.fit\n"
+        "sweep.TrialRunner, sweep.warm_up, sweep.tune.Tuner.fit = Instant, lambda: None, fit\n"
         "sweep._PART = sweep._PART_FOR_EACH = 2\n"
-        "def begin(given, *rest):\n"
-        "    begun.append(len(given))\n"
-        "    threads.add(threading.get_ident())\n"
-        "    return tuner(given, *rest)\n"
-        "sweep._tuner = begin\n"
-        "class Watch(sweep._Watch):\n"
-        "    def on_trial_complete(self, **told):\n"
-        f"        cluster.stop.asked = {asked} and ran() == 3\n"
-        "def ran():\n"
-        "    return sum(trial.folder.path.exists() for trial in plan.trials)\n"
-        "sweep._Watch = Watch\n"
-        "with suppress(sweep.Interrupted), ray_cluster(plan.spec.resources) as cluster:\n"
-        "    assert sweep.run_trials(plan.trials, cluster, plan.spec.resources) == []\n"
-        "assert len(threads) == 1\n"
-        "print(begun, [trial.folder.path.exists() for trial in plan.trials], flush=True)\n"
-        "os._exit(0)\n"  # or Ray waits a minute for what an interruption has ended
+        "sweep._tuner = lambda given, *rest: begun.append(len(given)) or tuner(given, *rest)\n"
+        "with ray_cluster(plan.spec.resources) as cluster:\n"
+        "    print(sweep.run_trials(plan.trials, cluster, plan.spec.resources))\n"
+        "print(begun, [trial.folder.path.exists() for trial in plan.trials])\n"
+        "print(len(threads), main_thread() in threads)\n"
     )
-    assert python(code, cwd=tmp_path) == f"{parts} {ran}\n"
+    assert python(code, cwd=tmp_path) == f"[]\n[3, 2] {[True] * 5}\n1 False\n"
+
+
+@pytest.mark.parametrize("how", ["asked", "no room", "raised"])
+def test_no_tuner_begins_once_a_sweep_stops(
+    how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The tuners' thread looks by itself: it may be between two of them."""
+    from embft import sweep
+    from embft.cluster import Cluster, Interrupted, Stop
+
+    scratch = tmp_path if how == "raised" else None  # with a Ray of its own it looks after that
+    cluster, watch, ran = Cluster(1, 1, 0.0, Stop(), scratch), sweep._Watch(), list[int]()
+    error: Any = {"asked": Interrupted, "no room": StorageError, "raised": ZeroDivisionError}
+    monkeypatch.setattr(sweep, "_STOP_SECONDS", 0.01)
+    monkeypatch.setattr(sweep, "has_child", lambda _: 1 / 0)
+
+    def fit(number: int) -> Any:
+        ran.append(number)
+        if how == "asked":
+            cluster.stop.asked = True
+        elif how == "no room":
+            watch.error = StorageError("no_space", "full")
+        time.sleep(0.2)
+        return SimpleNamespace(errors=[])
+
+    given: Any = (SimpleNamespace(fit=partial(fit, number)) for number in range(3))
+    before = set(threading.enumerate())
+    with pytest.raises(error[how]):
+        sweep._fit(given, cluster, watch)
+    for thread in set(threading.enumerate()) - before:
+        thread.join(timeout=10)
+    assert ran == [0]
+    assert cluster.stop.asked
 
 
 def test_what_tune_keeps_of_finished_trials_is_dropped() -> None:

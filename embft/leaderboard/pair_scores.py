@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from embft.data.pairs import Pairs
 from embft.frozen import read_split
@@ -70,6 +71,15 @@ def read_texts(row: Row, split: str) -> Pairs | None:
         path = _texts_file(row, split)
         return _texts(path, path.stat().st_mtime_ns)
     except FileNotFoundError:
+        return None
+
+
+def train_rows(row: Row) -> int | None:
+    """How many rows the row's training data has, or None where they are not on disk."""
+    try:
+        path = _texts_file(row, "train")
+        return _count(path, path.stat().st_mtime_ns)
+    except (OSError, pa.ArrowInvalid):
         return None
 
 
@@ -133,6 +143,12 @@ def _scores(path: Path, stamp: int) -> dict[str, tuple[FloatArray, FloatArray]]:
 def _texts(path: Path, stamp: int) -> Pairs:
     del stamp
     return read_split(path.parent, path.stem)
+
+
+@lru_cache(maxsize=64)
+def _count(path: Path, stamp: int) -> int:
+    del stamp
+    return int(pq.read_metadata(path).num_rows)
 
 
 @lru_cache(maxsize=64)

@@ -12,17 +12,15 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 from statistics import fmean
 
-from embft.leaderboard.pair_scores import pairs_digest, read_scores, read_texts
+from embft.leaderboard.pair_scores import pairs_digest, read_scores, read_texts, train_rows
 from embft.leaderboard.rows import Group, Interval, Row
 from embft.metrics.bootstrap import BootstrapResult, hierarchical
 from embft.metrics.comparison import Comparison, compare, holm
 from embft.metrics.resampling import Resampling, Units, independent_pairs, sampling_units
-from embft.trial import Completed
 
 SIGNIFICANCE = 0.05
 # With more configurations only the leader is compared: all pairs of 1,000 would take a minute.
 _ALL_PAIRS = 40
-_SAME_WORK = 1.25  # trainings whose rows differ by less cost the same
 # And with thousands only the first are compared with it, on fewer resamples (a variance from 200
 # is off by a tenth), so that a table of 10,000 stands in seconds.
 MOST_COMPARED = 100
@@ -145,32 +143,26 @@ def _interval(member: _Member, metric: str) -> Interval | None:
 
 
 def _cost(rows: Sequence[Row]) -> tuple[float, float]:
-    """Trainable parameters, then training rows that were stepped through, over all epochs.
+    """Trainable parameters, then rows trained on.
 
     Not seconds: what else the machine did would choose among equals, and the same sweep recommend
     something else each time.
     """
-    done = [row.completed for row in rows if row.completed]
+    done = [row for row in rows if row.completed]
     return (
-        fmean(result.trainable_parameters for result in done),
-        fmean(_trained_rows(result) for result in done),
+        fmean(row.completed.trainable_parameters for row in done if row.completed),
+        fmean(_trained_rows(row) for row in done),
     )
 
 
-def _trained_rows(result: Completed) -> int:
-    """An epoch's last batch, which may be smaller, is counted as whole."""
-    return result.epochs[-1].step * result.spec.train.batch_size if result.epochs else 0
+def _trained_rows(row: Row) -> float:
+    """In each epoch all that the data has; 0 without training."""
+    return row.epochs[-1].epoch * (train_rows(row) or 1) if row.epochs else 0.0
 
 
 def _cheapest(costs: Mapping[int, tuple[float, float]]) -> int | None:
-    """The place with the fewest trainable parameters, then clearly the fewest training rows; of
-    those that cost the same the better on dev.
-    """
-    if not costs:
-        return None
-    fewest = min(parameters for parameters, _ in costs.values())
-    few = {place: rows for place, (count, rows) in costs.items() if count == fewest}
-    return min(place for place, rows in few.items() if rows <= _SAME_WORK * min(few.values()))
+    """The place with the least cost, of those that cost the same the better on dev."""
+    return min(costs, key=lambda place: (costs[place], place), default=None)
 
 
 def _compared(members: Sequence[_Member], split: str, metric: str) -> Tested:

@@ -70,8 +70,7 @@ def _against_others(board: Leaderboard, chosen: Group) -> Iterator[str]:
         yield (
             f"{them} from the leader, {_name(board, leader)} (test "
             f"{with_interval(leader.score, leader.interval)}); the recommended one is the cheapest "
-            f"of them, by trainable parameters, then training rows where they clearly "
-            f"differ{_difference(chosen)}."
+            f"of them, by trainable parameters, then rows trained on{_difference(chosen)}."
         )
 
 

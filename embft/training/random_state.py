@@ -15,7 +15,7 @@ def random_state(
 ) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     """The states of Python, numpy and the dropout masks as JSON; torch's as bytes, shape (n,).
 
-    device: the type of that which the model lies on.
+    device: the type of the model's device, `cuda` say.
     """
     torches = {"random.cpu": torch.get_rng_state()}
     if device != "cpu":
@@ -35,7 +35,7 @@ def restore_random_state(
     dropout: np.random.Generator | None,
     device: str,
 ) -> None:
-    """Go on drawing as if nothing had happened. Its arguments are those and what came of them."""
+    """Go on drawing as if nothing had happened. saved, torches: what `random_state` gave."""
     version, internal, gauss_next = saved["python"]
     random.setstate((version, tuple(internal), gauss_next))
     name, keys, *rest = saved["numpy"]
@@ -45,7 +45,7 @@ def restore_random_state(
         inner = {key: np.array(value, dtype=np.uint64) for key, value in state["state"].items()}
         dropout.bit_generator.state = {**state, "state": inner}
     torch.set_rng_state(torches["random.cpu"])
-    if device != "cpu":
+    if device != "cpu" and f"random.{device}" in torches:  # an earlier version saved CUDA's alone
         torch.get_device_module(device).set_rng_state(torches[f"random.{device}"])
 
 
