@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import os
 import shutil
 import signal
@@ -31,6 +32,7 @@ from embft.spec.resources import Resources
 _ONE = Demand(trials=1, worker=0)
 _OBJECT_STORE_BYTES = 78_643_200  # the least that Ray takes; trials pass through files
 _SCRATCH = "embft-ray-"
+_RAY_COUNTS = 10_000  # parts of a core
 
 
 class Interrupted(Exception):  # noqa: N818 - it is no error, someone asked for it
@@ -56,12 +58,15 @@ class Stop:
 class Cluster:
     """The Ray cluster that a sweep runs on. cpus_per_trial: cores that each trial may use.
     concurrent: trials at once. gpus_per_trial: 0 where they run on the CPU.
+    counted_cpus: what Ray counts of each trial's cores, less than 1 where GPUs have more trials
+    than there are cores.
 
     stop: whether someone has asked the sweep to stop. scratch: where Ray keeps its own state; None
     on a cluster that stood already, whose nodes share nothing but the results folder.
     """
 
     cpus_per_trial: int
+    counted_cpus: float
     concurrent: int
     gpus_per_trial: float
     stop: Stop
@@ -181,7 +186,9 @@ def _shared_out(  # noqa: PLR0913, PLR0917 - what there is to share
     asked = resources.concurrent_trials
     concurrent = trials_at_once(demand, total, memory, gpus) if asked == "auto" else asked
     share = gpu_share(resources.device, resources.gpus_per_trial, gpus, concurrent)
-    return Cluster(max(1, min(cores, total // concurrent)), concurrent, share, stop, scratch)
+    cpus = max(1, min(cores, total // concurrent))
+    counted = min(cpus, math.floor(_RAY_COUNTS * total / concurrent) / _RAY_COUNTS)
+    return Cluster(cpus, counted, concurrent, share, stop, scratch)
 
 
 def _check_reachable(address: str) -> None:

@@ -140,7 +140,7 @@ def _tuner(
 ) -> tune.Tuner:
     return tune.Tuner(
         tune.with_resources(
-            TrialRunner, {"cpu": cluster.cpus_per_trial, "gpu": cluster.gpus_per_trial}
+            TrialRunner, {"cpu": cluster.counted_cpus, "gpu": cluster.gpus_per_trial}
         ),
         param_space={
             "trial": tune.grid_search([str(trial.folder.path.resolve()) for trial in trials]),

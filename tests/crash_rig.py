@@ -72,7 +72,7 @@ def _leave_ray_out() -> None:
 
     @contextlib.contextmanager
     def no_cluster(*_: object, **__: object) -> Iterator[embft.cluster.Cluster]:
-        yield embft.cluster.Cluster(1, 1, 0.0, stop=embft.cluster.Stop(), scratch=Path())
+        yield embft.cluster.Cluster(1, 1.0, 1, 0.0, stop=embft.cluster.Stop(), scratch=Path())
 
     def run_trials(trials: Sequence[Any], *_: object, **__: object) -> list[str]:
         lost = []

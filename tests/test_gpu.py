@@ -35,8 +35,11 @@ def where(context):
     return {{"gpu": float(os.environ["CUDA_VISIBLE_DEVICES"])}}
 """
 SWEEP = """\
-import sys
+import os, sys
 from functools import partial
+
+if hasattr(os, "sched_setaffinity"):
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 
 from embft import ray_settings
 from embft.cli import main
@@ -55,8 +58,9 @@ main(sys.argv[1:])
 
 
 def test_two_trials_share_a_gpu(tmp_path: Path, tiny_model: Path, pair_files: Path) -> None:
-    """Ray gives half of it to each, and each worker is told which one it is. Here Ray is told that
-    there is one, torch knows better, and the trials compute on the CPU.
+    """Ray gives half of it to each, on one core where that can be arranged, and each worker is told
+    which one it is. Here Ray is told that there is one, torch knows better, and the trials compute
+    on the CPU.
     """
     (tmp_path / "meeting").mkdir()
     (tmp_path / "own.py").write_text(WHERE.format(folder=tmp_path / "meeting"))

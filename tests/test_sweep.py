@@ -100,7 +100,7 @@ def test_no_tuner_begins_once_a_sweep_stops(
     from embft.cluster import Cluster, Interrupted, Stop
 
     scratch = tmp_path if how == "raised" else None  # with a Ray of its own it looks after that
-    cluster, watch, ran = Cluster(1, 1, 0.0, Stop(), scratch), sweep._Watch(), list[int]()
+    cluster, watch, ran = Cluster(1, 1.0, 1, 0.0, Stop(), scratch), sweep._Watch(), list[int]()
     error: Any = {"asked": Interrupted, "no room": StorageError, "raised": ZeroDivisionError}
     monkeypatch.setattr(sweep, "_STOP_SECONDS", 0.01)
     monkeypatch.setattr(sweep, "has_child", lambda _: 1 / 0)
