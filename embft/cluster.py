@@ -32,7 +32,7 @@ from embft.spec.resources import Resources
 _ONE = Demand(trials=1, worker=0)
 _OBJECT_STORE_BYTES = 78_643_200  # the least that Ray takes; trials pass through files
 _SCRATCH = "embft-ray-"
-_RAY_COUNTS = 10_000  # parts of a core
+_PARTS_OF_A_CORE = 10_000  # that Ray can count
 
 
 class Interrupted(Exception):  # noqa: N818 - it is no error, someone asked for it
@@ -187,7 +187,7 @@ def _shared_out(  # noqa: PLR0913, PLR0917 - what there is to share
     concurrent = trials_at_once(demand, total, memory, gpus) if asked == "auto" else asked
     share = gpu_share(resources.device, resources.gpus_per_trial, gpus, concurrent)
     cpus = max(1, min(cores, total // concurrent))
-    counted = min(cpus, math.floor(_RAY_COUNTS * total / concurrent) / _RAY_COUNTS)
+    counted = min(cpus, math.floor(_PARTS_OF_A_CORE * total / concurrent) / _PARTS_OF_A_CORE)
     return Cluster(cpus, counted, concurrent, share, stop, scratch)
 
 

@@ -140,6 +140,23 @@ def pairs(splits: Splits) -> Pairs:
     return splits.train
 
 
+def make_pairs(shape: str) -> Pairs:
+    """24 rows of data of this shape: labelled, positives or triplets."""
+    import numpy as np
+
+    from embft.data.pairs import Pairs
+
+    things = ("dogs", "cats", "tea")
+    one = [f"i love {thing} and {verb}" for thing in things for verb in "abcdefgh"]
+    two = [f"you like {thing} {verb}" for thing in things for verb in "abcdefgh"]
+    three = [
+        f"we hate {thing} {verb}" for thing in ("films", "music", "tea") for verb in "abcdefgh"
+    ]
+    if shape == "labelled":
+        return Pairs(one, two, (np.arange(24) % 2).astype(np.float64))
+    return Pairs.unlabelled(one, two, three if shape == "triplets" else None)
+
+
 @pytest.fixture(scope="session")
 def static_model() -> SentenceTransformer:
     """Static embeddings: a model without a transformer."""

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import random
 import shutil
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
+from conftest import make_pairs
 from pretended_gpu import DEVICE, OnDevice, pretended_gpu
 
 from embft.data.pairs import Pairs, Splits
@@ -51,6 +50,10 @@ def test_what_lies_apart_does_not_mix() -> None:
             there.numpy()
 
 
+def _on(device: str) -> AbstractContextManager[None]:
+    return pretended_gpu() if device == DEVICE else nullcontext()
+
+
 SPEC = """\
 name: gpu
 data: {{train: {data}/train.jsonl, dev: {data}/dev.jsonl, test: {data}/test.jsonl}}
@@ -79,7 +82,7 @@ def _record(folder: Path, spec: str, device: str) -> Completed:
     plan = make_plan(load_spec(folder / "spec.yaml"), folder)
     (trial,) = [t for t in prepare(plan, retry_failed=False) if not t.spec.is_baseline]
     trial.folder.create(trial.input(threads=1))
-    with pretended_gpu() if device == DEVICE else nullcontext():
+    with _on(device):
         train_step(trial.folder)
         score_step(trial.folder)
     result = trial.folder.result()
@@ -136,20 +139,10 @@ def test_a_decoder_comes_to_what_it_comes_to_on_the_cpu(
     _same(one, other, 1e-3)
 
 
-def _pairs(shape: str) -> Pairs:
-    draw = random.Random(0)  # noqa: S311 - texts
-    columns = [[f"{draw.choice('abcdef')} {draw.choice('uvwxyz')} {i}" for i in range(16)]] * 3
-    if shape == "labelled":
-        return Pairs(columns[0], columns[1][::-1], (np.arange(16) % 2).astype(np.float64))
-    return Pairs.unlabelled(
-        columns[0], columns[1][::-1], [*columns[2][1:], "z"] if shape == "triplets" else None
-    )
-
-
 def _losses(base: Path, spec: TrainSpec, pairs: Pairs, device: str) -> list[float]:
     """The loss of each step."""
     found: list[float] = []
-    with pretended_gpu() if device == DEVICE else nullcontext():
+    with _on(device):
         torch.manual_seed(1)
         model = build(base, MODEL, spec)
         hooks = Hooks(evaluate=lambda: (0.0, {}), on_step=lambda step: found.append(step.loss))
@@ -163,7 +156,7 @@ def test_every_loss_is_what_it_is_on_the_cpu(base: Path, name: str) -> None:
     """In each step; Matryoshka's too."""
     loss = LossSpec.model_validate({"name": name, "matryoshka_dims": (8, 16)})
     spec = TrainSpec(loss=loss, epochs=2, batch_size=8, learning_rate=1e-3, precision="fp32")
-    pairs = _pairs(LOSSES[name].shapes[0])
+    pairs = make_pairs(LOSSES[name].shapes[0])
     on_cpu, on_gpu = (_losses(base, spec, pairs, device) for device in ("cpu", DEVICE))
     assert on_gpu == pytest.approx(on_cpu, rel=1e-3)
 

@@ -8,6 +8,7 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 import torch
+from conftest import make_pairs
 from sentence_transformers import SentenceTransformer
 
 from embft.data.pairs import Pairs
@@ -21,15 +22,6 @@ from embft.training.losses import _CLASSES
 from embft.training.step import Stepper
 
 MODEL = ModelSpec(base="tiny")
-ONE = [f"i love {thing} and {verb}" for thing in ("dogs", "cats", "tea") for verb in "abcdefgh"]
-TWO = [f"you like {thing} {verb}" for thing in ("dogs", "cats", "tea") for verb in "abcdefgh"]
-THREE = [f"we hate {thing} {verb}" for thing in ("films", "music", "tea") for verb in "abcdefgh"]
-
-
-def _pairs(shape: str) -> Pairs:
-    if shape == "labelled":
-        return Pairs(ONE, TWO, (np.arange(24) % 2).astype(np.float64))
-    return Pairs.unlabelled(ONE, TWO, THREE if shape == "triplets" else None)
 
 
 def test_spec_and_library_name_the_same_losses() -> None:
@@ -52,7 +44,14 @@ def test_every_loss_trains(
     before = [p.detach().clone() for p in model.parameters()]
     losses: list[float] = []
     hooks = Hooks(evaluate=lambda: (0.0, {}), on_step=lambda step: losses.append(step.loss))
-    train(model, spec, _pairs(shape), 1, hooks, guide=lambda: build(tiny_model, MODEL, TrainSpec()))
+    train(
+        model,
+        spec,
+        make_pairs(shape),
+        1,
+        hooks,
+        guide=lambda: build(tiny_model, MODEL, TrainSpec()),
+    )
     assert np.isfinite(losses).all()
     assert any(not torch.equal(p, old) for p, old in zip(model.parameters(), before, strict=True))
 
@@ -64,7 +63,9 @@ def _guide(tiny_model: Path) -> SentenceTransformer:
 def _value(tiny_model: Path, shape: str, **loss: object) -> float:
     spec = TrainSpec(loss=LossSpec.model_validate(loss), batch_size=24, precision="fp32")
     model = build(tiny_model, MODEL, spec)
-    stepper = Stepper(model, spec, _pairs(shape), seed=1, steps=1, guide=lambda: _guide(tiny_model))
+    stepper = Stepper(
+        model, spec, make_pairs(shape), seed=1, steps=1, guide=lambda: _guide(tiny_model)
+    )
     model.eval()
     return stepper._loss(list(range(24))).item()
 
@@ -105,7 +106,7 @@ def test_a_cached_loss_sees_the_whole_batch(tiny_model: Path) -> None:
         precision="fp32",
     )
     model = build(tiny_model, MODEL, spec)
-    stepper = Stepper(model, spec, _pairs("positives"), seed=1, steps=1)
+    stepper = Stepper(model, spec, make_pairs("positives"), seed=1, steps=1)
     model.eval()
     assert stepper._loss(list(range(24))).item() == pytest.approx(plain, rel=1e-4)
 
@@ -126,7 +127,7 @@ def _gradient(
                 parameter.normal_(std=0.1)
 
     stepper = Stepper(
-        model, spec, _pairs("positives"), seed=1, steps=1, guide=lambda: _guide(tiny_model)
+        model, spec, make_pairs("positives"), seed=1, steps=1, guide=lambda: _guide(tiny_model)
     )
     found: list[torch.Tensor] = []
     weights = stepper.trainable.values()
@@ -188,7 +189,7 @@ def test_dimensions_beyond_the_models_are_refused(tiny_model: Path) -> None:
     """Matryoshka dimensions must not exceed the embedding's."""
     spec = TrainSpec(loss=LossSpec(matryoshka_dims=(64,)))
     with pytest.raises(EmbftError, match="has 64, but this model's embeddings have 32"):
-        Stepper(build(tiny_model, MODEL, spec), spec, _pairs("labelled"), seed=1, steps=1)
+        Stepper(build(tiny_model, MODEL, spec), spec, make_pairs("labelled"), seed=1, steps=1)
 
 
 def test_in_batch_losses_never_see_a_text_twice_in_a_batch() -> None:

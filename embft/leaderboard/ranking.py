@@ -148,10 +148,9 @@ def _cost(rows: Sequence[Row]) -> tuple[float, float]:
     Not seconds: what else the machine did would choose among equals, and the same sweep recommend
     something else each time.
     """
-    done = [row for row in rows if row.completed]
     return (
-        fmean(row.completed.trainable_parameters for row in done if row.completed),
-        fmean(_trained_rows(row) for row in done),
+        fmean(row.completed.trainable_parameters for row in rows if row.completed),
+        fmean(_trained_rows(row) for row in rows),
     )
 
 
