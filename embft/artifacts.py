@@ -10,10 +10,10 @@ import bisect
 import shutil
 from collections.abc import Iterable
 
-from embft.files import write_atomic
-from embft.seal import sealed
 from embft.spec import Objective
 from embft.spec.resources import Artifacts
+from embft.storage.files import write_atomic
+from embft.storage.seal import sealed
 from embft.trial import Completed, TrialDir, TrialResult
 
 

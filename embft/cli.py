@@ -84,9 +84,9 @@ def sweep(  # noqa: PLR0913, PLR0917 - a parameter for each option
     """
     from embft.capacity import may_have_gpu
     from embft.launcher import template
-    from embft.lock import sweep_lock
     from embft.plan import prepare
     from embft.prefixes import forget_shared, share_prefixes
+    from embft.storage.lock import sweep_lock
 
     console = new_console()
     plan = _plan(spec, results, trusted)

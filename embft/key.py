@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 
-from embft.seal import canonical_json
 from embft.spec import TrialSpec
+from embft.storage.seal import canonical_json
 
 # Part of every key: raise it when a change of ours makes the same trial give other scores.
 EVALUATION_VERSION = 5

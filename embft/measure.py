@@ -26,14 +26,14 @@ from embft.estimate import (
     need,
     training_steps,
 )
-from embft.files import write_atomic
 from embft.key import trial_key
 from embft.launcher import run_trial, template
-from embft.lock import sweep_lock
 from embft.plan import Plan, PlannedTrial, prepare
-from embft.seal import sealed, unsealed
 from embft.spec import TrialSpec
 from embft.spec.resources import Resources
+from embft.storage.files import write_atomic
+from embft.storage.lock import sweep_lock
+from embft.storage.seal import sealed, unsealed
 from embft.trial import Completed, Failed, TrialDir
 from embft.watch import Limits
 

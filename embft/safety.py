@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from embft.errors import ModelError
-from embft.seal import read_regular
+from embft.storage.seal import read_regular
 
 # Pickled weights, and what the loaders read in their place where it stands beside them.
 _PICKLES = {"pytorch_model": "model", "adapter_model": "adapter_model"}

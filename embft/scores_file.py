@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from embft.data.column import numbers
 from embft.data.pairs import Splits
-from embft.files import write_atomic
+from embft.storage.files import write_atomic
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -18,11 +18,11 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from embft.errors import NewerRecordError, RecordError
-from embft.files import open_no_link, sync_folder, write_atomic
-from embft.lock import wait_for_worker
-from embft.paths import InsidePath
-from embft.seal import check_digests, damaged, digests, refuse_newer, sealed, unsealed
 from embft.spec import TrainSpec, TrialSpec, trial_spec
+from embft.storage.files import open_no_link, sync_folder, write_atomic
+from embft.storage.lock import wait_for_worker
+from embft.storage.paths import InsidePath
+from embft.storage.seal import check_digests, damaged, digests, refuse_newer, sealed, unsealed
 
 SCHEMA = 2
 # The exit status of a worker that was asked to stop and has saved where it was.

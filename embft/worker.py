@@ -34,7 +34,6 @@ from embft.evaluation.evaluators import DURING_TRAINING, Bound, epoch_metrics, e
 from embft.evaluation.scoring import score_splits
 from embft.evaluator_files import check_frozen, frozen_folder
 from embft.failure import EXIT_STATUS, storage_reason
-from embft.files import write_atomic
 from embft.frozen import leaked_test_rows, open_splits
 from embft.models import (
     build,
@@ -49,9 +48,10 @@ from embft.models import (
 )
 from embft.provenance import now, provenance, token_identity, training_identity
 from embft.scores_file import write_scores
-from embft.seal import check_digests
 from embft.spec.objective import giving
 from embft.stopping import StoppedError, stoppable
+from embft.storage.files import write_atomic
+from embft.storage.seal import check_digests
 from embft.token_cache import TokenCache
 from embft.training import (
     Checkpoints,

@@ -20,7 +20,7 @@ from typing import Any
 
 from commands import Forks, Started
 
-from embft.seal import canonical_json, unsealed
+from embft.storage.seal import canonical_json, unsealed
 
 CHANGING = (
     "write", "pwrite64", "writev", "fsync", "fdatasync", "ftruncate", "rename", "renameat",

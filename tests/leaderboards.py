@@ -21,8 +21,8 @@ from embft.leaderboard.labels import config_label
 from embft.leaderboard.rows import Group, Leaderboard, Row
 from embft.metrics.weighted import sort_pairs, weighted_metrics
 from embft.scores_file import write_scores
-from embft.seal import sealed
 from embft.spec import DataSpec, LoraSpec, ModelSpec, Objective, TrainSpec, TrialSpec
+from embft.storage.seal import sealed
 from embft.trial import (
     Completed,
     EpochScore,

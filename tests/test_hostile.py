@@ -31,8 +31,8 @@ from embft.leaderboard.export import to_csv
 from embft.models import build, load_base, load_saved, save
 from embft.plain import one_screen
 from embft.plan import make_plan, prepare
-from embft.seal import sealed, unsealed
 from embft.spec import EvaluatorSpec, ModelSpec, TrainSpec, load_spec, parse_spec
+from embft.storage.seal import sealed, unsealed
 from embft.trial import TrialDir
 
 PACKAGE = Path(__file__).parent.parent / "embft"
@@ -245,7 +245,7 @@ def test_links_in_a_results_folder_are_refused(
 
 def test_links_are_not_followed_by_log_progress_and_lock(tmp_path: Path) -> None:
     """Where a link appears later, writing through it fails."""
-    from embft.lock import sweep_lock
+    from embft.storage.lock import sweep_lock
 
     victim = tmp_path / "victim"
     victim.write_text("mine")

@@ -13,9 +13,9 @@ import pytest
 from commands import ACTOR, LONG, embft, records, relatives, rows, start, wait_for, wait_for_the_end
 
 from embft.errors import EmbftError
-from embft.lock import hold_as_worker, is_running, sweep_lock, wait_for_worker
 from embft.plan import make_plan, prepare
 from embft.spec import parse_spec
+from embft.storage.lock import hold_as_worker, is_running, sweep_lock, wait_for_worker
 from embft.trial import Failed, TrialDir
 
 
@@ -72,7 +72,7 @@ def test_a_worker_that_is_left_keeps_its_trial(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody makes the folder afresh under it, and the message says where it is."""
-    monkeypatch.setattr("embft.lock._WORKER_SECONDS", 0.3)
+    monkeypatch.setattr("embft.storage.lock._WORKER_SECONDS", 0.3)
     log = tmp_path / "log.txt"
     wait_for_worker(log)
     held = os.open(log, os.O_WRONLY | os.O_CREAT)

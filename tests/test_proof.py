@@ -13,8 +13,8 @@ from safetensors.torch import load_file, save_file
 
 from embft.errors import ModelError, ProofError
 from embft.plan import make_plan, prepare
-from embft.seal import sealed, unsealed
 from embft.spec import parse_spec
+from embft.storage.seal import sealed, unsealed
 from embft.trial import Completed, TrialDir
 from embft.worker import score_step, train_step
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from embft.errors import RecordError
-from embft.seal import canonical_json, sealed, unsealed
+from embft.storage.seal import canonical_json, sealed, unsealed
 
 CONTENT = {
     "name": 'é \udc80 \\ "seal": "x"',

@@ -9,10 +9,10 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from embft.files import write_atomic
 from embft.leaderboard.rows import Interval, Leaderboard, Row
 from embft.leaderboard.stability import purity_change
 from embft.plain import printable
+from embft.storage.files import write_atomic
 from embft.trial import Failed, Pruned
 
 # A cell that begins so runs as a formula when a spreadsheet opens the file.

@@ -18,7 +18,7 @@ from embft.frozen import read_split
 from embft.leaderboard.labels import config_label
 from embft.leaderboard.rows import Leaderboard, Row
 from embft.scores_file import FloatArray, load_scores
-from embft.seal import unsealed
+from embft.storage.seal import unsealed
 from embft.trial import TrialDir
 
 

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from embft.errors import RecordError
-from embft.files import write_atomic
-from embft.seal import sealed, unsealed
+from embft.storage.files import write_atomic
+from embft.storage.seal import sealed, unsealed
 
 _ESCAPES = str.maketrans(
     {"<": r"\u003c", ">": r"\u003e", "&": r"\u0026", "\u2028": r"\u2028", "\u2029": r"\u2029"}

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from embft.files import write_atomic
 from embft.leaderboard.rows import Leaderboard
 from embft.leaderboard.table import scored
 from embft.report.chart import Chart, export_png, export_svg
@@ -14,6 +13,7 @@ from embft.report.charts_axes import axis_charts, heatmaps
 from embft.report.charts_curves import cost_charts, epochs_chart
 from embft.report.charts_many import association_chart, parallel_chart
 from embft.report.pairs import pairs_view
+from embft.storage.files import write_atomic
 
 
 def all_charts(board: Leaderboard) -> list[Chart]:

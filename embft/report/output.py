@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from embft.files import write_atomic
 from embft.leaderboard.build import build_leaderboard
 from embft.leaderboard.export import write_tables
 from embft.leaderboard.lookup import find_scored
@@ -15,6 +14,7 @@ from embft.leaderboard.rows import Leaderboard
 from embft.report.export import export_charts
 from embft.report.markdown import render_markdown
 from embft.report.page import write_report
+from embft.storage.files import write_atomic
 
 
 @dataclass(frozen=True)

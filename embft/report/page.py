@@ -16,7 +16,6 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from embft.files import write_atomic
 from embft.leaderboard.agreement import agreements
 from embft.leaderboard.findings import agreement_finding, leader_finding
 from embft.leaderboard.labels import config_label, metric_label
@@ -36,6 +35,7 @@ from embft.report.pairs import pairs_view
 from embft.report.table import BAR_WIDTH, build_table
 from embft.report.theme import CATEGORIES, MUTED, config
 from embft.report.trials import SPARK, shared_provenance, trial_pages
+from embft.storage.files import write_atomic
 
 _PIECES = 10_000  # of text, each a few characters, that are written at once
 _NUMBER = re.compile(r"(\S*\d\.?\d*e-?\d+\S*)")

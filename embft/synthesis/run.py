@@ -18,7 +18,7 @@ from embft.base_model import folder_digest
 from embft.data.pairs import Pairs, write_jsonl
 from embft.data.texts import normalise
 from embft.errors import EmbftError
-from embft.files import write_atomic
+from embft.storage.files import write_atomic
 from embft.synthesis.cache import Cache, writing
 from embft.synthesis.filters import Filter
 from embft.synthesis.generators import Generate, Settings, check_models, make

@@ -20,7 +20,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
-from embft.files import replace_folder, sync_folder, write_atomic
+from embft.storage.files import replace_folder, sync_folder, write_atomic
 
 _MANIFEST, _STATE, _TENSORS = "manifest.json", "state.json", "tensors.safetensors"
 _KEPT = 2  # the newest, and the one before in case the newest is damaged

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from embft.errors import EmbftError
-from embft.files import open_no_link
+from embft.storage.files import open_no_link
 
 _DYING_SECONDS = 2.0  # many times what the system takes to take a killed process down
 _WORKER_SECONDS = 20.0  # many times what a worker takes to notice that its sweep is gone
