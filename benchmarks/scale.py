@@ -23,8 +23,8 @@ from measuring import fresh, parser, publish, python, table
 from rich.console import Console
 
 from embft.leaderboard.build import build_leaderboard
-from embft.memory import process_memory, release_memory
 from embft.plan import Plan, PlannedTrial
+from embft.system.processes import process_memory, release_memory
 from embft.view import SweepView
 
 _SPEC = """\

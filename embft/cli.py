@@ -145,7 +145,7 @@ def _run(
     from embft.failure import StorageError
     from embft.meanwhile import write_meanwhile
     from embft.measure import known_need
-    from embft.memory import release_memory
+    from embft.system.processes import release_memory
 
     need = known_need(plan, pending)
     check_fits(plan, need)

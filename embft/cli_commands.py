@@ -25,7 +25,7 @@ class Commands(click.Group):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            from embft.memory import end_descendants
+            from embft.system.processes import end_descendants
 
             end_descendants()
             _tell("interrupted: the same command carries on")
@@ -36,7 +36,7 @@ class Commands(click.Group):
         try:
             return super().main(*args, **kwargs)
         except EmbftError as error:
-            from embft.plain import one_screen
+            from embft.system.text import one_screen
 
             _tell(one_screen(str(error)))
         except OSError as error:

@@ -26,8 +26,8 @@ from ray._private.node import Node
 from embft.capacity import Demand, available_cores, gpu_share, trials_at_once
 from embft.errors import EXIT_INTERRUPTED, EmbftError
 from embft.failure import StorageError
-from embft.memory import available_memory, end_descendants, is_alive, template_memory
 from embft.spec.resources import Resources
+from embft.system.processes import available_memory, end_descendants, is_alive, template_memory
 
 _ONE = Demand(trials=1, worker=0)
 _OBJECT_STORE_BYTES = 78_643_200  # the least that Ray takes; trials pass through files

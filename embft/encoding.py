@@ -19,8 +19,8 @@ from sentence_transformers import SentenceTransformer
 
 from embft.data.texts import different, text_ids
 from embft.linear import fast_linear
-from embft.memory import release_memory
 from embft.packing import can_pack, pack, packed_attention
+from embft.system.processes import release_memory
 from embft.token_cache import TokenCache, Tokens, collected
 
 _CHUNK = 512  # texts tokenised at once

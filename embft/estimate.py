@@ -20,9 +20,9 @@ from pathlib import Path
 
 from embft.capacity import Demand, available_cores, trials_at_once
 from embft.errors import EmbftError
-from embft.memory import available_memory
 from embft.plan import Plan, PlannedTrial
 from embft.spec import TrialSpec
+from embft.system.processes import available_memory
 
 FLOAT = 4  # bytes; models are trained and saved in float32
 # Weights, best weights and the optimizer's two moments; the newest, the one before, and one that

@@ -29,8 +29,8 @@ from embft.failure import (
     cause_of,
     storage_reason,
 )
-from embft.memory import end_templates
 from embft.storage.lock import hold_as_worker
+from embft.system.processes import end_templates
 from embft.trial import (
     EXIT_STOPPED,
     Attempt,

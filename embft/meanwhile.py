@@ -9,7 +9,7 @@ import threading
 from pathlib import Path
 
 from embft.failure import storage_reason
-from embft.memory import release_memory
+from embft.system.processes import release_memory
 
 # The report of so many trials is written by a process of its own, with which its memory goes: at
 # 10,000 it takes as much as all the rest of the sweep's own process.

@@ -26,7 +26,6 @@ from embft.evaluator_files import EvaluatorFiles, find_files
 from embft.frozen import data_folder, freeze
 from embft.index import finished_trials, folders_by_key
 from embft.key import trial_key
-from embft.memory import no_collection
 from embft.metrics.definitions import METRICS
 from embft.sources import load_data
 from embft.spec import DataSpec, EvaluatorSpec, Point, SweepSpec, TrialSpec, unfit_reason
@@ -34,6 +33,7 @@ from embft.spec.objective import PAIR_METRICS
 from embft.storage.files import replace_folder, sync_folder, write_atomic
 from embft.storage.paths import FileName, InsidePath
 from embft.storage.seal import damaged, refuse_newer, sealed, unsealed
+from embft.system.processes import no_collection
 from embft.trial import (
     Completed,
     Status,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import gc
 
-from embft.memory import no_collection, unmap_read_pages
+from embft.system.processes import no_collection, unmap_read_pages
 
 with no_collection():  # which went through all that was imported so far over and over
     from embft import worker

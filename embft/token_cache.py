@@ -21,9 +21,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from embft.errors import RecordError
-from embft.memory import release_memory
 from embft.storage.files import new_folder, write_atomic
 from embft.storage.seal import canonical_json, check_digests, folder_digests, sealed, unsealed
+from embft.system.processes import release_memory
 
 # So many texts are tokenised in a fifth of a second, which no file is worth.
 _WORTH_IT = 10_000

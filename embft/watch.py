@@ -15,7 +15,7 @@ from typing import Literal, Protocol
 
 import psutil
 
-from embft.memory import is_alive, overhead, process_memory
+from embft.system.processes import is_alive, overhead, process_memory
 
 _WATCH_SECONDS = 0.1
 _PEAK_SECONDS = 2.0  # reading memory exactly costs milliseconds, of the worker too

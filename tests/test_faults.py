@@ -28,11 +28,11 @@ from embft import launcher, worker
 from embft.base_model import spec_base
 from embft.failure import StorageError, cause_of
 from embft.launcher import run_trial, warm_up
-from embft.memory import overhead, template_memory, tree_memory
 from embft.models import build
 from embft.plan import make_plan, prepare
 from embft.spec import parse_spec
 from embft.storage.lock import wait_for_worker
+from embft.system.processes import overhead, template_memory, tree_memory
 from embft.training import DivergedError
 from embft.trial import Completed, Failed, TrialDir
 from embft.watch import End, Limits, watch

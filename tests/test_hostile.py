@@ -29,10 +29,10 @@ from embft.frozen import write_manifest
 from embft.leaderboard.build import build_leaderboard
 from embft.leaderboard.export import to_csv
 from embft.models import build, load_base, load_saved, save
-from embft.plain import one_screen
 from embft.plan import make_plan, prepare
 from embft.spec import EvaluatorSpec, ModelSpec, TrainSpec, load_spec, parse_spec
 from embft.storage.seal import sealed, unsealed
+from embft.system.text import one_screen
 from embft.trial import TrialDir
 
 PACKAGE = Path(__file__).parent.parent / "embft"

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from commands import python
 
-from embft.memory import no_collection, process_memory, release_memory
+from embft.system.processes import no_collection, process_memory, release_memory
 
 GLIBC = platform.libc_ver()[0] == "glibc"
 
@@ -103,7 +103,7 @@ def test_what_was_freed_is_given_back() -> None:
 STEPS = """
 import resource, sys
 import numpy as np
-from embft.memory import keep_freed_memory
+from embft.system.processes import keep_freed_memory
 
 def step():
     blocks = [np.ones(500_000) for _ in range(30)]
@@ -130,7 +130,7 @@ UNMAP = """
 import os
 import numpy as np
 import sklearn.linear_model
-from embft.memory import process_memory, unmap_read_pages
+from embft.system.processes import process_memory, unmap_read_pages
 
 given = np.random.default_rng(1).standard_normal((200, 3))
 fitted = sklearn.linear_model.LinearRegression().fit(given, given @ [1.0, 2.0, 3.0])

@@ -23,12 +23,12 @@ from embft.leaderboard.ranking import rank_groups
 from embft.leaderboard.rows import Group, Leaderboard, Row
 from embft.leaderboard.stability import with_probe_drop
 from embft.leaderboard.verdict import cautions, verdict
-from embft.memory import no_collection
 from embft.plan import BASELINE
 from embft.spec import TrialSpec, trial_spec
 from embft.spec.base import Fields
 from embft.storage.lock import is_running
 from embft.storage.seal import damaged
+from embft.system.processes import no_collection
 from embft.trial import TrialDir
 
 _FAST_DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # by libyaml, where PyYAML has it

@@ -11,8 +11,8 @@ from typing import Any
 
 from embft.leaderboard.rows import Interval, Leaderboard, Row
 from embft.leaderboard.stability import purity_change
-from embft.plain import printable
 from embft.storage.files import write_atomic
+from embft.system.text import printable
 from embft.trial import Failed, Pruned
 
 # A cell that begins so runs as a formula when a spreadsheet opens the file.

@@ -18,9 +18,9 @@ from transformers import set_seed
 
 from embft.data.pairs import Pairs
 from embft.encoding import Tokenised
-from embft.memory import keep_freed_memory
 from embft.spec import TrainSpec
 from embft.stopping import StoppedError, stoppable
+from embft.system.processes import keep_freed_memory
 from embft.token_cache import TokenCache
 from embft.training.batches import Batch, Batches
 from embft.training.checkpoint import Checkpoint, Checkpoints
