@@ -38,7 +38,7 @@ def _run(job: dict[str, Any], asked: socket.socket) -> NoReturn:
     asked.close()
     code = 70
     try:
-        from embft.cli import main as embft
+        from embft.cli.main import main as embft
 
         if job["mutant"]:
             MUTANTS[job["mutant"]]()

@@ -14,7 +14,7 @@ from sentence_transformers import SentenceTransformer
 from transformers import AutoModel
 
 from embft.base_model import find_base_model, name_for_loaders
-from embft.cli import main
+from embft.cli.main import main
 from embft.data.pairs import Pairs
 from embft.errors import EmbftError, ModelError, ProofError, SpecError
 from embft.merge import merge

@@ -17,7 +17,7 @@ from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from embft.cli import main
+from embft.cli.main import main
 from embft.spec.space import axis_names
 
 SHORT, LONG = 120, 5000

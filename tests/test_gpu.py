@@ -42,7 +42,7 @@ if hasattr(os, "sched_setaffinity"):
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 
 from embft import ray_settings
-from embft.cli import main
+from embft.cli.main import main
 
 configure = ray_settings.configure
 

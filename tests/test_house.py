@@ -173,7 +173,7 @@ def test_help_and_plan_load_nothing_heavy(arguments: list[str], tmp_path: Path) 
     """`embft --help` and `embft plan` import no torch, no Ray, no Altair and no pandas."""
     extra = ["--results", str(tmp_path)] if arguments[0] == "plan" else []
     code = (
-        "import sys\nfrom embft.cli import main\n"
+        "import sys\nfrom embft.cli.main import main\n"
         f"try: main({arguments + extra!r})\nexcept SystemExit: pass\n"
         "heavy = {'torch', 'ray', 'altair', 'pandas', 'transformers'} & set(sys.modules)\n"
         "sys.exit(f'loaded {heavy}' if heavy else 0)\n"

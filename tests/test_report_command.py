@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 from leaderboards import Plan, lora_lr_plans, make_board, save_sweep
 
-from embft.cli import main
+from embft.cli.main import main
 from embft.data.pairs import Pairs
 from embft.errors import EmbftError
 from embft.leaderboard.build import build_leaderboard

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from embft.cli import main
+from embft.cli.main import main
 from embft.cli_data import METHODS
 from embft.data.load import Columns, load_pairs
 from embft.data.texts import normalise
@@ -342,7 +342,7 @@ def test_a_killed_run_goes_on(tmp_path: Path, tiny_llama: Path) -> None:
     command += ["--model", str(tiny_llama), *options, "--batch-size", "2"]
     cache = out.with_suffix(".cache.jsonl")
     running = subprocess.Popen(
-        [sys.executable, "-c", "from embft.cli import main; main()", *command]
+        [sys.executable, "-c", "from embft.cli.main import main; main()", *command]
     )
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and running.poll() is None:

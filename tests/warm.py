@@ -114,7 +114,7 @@ if __name__ == "__main__":
     import embft.report
     import embft.sweep
     import embft.template  # noqa: F401
-    from embft.cli import main
+    from embft.cli.main import main
 
     given, came_by = serve(sys.argv[1])
     came_by.close()
