@@ -28,7 +28,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[offline,mteb,dev]'
 	@echo "compiling for this processor, once"
 	$(BIN)/python -m compileall -q embft
-	$(BIN)/python -m embft.compilation
+	$(BIN)/python -m embft.cli.precompile
 	touch $@
 
 install: $(STAMP)

@@ -22,10 +22,10 @@ from pathlib import Path
 from measuring import fresh, parser, publish, python, table
 from rich.console import Console
 
+from embft.cli.progress import SweepView
 from embft.leaderboard.build import build_leaderboard
 from embft.plan import Plan, PlannedTrial
 from embft.system.processes import process_memory, release_memory
-from embft.view import SweepView
 
 _SPEC = """\
 name: many

@@ -59,10 +59,10 @@ def _run(job: dict[str, Any], asked: socket.socket) -> NoReturn:
 def _leave_ray_out() -> None:
     import torch
 
+    import embft.cli.progress
     import embft.cluster
     import embft.report
     import embft.sweep
-    import embft.view
     import embft.worker
     from embft import launcher
     from embft.watch import End
@@ -111,7 +111,7 @@ def _leave_ray_out() -> None:
 
     setattr(embft.cluster, "ray_cluster", no_cluster)  # noqa: B010 - mypy refuses the plain form
     setattr(embft.sweep, "run_trials", run_trials)  # noqa: B010
-    setattr(embft.view, "SweepView", NoView)  # noqa: B010
+    setattr(embft.cli.progress, "SweepView", NoView)  # noqa: B010
     setattr(launcher, "_run_worker", run_worker)  # noqa: B010
     setattr(launcher, "warm_up", lambda: None)  # noqa: B010 - nothing is forked from a template
     setattr(embft.worker, "_STEP_INTERVAL", 0.0)  # noqa: B010 - each run writes the same lines

@@ -17,6 +17,7 @@ from rich.console import Console
 from sklearn.cluster import MiniBatchKMeans
 from sklearn.metrics import ndcg_score, v_measure_score
 
+from embft.cli.tables import print_code
 from embft.data.pairs import Pairs, Splits
 from embft.errors import DataError, EmbftError, ModelError
 from embft.evaluation import clusters, collapse, labelled, retrieval
@@ -28,7 +29,6 @@ from embft.metrics.definitions import METRICS, QUANTITIES
 from embft.plan import make_plan
 from embft.spec import EvaluatorSpec, parse_spec
 from embft.spec.evaluators import ClusteringSpec, LabelledSpec
-from embft.terminal import print_code
 
 Floats = npt.NDArray[np.float64]
 

@@ -19,8 +19,8 @@ from click.testing import CliRunner
 from rich.text import Text
 
 from embft.base_model import find_base_model
+from embft.cli.console import new_console
 from embft.cli.main import main
-from embft.console import new_console
 from embft.data.load import Columns, load_pairs
 from embft.errors import DataError, EmbftError, ModelError, RecordError, SpecError
 from embft.evaluation.evaluators import find_evaluator

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from embft.cli.data import METHODS
 from embft.cli.main import main
-from embft.cli_data import METHODS
 from embft.data.load import Columns, load_pairs
 from embft.data.texts import normalise
 from embft.errors import EmbftError, ModelError

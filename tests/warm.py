@@ -109,7 +109,7 @@ if __name__ == "__main__":
     from embft import ray_settings
 
     ray_settings.configure(None)
-    import embft.cli_data
+    import embft.cli.data
     import embft.leaderboard.build
     import embft.report
     import embft.sweep

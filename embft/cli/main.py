@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from embft import __version__
-from embft.cli_commands import Commands
-from embft.cli_data import COLUMNS, LABEL_RANGE, TRUST, data, given_spec, given_splits, new_console
+from embft.cli.commands import Commands
+from embft.cli.data import COLUMNS, LABEL_RANGE, TRUST, data, given_spec, given_splits, new_console
 from embft.errors import EXIT_FAILED, EXIT_INTERRUPTED, EmbftError
 
 if TYPE_CHECKING:
@@ -97,9 +97,9 @@ def sweep(  # noqa: PLR0913, PLR0917 - a parameter for each option
     ):
         # Imported beside the template.
         from embft.artifacts import Keeper
+        from embft.cli.tables import print_code, print_leaderboard, print_plan_line
         from embft.leaderboard.build import build_leaderboard
         from embft.report.output import Wanted, write_wanted
-        from embft.terminal import print_code, print_leaderboard, print_plan_line
 
         pending = share_prefixes(prepare(plan, retry_failed=retry_failed))
         print_plan_line(console, plan, pending)
@@ -151,9 +151,9 @@ def _run(
     check_fits(plan, need)
     release_memory()  # what reading and auditing the data took
     ray_settings.configure(address)
+    from embft.cli.progress import SweepView
     from embft.cluster import Interrupted, RayDiedError, ray_cluster
     from embft.sweep import run_trials
-    from embft.view import SweepView
 
     resources = plan.spec.resources
     try:
@@ -199,9 +199,9 @@ def _end_stopped(console: Console, stopped: _Stopped, spec: Path) -> NoReturn:
 @TRUST
 def plan(spec: Path, results: Path, form: str, measuring: bool, trusted: bool) -> None:
     """Show the trials of SPEC, which are done and which are pending, and what they need."""
+    from embft.cli.tables import plan_records, print_code, print_need, print_records
     from embft.measure import known_need, measured_seconds
     from embft.prefixes import share_prefixes
-    from embft.terminal import plan_records, print_code, print_need, print_records
 
     made = _plan(spec, results, trusted)
     seconds = measured_seconds(made) if measuring else {}
@@ -287,7 +287,7 @@ def leaderboard(folders: tuple[Path, ...], form: str) -> None:
     elif form == "csv":
         click.echo(to_csv(to_records(board)), nl=False)
     else:
-        from embft.terminal import print_leaderboard
+        from embft.cli.tables import print_leaderboard
 
         print_leaderboard(new_console(), board)
 
@@ -328,8 +328,8 @@ def evaluate(  # noqa: PLR0913, PLR0917 - a parameter for each option
     trusted: bool,
 ) -> None:
     """Score MODEL (a folder, a trial's folder, or a hub name) without training it."""
+    from embft.cli.tables import print_evaluation
     from embft.standalone import evaluate_model, read_evaluator
-    from embft.terminal import print_evaluation
 
     if not sources and not evaluators:
         raise EmbftError("nothing to score on: give --data, --evaluator, or both")

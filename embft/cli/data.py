@@ -40,7 +40,7 @@ TRUST = click.option(
 
 def new_console() -> Console:
     """Where tables and colours go."""
-    from embft.console import new_console
+    from embft.cli.console import new_console
 
     return new_console()
 
@@ -84,9 +84,9 @@ def audit(  # noqa: PLR0913, PLR0917 - a parameter for each option
     """Look for leaks, duplicates and shortcuts in a spec's data, or in TRAIN [DEV [TEST]] files."""
     import json
 
+    from embft.cli.tables import print_audit
     from embft.frozen import audit_with
     from embft.spec import ModelSpec
-    from embft.terminal import print_audit
 
     spec = given_spec(sources)
     named = ModelSpec(base=model) if model else spec.points[0].model if spec else None

@@ -1,6 +1,6 @@
 """What numba compiles is kept on this machine: compiled once, then read.
 
-    python -m embft.compilation
+    python -m embft.cli.precompile
 
 compiles all of it now, and the report's charts' library, which `make install` does, as pip compiles
 Python's own files. Without that, the first training, map and report do.
