@@ -12,9 +12,9 @@ import numpy as np
 
 from embft.data.dating import generate
 from embft.data.pairs import Splits
-from embft.scores_file import write_scores
+from embft.results.scores import write_scores
+from embft.results.trial import Completed, Metrics, Proof, Timings, TrialDir
 from embft.sweep import TrialRunner
-from embft.trial import Completed, Metrics, Proof, Timings, TrialDir
 
 _NOISE = 0.05
 

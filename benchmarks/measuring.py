@@ -24,7 +24,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from embft.provenance import processor
+from embft.results.provenance import processor
 from embft.system.processes import tree_memory
 
 ROOT = Path(__file__).resolve().parent.parent

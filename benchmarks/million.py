@@ -45,8 +45,8 @@ def run(pairs: int) -> None:
     from embft.capacity import available_cores
     from embft.launcher import run_trial, warm_up
     from embft.plan import make_plan, prepare
+    from embft.results.trial import Completed
     from embft.spec import parse_spec
-    from embft.trial import Completed
 
     write_pairs(Path("train.jsonl"), pairs)
     write_pairs(Path("dev.jsonl"), 200)

@@ -15,8 +15,8 @@ from pathlib import Path
 from embft.capacity import available_cores
 from embft.launcher import run_trial, warm_up
 from embft.plan import make_plan, prepare
+from embft.results.trial import Completed
 from embft.spec import load_spec
-from embft.trial import Completed
 
 
 def main() -> None:

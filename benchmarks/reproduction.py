@@ -15,7 +15,6 @@ from pathlib import Path
 import numpy as np
 from scipy import stats
 
-from embft.frozen import leaked_test_rows
 from embft.leaderboard.build import build_leaderboard
 from embft.leaderboard.labels import number, value_text
 from embft.leaderboard.pair_scores import read_scores, read_texts
@@ -23,7 +22,8 @@ from embft.leaderboard.rows import Group, Leaderboard, Row
 from embft.metrics.bootstrap import BootstrapResult, hierarchical
 from embft.metrics.comparison import compare
 from embft.metrics.resampling import sampling_units
-from embft.trial import TrialDir
+from embft.results.dataset import leaked_test_rows
+from embft.results.trial import TrialDir
 
 BEGIN, END = "<!-- tables: benchmarks/reproduction.py -->", "<!-- end of tables -->"
 # SEED.md's column: baseline, full, LoRA, as it published them.

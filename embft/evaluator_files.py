@@ -21,7 +21,7 @@ from embft.data.load import Columns, load_pairs
 from embft.data.pairs import Pairs
 from embft.data.read import cut, read_rows
 from embft.errors import DataError, EmbftError, nearest
-from embft.frozen import MANIFEST, check_whole, is_whole, write_manifest
+from embft.results.dataset import MANIFEST, check_whole, is_whole, write_manifest
 from embft.spec.base import Column
 from embft.spec.evaluators import EvaluatorSpec, LabelledSpec
 from embft.storage.files import new_folder

@@ -11,7 +11,7 @@ import json
 import signal
 from dataclasses import dataclass
 
-from embft.trial import TrialDir, TrialInput
+from embft.results.trial import TrialDir, TrialInput
 from embft.watch import End, Limits
 
 # Another attempt may end otherwise; what diverged, or failed its proof, would do so again.

@@ -19,7 +19,7 @@ from typing import Any
 
 from embft.failure import StorageError
 from embft.launcher import run_trial
-from embft.trial import TrialDir
+from embft.results.trial import TrialDir
 from embft.watch import Limits
 
 _WAITING = 128  # actors that ask at the same moment

@@ -29,9 +29,7 @@ from embft.failure import (
     cause_of,
     storage_reason,
 )
-from embft.storage.lock import hold_as_worker
-from embft.system.processes import end_templates
-from embft.trial import (
+from embft.results.trial import (
     EXIT_STOPPED,
     Attempt,
     Completed,
@@ -40,6 +38,8 @@ from embft.trial import (
     TrialDir,
     TrialInput,
 )
+from embft.storage.lock import hold_as_worker
+from embft.system.processes import end_templates
 from embft.watch import End, Limits, watch
 
 _ORPHAN_SECONDS = 1.0

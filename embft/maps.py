@@ -17,10 +17,10 @@ import numpy as np
 
 from embft.capacity import Demand, available_cores, trials_at_once
 from embft.errors import EmbftError
-from embft.frozen import read_split
+from embft.results.dataset import read_split
+from embft.results.trial import Completed, TrialDir
 from embft.storage.files import write_atomic
 from embft.system.processes import available_memory
-from embft.trial import Completed, TrialDir
 
 # What a map takes seconds to import: once, by the server that the processes are forked from. Beside
 # a sweep that is its warm template, which has all of it but UMAP and HDBSCAN.

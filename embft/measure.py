@@ -26,15 +26,15 @@ from embft.estimate import (
     need,
     training_steps,
 )
-from embft.key import trial_key
 from embft.launcher import run_trial, template
 from embft.plan import Plan, PlannedTrial, prepare
+from embft.results.key import trial_key
+from embft.results.trial import Completed, Failed, TrialDir
 from embft.spec import TrialSpec
 from embft.spec.resources import Resources
 from embft.storage.files import write_atomic
 from embft.storage.lock import sweep_lock
 from embft.storage.seal import sealed, unsealed
-from embft.trial import Completed, Failed, TrialDir
 from embft.watch import Limits
 
 # Evaluations after 20, 40 and 42 steps: their distances give the time of a step and of one of them.

@@ -18,8 +18,8 @@ from embft.errors import ModelError
 from embft.models import load_base, load_saved, prove, save
 from embft.models.adapter import ADAPTER_CONFIG, merge_adapter
 from embft.models.base import open_model
+from embft.results.trial import Proof
 from embft.standalone import find_saved
-from embft.trial import Proof
 
 _PROBE_TEXTS = 64
 # Weights are added once instead of products at each text: other roundings, layer upon layer. Of

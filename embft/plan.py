@@ -23,10 +23,11 @@ from embft.capacity import Device
 from embft.data.pairs import SPLITS, Splits
 from embft.errors import EmbftError, NewerRecordError, RecordError
 from embft.evaluator_files import EvaluatorFiles, find_files
-from embft.frozen import data_folder, freeze
-from embft.index import finished_trials, folders_by_key
-from embft.key import trial_key
 from embft.metrics.definitions import METRICS
+from embft.results.dataset import data_folder, freeze
+from embft.results.index import finished_trials, folders_by_key
+from embft.results.key import trial_key
+from embft.results.trial import Completed, Status, TrialDir, TrialInput
 from embft.sources import load_data
 from embft.spec import DataSpec, EvaluatorSpec, Point, SweepSpec, TrialSpec, unfit_reason
 from embft.spec.objective import PAIR_METRICS
@@ -34,12 +35,6 @@ from embft.storage.files import replace_folder, sync_folder, write_atomic
 from embft.storage.paths import FileName, InsidePath
 from embft.storage.seal import damaged, refuse_newer, sealed, unsealed
 from embft.system.processes import no_collection
-from embft.trial import (
-    Completed,
-    Status,
-    TrialDir,
-    TrialInput,
-)
 
 BASELINE = "baseline"
 PLAN_SCHEMA = 1

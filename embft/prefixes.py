@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from embft.key import trial_key
 from embft.plan import PlannedTrial
+from embft.results.key import trial_key
+from embft.results.trial import PREFIXES, TOKENS
 from embft.spec import TrainSpec
-from embft.trial import PREFIXES, TOKENS
 
 _ANY_EPOCHS = TrainSpec.model_fields["epochs"].default
 

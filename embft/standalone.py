@@ -27,9 +27,9 @@ from embft.evaluation.scoring import ScoredSplits, score_splits
 from embft.evaluator_files import find_files, frozen_folder
 from embft.metrics.pairs import GroupRow, breakdown
 from embft.models import adapter_base, load_base, load_saved
+from embft.results.trial import TrialDir
 from embft.safety import check_agreed
 from embft.spec import EvaluatorSpec, ModelSpec
-from embft.trial import TrialDir
 
 _NO_PAIRS = Pairs((), (), np.zeros(0))
 

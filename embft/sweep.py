@@ -29,10 +29,10 @@ from embft.failure import StorageError
 from embft.launch_server import ask_for_trial, launch_server
 from embft.launcher import run_trial, warm_up
 from embft.plan import PlannedTrial
+from embft.results.trial import TrialDir
 from embft.spec.resources import Resources
 from embft.storage.lock import has_worker
 from embft.system.processes import has_child, overhead, release_memory, template_memory
-from embft.trial import TrialDir
 from embft.watch import Limits
 
 # Ray Tune holds 30 KB of each trial that it was given until all have ended, so it is given a part

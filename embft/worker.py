@@ -34,7 +34,6 @@ from embft.evaluation.evaluators import DURING_TRAINING, Bound, epoch_metrics, e
 from embft.evaluation.scoring import score_splits
 from embft.evaluator_files import check_frozen, frozen_folder
 from embft.failure import EXIT_STATUS, storage_reason
-from embft.frozen import leaked_test_rows, open_splits
 from embft.models import (
     build,
     default_device,
@@ -46,8 +45,20 @@ from embft.models import (
     trainable_parameters,
     use_device,
 )
-from embft.provenance import now, provenance, token_identity, training_identity
-from embft.scores_file import write_scores
+from embft.results.dataset import leaked_test_rows, open_splits
+from embft.results.provenance import now, provenance, token_identity, training_identity
+from embft.results.scores import write_scores
+from embft.results.trial import (
+    EXIT_STOPPED,
+    TOKENS,
+    Completed,
+    EpochScore,
+    Metrics,
+    Proof,
+    Timings,
+    TrialDir,
+    TrialInput,
+)
 from embft.spec.objective import giving
 from embft.stopping import StoppedError, stoppable
 from embft.storage.files import write_atomic
@@ -60,17 +71,6 @@ from embft.training import (
     Step,
     resolve_precision,
     train,
-)
-from embft.trial import (
-    EXIT_STOPPED,
-    TOKENS,
-    Completed,
-    EpochScore,
-    Metrics,
-    Proof,
-    Timings,
-    TrialDir,
-    TrialInput,
 )
 
 _PROBE_TEXTS = 64

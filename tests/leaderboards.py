@@ -16,14 +16,12 @@ import numpy as np
 import numpy.typing as npt
 
 from embft.data.pairs import Pairs, Splits
-from embft.frozen import write_manifest
 from embft.leaderboard.labels import config_label
 from embft.leaderboard.rows import Group, Leaderboard, Row
 from embft.metrics.weighted import sort_pairs, weighted_metrics
-from embft.scores_file import write_scores
-from embft.spec import DataSpec, LoraSpec, ModelSpec, Objective, TrainSpec, TrialSpec
-from embft.storage.seal import sealed
-from embft.trial import (
+from embft.results.dataset import write_manifest
+from embft.results.scores import write_scores
+from embft.results.trial import (
     Completed,
     EpochScore,
     Failed,
@@ -35,6 +33,8 @@ from embft.trial import (
     TrialInput,
     TrialResult,
 )
+from embft.spec import DataSpec, LoraSpec, ModelSpec, Objective, TrainSpec, TrialSpec
+from embft.storage.seal import sealed
 
 Array = npt.NDArray[np.float64]
 LORA_LR_AXES = ("train.method", "train.lora.rank", "train.learning_rate")

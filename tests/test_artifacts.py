@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from embft.artifacts import Keeper
 from embft.errors import ModelError, SpecError
 from embft.launcher import run_trial
 from embft.plan import make_plan, prepare
+from embft.results.retention import Keeper
+from embft.results.trial import Completed, TrialDir
 from embft.spec import parse_spec
 from embft.standalone import load_model
-from embft.trial import Completed, TrialDir
 
 
 @pytest.fixture(scope="module")

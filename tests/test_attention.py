@@ -24,10 +24,10 @@ from embft.models import load_base
 from embft.plan import make_plan, prepare
 from embft.report.chart import static_svg
 from embft.report.charts_attention import attention_charts
+from embft.results.trial import Completed, TrialDir
 from embft.spec import EvaluatorSpec, ModelSpec, load_spec
 from embft.tiny_decoder import Size, make_decoder
 from embft.token_layout import Layout, token_layout
-from embft.trial import Completed, TrialDir
 from embft.worker import score_step, train_step
 
 TEXTS = ["i love dogs", "you never hate the cats and we like tea", "music"]

@@ -27,7 +27,7 @@ from crash_points import (
 )
 
 from embft.errors import RecordError
-from embft.trial import Completed, TrialDir
+from embft.results.trial import Completed, TrialDir
 
 pytestmark = pytest.mark.skipif(not strace_works(), reason="no strace that may attach")
 STEP = int(os.environ.get("EMBFT_CRASH_STEP", "1"))  # the long forms take every STEPth call

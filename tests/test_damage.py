@@ -20,9 +20,9 @@ from embft.errors import EmbftError, RecordError
 from embft.leaderboard.build import build_leaderboard
 from embft.leaderboard.export import to_json
 from embft.leaderboard.pair_scores import read_scores, read_texts
+from embft.results.trial import TrialDir
 from embft.standalone import load_model
 from embft.storage.files import write_atomic
-from embft.trial import TrialDir
 
 Damage = Callable[[Path], None]
 

@@ -13,7 +13,7 @@ import pytest
 from commands import LONG, embft, relatives, start, start_cold, wait_for, wait_for_the_end
 from conftest import tiny_text
 
-from embft.trial import TrialDir
+from embft.results.trial import TrialDir
 
 
 @pytest.mark.parametrize(

@@ -30,11 +30,11 @@ from embft.failure import StorageError, cause_of
 from embft.launcher import run_trial, warm_up
 from embft.models import build
 from embft.plan import make_plan, prepare
+from embft.results.trial import Completed, Failed, TrialDir
 from embft.spec import parse_spec
 from embft.storage.lock import wait_for_worker
 from embft.system.processes import overhead, template_memory, tree_memory
 from embft.training import DivergedError
-from embft.trial import Completed, Failed, TrialDir
 from embft.watch import End, Limits, watch
 from embft.worker import read_splits
 

@@ -11,9 +11,9 @@ from embft.errors import RecordError
 from embft.leaderboard.build import build_leaderboard
 from embft.plan import PLAN_SCHEMA, make_plan, prepare
 from embft.report.output import write_outputs
+from embft.results.trial import SCHEMA
 from embft.spec import parse_spec
 from embft.storage.seal import sealed, unsealed
-from embft.trial import SCHEMA
 
 GOLDEN = sorted((Path(__file__).parent / "golden").glob("schema-*/results/golden"))
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from commands import python
 from conftest import tiny_text
 
-from embft.trial import Completed, TrialDir
+from embft.results.trial import Completed, TrialDir
 
 CHECKS = Path(__file__).with_name("gpu_checks.py")
 

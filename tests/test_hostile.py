@@ -25,15 +25,15 @@ from embft.data.load import Columns, load_pairs
 from embft.errors import DataError, EmbftError, ModelError, RecordError, SpecError
 from embft.evaluation.evaluators import find_evaluator
 from embft.evaluator_files import check_frozen, find_files, frozen_folder
-from embft.frozen import write_manifest
 from embft.leaderboard.build import build_leaderboard
 from embft.leaderboard.export import to_csv
 from embft.models import build, load_base, load_saved, save
 from embft.plan import make_plan, prepare
+from embft.results.dataset import write_manifest
+from embft.results.trial import TrialDir
 from embft.spec import EvaluatorSpec, ModelSpec, TrainSpec, load_spec, parse_spec
 from embft.storage.seal import sealed, unsealed
 from embft.system.text import one_screen
-from embft.trial import TrialDir
 
 PACKAGE = Path(__file__).parent.parent / "embft"
 EVIL = "\x1b[2Jred\x07\u202egnp.exe\x9b31m [bold]x[/bold] </script><script>alert(1)</script>"

@@ -14,9 +14,9 @@ from commands import ACTOR, LONG, embft, records, relatives, rows, start, wait_f
 
 from embft.errors import EmbftError
 from embft.plan import make_plan, prepare
+from embft.results.trial import Failed, TrialDir
 from embft.spec import parse_spec
 from embft.storage.lock import hold_as_worker, is_running, sweep_lock, wait_for_worker
-from embft.trial import Failed, TrialDir
 
 
 def test_kill_9_of_everything_loses_nothing(tmp_path: Path, tiny_spec: str) -> None:

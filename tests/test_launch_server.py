@@ -13,7 +13,7 @@ from commands import wait_for
 from embft import launch_server
 from embft.failure import StorageError
 from embft.launch_server import ask_for_trial
-from embft.trial import TrialDir
+from embft.results.trial import TrialDir
 from embft.watch import Limits
 
 
@@ -70,7 +70,7 @@ def test_a_trial_ends_with_who_has_asked_for_it(
     monkeypatch.setattr(launch_server, "run_trial", run)
     code = (
         "import sys\nfrom pathlib import Path\nfrom embft.launch_server import ask_for_trial\n"
-        "from embft.trial import TrialDir\nask_for_trial(sys.argv[1], TrialDir(Path('a')))\n"
+        "from embft.results.trial import TrialDir\nask_for_trial(sys.argv[1], TrialDir(Path('a')))\n"
     )
     with launch_server.launch_server(tmp_path, Limits()) as address:
         asker = subprocess.Popen([sys.executable, "-c", code, address])

@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 from leaderboards import lora_lr
 
-from embft.frozen import read_split
 from embft.leaderboard.axes import leading_range
 from embft.leaderboard.build import one_trial_yaml
 from embft.leaderboard.export import to_csv, to_json, to_records
@@ -26,8 +25,9 @@ from embft.leaderboard.table import table_lines
 from embft.leaderboard.verdict import cautions, verdict
 from embft.metrics.pairs import pair_metrics
 from embft.report.table import build_table
+from embft.results.dataset import read_split
+from embft.results.trial import TrialDir
 from embft.spec import parse_spec
-from embft.trial import TrialDir
 
 PLAN = {"test_is_dev": False, "dev_is_cut": False}
 

@@ -16,7 +16,6 @@ from leaderboards import lora_lr
 
 from embft.base_model import find_base_model
 from embft.data.dating import generate
-from embft.frozen import write_manifest
 from embft.leaderboard.labels import number
 from embft.leaderboard.maps import least_purity, map_points, read_map
 from embft.leaderboard.pair_scores import Model, models
@@ -24,8 +23,9 @@ from embft.leaderboard.rows import Leaderboard
 from embft.maps import write_maps
 from embft.report import render_report
 from embft.report.pairs import pairs_view
+from embft.results.dataset import write_manifest
+from embft.results.trial import TrialDir, TrialInput
 from embft.spec import DataSpec, ModelSpec, Objective, TrainSpec, TrialSpec
-from embft.trial import TrialDir, TrialInput
 
 
 @pytest.fixture(scope="module")

@@ -13,9 +13,9 @@ from embft.data.texts import normalise
 from embft.errors import DataError, EmbftError
 from embft.evaluator_files import read_labelled
 from embft.plan import Plan, make_plan, prepare
+from embft.results.trial import Completed
 from embft.spec import LOSSES, load_spec, parse_spec
 from embft.spec.evaluators import LabelledSpec
-from embft.trial import Completed
 from embft.worker import score_step, train_step
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -11,8 +11,8 @@ import torch
 from embft.launcher import run_trial
 from embft.plan import make_plan, prepare
 from embft.prefixes import share_prefixes
+from embft.results.trial import Completed
 from embft.spec import load_spec
-from embft.trial import Completed
 
 SPEC = """\
 name: epochs

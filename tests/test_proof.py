@@ -13,9 +13,9 @@ from safetensors.torch import load_file, save_file
 
 from embft.errors import ModelError, ProofError
 from embft.plan import make_plan, prepare
+from embft.results.trial import Completed, TrialDir
 from embft.spec import parse_spec
 from embft.storage.seal import sealed, unsealed
-from embft.trial import Completed, TrialDir
 from embft.worker import score_step, train_step
 
 Fault = Callable[[Path], None]

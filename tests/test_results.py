@@ -16,13 +16,13 @@ import pytest
 from commands import embft
 
 from embft.errors import EmbftError
-from embft.frozen import audit_with
 from embft.plan import make_plan
+from embft.results.dataset import audit_with
+from embft.results.trial import Completed, TrialDir
 from embft.sources import load_data
 from embft.spec import DataSpec, ModelSpec, load_spec
 from embft.standalone import evaluate_model, read_evaluator
 from embft.storage.seal import sealed, unsealed
-from embft.trial import Completed, TrialDir
 
 _MINE = """\
 import helper

@@ -19,7 +19,7 @@ from embft.data.shapes import as_labelled, to_shape
 from embft.data.splits import build_splits
 from embft.data.texts import normalise
 from embft.errors import DataError, SpecError
-from embft.frozen import freeze, open_splits, write_manifest
+from embft.results.dataset import freeze, open_splits, write_manifest
 from embft.sources import load_data
 from embft.spec import DataSpec, ModelSpec, parse_spec
 

@@ -21,8 +21,8 @@ from embft.failure import StorageError
 from embft.leaderboard.build import build_leaderboard
 from embft.plan import make_plan, prepare
 from embft.report.pairs import lead_models
+from embft.results.trial import Completed, Failed, TrialDir
 from embft.spec import parse_spec
-from embft.trial import Completed, Failed, TrialDir
 
 
 @pytest.fixture(scope="module")

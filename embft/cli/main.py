@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from embft.artifacts import Keeper
     from embft.leaderboard.rows import Leaderboard
     from embft.plan import Plan, PlannedTrial
+    from embft.results.retention import Keeper
 
 _SPEC = click.argument("spec", type=click.Path(path_type=Path, dir_okay=False))
 _RESULTS = click.option(
@@ -96,10 +96,10 @@ def sweep(  # noqa: PLR0913, PLR0917 - a parameter for each option
         template(wanted=here and bool(plan.pending(retry_failed=retry_failed))),
     ):
         # Imported beside the template.
-        from embft.artifacts import Keeper
         from embft.cli.tables import print_code, print_leaderboard, print_plan_line
         from embft.leaderboard.build import build_leaderboard
         from embft.report.output import Wanted, write_wanted
+        from embft.results.retention import Keeper
 
         pending = share_prefixes(prepare(plan, retry_failed=retry_failed))
         print_plan_line(console, plan, pending)
@@ -265,7 +265,7 @@ def _write_maps(board: Leaderboard, names: Sequence[str]) -> None:
     from embft.leaderboard.lookup import find_scored
     from embft.maps import write_maps
     from embft.report.pairs import lead_models
-    from embft.trial import TrialDir
+    from embft.results.trial import TrialDir
 
     wanted = [find_scored(board, name).trial for name in names]
     folders = [TrialDir(model.row.folder) for model in lead_models(board, wanted)]

@@ -20,7 +20,7 @@ from rich.text import Text
 
 from embft.estimate import duration_text
 from embft.plan import PlannedTrial
-from embft.trial import Completed, TrialDir, TrialResult
+from embft.results.trial import Completed, TrialDir, TrialResult
 
 _POLL_SECONDS = 0.4
 # Trials start in the order given, so these few may be the next; all others are looked at too, but

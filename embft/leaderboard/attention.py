@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from embft.leaderboard.rows import Leaderboard, Row
-from embft.trial import TrialDir
+from embft.results.trial import TrialDir
 
 KIND_NAMES = {
     "content": "text",

@@ -16,7 +16,6 @@ import yaml
 from pydantic import ValidationError
 from pydantic_core import to_jsonable_python
 
-from embft.frozen import frozen_audit
 from embft.leaderboard.joined import SWEEP, joined_plan
 from embft.leaderboard.luck import winners_luck
 from embft.leaderboard.ranking import rank_groups
@@ -24,12 +23,13 @@ from embft.leaderboard.rows import Group, Leaderboard, Row
 from embft.leaderboard.stability import with_probe_drop
 from embft.leaderboard.verdict import cautions, verdict
 from embft.plan import BASELINE
+from embft.results.dataset import frozen_audit
+from embft.results.trial import TrialDir
 from embft.spec import TrialSpec, trial_spec
 from embft.spec.base import Fields
 from embft.storage.lock import is_running
 from embft.storage.seal import damaged
 from embft.system.processes import no_collection
-from embft.trial import TrialDir
 
 _FAST_DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # by libyaml, where PyYAML has it
 _STATUS_ORDER = ("completed", "pruned", "failed", "running", "pending")

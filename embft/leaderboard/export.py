@@ -11,9 +11,9 @@ from typing import Any
 
 from embft.leaderboard.rows import Interval, Leaderboard, Row
 from embft.leaderboard.stability import purity_change
+from embft.results.trial import Failed, Pruned
 from embft.storage.files import write_atomic
 from embft.system.text import printable
-from embft.trial import Failed, Pruned
 
 # A cell that begins so runs as a formula when a spreadsheet opens the file.
 _FORMULA = re.compile(r"^\s*[=+\-@|%\t\r\n\uff1d\uff0b\uff0d\uff20]")

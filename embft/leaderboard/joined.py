@@ -13,7 +13,7 @@ from typing import Any
 from embft.errors import EmbftError, RecordError
 from embft.leaderboard.pair_scores import file_digest
 from embft.plan import read_plan
-from embft.trial import TrialDir
+from embft.results.trial import TrialDir
 
 SWEEP = "sweep"
 # What decides no score, or is a result's own and not a choice to compare.

@@ -17,7 +17,7 @@ from embft.data.column import numbers
 from embft.leaderboard.before_after import halves
 from embft.leaderboard.pair_scores import Model
 from embft.leaderboard.rows import Row
-from embft.trial import TrialDir
+from embft.results.trial import TrialDir
 
 _MOST_POINTS = 400
 

@@ -14,12 +14,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from embft.data.pairs import Pairs
-from embft.frozen import read_split
 from embft.leaderboard.labels import config_label
 from embft.leaderboard.rows import Leaderboard, Row
-from embft.scores_file import FloatArray, load_scores
+from embft.results.dataset import read_split
+from embft.results.scores import FloatArray, load_scores
+from embft.results.trial import TrialDir
 from embft.storage.seal import unsealed
-from embft.trial import TrialDir
 
 
 @dataclass(frozen=True)

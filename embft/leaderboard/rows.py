@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from embft.metrics.optimism import Optimism
-from embft.trial import Completed, EpochScore, Metrics, TrialResult
+from embft.results.trial import Completed, EpochScore, Metrics, TrialResult
 
 Interval = tuple[float, float]
 

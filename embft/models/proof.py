@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from embft.errors import ProofError
-from embft.trial import Proof
+from embft.results.trial import Proof
 
 Embeddings = npt.NDArray[np.float32]
 

@@ -10,7 +10,7 @@ from embft.leaderboard.labels import metric_label
 from embft.leaderboard.rows import Leaderboard, Row
 from embft.leaderboard.table import rank_text, row_label
 from embft.report import format as fmt
-from embft.trial import Completed, Failed, Provenance, Pruned, TrialDir
+from embft.results.trial import Completed, Failed, Provenance, Pruned, TrialDir
 
 Facts = list[tuple[str, str]]
 SPARK = (240.0, 64.0)

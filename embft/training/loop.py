@@ -18,6 +18,7 @@ from transformers import set_seed
 
 from embft.data.pairs import Pairs
 from embft.encoding import Tokenised
+from embft.results.trial import EpochScore, Metrics
 from embft.spec import TrainSpec
 from embft.stopping import StoppedError, stoppable
 from embft.system.processes import keep_freed_memory
@@ -26,7 +27,6 @@ from embft.training.batches import Batch, Batches
 from embft.training.checkpoint import Checkpoint, Checkpoints
 from embft.training.random_state import random_state, restore_random_state
 from embft.training.step import DivergedError, Stepper
-from embft.trial import EpochScore, Metrics
 
 # Between evaluations by steps, which may be seconds apart, checkpoints are at least this far apart.
 _CHECKPOINT_SECONDS = 30.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 
-from embft.trial import TrialDir
+from embft.results.trial import TrialDir
 
 
 def folders_by_key(sweep: Path) -> dict[str, TrialDir]:

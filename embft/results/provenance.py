@@ -12,7 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import embft
-from embft.trial import Provenance
+from embft.results.trial import Provenance
 
 _PACKAGES = (
     "numba",

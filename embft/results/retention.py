@@ -10,11 +10,11 @@ import bisect
 import shutil
 from collections.abc import Iterable
 
+from embft.results.trial import Completed, TrialDir, TrialResult
 from embft.spec import Objective
 from embft.spec.resources import Artifacts
 from embft.storage.files import write_atomic
 from embft.storage.seal import sealed
-from embft.trial import Completed, TrialDir, TrialResult
 
 
 class Keeper:
