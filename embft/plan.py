@@ -20,6 +20,7 @@ from typing_extensions import TypedDict
 
 from embft.base_model import BaseModel, spec_base
 from embft.capacity import Device
+from embft.data.build import load_data
 from embft.data.pairs import SPLITS, Splits
 from embft.errors import EmbftError, NewerRecordError, RecordError
 from embft.evaluator_files import EvaluatorFiles, find_files
@@ -28,7 +29,6 @@ from embft.results.dataset import data_folder, freeze
 from embft.results.index import finished_trials, folders_by_key
 from embft.results.key import trial_key
 from embft.results.trial import Completed, Status, TrialDir, TrialInput
-from embft.sources import load_data
 from embft.spec import DataSpec, EvaluatorSpec, Point, SweepSpec, TrialSpec, unfit_reason
 from embft.spec.objective import PAIR_METRICS
 from embft.storage.files import replace_folder, sync_folder, write_atomic

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from leaderboards import lora_lr
 
+from embft.data.build import load_data
 from embft.data.pairs import Pairs, Splits
 from embft.errors import DataError, EmbftError, ModelError
 from embft.evaluation.scoring import score_dev, score_splits
@@ -17,7 +18,6 @@ from embft.leaderboard.ranking import rank_groups
 from embft.leaderboard.stability import purity_change, with_probe_drop
 from embft.leaderboard.verdict import verdict
 from embft.plan import check_objective
-from embft.sources import load_data
 from embft.spec import DataSpec
 
 

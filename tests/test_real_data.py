@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from conftest import SHARED_DATA
 
-from embft.sources import load_data
+from embft.data.build import load_data
 from embft.spec import DataSpec, EvaluatorSpec
 from embft.standalone import evaluate_model
 

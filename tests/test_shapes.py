@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from embft.data.audit import audit, drop_leaked
+from embft.data.build import load_data
 from embft.data.column import PART
 from embft.data.load import Columns, PairFile, load_pairs
 from embft.data.pairs import SPLITS, Pairs, Splits, write_jsonl
@@ -20,7 +21,6 @@ from embft.data.splits import build_splits
 from embft.data.texts import normalise
 from embft.errors import DataError, SpecError
 from embft.results.dataset import freeze, open_splits, write_manifest
-from embft.sources import load_data
 from embft.spec import DataSpec, ModelSpec, parse_spec
 
 DIGEST = "89b67ce2caa48b4133108b05f91806112a46323f649ac02a34c4dd03595276ba"

@@ -11,13 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from embft.data.audit import audit
+from embft.data.build import load_data
 from embft.data.draw import Draw
 from embft.data.nli import NliFile
 from embft.data.noise import Noise, noisy
 from embft.data.pairs import Pairs
 from embft.data.same_label import SameLabel, draw_triplets
 from embft.errors import DataError, SpecError
-from embft.sources import load_data
 from embft.spec import DataSpec, parse_spec
 
 

@@ -172,7 +172,7 @@ def given_splits(
     groups: tuple[str, ...] = (),
 ) -> Splits:
     """The data of one spec, or of TRAIN [DEV [TEST]] files."""
-    from embft.sources import load_data, spec_data
+    from embft.data.build import load_data, spec_data
     from embft.spec import ColumnsSpec, DataSpec
 
     if spec := given_spec(sources):

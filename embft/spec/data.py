@@ -1,6 +1,6 @@
 """The data section: where the pairs come from, and what is done with them.
 
-Only shapes and bounds of single values; `embft/sources.py` turns a section into pairs.
+Only shapes and bounds of single values; `embft/data/build.py` turns a section into pairs.
 """
 
 from __future__ import annotations
