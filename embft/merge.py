@@ -13,7 +13,7 @@ from sentence_transformers import SentenceTransformer
 
 from embft.base_model import spec_base
 from embft.data.dating import generate
-from embft.encoding import encode
+from embft.encoding.encoder import encode
 from embft.errors import ModelError
 from embft.models import load_base, load_saved, prove, save
 from embft.models.adapter import ADAPTER_CONFIG, merge_adapter

@@ -26,7 +26,7 @@ from transformers.utils import logging as transformers_logging
 
 from embft.base_model import BaseModel, name_for_loaders, spec_base
 from embft.data.pairs import Pairs, Splits
-from embft.encoding import encode
+from embft.encoding.encoder import encode
 from embft.errors import EmbftError, ModelError, ProofError, RecordError
 from embft.evaluation.context import Context
 from embft.evaluation.embed import EVALUATED, cosines, embed_splits

@@ -10,7 +10,7 @@ import torch
 from transformers import AttentionInterface
 
 from embft import packing
-from embft.encoding import Encoder, Tokenised, encode
+from embft.encoding.encoder import Encoder, Tokenised, encode
 from embft.models import load_base
 from embft.spec import ModelSpec
 from embft.spec.model import Pooling

@@ -189,7 +189,7 @@ def test_dropout_parts_a_text_from_itself(tiny_model: Path) -> None:
     """In training the two embeddings of one text differ; in evaluation they do not."""
     from sentence_transformers import SentenceTransformer
 
-    from embft.encoding import Encoder, Tokenised
+    from embft.encoding.encoder import Encoder, Tokenised
 
     model = SentenceTransformer(str(tiny_model), device="cpu")
     model.eval()

@@ -13,7 +13,7 @@ import torch
 
 from embft.base_model import spec_base
 from embft.data.pairs import Pairs
-from embft.encoding import encode
+from embft.encoding.encoder import encode
 from embft.errors import ModelError
 from embft.evaluation.embed import unit
 from embft.models import build, load_base, load_saved, save

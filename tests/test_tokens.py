@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from embft import packing, token_cache
-from embft.encoding import Tokenised, encode
+from embft.encoding.encoder import Tokenised, encode
 from embft.models import build, load_base
 from embft.spec import ModelSpec, TrainSpec
 from embft.token_cache import TokenCache

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from sentence_transformers import SentenceTransformer
 
 from embft.data.pairs import Pairs, Splits
-from embft.encoding import encode
+from embft.encoding.encoder import encode
 
 Embeddings = npt.NDArray[np.float32]
 Scores = npt.NDArray[np.float64]

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from sentence_transformers import SentenceTransformer
 
 from embft.data.pairs import Pairs
-from embft.encoding import encode
+from embft.encoding.encoder import encode
 from embft.evaluation.context import Context, Estimate, Found
 from embft.evaluation.embed import pair_cosines
 from embft.evaluator_files import Labelled

@@ -8,7 +8,7 @@ from typing import Any
 
 from sentence_transformers import SentenceTransformer
 
-from embft.encoding import encode
+from embft.encoding.encoder import encode
 from embft.evaluation.context import Context, Found
 from embft.spec.evaluators import MtebSpec
 

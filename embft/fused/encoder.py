@@ -17,7 +17,7 @@ from torch.nn import Identity, LayerNorm, Linear
 from transformers.activations import GELUActivation
 from transformers.modeling_outputs import BaseModelOutputWithPastAndCrossAttentions
 
-from embft.encoding import Encoder, Tokenised
+from embft.encoding.encoder import Encoder, Tokenised
 from embft.fused import functions
 from embft.fused.functions import Adapter, Texts
 from embft.fused.noise import Noise

@@ -17,7 +17,7 @@ from sentence_transformers import SentenceTransformer
 from transformers import set_seed
 
 from embft.data.pairs import Pairs
-from embft.encoding import Tokenised
+from embft.encoding.encoder import Tokenised
 from embft.results.trial import EpochScore, Metrics
 from embft.spec import TrainSpec
 from embft.stopping import StoppedError, stoppable

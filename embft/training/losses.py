@@ -10,7 +10,7 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer import losses
 from sentence_transformers.sentence_transformer.losses.matryoshka import shrink
 
-from embft.encoding import Encoder
+from embft.encoding.encoder import Encoder
 from embft.errors import EmbftError
 from embft.spec import LossSpec
 

@@ -13,7 +13,7 @@ from sentence_transformers import SentenceTransformer
 from transformers import get_scheduler
 
 from embft.data.pairs import Pairs
-from embft.encoding import Encoder, Tokenised
+from embft.encoding.encoder import Encoder, Tokenised
 from embft.errors import EmbftError
 from embft.fused import FusedEncoder, fuse
 from embft.spec import TrainSpec
