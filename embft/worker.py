@@ -27,6 +27,8 @@ from transformers.utils import logging as transformers_logging
 from embft.base_model import BaseModel, name_for_loaders, spec_base
 from embft.data.pairs import Pairs, Splits
 from embft.encoding.encoder import encode
+from embft.encoding.stopping import StoppedError, stoppable
+from embft.encoding.token_cache import TokenCache
 from embft.errors import EmbftError, ModelError, ProofError, RecordError
 from embft.evaluation.context import Context
 from embft.evaluation.embed import EVALUATED, cosines, embed_splits
@@ -60,10 +62,8 @@ from embft.results.trial import (
     TrialInput,
 )
 from embft.spec.objective import giving
-from embft.stopping import StoppedError, stoppable
 from embft.storage.files import write_atomic
 from embft.storage.seal import check_digests
-from embft.token_cache import TokenCache
 from embft.training import (
     Checkpoints,
     DivergedError,

@@ -14,11 +14,11 @@ from conftest import make_pairs
 from pretended_gpu import DEVICE, OnDevice, pretended_gpu
 
 from embft.data.pairs import Pairs, Splits
+from embft.encoding.stopping import StoppedError
 from embft.models import build
 from embft.plan import make_plan, prepare
 from embft.results.trial import Completed
 from embft.spec import LOSSES, LoraSpec, LossSpec, ModelSpec, TrainSpec, load_spec
-from embft.stopping import StoppedError
 from embft.training import Checkpoints, Hooks, train
 from embft.worker import score_step, train_step
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from transformers import AttentionInterface
 
-from embft import packing
+from embft.encoding import packing
 from embft.encoding.encoder import Encoder, Tokenised, encode
 from embft.models import load_base
 from embft.spec import ModelSpec

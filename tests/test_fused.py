@@ -15,6 +15,7 @@ from numba import njit
 from transformers import BertConfig, BertModel, RobertaConfig, RobertaModel
 
 from embft.data.pairs import Splits
+from embft.encoding.packing import can_pack
 from embft.fused import Noise, functions, fuse, threads
 from embft.fused import noise as noise_module
 from embft.fused.encoder import FusedEncoder
@@ -22,7 +23,6 @@ from embft.fused.functions import Adapter, Texts
 from embft.fused.loops import compiled
 from embft.fused.vectors import FLAT, erf, exp, product, transposed_product
 from embft.models import build
-from embft.packing import can_pack
 from embft.spec import LoraSpec, ModelSpec, TrainSpec
 from embft.training.step import Stepper
 

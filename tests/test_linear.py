@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from embft.linear import fast_linear
+from embft.encoding.linear import fast_linear
 
 
 def layers() -> torch.nn.Sequential:

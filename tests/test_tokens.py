@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 import torch
 
-from embft import packing, token_cache
+from embft.encoding import packing, token_cache
 from embft.encoding.encoder import Tokenised, encode
+from embft.encoding.token_cache import TokenCache
 from embft.models import build, load_base
 from embft.spec import ModelSpec, TrainSpec
-from embft.token_cache import TokenCache
 
 MODEL = ModelSpec(base="tiny")
 WORDS = ["i", "love", "dogs", "cats", "you", "like", "films", "and", "music"]

@@ -18,11 +18,11 @@ from transformers.activations import GELUActivation
 from transformers.modeling_outputs import BaseModelOutputWithPastAndCrossAttentions
 
 from embft.encoding.encoder import Encoder, Tokenised
+from embft.encoding.packing import AGREES, PROBE, packed_starts
 from embft.fused import functions
 from embft.fused.functions import Adapter, Texts
 from embft.fused.noise import Noise
 from embft.fused.vectors import LANES
-from embft.packing import AGREES, PROBE, packed_starts
 
 _LAYERS = {"BertLayer", "RobertaLayer", "XLMRobertaLayer", "CamembertLayer"}
 # Products of longer texts are large enough for a library, and in 16 bits it has faster ones.

@@ -18,11 +18,11 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
 
 from embft.capacity import Device, resolve_device
+from embft.encoding.packing import forbid_packing
 from embft.errors import ModelError
 from embft.models.adapter import add_adapter
 from embft.models.pooling import OUR_MODULES, replace_pooling
 from embft.models.template import wrap_texts
-from embft.packing import forbid_packing
 from embft.safety import check_folder
 from embft.spec import ModelSpec, TrainSpec, untrainable_reason
 from embft.token_layout import token_layout

@@ -18,11 +18,11 @@ from transformers import set_seed
 
 from embft.data.pairs import Pairs
 from embft.encoding.encoder import Tokenised
+from embft.encoding.stopping import StoppedError, stoppable
+from embft.encoding.token_cache import TokenCache
 from embft.results.trial import EpochScore, Metrics
 from embft.spec import TrainSpec
-from embft.stopping import StoppedError, stoppable
 from embft.system.processes import keep_freed_memory
-from embft.token_cache import TokenCache
 from embft.training.batches import Batch, Batches
 from embft.training.checkpoint import Checkpoint, Checkpoints
 from embft.training.random_state import random_state, restore_random_state
