@@ -24,8 +24,8 @@ from stock import SPEC
 from stock_recipe import MODEL, RATES
 from transformers import AutoConfig
 
-from embft.base_model import find_base_model, token_counter
 from embft.data.load import Columns, load_pairs
+from embft.models.resolve import find_base_model, token_counter
 from embft.training.precision import resolve_precision
 
 PASSES = {"lora": 2, "full": 3}  # forward, activations' gradients, weights' gradients

@@ -41,7 +41,7 @@ def stock_trial(  # noqa: PLR0913 - a recipe's parameters
     from sentence_transformers.sentence_transformer.losses import CosineSimilarityLoss
     from transformers import set_seed
 
-    from embft.base_model import find_base_model
+    from embft.models.resolve import find_base_model
 
     set_seed(seed)
     model = SentenceTransformer(str(find_base_model(MODEL).folder), device="cpu")

@@ -11,13 +11,14 @@ import numpy as np
 import numpy.typing as npt
 from sentence_transformers import SentenceTransformer
 
-from embft.base_model import spec_base
 from embft.data.dating import generate
 from embft.encoding.encoder import encode
 from embft.errors import ModelError
-from embft.models import load_base, load_saved, prove, save
 from embft.models.adapter import ADAPTER_CONFIG, merge_adapter
-from embft.models.base import open_model
+from embft.models.base import load_base, open_model
+from embft.models.proof import prove
+from embft.models.resolve import spec_base
+from embft.models.save import load_saved, save
 from embft.results.trial import Proof
 from embft.standalone import find_saved
 

@@ -17,7 +17,6 @@ import yaml
 from pydantic import ValidationError
 from sentence_transformers import SentenceTransformer
 
-from embft.base_model import spec_base
 from embft.data.pairs import Pairs, Splits
 from embft.errors import EmbftError, ModelError
 from embft.evaluation.context import Context
@@ -26,9 +25,11 @@ from embft.evaluation.evaluators import Evaluated, evaluate
 from embft.evaluation.scoring import ScoredSplits, score_splits
 from embft.evaluator_files import find_files, frozen_folder
 from embft.metrics.pairs import GroupRow, breakdown
-from embft.models import adapter_base, load_base, load_saved
+from embft.models.base import load_base
+from embft.models.resolve import spec_base
+from embft.models.safety import check_agreed
+from embft.models.save import adapter_base, load_saved
 from embft.results.trial import TrialDir
-from embft.safety import check_agreed
 from embft.spec import EvaluatorSpec, ModelSpec
 
 _NO_PAIRS = Pairs((), (), np.zeros(0))

@@ -24,7 +24,6 @@ from threadpoolctl import threadpool_limits
 from transformers import set_seed
 from transformers.utils import logging as transformers_logging
 
-from embft.base_model import BaseModel, name_for_loaders, spec_base
 from embft.data.pairs import Pairs, Splits
 from embft.encoding.encoder import encode
 from embft.encoding.stopping import StoppedError, stoppable
@@ -36,17 +35,10 @@ from embft.evaluation.evaluators import DURING_TRAINING, Bound, epoch_metrics, e
 from embft.evaluation.scoring import score_splits
 from embft.evaluator_files import check_frozen, frozen_folder
 from embft.failure import EXIT_STATUS, storage_reason
-from embft.models import (
-    build,
-    default_device,
-    load_base,
-    load_saved,
-    prove,
-    save,
-    total_parameters,
-    trainable_parameters,
-    use_device,
-)
+from embft.models.base import build, default_device, load_base, use_device
+from embft.models.proof import prove
+from embft.models.resolve import BaseModel, name_for_loaders, spec_base
+from embft.models.save import load_saved, save, total_parameters, trainable_parameters
 from embft.results.dataset import leaked_test_rows, open_splits
 from embft.results.provenance import now, provenance, token_identity, training_identity
 from embft.results.scores import write_scores

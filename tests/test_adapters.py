@@ -13,15 +13,16 @@ from click.testing import CliRunner
 from sentence_transformers import SentenceTransformer
 from transformers import AutoModel
 
-from embft.base_model import find_base_model, name_for_loaders
 from embft.cli.main import main
 from embft.data.pairs import Pairs
 from embft.errors import EmbftError, ModelError, ProofError, SpecError
 from embft.merge import merge
-from embft.models import build, load_base, load_saved, save, trainable_parameters
+from embft.models.base import build, load_base
+from embft.models.resolve import find_base_model, name_for_loaders
+from embft.models.save import load_saved, save, trainable_parameters
+from embft.models.tiny_decoder import Size, make_decoder
 from embft.spec import LoraSpec, ModelSpec, TrainSpec, parse_spec
 from embft.standalone import load_model
-from embft.tiny_decoder import Size, make_decoder
 from embft.training import Hooks, train
 
 TEXTS = ["i love dogs", "you never hate the cats and we like tea", "music"]

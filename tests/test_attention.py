@@ -20,14 +20,14 @@ from embft.evaluation import attention as module
 from embft.evaluation.attention import KINDS, attention, attention_shares
 from embft.evaluation.context import Context
 from embft.evaluation.evaluators import epoch_metrics
-from embft.models import load_base
+from embft.models.base import load_base
+from embft.models.tiny_decoder import Size, make_decoder
+from embft.models.token_layout import Layout, token_layout
 from embft.plan import make_plan, prepare
 from embft.report.chart import static_svg
 from embft.report.charts_attention import attention_charts
 from embft.results.trial import Completed, TrialDir
 from embft.spec import EvaluatorSpec, ModelSpec, load_spec
-from embft.tiny_decoder import Size, make_decoder
-from embft.token_layout import Layout, token_layout
 from embft.worker import score_step, train_step
 
 TEXTS = ["i love dogs", "you never hate the cats and we like tea", "music"]

@@ -11,10 +11,10 @@ from transformers import AttentionInterface
 
 from embft.encoding import packing
 from embft.encoding.encoder import Encoder, Tokenised, encode
-from embft.models import load_base
+from embft.models.base import load_base
+from embft.models.tiny_decoder import Size, make_decoder
 from embft.spec import ModelSpec
 from embft.spec.model import Pooling
-from embft.tiny_decoder import Size, make_decoder
 
 TEXTS = ["i love dogs", "cats", "you always like the films and the music and tea", "i love dogs"]
 MODEL = ModelSpec(base="tiny")

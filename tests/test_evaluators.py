@@ -545,7 +545,8 @@ def test_one_model_is_evaluated_outside_a_sweep(tiny_model: Path, pair_files: Pa
 def test_an_adapters_folder_is_loaded_on_its_base(tiny_model: Path, tmp_path: Path) -> None:
     """`load_model` of a saved adapter gives the adapter's embeddings, and says what is missing."""
     from embft.encoding.encoder import encode
-    from embft.models import build, save
+    from embft.models.base import build
+    from embft.models.save import save
     from embft.spec import ModelSpec, TrainSpec
     from embft.standalone import load_model
 

@@ -25,10 +25,10 @@ import torch
 from commands import embft, start, start_cold, wait_for
 
 from embft import launcher, worker
-from embft.base_model import spec_base
 from embft.failure import StorageError, cause_of
 from embft.launcher import run_trial, warm_up
-from embft.models import build
+from embft.models.base import build
+from embft.models.resolve import spec_base
 from embft.plan import make_plan, prepare
 from embft.results.trial import Completed, Failed, TrialDir
 from embft.spec import parse_spec

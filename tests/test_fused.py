@@ -22,7 +22,7 @@ from embft.fused.encoder import FusedEncoder
 from embft.fused.functions import Adapter, Texts
 from embft.fused.loops import compiled
 from embft.fused.vectors import FLAT, erf, exp, product, transposed_product
-from embft.models import build
+from embft.models.base import build
 from embft.spec import LoraSpec, ModelSpec, TrainSpec
 from embft.training.step import Stepper
 

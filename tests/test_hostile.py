@@ -18,7 +18,6 @@ import pytest
 from click.testing import CliRunner
 from rich.text import Text
 
-from embft.base_model import find_base_model
 from embft.cli.console import new_console
 from embft.cli.main import main
 from embft.data.load import Columns, load_pairs
@@ -27,7 +26,9 @@ from embft.evaluation.evaluators import find_evaluator
 from embft.evaluator_files import check_frozen, find_files, frozen_folder
 from embft.leaderboard.build import build_leaderboard
 from embft.leaderboard.export import to_csv
-from embft.models import build, load_base, load_saved, save
+from embft.models.base import build, load_base
+from embft.models.resolve import find_base_model
+from embft.models.save import load_saved, save
 from embft.plan import make_plan, prepare
 from embft.results.dataset import write_manifest
 from embft.results.trial import TrialDir

@@ -14,7 +14,7 @@ from sentence_transformers import SentenceTransformer
 from embft.data.pairs import Pairs
 from embft.data.pairs import Shape as DataShape
 from embft.errors import EmbftError
-from embft.models import build
+from embft.models.base import build
 from embft.spec import LOSSES, LossSpec, ModelSpec, Shape, TrainSpec, unfit_reason
 from embft.training import Hooks, train
 from embft.training.batches import Batches, without_duplicates

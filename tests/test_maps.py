@@ -14,13 +14,13 @@ import pytest
 from commands import python
 from leaderboards import lora_lr
 
-from embft.base_model import find_base_model
 from embft.data.dating import generate
 from embft.leaderboard.labels import number
 from embft.leaderboard.maps import least_purity, map_points, read_map
 from embft.leaderboard.pair_scores import Model, models
 from embft.leaderboard.rows import Leaderboard
 from embft.maps import write_maps
+from embft.models.resolve import find_base_model
 from embft.report import render_report
 from embft.report.pairs import pairs_view
 from embft.results.dataset import write_manifest

@@ -13,14 +13,15 @@ import pytest
 import torch
 from sentence_transformers import SentenceTransformer
 
-from embft.base_model import find_base_model
 from embft.errors import ModelError, SpecError
-from embft.models import load_base, save
+from embft.models.base import load_base
+from embft.models.resolve import find_base_model
+from embft.models.save import save
 from embft.models.template import wrap_texts
+from embft.models.tiny_decoder import Size, make_decoder
+from embft.models.token_layout import token_layout
 from embft.spec import ModelSpec, parse_spec
 from embft.spec.templates import TEMPLATES, around
-from embft.tiny_decoder import Size, make_decoder
-from embft.token_layout import token_layout
 
 Array = npt.NDArray[np.float64]
 

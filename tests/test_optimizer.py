@@ -12,7 +12,7 @@ import torch
 from torch.nn import Parameter
 
 from embft.data.pairs import Splits
-from embft.models import build
+from embft.models.base import build
 from embft.spec import ModelSpec, TrainSpec
 from embft.training.optimizer import ClippedAdamW
 from embft.training.step import Stepper

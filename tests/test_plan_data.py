@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from embft.base_model import find_base_model
 from embft.data.texts import normalise
 from embft.errors import DataError, EmbftError
 from embft.evaluator_files import read_labelled
+from embft.models.resolve import find_base_model
 from embft.plan import Plan, make_plan, prepare
 from embft.results.trial import Completed
 from embft.spec import LOSSES, load_spec, parse_spec

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from embft.data.pairs import Pairs
-from embft.models import build
+from embft.models.base import build
 from embft.spec import ModelSpec, TrainSpec
 from embft.training.precision import resolve_precision
 from embft.training.step import Stepper

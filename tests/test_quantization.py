@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 import torch
 
-from embft.base_model import spec_base
 from embft.data.pairs import Pairs
 from embft.encoding.encoder import encode
 from embft.errors import ModelError
 from embft.evaluation.embed import unit
-from embft.models import build, load_base, load_saved, save
+from embft.models.base import build, load_base
+from embft.models.resolve import spec_base
+from embft.models.save import load_saved, save
 from embft.spec import ModelSpec, TrainSpec
 from embft.training.step import Stepper
 

@@ -18,7 +18,7 @@ from embft.data.pairs import Pairs
 from embft.encoding.stopping import StoppedError
 from embft.evaluation.embed import pair_cosines
 from embft.evaluation.scoring import score_dev
-from embft.models import build
+from embft.models.base import build
 from embft.plan import make_plan, prepare
 from embft.results.trial import Attempt
 from embft.spec import LossSpec, ModelSpec, TrainSpec, parse_spec

@@ -15,7 +15,7 @@ import torch
 from embft.encoding import packing, token_cache
 from embft.encoding.encoder import Tokenised, encode
 from embft.encoding.token_cache import TokenCache
-from embft.models import build, load_base
+from embft.models.base import build, load_base
 from embft.spec import ModelSpec, TrainSpec
 
 MODEL = ModelSpec(base="tiny")

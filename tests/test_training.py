@@ -11,7 +11,7 @@ import torch
 from sentence_transformers.sentence_transformer import losses
 
 from embft.data.pairs import Splits
-from embft.models import build
+from embft.models.base import build
 from embft.spec import LoraSpec, ModelSpec, TrainSpec
 from embft.training import DivergedError, Hooks, train
 from embft.training.dropout import BulkDropout, use_bulk_dropout

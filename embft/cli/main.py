@@ -358,8 +358,8 @@ def merge(trial: str, out: Path) -> None:
 
 
 def _plan(spec: Path, results: Path, trusted: bool) -> Plan:
+    from embft.models.safety import check_agreed
     from embft.plan import make_plan
-    from embft.safety import check_agreed
     from embft.spec import load_spec
 
     loaded = load_spec(spec)

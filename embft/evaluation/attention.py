@@ -20,9 +20,9 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
 
 from embft.evaluation.context import Context, Found
+from embft.models.token_layout import Layout, token_layout
 from embft.results.trial import TrialDir
 from embft.storage.files import write_atomic
-from embft.token_layout import Layout, token_layout
 
 Array = npt.NDArray[np.float64]
 

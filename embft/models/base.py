@@ -22,10 +22,10 @@ from embft.encoding.packing import forbid_packing
 from embft.errors import ModelError
 from embft.models.adapter import add_adapter
 from embft.models.pooling import OUR_MODULES, replace_pooling
+from embft.models.safety import check_folder
 from embft.models.template import wrap_texts
-from embft.safety import check_folder
+from embft.models.token_layout import token_layout
 from embft.spec import ModelSpec, TrainSpec, untrainable_reason
-from embft.token_layout import token_layout
 
 _TEXT_ONLY = {"text": {"method": "forward", "method_output_name": "last_hidden_state"}}
 # Under left padding a text moves to the right by the padding. Rotary positions do not mind, up to

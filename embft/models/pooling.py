@@ -13,7 +13,7 @@ from sentence_transformers.base.modules.module import Module
 from sentence_transformers.sentence_transformer.modules import Dense, Pooling
 
 from embft.errors import ModelError
-from embft.token_layout import Layout
+from embft.models.token_layout import Layout
 
 # `eos` is the last token of a text that has EOS appended, which the tokenizer does.
 _MODES: dict[str, str | tuple[str, ...]] = {

@@ -12,7 +12,7 @@ from sentence_transformers import SentenceTransformer
 from embft.errors import ModelError, ProofError
 from embft.models.adapter import ADAPTER_CONFIG, check_adapter, name_for_all_loaders, read_adapter
 from embft.models.base import open_model
-from embft.safety import check_folder
+from embft.models.safety import check_folder
 from embft.spec import ModelSpec
 from embft.storage.files import replace_folder, write_atomic
 

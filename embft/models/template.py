@@ -15,8 +15,8 @@ from tokenizers import normalizers, processors
 from transformers import PreTrainedTokenizerFast
 
 from embft.errors import ModelError
+from embft.models.token_layout import BOS, EOS, PREFIX, SUFFIX, own_specials
 from embft.spec.templates import around
-from embft.token_layout import BOS, EOS, PREFIX, SUFFIX, own_specials
 
 _SPECIAL_TOKENS = ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
 

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from embft.base_model import max_tokens, spec_base, token_counter
 from embft.data.pairs import SPLITS, Pairs, Splits, joined_digest
 from embft.errors import RecordError
+from embft.models.resolve import max_tokens, spec_base, token_counter
 from embft.spec import ModelSpec
 from embft.storage.files import new_folder, write_atomic
 from embft.storage.seal import check_digests, damaged, folder_digests, sealed, unsealed

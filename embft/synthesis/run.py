@@ -14,10 +14,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from embft.base_model import folder_digest
 from embft.data.pairs import Pairs, write_jsonl
 from embft.data.texts import normalise
 from embft.errors import EmbftError
+from embft.models.resolve import folder_digest
 from embft.storage.files import write_atomic
 from embft.synthesis.cache import Cache, writing
 from embft.synthesis.filters import Filter

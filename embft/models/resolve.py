@@ -15,10 +15,10 @@ from functools import lru_cache
 from pathlib import Path
 
 from embft.errors import ModelError
-from embft.safety import check_folder, read_json
+from embft.models.safety import check_folder, read_json
+from embft.models.tiny_decoder import built_in_decoder, built_in_name
 from embft.spec import ModelSpec
 from embft.storage.seal import file_digest
-from embft.tiny_decoder import built_in_decoder, built_in_name
 
 # What decides the embeddings; READMEs and other exports of the same weights do not.
 _CONTENT = ("*.safetensors", "*.json", "*.txt", "*.model", "*.spm", "*.jinja")
