@@ -56,14 +56,10 @@ from embft.results.trial import (
 from embft.spec.objective import giving
 from embft.storage.files import write_atomic
 from embft.storage.seal import check_digests
-from embft.training import (
-    Checkpoints,
-    DivergedError,
-    Hooks,
-    Step,
-    resolve_precision,
-    train,
-)
+from embft.training.checkpoint import Checkpoints
+from embft.training.loop import Hooks, Step, train
+from embft.training.precision import resolve_precision
+from embft.training.step import DivergedError
 
 _PROBE_TEXTS = 64
 _STEP_INTERVAL = 0.5  # seconds between two lines of progress

@@ -19,7 +19,8 @@ from embft.models.base import build
 from embft.plan import make_plan, prepare
 from embft.results.trial import Completed
 from embft.spec import LOSSES, LoraSpec, LossSpec, ModelSpec, TrainSpec, load_spec
-from embft.training import Checkpoints, Hooks, train
+from embft.training.checkpoint import Checkpoints
+from embft.training.loop import Hooks, train
 from embft.worker import score_step, train_step
 
 MODEL = ModelSpec(base="tiny")

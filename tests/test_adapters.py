@@ -23,7 +23,7 @@ from embft.models.save import load_saved, save, trainable_parameters
 from embft.models.tiny_decoder import Size, make_decoder
 from embft.spec import LoraSpec, ModelSpec, TrainSpec, parse_spec
 from embft.standalone import load_model
-from embft.training import Hooks, train
+from embft.training.loop import Hooks, train
 
 TEXTS = ["i love dogs", "you never hate the cats and we like tea", "music"]
 

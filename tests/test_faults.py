@@ -34,7 +34,7 @@ from embft.results.trial import Completed, Failed, TrialDir
 from embft.spec import parse_spec
 from embft.storage.lock import wait_for_worker
 from embft.system.processes import overhead, template_memory, tree_memory
-from embft.training import DivergedError
+from embft.training.step import DivergedError
 from embft.watch import End, Limits, watch
 from embft.worker import read_splits
 

@@ -16,8 +16,8 @@ from embft.data.pairs import Shape as DataShape
 from embft.errors import EmbftError
 from embft.models.base import build
 from embft.spec import LOSSES, LossSpec, ModelSpec, Shape, TrainSpec, unfit_reason
-from embft.training import Hooks, train
 from embft.training.batches import Batches, without_duplicates
+from embft.training.loop import Hooks, train
 from embft.training.losses import _CLASSES
 from embft.training.step import Stepper
 

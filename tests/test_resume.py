@@ -22,7 +22,8 @@ from embft.models.base import build
 from embft.plan import make_plan, prepare
 from embft.results.trial import Attempt
 from embft.spec import LossSpec, ModelSpec, TrainSpec, parse_spec
-from embft.training import Checkpoints, Hooks, Trained, train
+from embft.training.checkpoint import Checkpoints
+from embft.training.loop import Hooks, Trained, train
 from embft.worker import score_step, train_step
 
 MODEL = ModelSpec(base="tiny")

@@ -13,9 +13,9 @@ from sentence_transformers.sentence_transformer import losses
 from embft.data.pairs import Splits
 from embft.models.base import build
 from embft.spec import LoraSpec, ModelSpec, TrainSpec
-from embft.training import DivergedError, Hooks, train
 from embft.training.dropout import BulkDropout, use_bulk_dropout
-from embft.training.step import Stepper
+from embft.training.loop import Hooks, train
+from embft.training.step import DivergedError, Stepper
 
 MODEL = ModelSpec(base="tiny")
 
