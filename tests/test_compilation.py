@@ -51,8 +51,8 @@ def test_a_second_process_makes_a_map_without_compiling(tmp_path: Path) -> None:
 def test_a_folder_that_takes_nothing_is_no_error(tmp_path: Path) -> None:
     """Loops are compiled all the same where neither their folder nor the user's takes a cache."""
     code = (
-        "from embft.fused.loops import compiled\n"
-        "from embft.fused.vectors import FLAT\n"
+        "from embft.training.kernels.loops import compiled\n"
+        "from embft.training.kernels.vectors import FLAT\n"
         "import numba.core.caching as c\n"
         "import numpy as np\n"
         "c.CacheImpl._locator_classes = []\n"

@@ -16,14 +16,15 @@ from transformers import BertConfig, BertModel, RobertaConfig, RobertaModel
 
 from embft.data.pairs import Splits
 from embft.encoding.packing import can_pack
-from embft.fused import Noise, functions, fuse, threads
-from embft.fused import noise as noise_module
-from embft.fused.encoder import FusedEncoder
-from embft.fused.functions import Adapter, Texts
-from embft.fused.loops import compiled
-from embft.fused.vectors import FLAT, erf, exp, product, transposed_product
 from embft.models.base import build
 from embft.spec import LoraSpec, ModelSpec, TrainSpec
+from embft.training.kernels import functions, threads
+from embft.training.kernels import noise as noise_module
+from embft.training.kernels.encoder import FusedEncoder, fuse
+from embft.training.kernels.functions import Adapter, Texts
+from embft.training.kernels.loops import compiled
+from embft.training.kernels.noise import Noise
+from embft.training.kernels.vectors import FLAT, erf, exp, product, transposed_product
 from embft.training.step import Stepper
 
 MODEL = ModelSpec(base="tiny")
@@ -222,7 +223,7 @@ def test_long_texts_go_the_models_own_way(
     assert stepper.fused is not None
     calls = stepper.fused.calls
     stepper.start()
-    monkeypatch.setattr("embft.fused.encoder._LONGEST", 3)
+    monkeypatch.setattr("embft.training.kernels.encoder._LONGEST", 3)
     stepper.step(list(range(4)))
     assert stepper.fused.calls == calls
     monkeypatch.undo()

@@ -34,7 +34,7 @@ def keep_compiled(*packages: str) -> None:
 
 def compile_all() -> None:
     """Compile the loops of trainings, what UMAP needs for a map, and the charts' library."""
-    import embft.fused  # noqa: F401 - importing it compiles
+    import embft.training.kernels.encoder  # noqa: F401 - importing it compiles
     from embft.evaluation.clusters import project_pairs
     from embft.evaluation.embed import Embedded
     from embft.report.bundle import library

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch.nn import Parameter
 
-from embft.fused import adamw
 from embft.spec import TrainSpec
+from embft.training.kernels import adamw
 
 
 class ClippedAdamW(torch.optim.AdamW):

@@ -15,10 +15,10 @@ from transformers import get_scheduler
 from embft.data.pairs import Pairs
 from embft.encoding.encoder import Encoder, Tokenised
 from embft.errors import EmbftError
-from embft.fused import FusedEncoder, fuse
 from embft.spec import TrainSpec
 from embft.training.batches import Batch
 from embft.training.dropout import use_bulk_dropout
+from embft.training.kernels.encoder import FusedEncoder, fuse
 from embft.training.losses import FromEmbeddings, build_loss
 from embft.training.optimizer import ClippedAdamW
 from embft.training.precision import (

@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 from numba import float32, float64, int64
 
-from embft.fused.loops import compiled, part
-from embft.fused.threads import together
-from embft.fused.vectors import F, elements, narrow, portion, wide
+from embft.training.kernels.loops import compiled, part
+from embft.training.kernels.threads import together
+from embft.training.kernels.vectors import F, elements, narrow, portion, wide
 
 _WEIGHT, _GRADIENT, _MEAN, _SQUARE, _HALF, _SIZE, _NARROW = range(7)
 _BLOCK = 4096  # elements: all that is read of them stays in a core's own cache

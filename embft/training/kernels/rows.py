@@ -12,8 +12,19 @@ from typing import Any
 import numpy as np
 from numba import float32, int64
 
-from embft.fused.loops import compiled
-from embft.fused.vectors import FLAT, FLOATS, NOISE, ROWS, F, erf, exp, narrow, portion, wide
+from embft.training.kernels.loops import compiled
+from embft.training.kernels.vectors import (
+    FLAT,
+    FLOATS,
+    NOISE,
+    ROWS,
+    F,
+    erf,
+    exp,
+    narrow,
+    portion,
+    wide,
+)
 
 
 @compiled(FLAT, None, None, None)

@@ -16,10 +16,10 @@ import numpy.typing as npt
 import torch
 from torch.autograd.function import once_differentiable
 
-from embft.fused import adapters, attention, rows
-from embft.fused.noise import Noise
-from embft.fused.threads import together
-from embft.fused.vectors import LANES
+from embft.training.kernels import adapters, attention, rows
+from embft.training.kernels.noise import Noise
+from embft.training.kernels.threads import together
+from embft.training.kernels.vectors import LANES
 
 
 @dataclass(frozen=True)

@@ -19,10 +19,10 @@ from transformers.modeling_outputs import BaseModelOutputWithPastAndCrossAttenti
 
 from embft.encoding.encoder import Encoder, Tokenised
 from embft.encoding.packing import AGREES, PROBE, packed_starts
-from embft.fused import functions
-from embft.fused.functions import Adapter, Texts
-from embft.fused.noise import Noise
-from embft.fused.vectors import LANES
+from embft.training.kernels import functions
+from embft.training.kernels.functions import Adapter, Texts
+from embft.training.kernels.noise import Noise
+from embft.training.kernels.vectors import LANES
 
 _LAYERS = {"BertLayer", "RobertaLayer", "XLMRobertaLayer", "CamembertLayer"}
 # Products of longer texts are large enough for a library, and in 16 bits it has faster ones.

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numba import float32, int64
 
-from embft.fused.loops import compiled, part
-from embft.fused.vectors import (
+from embft.training.kernels.loops import compiled, part
+from embft.training.kernels.vectors import (
     FLOATS,
     NOISE,
     ROWS,

@@ -14,7 +14,7 @@ from numba.core import cgutils
 from numba.extending import overload
 from numba.np.numpy_support import carray
 
-from embft.fused.loops import native, part
+from embft.training.kernels.loops import native, part
 
 F = np.float32
 LANES = 8  # rows and columns of a block of a product

@@ -45,4 +45,4 @@ def _openmp() -> int:
 
 @cache
 def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(thread_name_prefix="embft-fused")
+    return ThreadPoolExecutor(thread_name_prefix="embft-kernels")

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from numba import uint64
 
-from embft.fused.loops import compiled
-from embft.fused.threads import together
+from embft.training.kernels.loops import compiled
+from embft.training.kernels.threads import together
 
 _LEVELS = 1 << 16
 _WORD = 1 << 64
