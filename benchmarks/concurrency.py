@@ -3,7 +3,7 @@
     python benchmarks/concurrency.py [--at-once 1 2] [--epochs 1] [--rounds 2]
 
 `embft sweep` over four points of MiniLM, from start to end, in turns. `CORES_EACH` in
-`embft/capacity.py` is what `concurrent_trials: auto` makes of these figures.
+`embft/planning/capacity.py` is what `concurrent_trials: auto` makes of these figures.
 """
 
 from __future__ import annotations

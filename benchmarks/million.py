@@ -42,9 +42,9 @@ def write_pairs(path: Path, count: int) -> None:
 
 def run(pairs: int) -> None:
     """Plan and train in this process's folder; prints JSON."""
-    from embft.capacity import available_cores
     from embft.launcher import run_trial, warm_up
-    from embft.plan import make_plan, prepare
+    from embft.planning.capacity import available_cores
+    from embft.planning.plan import make_plan, prepare
     from embft.results.trial import Completed
     from embft.spec import parse_spec
 

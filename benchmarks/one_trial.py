@@ -12,9 +12,9 @@ import sys
 import time
 from pathlib import Path
 
-from embft.capacity import available_cores
 from embft.launcher import run_trial, warm_up
-from embft.plan import make_plan, prepare
+from embft.planning.capacity import available_cores
+from embft.planning.plan import make_plan, prepare
 from embft.results.trial import Completed
 from embft.spec import load_spec
 

@@ -24,7 +24,7 @@ from rich.console import Console
 
 from embft.cli.progress import SweepView
 from embft.leaderboard.build import build_leaderboard
-from embft.plan import Plan, PlannedTrial
+from embft.planning.plan import Plan, PlannedTrial
 from embft.system.processes import process_memory, release_memory
 
 _SPEC = """\
@@ -45,7 +45,7 @@ def spec(trials: int) -> str:
 def run_sweep(trials: int) -> None:
     """Plan and run a sweep of instant trials in the working directory; prints JSON."""
     from embft import ray_settings
-    from embft.plan import make_plan, prepare
+    from embft.planning.plan import make_plan, prepare
     from embft.report.output import write_outputs
     from embft.spec import parse_spec
 

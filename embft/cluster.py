@@ -23,9 +23,9 @@ from types import FrameType
 import ray
 from ray._private.node import Node
 
-from embft.capacity import Demand, available_cores, gpu_share, trials_at_once
 from embft.errors import EXIT_INTERRUPTED, EmbftError
 from embft.failure import StorageError
+from embft.planning.capacity import Demand, available_cores, gpu_share, trials_at_once
 from embft.spec.resources import Resources
 from embft.system.processes import available_memory, end_descendants, is_alive, template_memory
 

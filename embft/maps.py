@@ -15,8 +15,8 @@ from concurrent.futures.process import BrokenProcessPool
 
 import numpy as np
 
-from embft.capacity import Demand, available_cores, trials_at_once
 from embft.errors import EmbftError
+from embft.planning.capacity import Demand, available_cores, trials_at_once
 from embft.results.dataset import read_split
 from embft.results.trial import Completed, TrialDir
 from embft.storage.files import write_atomic

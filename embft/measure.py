@@ -14,9 +14,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from embft.capacity import available_cores
 from embft.errors import EmbftError, RecordError
-from embft.estimate import (
+from embft.launcher import run_trial, template
+from embft.planning.capacity import available_cores
+from embft.planning.estimate import (
     CHECKPOINT_COPIES,
     CHECKPOINTS,
     FLOAT,
@@ -26,8 +27,7 @@ from embft.estimate import (
     need,
     training_steps,
 )
-from embft.launcher import run_trial, template
-from embft.plan import Plan, PlannedTrial, prepare
+from embft.planning.plan import Plan, PlannedTrial, prepare
 from embft.results.key import trial_key
 from embft.results.trial import Completed, Failed, TrialDir
 from embft.spec import TrialSpec

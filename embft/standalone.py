@@ -23,12 +23,12 @@ from embft.evaluation.context import Context
 from embft.evaluation.embed import EVALUATED, Scores, cosines, embed_splits
 from embft.evaluation.evaluators import Evaluated, evaluate
 from embft.evaluation.scoring import ScoredSplits, score_splits
-from embft.evaluator_files import find_files, frozen_folder
 from embft.metrics.pairs import GroupRow, breakdown
 from embft.models.base import load_base
 from embft.models.resolve import spec_base
 from embft.models.safety import check_agreed
 from embft.models.save import adapter_base, load_saved
+from embft.planning.evaluator_sources import find_files, frozen_folder
 from embft.results.trial import TrialDir
 from embft.spec import EvaluatorSpec, ModelSpec
 

@@ -28,7 +28,7 @@ from embft.errors import EmbftError
 from embft.failure import StorageError
 from embft.launch_server import ask_for_trial, launch_server
 from embft.launcher import run_trial, warm_up
-from embft.plan import PlannedTrial
+from embft.planning.plan import PlannedTrial
 from embft.results.trial import TrialDir
 from embft.spec.resources import Resources
 from embft.storage.lock import has_worker

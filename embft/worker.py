@@ -33,12 +33,12 @@ from embft.evaluation.context import Context
 from embft.evaluation.embed import EVALUATED, cosines, embed_splits
 from embft.evaluation.evaluators import DURING_TRAINING, Bound, epoch_metrics, evaluate
 from embft.evaluation.scoring import score_splits
-from embft.evaluator_files import check_frozen, frozen_folder
 from embft.failure import EXIT_STATUS, storage_reason
 from embft.models.base import build, default_device, load_base, use_device
 from embft.models.proof import prove
 from embft.models.resolve import BaseModel, name_for_loaders, spec_base
 from embft.models.save import load_saved, save, total_parameters, trainable_parameters
+from embft.planning.evaluator_sources import check_frozen, frozen_folder
 from embft.results.dataset import leaked_test_rows, open_splits
 from embft.results.provenance import now, provenance, token_identity, training_identity
 from embft.results.scores import write_scores

@@ -8,7 +8,7 @@ import pytest
 
 from embft.errors import ModelError, SpecError
 from embft.launcher import run_trial
-from embft.plan import make_plan, prepare
+from embft.planning.plan import make_plan, prepare
 from embft.results.retention import Keeper
 from embft.results.trial import Completed, TrialDir
 from embft.spec import parse_spec

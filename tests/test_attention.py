@@ -23,7 +23,7 @@ from embft.evaluation.evaluators import epoch_metrics
 from embft.models.base import load_base
 from embft.models.tiny_decoder import Size, make_decoder
 from embft.models.token_layout import Layout, token_layout
-from embft.plan import make_plan, prepare
+from embft.planning.plan import make_plan, prepare
 from embft.report.chart import static_svg
 from embft.report.charts_attention import attention_charts
 from embft.results.trial import Completed, TrialDir

@@ -7,7 +7,8 @@ import os
 import pytest
 from commands import python
 
-from embft.capacity import (
+from embft.errors import EmbftError
+from embft.planning.capacity import (
     CORES_EACH,
     Demand,
     available_cores,
@@ -15,7 +16,6 @@ from embft.capacity import (
     resolve_device,
     trials_at_once,
 )
-from embft.errors import EmbftError
 
 GB = 10**9
 
@@ -24,7 +24,7 @@ GB = 10**9
 def test_a_process_has_the_cores_that_it_may_use() -> None:
     """A process that is held to one core of a machine counts one."""
     code = (
-        "import os; from embft.capacity import available_cores as cores; "
+        "import os; from embft.planning.capacity import available_cores as cores; "
         "os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}); print(cores())"
     )
     assert python(code).strip() == "1"

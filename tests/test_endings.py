@@ -141,10 +141,10 @@ def test_a_second_sweep_is_refused_and_a_second_ctrl_c_ends_at_once(
 def test_an_interruption_before_anything_runs(tmp_path: Path, name: str) -> None:
     """While a plan is made, a signal ends the command with 130 and one line."""
     code = (
-        "import os, signal, embft.plan\nfrom embft.cli.main import main\n"
+        "import os, signal, embft.planning.plan\nfrom embft.cli.main import main\n"
         # A shell's background job, as a test run may be, begins with SIGINT ignored.
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-        f"embft.plan.make_plan = lambda *_: os.kill(os.getpid(), signal.{name})\n"
+        f"embft.planning.plan.make_plan = lambda *_: os.kill(os.getpid(), signal.{name})\n"
         "main(['plan', 's.yaml'])\n"
     )
     (tmp_path / "s.yaml").write_text("name: a\ndata: {dataset: dating}\n")

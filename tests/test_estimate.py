@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from embft import estimate
 from embft.errors import EmbftError
-from embft.estimate import (
+from embft.launcher import run_trial
+from embft.measure import measure, measured_seconds, predicted_seconds, read_measured
+from embft.planning import estimate
+from embft.planning.estimate import (
     OURS_BYTES,
     Size,
     check_fits,
@@ -18,10 +20,8 @@ from embft.estimate import (
     size_of,
     weight_shapes,
 )
-from embft.launcher import run_trial
-from embft.measure import measure, measured_seconds, predicted_seconds, read_measured
-from embft.plan import make_plan, prepare
-from embft.prefixes import share_prefixes
+from embft.planning.plan import make_plan, prepare
+from embft.planning.prefixes import share_prefixes
 from embft.spec import parse_spec
 
 

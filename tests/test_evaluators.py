@@ -24,9 +24,9 @@ from embft.evaluation import clusters, collapse, labelled, retrieval
 from embft.evaluation.context import Context, Estimate, Found
 from embft.evaluation.embed import Embedded, cosines, embed_splits, pair_cosines
 from embft.evaluation.evaluators import EVALUATORS, Evaluated, evaluate, find_evaluator
-from embft.evaluator_files import find_files, frozen_folder, read_labelled
 from embft.metrics.definitions import METRICS, QUANTITIES
-from embft.plan import make_plan
+from embft.planning.evaluator_sources import find_files, frozen_folder, read_labelled
+from embft.planning.plan import make_plan
 from embft.spec import EvaluatorSpec, parse_spec
 from embft.spec.evaluators import ClusteringSpec, LabelledSpec
 

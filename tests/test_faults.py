@@ -29,7 +29,7 @@ from embft.failure import StorageError, cause_of
 from embft.launcher import run_trial, warm_up
 from embft.models.base import build
 from embft.models.resolve import spec_base
-from embft.plan import make_plan, prepare
+from embft.planning.plan import make_plan, prepare
 from embft.results.trial import Completed, Failed, TrialDir
 from embft.spec import parse_spec
 from embft.storage.lock import wait_for_worker

@@ -9,7 +9,7 @@ import pytest
 
 from embft.errors import RecordError
 from embft.leaderboard.build import build_leaderboard
-from embft.plan import PLAN_SCHEMA, make_plan, prepare
+from embft.planning.plan import PLAN_SCHEMA, make_plan, prepare
 from embft.report.output import write_outputs
 from embft.results.trial import SCHEMA
 from embft.spec import parse_spec

@@ -23,13 +23,13 @@ from embft.cli.main import main
 from embft.data.load import Columns, load_pairs
 from embft.errors import DataError, EmbftError, ModelError, RecordError, SpecError
 from embft.evaluation.evaluators import find_evaluator
-from embft.evaluator_files import check_frozen, find_files, frozen_folder
 from embft.leaderboard.build import build_leaderboard
 from embft.leaderboard.export import to_csv
 from embft.models.base import build, load_base
 from embft.models.resolve import find_base_model
 from embft.models.save import load_saved, save
-from embft.plan import make_plan, prepare
+from embft.planning.evaluator_sources import check_frozen, find_files, frozen_folder
+from embft.planning.plan import make_plan, prepare
 from embft.results.dataset import write_manifest
 from embft.results.trial import TrialDir
 from embft.spec import EvaluatorSpec, ModelSpec, TrainSpec, load_spec, parse_spec

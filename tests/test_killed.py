@@ -13,7 +13,7 @@ import pytest
 from commands import ACTOR, LONG, embft, records, relatives, rows, start, wait_for, wait_for_the_end
 
 from embft.errors import EmbftError
-from embft.plan import make_plan, prepare
+from embft.planning.plan import make_plan, prepare
 from embft.results.trial import Failed, TrialDir
 from embft.spec import parse_spec
 from embft.storage.lock import hold_as_worker, is_running, sweep_lock, wait_for_worker

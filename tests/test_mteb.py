@@ -17,7 +17,7 @@ from embft.evaluation import labelled
 from embft.evaluation.context import Context, Estimate, Found
 from embft.evaluation.evaluators import evaluate
 from embft.evaluation.mteb_task import as_mteb_model, task_metrics
-from embft.evaluator_files import Labelled, find_files
+from embft.planning.evaluator_sources import Labelled, find_files
 from embft.spec import EvaluatorSpec
 from embft.spec.evaluators import ClassificationSpec, ClusteringSpec
 

@@ -10,9 +10,9 @@ import pytest
 
 from embft.data.texts import normalise
 from embft.errors import DataError, EmbftError
-from embft.evaluator_files import read_labelled
 from embft.models.resolve import find_base_model
-from embft.plan import Plan, make_plan, prepare
+from embft.planning.evaluator_sources import read_labelled
+from embft.planning.plan import Plan, make_plan, prepare
 from embft.results.trial import Completed
 from embft.spec import LOSSES, load_spec, parse_spec
 from embft.spec.evaluators import LabelledSpec

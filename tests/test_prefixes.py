@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from embft.launcher import run_trial
-from embft.plan import make_plan, prepare
-from embft.prefixes import share_prefixes
+from embft.planning.plan import make_plan, prepare
+from embft.planning.prefixes import share_prefixes
 from embft.results.trial import Completed
 from embft.spec import load_spec
 

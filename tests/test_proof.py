@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from embft.errors import ModelError, ProofError
-from embft.plan import make_plan, prepare
+from embft.planning.plan import make_plan, prepare
 from embft.results.trial import Completed, TrialDir
 from embft.spec import parse_spec
 from embft.storage.seal import sealed, unsealed

@@ -17,7 +17,7 @@ from commands import embft
 
 from embft.data.build import load_data
 from embft.errors import EmbftError
-from embft.plan import make_plan
+from embft.planning.plan import make_plan
 from embft.results.dataset import audit_with
 from embft.results.trial import Completed, TrialDir
 from embft.spec import DataSpec, ModelSpec, load_spec

@@ -19,7 +19,7 @@ from embft.encoding.stopping import StoppedError
 from embft.evaluation.embed import pair_cosines
 from embft.evaluation.scoring import score_dev
 from embft.models.base import build
-from embft.plan import make_plan, prepare
+from embft.planning.plan import make_plan, prepare
 from embft.results.trial import Attempt
 from embft.spec import LossSpec, ModelSpec, TrainSpec, parse_spec
 from embft.training.checkpoint import Checkpoints

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from embft.errors import EmbftError, SpecError
-from embft.plan import make_plan
+from embft.planning.plan import make_plan
 from embft.spec import load_spec, parse_spec, trial_spec
 
 ROOT = Path(__file__).parent.parent

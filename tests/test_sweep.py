@@ -19,7 +19,7 @@ from commands import embft, python, records, relatives, rows
 
 from embft.failure import StorageError
 from embft.leaderboard.build import build_leaderboard
-from embft.plan import make_plan, prepare
+from embft.planning.plan import make_plan, prepare
 from embft.report.pairs import lead_models
 from embft.results.trial import Completed, Failed, TrialDir
 from embft.spec import parse_spec
@@ -70,7 +70,7 @@ def test_one_tuner_after_another_takes_its_share(tmp_path: Path, tiny_spec: str)
         "from pathlib import Path\nfrom threading import current_thread, main_thread\n"
         "from embft import ray_settings\nray_settings.configure(None)\n"
         "from embft import sweep\nfrom embft.cluster import ray_cluster\n"
-        "from embft.plan import make_plan\nfrom embft.spec import load_spec\n"
+        "from embft.planning.plan import make_plan\nfrom embft.spec import load_spec\n"
         "class Instant(sweep.TrialRunner):\n"
         "    def step(self):\n"
         "        Path(self.given['trial']).mkdir(parents=True)\n"

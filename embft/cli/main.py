@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from embft.leaderboard.rows import Leaderboard
-    from embft.plan import Plan, PlannedTrial
+    from embft.planning.plan import Plan, PlannedTrial
     from embft.results.retention import Keeper
 
 _SPEC = click.argument("spec", type=click.Path(path_type=Path, dir_okay=False))
@@ -82,10 +82,10 @@ def sweep(  # noqa: PLR0913, PLR0917 - a parameter for each option
     Interrupted at any moment, the same command carries on: a finished trial is never run twice.
     Exit status: 0 all trials completed, 1 some failed, 2 the input is at fault, 130 interrupted.
     """
-    from embft.capacity import may_have_gpu
     from embft.launcher import template
-    from embft.plan import prepare
-    from embft.prefixes import forget_shared, share_prefixes
+    from embft.planning.capacity import may_have_gpu
+    from embft.planning.plan import prepare
+    from embft.planning.prefixes import forget_shared, share_prefixes
     from embft.storage.lock import sweep_lock
 
     console = new_console()
@@ -141,10 +141,10 @@ def _run(
 ) -> _Stopped | None:
     """Run what is pending. Returns why it stopped before the end, if it did."""
     from embft import ray_settings
-    from embft.estimate import check_fits, longest_first
     from embft.failure import StorageError
     from embft.meanwhile import write_meanwhile
     from embft.measure import known_need
+    from embft.planning.estimate import check_fits, longest_first
     from embft.system.processes import release_memory
 
     need = known_need(plan, pending)
@@ -201,7 +201,7 @@ def plan(spec: Path, results: Path, form: str, measuring: bool, trusted: bool) -
     """Show the trials of SPEC, which are done and which are pending, and what they need."""
     from embft.cli.tables import plan_records, print_code, print_need, print_records
     from embft.measure import known_need, measured_seconds
-    from embft.prefixes import share_prefixes
+    from embft.planning.prefixes import share_prefixes
 
     made = _plan(spec, results, trusted)
     seconds = measured_seconds(made) if measuring else {}
@@ -359,7 +359,7 @@ def merge(trial: str, out: Path) -> None:
 
 def _plan(spec: Path, results: Path, trusted: bool) -> Plan:
     from embft.models.safety import check_agreed
-    from embft.plan import make_plan
+    from embft.planning.plan import make_plan
     from embft.spec import load_spec
 
     loaded = load_spec(spec)

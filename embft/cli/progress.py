@@ -18,8 +18,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from embft.estimate import duration_text
-from embft.plan import PlannedTrial
+from embft.planning.estimate import duration_text
+from embft.planning.plan import PlannedTrial
 from embft.results.trial import Completed, TrialDir, TrialResult
 
 _POLL_SECONDS = 0.4

@@ -14,11 +14,11 @@ from rich.table import Table
 from rich.text import Text
 
 from embft.data.audit.findings import Audit
-from embft.estimate import SWEEP_SECONDS, Need, duration_text, free_disk, size_text
 from embft.leaderboard.export import to_csv
 from embft.leaderboard.labels import axis_title, metric_label, number, value_text
 from embft.leaderboard.rows import Group, Leaderboard, Row
-from embft.plan import Plan, PlannedTrial
+from embft.planning.estimate import SWEEP_SECONDS, Need, duration_text, free_disk, size_text
+from embft.planning.plan import Plan, PlannedTrial
 
 if TYPE_CHECKING:
     from embft.standalone import Evaluation

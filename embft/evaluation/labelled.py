@@ -20,11 +20,11 @@ from embft.data.pairs import Pairs
 from embft.encoding.encoder import encode
 from embft.evaluation.context import Context, Estimate, Found
 from embft.evaluation.embed import pair_cosines
-from embft.evaluator_files import Labelled
 from embft.metrics.bootstrap import bootstrap, weighted_interval
 from embft.metrics.pairs import pair_metrics
 from embft.metrics.resampling import independent_pairs, sampling_units
 from embft.metrics.weighted import FloatArray, IntArray
+from embft.planning.evaluator_sources import Labelled
 from embft.spec.evaluators import ClassificationSpec, ClusteringSpec
 
 _ROLES = {"dev": "dev", "test": "data"}

@@ -22,7 +22,7 @@ from embft.leaderboard.ranking import rank_groups
 from embft.leaderboard.rows import Group, Leaderboard, Row
 from embft.leaderboard.stability import with_probe_drop
 from embft.leaderboard.verdict import cautions, verdict
-from embft.plan import BASELINE
+from embft.planning.plan import BASELINE
 from embft.results.dataset import frozen_audit
 from embft.results.trial import TrialDir
 from embft.spec import TrialSpec, trial_spec

@@ -17,7 +17,6 @@ from safetensors import SafetensorError
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
 
-from embft.capacity import Device, resolve_device
 from embft.encoding.packing import forbid_packing
 from embft.errors import ModelError
 from embft.models.adapter import add_adapter
@@ -25,6 +24,7 @@ from embft.models.pooling import OUR_MODULES, replace_pooling
 from embft.models.safety import check_folder
 from embft.models.template import wrap_texts
 from embft.models.token_layout import token_layout
+from embft.planning.capacity import Device, resolve_device
 from embft.spec import ModelSpec, TrainSpec, untrainable_reason
 
 _TEXT_ONLY = {"text": {"method": "forward", "method_output_name": "last_hidden_state"}}

@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from embft.capacity import Demand, available_cores, trials_at_once
 from embft.errors import EmbftError
-from embft.plan import Plan, PlannedTrial
+from embft.planning.capacity import Demand, available_cores, trials_at_once
+from embft.planning.plan import Plan, PlannedTrial
 from embft.spec import TrialSpec
 from embft.system.processes import available_memory
 

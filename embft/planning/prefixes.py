@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from embft.plan import PlannedTrial
+from embft.planning.plan import PlannedTrial
 from embft.results.key import trial_key
 from embft.results.trial import PREFIXES, TOKENS
 from embft.spec import TrainSpec

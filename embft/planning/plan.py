@@ -18,13 +18,13 @@ from typing import Annotated, Any
 from pydantic import Field, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
-from embft.capacity import Device
 from embft.data.build import load_data
 from embft.data.pairs import SPLITS, Splits
 from embft.errors import EmbftError, NewerRecordError, RecordError
-from embft.evaluator_files import EvaluatorFiles, find_files
 from embft.metrics.definitions import METRICS
 from embft.models.resolve import BaseModel, spec_base
+from embft.planning.capacity import Device
+from embft.planning.evaluator_sources import EvaluatorFiles, find_files
 from embft.results.dataset import data_folder, freeze
 from embft.results.index import finished_trials, folders_by_key
 from embft.results.key import trial_key
