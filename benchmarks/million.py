@@ -42,7 +42,7 @@ def write_pairs(path: Path, count: int) -> None:
 
 def run(pairs: int) -> None:
     """Plan and train in this process's folder; prints JSON."""
-    from embft.launcher import run_trial, warm_up
+    from embft.execution.launcher import run_trial, warm_up
     from embft.planning.capacity import available_cores
     from embft.planning.plan import make_plan, prepare
     from embft.results.trial import Completed

@@ -12,7 +12,7 @@ import sys
 import time
 from pathlib import Path
 
-from embft.launcher import run_trial, warm_up
+from embft.execution.launcher import run_trial, warm_up
 from embft.planning.capacity import available_cores
 from embft.planning.plan import make_plan, prepare
 from embft.results.trial import Completed

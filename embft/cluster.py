@@ -24,7 +24,7 @@ import ray
 from ray._private.node import Node
 
 from embft.errors import EXIT_INTERRUPTED, EmbftError
-from embft.failure import StorageError
+from embft.execution.failure import StorageError
 from embft.planning.capacity import Demand, available_cores, gpu_share, trials_at_once
 from embft.spec.resources import Resources
 from embft.system.processes import available_memory, end_descendants, is_alive, template_memory

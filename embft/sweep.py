@@ -25,15 +25,15 @@ from ray import tune
 
 from embft.cluster import Cluster, Interrupted, RayDiedError
 from embft.errors import EmbftError
-from embft.failure import StorageError
+from embft.execution.failure import StorageError
+from embft.execution.launcher import run_trial, warm_up
+from embft.execution.monitor import Limits
 from embft.launch_server import ask_for_trial, launch_server
-from embft.launcher import run_trial, warm_up
 from embft.planning.plan import PlannedTrial
 from embft.results.trial import TrialDir
 from embft.spec.resources import Resources
 from embft.storage.lock import has_worker
 from embft.system.processes import has_child, overhead, release_memory, template_memory
-from embft.watch import Limits
 
 # Ray Tune holds 30 KB of each trial that it was given until all have ended, so it is given a part
 # of them at a time: about so many, and so many for each that runs at once. Between two parts pass

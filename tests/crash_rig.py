@@ -61,12 +61,12 @@ def _leave_ray_out() -> None:
 
     import embft.cli.progress
     import embft.cluster
+    import embft.execution.worker
     import embft.report
     import embft.sweep
-    import embft.worker
-    from embft import launcher
-    from embft.watch import End
-    from embft.worker import run_step
+    from embft.execution import launcher
+    from embft.execution.monitor import End
+    from embft.execution.worker import run_step
 
     torch.set_num_threads(1)
 
@@ -114,7 +114,7 @@ def _leave_ray_out() -> None:
     setattr(embft.cli.progress, "SweepView", NoView)  # noqa: B010
     setattr(launcher, "_run_worker", run_worker)  # noqa: B010
     setattr(launcher, "warm_up", lambda: None)  # noqa: B010 - nothing is forked from a template
-    setattr(embft.worker, "_STEP_INTERVAL", 0.0)  # noqa: B010 - each run writes the same lines
+    setattr(embft.execution.worker, "_STEP_INTERVAL", 0.0)  # noqa: B010 - each run writes the same lines
     sys.modules["embft.report.page"]._rendered = lambda *_, **__: iter(["<!doctype html>\n"])  # type: ignore[attr-defined]
 
 

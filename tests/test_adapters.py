@@ -16,13 +16,13 @@ from transformers import AutoModel
 from embft.cli.main import main
 from embft.data.pairs import Pairs
 from embft.errors import EmbftError, ModelError, ProofError, SpecError
-from embft.merge import merge
+from embft.execution.evaluate import load_model
+from embft.execution.merge import merge
 from embft.models.base import build, load_base
 from embft.models.resolve import find_base_model, name_for_loaders
 from embft.models.save import load_saved, save, trainable_parameters
 from embft.models.tiny_decoder import Size, make_decoder
 from embft.spec import LoraSpec, ModelSpec, TrainSpec, parse_spec
-from embft.standalone import load_model
 from embft.training.loop import Hooks, train
 
 TEXTS = ["i love dogs", "you never hate the cats and we like tea", "music"]

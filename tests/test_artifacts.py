@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from embft.errors import ModelError, SpecError
-from embft.launcher import run_trial
+from embft.execution.evaluate import load_model
+from embft.execution.launcher import run_trial
 from embft.planning.plan import make_plan, prepare
 from embft.results.retention import Keeper
 from embft.results.trial import Completed, TrialDir
 from embft.spec import parse_spec
-from embft.standalone import load_model
 
 
 @pytest.fixture(scope="module")

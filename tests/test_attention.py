@@ -20,6 +20,7 @@ from embft.evaluation import attention as module
 from embft.evaluation.attention import KINDS, attention, attention_shares
 from embft.evaluation.context import Context
 from embft.evaluation.evaluators import epoch_metrics
+from embft.execution.worker import score_step, train_step
 from embft.models.base import load_base
 from embft.models.tiny_decoder import Size, make_decoder
 from embft.models.token_layout import Layout, token_layout
@@ -28,7 +29,6 @@ from embft.report.chart import static_svg
 from embft.report.charts_attention import attention_charts
 from embft.results.trial import Completed, TrialDir
 from embft.spec import EvaluatorSpec, ModelSpec, load_spec
-from embft.worker import score_step, train_step
 
 TEXTS = ["i love dogs", "you never hate the cats and we like tea", "music"]
 

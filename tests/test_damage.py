@@ -17,11 +17,11 @@ import pytest
 from crash_points import Call, Ended, Rig, points, records, strace_works
 
 from embft.errors import EmbftError, RecordError
+from embft.execution.evaluate import load_model
 from embft.leaderboard.build import build_leaderboard
 from embft.leaderboard.export import to_json
 from embft.leaderboard.pair_scores import read_scores, read_texts
 from embft.results.trial import TrialDir
-from embft.standalone import load_model
 from embft.storage.files import write_atomic
 
 Damage = Callable[[Path], None]

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from embft.errors import EmbftError
-from embft.launcher import run_trial
-from embft.measure import measure, measured_seconds, predicted_seconds, read_measured
+from embft.execution.launcher import run_trial
+from embft.execution.measure import measure, measured_seconds, predicted_seconds, read_measured
 from embft.planning import estimate
 from embft.planning.estimate import (
     OURS_BYTES,

@@ -526,7 +526,7 @@ def test_one_model_is_evaluated_outside_a_sweep(tiny_model: Path, pair_files: Pa
     """A folder's model gives rows with intervals for both splits, and the evaluators' rows."""
     from embft.data.load import PairFile
     from embft.data.splits import build_splits
-    from embft.standalone import evaluate_model
+    from embft.execution.evaluate import evaluate_model
 
     train, dev, test_file = (pair_files / f"{split}.jsonl" for split in ("train", "dev", "test"))
     splits = build_splits(*map(PairFile, (train, dev, test_file)))
@@ -545,10 +545,10 @@ def test_one_model_is_evaluated_outside_a_sweep(tiny_model: Path, pair_files: Pa
 def test_an_adapters_folder_is_loaded_on_its_base(tiny_model: Path, tmp_path: Path) -> None:
     """`load_model` of a saved adapter gives the adapter's embeddings, and says what is missing."""
     from embft.encoding.encoder import encode
+    from embft.execution.evaluate import load_model
     from embft.models.base import build
     from embft.models.save import save
     from embft.spec import ModelSpec, TrainSpec
-    from embft.standalone import load_model
 
     spec = ModelSpec(base=str(tiny_model))
     model = build(tiny_model, spec, TrainSpec(method="lora"))

@@ -24,9 +24,11 @@ import pytest
 import torch
 from commands import embft, start, start_cold, wait_for
 
-from embft import launcher, worker
-from embft.failure import StorageError, cause_of
-from embft.launcher import run_trial, warm_up
+from embft.execution import launcher, worker
+from embft.execution.failure import StorageError, cause_of
+from embft.execution.launcher import run_trial, warm_up
+from embft.execution.monitor import End, Limits, watch
+from embft.execution.worker import read_splits
 from embft.models.base import build
 from embft.models.resolve import spec_base
 from embft.planning.plan import make_plan, prepare
@@ -35,8 +37,6 @@ from embft.spec import parse_spec
 from embft.storage.lock import wait_for_worker
 from embft.system.processes import overhead, template_memory, tree_memory
 from embft.training.step import DivergedError
-from embft.watch import End, Limits, watch
-from embft.worker import read_splits
 
 FAULTS = """
 import os, sys

@@ -11,10 +11,10 @@ import pytest
 from commands import wait_for
 
 from embft import launch_server
-from embft.failure import StorageError
+from embft.execution.failure import StorageError
+from embft.execution.monitor import Limits
 from embft.launch_server import ask_for_trial
 from embft.results.trial import TrialDir
-from embft.watch import Limits
 
 
 def test_what_a_trial_comes_to_is_told_where_it_was_asked(

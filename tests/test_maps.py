@@ -15,11 +15,11 @@ from commands import python
 from leaderboards import lora_lr
 
 from embft.data.dating import generate
+from embft.execution.maps import write_maps
 from embft.leaderboard.labels import number
 from embft.leaderboard.maps import least_purity, map_points, read_map
 from embft.leaderboard.pair_scores import Model, models
 from embft.leaderboard.rows import Leaderboard
-from embft.maps import write_maps
 from embft.models.resolve import find_base_model
 from embft.report import render_report
 from embft.report.pairs import pairs_view
@@ -118,7 +118,7 @@ def test_too_few_pairs_give_a_reason_and_no_file(tmp_path: Path) -> None:
 
 def test_who_asks_for_maps_need_not_wait_for_torch() -> None:
     """The processes that make them import it; the report's own would do so a second time."""
-    python("import sys, embft.maps\nassert 'torch' not in sys.modules")
+    python("import sys, embft.execution.maps\nassert 'torch' not in sys.modules")
 
 
 class _EndsItsProcess(TrialDir):

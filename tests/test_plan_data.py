@@ -10,13 +10,13 @@ import pytest
 
 from embft.data.texts import normalise
 from embft.errors import DataError, EmbftError
+from embft.execution.worker import score_step, train_step
 from embft.models.resolve import find_base_model
 from embft.planning.evaluator_sources import read_labelled
 from embft.planning.plan import Plan, make_plan, prepare
 from embft.results.trial import Completed
 from embft.spec import LOSSES, load_spec, parse_spec
 from embft.spec.evaluators import LabelledSpec
-from embft.worker import score_step, train_step
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared" / "data"

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from embft.launcher import run_trial
+from embft.execution.launcher import run_trial
 from embft.planning.plan import make_plan, prepare
 from embft.planning.prefixes import share_prefixes
 from embft.results.trial import Completed

@@ -12,8 +12,8 @@ import pytest
 from conftest import SHARED_DATA
 
 from embft.data.build import load_data
+from embft.execution.evaluate import evaluate_model
 from embft.spec import DataSpec, EvaluatorSpec
-from embft.standalone import evaluate_model
 
 
 def _file(name: str) -> str:

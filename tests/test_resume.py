@@ -18,13 +18,13 @@ from embft.data.pairs import Pairs
 from embft.encoding.stopping import StoppedError
 from embft.evaluation.embed import pair_cosines
 from embft.evaluation.scoring import score_dev
+from embft.execution.worker import score_step, train_step
 from embft.models.base import build
 from embft.planning.plan import make_plan, prepare
 from embft.results.trial import Attempt
 from embft.spec import LossSpec, ModelSpec, TrainSpec, parse_spec
 from embft.training.checkpoint import Checkpoints
 from embft.training.loop import Hooks, Trained, train
-from embft.worker import score_step, train_step
 
 MODEL = ModelSpec(base="tiny")
 BASE = TrainSpec(epochs=3, batch_size=8, learning_rate=5e-3, warmup_steps=3)

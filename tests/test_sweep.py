@@ -17,7 +17,7 @@ import psutil
 import pytest
 from commands import embft, python, records, relatives, rows
 
-from embft.failure import StorageError
+from embft.execution.failure import StorageError
 from embft.leaderboard.build import build_leaderboard
 from embft.planning.plan import make_plan, prepare
 from embft.report.pairs import lead_models

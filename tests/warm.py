@@ -110,10 +110,10 @@ if __name__ == "__main__":
 
     ray_settings.configure(None)
     import embft.cli.data
+    import embft.execution.preload  # noqa: F401
     import embft.leaderboard.build
     import embft.report
     import embft.sweep
-    import embft.template  # noqa: F401
     from embft.cli.main import main
 
     given, came_by = serve(sys.argv[1])

@@ -82,7 +82,7 @@ def sweep(  # noqa: PLR0913, PLR0917 - a parameter for each option
     Interrupted at any moment, the same command carries on: a finished trial is never run twice.
     Exit status: 0 all trials completed, 1 some failed, 2 the input is at fault, 130 interrupted.
     """
-    from embft.launcher import template
+    from embft.execution.launcher import template
     from embft.planning.capacity import may_have_gpu
     from embft.planning.plan import prepare
     from embft.planning.prefixes import forget_shared, share_prefixes
@@ -141,9 +141,9 @@ def _run(
 ) -> _Stopped | None:
     """Run what is pending. Returns why it stopped before the end, if it did."""
     from embft import ray_settings
-    from embft.failure import StorageError
+    from embft.execution.failure import StorageError
+    from embft.execution.measure import known_need
     from embft.meanwhile import write_meanwhile
-    from embft.measure import known_need
     from embft.planning.estimate import check_fits, longest_first
     from embft.system.processes import release_memory
 
@@ -200,7 +200,7 @@ def _end_stopped(console: Console, stopped: _Stopped, spec: Path) -> NoReturn:
 def plan(spec: Path, results: Path, form: str, measuring: bool, trusted: bool) -> None:
     """Show the trials of SPEC, which are done and which are pending, and what they need."""
     from embft.cli.tables import plan_records, print_code, print_need, print_records
-    from embft.measure import known_need, measured_seconds
+    from embft.execution.measure import known_need, measured_seconds
     from embft.planning.prefixes import share_prefixes
 
     made = _plan(spec, results, trusted)
@@ -262,8 +262,8 @@ def report(folders: tuple[Path, ...], maps: bool, open_: bool, **wanted: Any) ->
 
 
 def _write_maps(board: Leaderboard, names: Sequence[str]) -> None:
+    from embft.execution.maps import write_maps
     from embft.leaderboard.lookup import find_scored
-    from embft.maps import write_maps
     from embft.report.pairs import lead_models
     from embft.results.trial import TrialDir
 
@@ -329,7 +329,7 @@ def evaluate(  # noqa: PLR0913, PLR0917 - a parameter for each option
 ) -> None:
     """Score MODEL (a folder, a trial's folder, or a hub name) without training it."""
     from embft.cli.tables import print_evaluation
-    from embft.standalone import evaluate_model, read_evaluator
+    from embft.execution.evaluate import evaluate_model, read_evaluator
 
     if not sources and not evaluators:
         raise EmbftError("nothing to score on: give --data, --evaluator, or both")
@@ -348,7 +348,7 @@ def merge(trial: str, out: Path) -> None:
 
     The saved model is loaded again and proved before the command succeeds.
     """
-    from embft.merge import merge as run_merge
+    from embft.execution.merge import merge as run_merge
 
     proof = run_merge(trial, out)
     click.echo(

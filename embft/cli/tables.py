@@ -21,7 +21,7 @@ from embft.planning.estimate import SWEEP_SECONDS, Need, duration_text, free_dis
 from embft.planning.plan import Plan, PlannedTrial
 
 if TYPE_CHECKING:
-    from embft.standalone import Evaluation
+    from embft.execution.evaluate import Evaluation
 
 _WIDE = 110  # columns from which on intervals fit beside the scores
 _STYLES = {"problem": "bold red", "warning": "yellow", "info": "dim"}

@@ -24,7 +24,7 @@ from embft.system.processes import available_memory
 
 # What a map takes seconds to import: once, by the server that the processes are forked from. Beside
 # a sweep that is its warm template, which has all of it but UMAP and HDBSCAN.
-_PRELOADED = ["embft.standalone", "umap", "hdbscan"]
+_PRELOADED = ["embft.execution.evaluate", "umap", "hdbscan"]
 
 
 def write_maps(folders: Sequence[TrialDir]) -> dict[str, str]:
@@ -90,7 +90,7 @@ def write_map(folder: TrialDir) -> None:
     """
     from embft.evaluation.clusters import NOISE, cluster_pairs, purity, sample_rows, two_sided
     from embft.evaluation.embed import embed_pairs
-    from embft.standalone import load_model
+    from embft.execution.evaluate import load_model
 
     pairs = read_split(folder.sweep / folder.read_input().data, "test")
     model = load_model(str(folder.path))

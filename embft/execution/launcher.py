@@ -20,7 +20,7 @@ from multiprocessing import connection, forkserver, resource_tracker
 from pathlib import Path
 from types import ModuleType
 
-from embft.failure import (
+from embft.execution.failure import (
     EXIT_ORPHANED,
     EXIT_STATUS,
     PASSING,
@@ -29,6 +29,7 @@ from embft.failure import (
     cause_of,
     storage_reason,
 )
+from embft.execution.monitor import End, Limits, watch
 from embft.results.trial import (
     EXIT_STOPPED,
     Attempt,
@@ -40,7 +41,6 @@ from embft.results.trial import (
 )
 from embft.storage.lock import hold_as_worker
 from embft.system.processes import end_templates
-from embft.watch import End, Limits, watch
 
 _ORPHAN_SECONDS = 1.0
 _TOGETHER_SECONDS = 1.0
@@ -49,7 +49,7 @@ _OOM_SCORE = "800"
 
 _STARTING = threading.Lock()  # what `_no_main` changes is the whole process's
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["embft.template"])
+_CONTEXT.set_forkserver_preload(["embft.execution.preload"])
 
 
 def warm_up() -> None:
@@ -218,7 +218,7 @@ def _enter(step: str, path: str) -> None:
     faulthandler.enable(all_threads=False)  # so that the log tells where a segmentation fault was
     with suppress(OSError):  # where the system has no such file
         Path("/proc/self/oom_score_adj").write_text(_OOM_SCORE)
-    from embft import worker
+    from embft.execution import worker
 
     worker.run_step(step, folder)
 

@@ -11,8 +11,8 @@ import json
 import signal
 from dataclasses import dataclass
 
+from embft.execution.monitor import End, Limits
 from embft.results.trial import TrialDir, TrialInput
-from embft.watch import End, Limits
 
 # Another attempt may end otherwise; what diverged, or failed its proof, would do so again.
 PASSING = frozenset({"killed", "crashed", "hung", "unwritable"})

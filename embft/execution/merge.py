@@ -14,13 +14,13 @@ from sentence_transformers import SentenceTransformer
 from embft.data.dating import generate
 from embft.encoding.encoder import encode
 from embft.errors import ModelError
+from embft.execution.evaluate import find_saved
 from embft.models.adapter import ADAPTER_CONFIG, merge_adapter
 from embft.models.base import load_base, open_model
 from embft.models.proof import prove
 from embft.models.resolve import spec_base
 from embft.models.save import load_saved, save
 from embft.results.trial import Proof
-from embft.standalone import find_saved
 
 _PROBE_TEXTS = 64
 # Weights are added once instead of products at each text: other roundings, layer upon layer. Of

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from embft.errors import EmbftError, RecordError
-from embft.launcher import run_trial, template
+from embft.execution.launcher import run_trial, template
+from embft.execution.monitor import Limits
 from embft.planning.capacity import available_cores
 from embft.planning.estimate import (
     CHECKPOINT_COPIES,
@@ -35,7 +36,6 @@ from embft.spec.resources import Resources
 from embft.storage.files import write_atomic
 from embft.storage.lock import sweep_lock
 from embft.storage.seal import sealed, unsealed
-from embft.watch import Limits
 
 # Evaluations after 20, 40 and 42 steps: their distances give the time of a step and of one of them.
 _EVALUATE, _STEPS = 20, 42

@@ -33,7 +33,7 @@ from embft.evaluation.context import Context
 from embft.evaluation.embed import EVALUATED, cosines, embed_splits
 from embft.evaluation.evaluators import DURING_TRAINING, Bound, epoch_metrics, evaluate
 from embft.evaluation.scoring import score_splits
-from embft.failure import EXIT_STATUS, storage_reason
+from embft.execution.failure import EXIT_STATUS, storage_reason
 from embft.models.base import build, default_device, load_base, use_device
 from embft.models.proof import prove
 from embft.models.resolve import BaseModel, name_for_loaders, spec_base

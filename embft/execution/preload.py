@@ -10,7 +10,7 @@ import gc
 from embft.system.processes import no_collection, unmap_read_pages
 
 with no_collection():  # which went through all that was imported so far over and over
-    from embft import worker
+    from embft.execution import worker
 
 __all__ = ["worker"]
 
