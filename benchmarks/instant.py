@@ -14,7 +14,7 @@ from embft.data.dating import generate
 from embft.data.pairs import Splits
 from embft.results.scores import write_scores
 from embft.results.trial import Completed, Metrics, Proof, Timings, TrialDir
-from embft.sweep import TrialRunner
+from embft.scheduler.tune import TrialRunner
 
 _NOISE = 0.05
 

@@ -44,9 +44,9 @@ def spec(trials: int) -> str:
 
 def run_sweep(trials: int) -> None:
     """Plan and run a sweep of instant trials in the working directory; prints JSON."""
-    from embft import ray_settings
     from embft.planning.plan import make_plan, prepare
     from embft.report.output import write_outputs
+    from embft.scheduler import settings as ray_settings
     from embft.spec import parse_spec
 
     found: dict[str, float] = {}
@@ -55,7 +55,7 @@ def run_sweep(trials: int) -> None:
     ray_settings.configure(None)
     from instant import InstantRunner
 
-    from embft import sweep
+    from embft.scheduler import tune as sweep
 
     vars(sweep).update(TrialRunner=InstantRunner, warm_up=lambda: None)  # no worker is forked
     with timed(found, "prepare"):
@@ -75,9 +75,9 @@ def run_sweep(trials: int) -> None:
 
 def run(plan: Plan, pending: Sequence[PlannedTrial]) -> float:
     """What `embft sweep` does from Ray's start to its end. Returns the driver's memory in MB."""
-    from embft.cluster import ray_cluster
     from embft.meanwhile import write_meanwhile
-    from embft.sweep import run_trials
+    from embft.scheduler.cluster import ray_cluster
+    from embft.scheduler.tune import run_trials
 
     release_memory()
     with ray_cluster(plan.spec.resources) as cluster:

@@ -60,10 +60,10 @@ def _leave_ray_out() -> None:
     import torch
 
     import embft.cli.progress
-    import embft.cluster
     import embft.execution.worker
     import embft.report
-    import embft.sweep
+    import embft.scheduler.cluster
+    import embft.scheduler.tune
     from embft.execution import launcher
     from embft.execution.monitor import End
     from embft.execution.worker import run_step
@@ -71,8 +71,10 @@ def _leave_ray_out() -> None:
     torch.set_num_threads(1)
 
     @contextlib.contextmanager
-    def no_cluster(*_: object, **__: object) -> Iterator[embft.cluster.Cluster]:
-        yield embft.cluster.Cluster(1, 1.0, 1, 0.0, stop=embft.cluster.Stop(), scratch=Path())
+    def no_cluster(*_: object, **__: object) -> Iterator[embft.scheduler.cluster.Cluster]:
+        yield embft.scheduler.cluster.Cluster(
+            1, 1.0, 1, 0.0, stop=embft.scheduler.cluster.Stop(), scratch=Path()
+        )
 
     def run_trials(trials: Sequence[Any], *_: object, **__: object) -> list[str]:
         lost = []
@@ -109,8 +111,8 @@ def _leave_ray_out() -> None:
         def __enter__(self) -> None: ...
         def __exit__(self, *_: object) -> None: ...
 
-    setattr(embft.cluster, "ray_cluster", no_cluster)  # noqa: B010 - mypy refuses the plain form
-    setattr(embft.sweep, "run_trials", run_trials)  # noqa: B010
+    setattr(embft.scheduler.cluster, "ray_cluster", no_cluster)  # noqa: B010 - mypy refuses the plain form
+    setattr(embft.scheduler.tune, "run_trials", run_trials)  # noqa: B010
     setattr(embft.cli.progress, "SweepView", NoView)  # noqa: B010
     setattr(launcher, "_run_worker", run_worker)  # noqa: B010
     setattr(launcher, "warm_up", lambda: None)  # noqa: B010 - nothing is forked from a template

@@ -162,7 +162,7 @@ def test_a_signal_at_any_moment_of_the_wait_is_noted() -> None:
     """
     code = (
         "import random, signal, time\n"
-        "from embft.cluster import Stop, stop_on_signals\n"
+        "from embft.scheduler.cluster import Stop, stop_on_signals\n"
         "for _ in range(5000):\n"
         "    stop = Stop()\n"
         "    with stop_on_signals(stop):\n"

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from commands import wait_for
 
-from embft import launch_server
 from embft.execution.failure import StorageError
 from embft.execution.monitor import Limits
-from embft.launch_server import ask_for_trial
 from embft.results.trial import TrialDir
+from embft.scheduler import broker as launch_server
+from embft.scheduler.broker import ask_for_trial
 
 
 def test_what_a_trial_comes_to_is_told_where_it_was_asked(
@@ -69,7 +69,7 @@ def test_a_trial_ends_with_who_has_asked_for_it(
 
     monkeypatch.setattr(launch_server, "run_trial", run)
     code = (
-        "import sys\nfrom pathlib import Path\nfrom embft.launch_server import ask_for_trial\n"
+        "import sys\nfrom pathlib import Path\nfrom embft.scheduler.broker import ask_for_trial\n"
         "from embft.results.trial import TrialDir\nask_for_trial(sys.argv[1], TrialDir(Path('a')))\n"
     )
     with launch_server.launch_server(tmp_path, Limits()) as address:

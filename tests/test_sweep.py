@@ -49,7 +49,7 @@ def test_ray_runs_without_what_nobody_asks(tmp_path: Path) -> None:
     """No autoscaler, log monitor, API server or idle worker beside a Ray of our own."""
     code = (
         "from embft import ray_settings\nray_settings.configure(None)\n"
-        "import psutil\nfrom embft.spec import parse_spec\nfrom embft.cluster import ray_cluster\n"
+        "import psutil\nfrom embft.spec import parse_spec\nfrom embft.scheduler.cluster import ray_cluster\n"
         "spec = parse_spec('name: a\\ndata: {dataset: dating}\\n')\n"
         "with ray_cluster(spec.resources):\n"
         "    below = psutil.Process().children(recursive=True)\n"
@@ -69,7 +69,7 @@ def test_one_tuner_after_another_takes_its_share(tmp_path: Path, tiny_spec: str)
     code = (
         "from pathlib import Path\nfrom threading import current_thread, main_thread\n"
         "from embft import ray_settings\nray_settings.configure(None)\n"
-        "from embft import sweep\nfrom embft.cluster import ray_cluster\n"
+        "from embft import sweep\nfrom embft.scheduler.cluster import ray_cluster\n"
         "from embft.planning.plan import make_plan\nfrom embft.spec import load_spec\n"
         "class Instant(sweep.TrialRunner):\n"
         "    def step(self):\n"
@@ -96,8 +96,8 @@ def test_no_tuner_begins_once_a_sweep_stops(
     how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The tuners' thread looks by itself: it may be between two of them."""
-    from embft import sweep
-    from embft.cluster import Cluster, Interrupted, Stop
+    from embft.scheduler import tune as sweep
+    from embft.scheduler.cluster import Cluster, Interrupted, Stop
 
     scratch = tmp_path if how == "raised" else None  # with a Ray of its own it looks after that
     cluster, watch, ran = Cluster(1, 1.0, 1, 0.0, Stop(), scratch), sweep._Watch(), list[int]()
@@ -128,7 +128,7 @@ def test_what_tune_keeps_of_finished_trials_is_dropped() -> None:
     """Ray keeps ten values of each figure of each trial; a coming one may keep them elsewhere."""
     from ray.tune.trainable.metadata import _TrainingRunMetadata
 
-    from embft.sweep import _Watch
+    from embft.scheduler.tune import _Watch
 
     kept: Any = _TrainingRunMetadata()
     kept.update_metric("epoch", 1)

@@ -106,14 +106,14 @@ def _template_by_fork(path: Any, arguments: Sequence[Any], passed: Sequence[int]
 _spawn = util.spawnv_passfds
 
 if __name__ == "__main__":
-    from embft import ray_settings
+    from embft.scheduler import settings as ray_settings
 
     ray_settings.configure(None)
     import embft.cli.data
     import embft.execution.preload  # noqa: F401
     import embft.leaderboard.build
     import embft.report
-    import embft.sweep
+    import embft.scheduler.tune
     from embft.cli.main import main
 
     given, came_by = serve(sys.argv[1])

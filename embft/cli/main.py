@@ -140,11 +140,11 @@ def _run(
     keeper: Keeper,
 ) -> _Stopped | None:
     """Run what is pending. Returns why it stopped before the end, if it did."""
-    from embft import ray_settings
     from embft.execution.failure import StorageError
     from embft.execution.measure import known_need
     from embft.meanwhile import write_meanwhile
     from embft.planning.estimate import check_fits, longest_first
+    from embft.scheduler import settings as ray_settings
     from embft.system.processes import release_memory
 
     need = known_need(plan, pending)
@@ -152,8 +152,8 @@ def _run(
     release_memory()  # what reading and auditing the data took
     ray_settings.configure(address)
     from embft.cli.progress import SweepView
-    from embft.cluster import Interrupted, RayDiedError, ray_cluster
-    from embft.sweep import run_trials
+    from embft.scheduler.cluster import Interrupted, RayDiedError, ray_cluster
+    from embft.scheduler.tune import run_trials
 
     resources = plan.spec.resources
     try:

@@ -23,14 +23,14 @@ from typing import Any
 
 from ray import tune
 
-from embft.cluster import Cluster, Interrupted, RayDiedError
 from embft.errors import EmbftError
 from embft.execution.failure import StorageError
 from embft.execution.launcher import run_trial, warm_up
 from embft.execution.monitor import Limits
-from embft.launch_server import ask_for_trial, launch_server
 from embft.planning.plan import PlannedTrial
 from embft.results.trial import TrialDir
+from embft.scheduler.broker import ask_for_trial, launch_server
+from embft.scheduler.cluster import Cluster, Interrupted, RayDiedError
 from embft.spec.resources import Resources
 from embft.storage.lock import has_worker
 from embft.system.processes import has_child, overhead, release_memory, template_memory

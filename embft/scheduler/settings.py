@@ -1,6 +1,6 @@
 """Ray's settings, which are environment variables that it reads when it is imported.
 
-Does not import Ray: call `configure` before `embft.cluster` is imported.
+Does not import Ray: call `configure` before `embft.scheduler.cluster` is imported.
 """
 
 from __future__ import annotations
