@@ -17,8 +17,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 from leaderboards import Plan, lora_lr_plans, make_board, params, save_sweep
 
 from embft.leaderboard.build import build_leaderboard
-from embft.report import write_report
 from embft.report.bundle import packed_library
+from embft.report.page import write_report
 
 RATES = [1e-5 * 1.25**i for i in range(25)]
 RANKS = list(range(1, 41))

@@ -75,7 +75,7 @@ def run_sweep(trials: int) -> None:
 
 def run(plan: Plan, pending: Sequence[PlannedTrial]) -> float:
     """What `embft sweep` does from Ray's start to its end. Returns the driver's memory in MB."""
-    from embft.meanwhile import write_meanwhile
+    from embft.report.background import write_meanwhile
     from embft.scheduler.cluster import ray_cluster
     from embft.scheduler.tune import run_trials
 

@@ -21,7 +21,7 @@ from embft.leaderboard.maps import least_purity, map_points, read_map
 from embft.leaderboard.pair_scores import Model, models
 from embft.leaderboard.rows import Leaderboard
 from embft.models.resolve import find_base_model
-from embft.report import render_report
+from embft.report.page import render_report
 from embft.report.pairs import pairs_view
 from embft.results.dataset import write_manifest
 from embft.results.trial import TrialDir, TrialInput

@@ -11,8 +11,8 @@ import psutil
 import pytest
 from leaderboards import lora_lr_plans, make_board, save_sweep
 
-from embft import meanwhile
-from embft.meanwhile import write_meanwhile
+from embft.report import background as meanwhile
+from embft.report.background import write_meanwhile
 
 MANY = meanwhile._MANY
 

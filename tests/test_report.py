@@ -21,11 +21,13 @@ from leaderboards import Plan, lora_lr, lora_lr_plans, make_board, params
 from embft.data.pairs import Pairs
 from embft.leaderboard.rows import Leaderboard
 from embft.leaderboard.table import table_lines
-from embft.report import bundle, export_charts, render_markdown, render_report, write_report
+from embft.report import bundle
 from embft.report import format as fmt
 from embft.report.audit import audit_lines
 from embft.report.bundle import policy, script_json
-from embft.report.page import stats
+from embft.report.export import export_charts
+from embft.report.markdown import render_markdown
+from embft.report.page import render_report, stats, write_report
 
 EVIL = "</script><script>alert(1)</script> \u202egnitirw\u202c \u2028 <img src=x onerror=alert(2)>"
 SECTIONS = (

@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from embft.data.pairs import Pairs
 from embft.leaderboard.rows import Leaderboard
-from embft.report import write_report
+from embft.report.page import write_report
 
 CHROMIUM = shutil.which("chromium")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the PATH")

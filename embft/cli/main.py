@@ -142,8 +142,8 @@ def _run(
     """Run what is pending. Returns why it stopped before the end, if it did."""
     from embft.execution.failure import StorageError
     from embft.execution.measure import known_need
-    from embft.meanwhile import write_meanwhile
     from embft.planning.estimate import check_fits, longest_first
+    from embft.report.background import write_meanwhile
     from embft.scheduler import settings as ray_settings
     from embft.system.processes import release_memory
 

@@ -1,11 +1,7 @@
 """Leaderboard -> charts -> one HTML file. Draws what `embft.leaderboard` computed.
 
-`page.py` makes the page, `charts.py` and its neighbours the charts, `bundle.py` the scripts and
-the policy that admits them, `assets/` holds template, style sheet and script.
+Start at `page.py`, which makes the page; `charts.py` and its neighbours draw the charts, `bundle.py`
+has the scripts and the policy that admits them, `export.py` writes charts as files, `markdown.py` the
+short form, `background.py` a report while trials run; `assets/` holds template, style sheet and
+script. The only importer of Altair; computes nothing.
 """
-
-from embft.report.export import export_charts
-from embft.report.markdown import render_markdown
-from embft.report.page import render_report, write_report
-
-__all__ = ["export_charts", "render_markdown", "render_report", "write_report"]

@@ -44,7 +44,7 @@ def _write_apart(folder: Path, stop: threading.Event) -> None:
     # Without the working directory on its path (-P), and in a session of its own: Ctrl-C on the
     # terminal is for the sweep.
     process = subprocess.Popen(
-        [sys.executable, "-P", "-m", "embft.meanwhile", str(folder)],
+        [sys.executable, "-P", "-m", "embft.report.background", str(folder)],
         stdin=subprocess.DEVNULL,
         start_new_session=True,
     )
