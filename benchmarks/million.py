@@ -43,10 +43,10 @@ def write_pairs(path: Path, count: int) -> None:
 def run(pairs: int) -> None:
     """Plan and train in this process's folder; prints JSON."""
     from embft.execution.launcher import run_trial, warm_up
-    from embft.planning.capacity import available_cores
     from embft.planning.plan import make_plan, prepare
     from embft.results.trial import Completed
     from embft.spec import parse_spec
+    from embft.system.machine import available_cores
 
     write_pairs(Path("train.jsonl"), pairs)
     write_pairs(Path("dev.jsonl"), 200)

@@ -13,10 +13,10 @@ import time
 from pathlib import Path
 
 from embft.execution.launcher import run_trial, warm_up
-from embft.planning.capacity import available_cores
 from embft.planning.plan import make_plan, prepare
 from embft.results.trial import Completed
 from embft.spec import load_spec
+from embft.system.machine import available_cores
 
 
 def main() -> None:

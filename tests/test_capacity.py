@@ -8,14 +8,8 @@ import pytest
 from commands import python
 
 from embft.errors import EmbftError
-from embft.planning.capacity import (
-    CORES_EACH,
-    Demand,
-    available_cores,
-    gpu_share,
-    resolve_device,
-    trials_at_once,
-)
+from embft.planning.capacity import CORES_EACH, Demand, gpu_share, trials_at_once
+from embft.system.machine import available_cores, resolve_device
 
 GB = 10**9
 

@@ -25,8 +25,9 @@ from embft.evaluation.context import Context, Estimate, Found
 from embft.evaluation.embed import Embedded, cosines, embed_splits, pair_cosines
 from embft.evaluation.evaluators import EVALUATORS, Evaluated, evaluate, find_evaluator
 from embft.metrics.definitions import METRICS, QUANTITIES
-from embft.planning.evaluator_sources import find_files, frozen_folder, read_labelled
+from embft.planning.evaluator_sources import find_files, read_labelled
 from embft.planning.plan import make_plan
+from embft.results.evaluators import frozen_folder
 from embft.spec import EvaluatorSpec, parse_spec
 from embft.spec.evaluators import ClusteringSpec, LabelledSpec
 

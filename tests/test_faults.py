@@ -25,7 +25,7 @@ import torch
 from commands import embft, start, start_cold, wait_for
 
 from embft.execution import launcher, worker
-from embft.execution.failure import StorageError, cause_of
+from embft.execution.failure import cause_of
 from embft.execution.launcher import run_trial, warm_up
 from embft.execution.monitor import End, Limits, watch
 from embft.execution.worker import read_splits
@@ -34,6 +34,7 @@ from embft.models.resolve import spec_base
 from embft.planning.plan import make_plan, prepare
 from embft.results.trial import Completed, Failed, TrialDir
 from embft.spec import parse_spec
+from embft.storage.errors import StorageError
 from embft.storage.lock import wait_for_worker
 from embft.system.processes import overhead, template_memory, tree_memory
 from embft.training.step import DivergedError

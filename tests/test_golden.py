@@ -9,8 +9,9 @@ import pytest
 
 from embft.errors import RecordError
 from embft.leaderboard.build import build_leaderboard
-from embft.planning.plan import PLAN_SCHEMA, make_plan, prepare
+from embft.planning.plan import make_plan, prepare
 from embft.report.output import write_outputs
+from embft.results.plan_record import PLAN_SCHEMA
 from embft.results.trial import SCHEMA
 from embft.spec import parse_spec
 from embft.storage.seal import sealed, unsealed

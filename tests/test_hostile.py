@@ -28,9 +28,10 @@ from embft.leaderboard.export import to_csv
 from embft.models.base import build, load_base
 from embft.models.resolve import find_base_model
 from embft.models.save import load_saved, save
-from embft.planning.evaluator_sources import check_frozen, find_files, frozen_folder
+from embft.planning.evaluator_sources import find_files
 from embft.planning.plan import make_plan, prepare
 from embft.results.dataset import write_manifest
+from embft.results.evaluators import check_frozen, frozen_folder
 from embft.results.trial import TrialDir
 from embft.spec import EvaluatorSpec, ModelSpec, TrainSpec, load_spec, parse_spec
 from embft.storage.seal import sealed, unsealed

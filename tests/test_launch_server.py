@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from commands import wait_for
 
-from embft.execution.failure import StorageError
 from embft.execution.monitor import Limits
 from embft.results.trial import TrialDir
 from embft.scheduler import broker as launch_server
 from embft.scheduler.broker import ask_for_trial
+from embft.storage.errors import StorageError
 
 
 def test_what_a_trial_comes_to_is_told_where_it_was_asked(

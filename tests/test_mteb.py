@@ -11,13 +11,14 @@ from typing import Any, cast
 import pytest
 from conftest import SHARED_DATA
 
+from embft.data.labelled import Labelled
 from embft.data.load import Columns, load_pairs
 from embft.errors import EmbftError
 from embft.evaluation import labelled
 from embft.evaluation.context import Context, Estimate, Found
 from embft.evaluation.evaluators import evaluate
 from embft.evaluation.mteb_task import as_mteb_model, task_metrics
-from embft.planning.evaluator_sources import Labelled, find_files
+from embft.planning.evaluator_sources import find_files
 from embft.spec import EvaluatorSpec
 from embft.spec.evaluators import ClassificationSpec, ClusteringSpec
 

@@ -18,8 +18,8 @@ from commands import embft
 from embft.data.build import load_data
 from embft.errors import EmbftError
 from embft.execution.evaluate import evaluate_model, read_evaluator
+from embft.planning.audit import audit_with
 from embft.planning.plan import make_plan
-from embft.results.dataset import audit_with
 from embft.results.trial import Completed, TrialDir
 from embft.spec import DataSpec, ModelSpec, load_spec
 from embft.storage.seal import sealed, unsealed

@@ -20,7 +20,8 @@ from embft.data.shapes import as_labelled, to_shape
 from embft.data.splits import build_splits
 from embft.data.texts import normalise
 from embft.errors import DataError, SpecError
-from embft.results.dataset import freeze, open_splits, write_manifest
+from embft.planning.audit import freeze
+from embft.results.dataset import open_splits, write_manifest
 from embft.spec import DataSpec, ModelSpec, parse_spec
 
 DIGEST = "89b67ce2caa48b4133108b05f91806112a46323f649ac02a34c4dd03595276ba"

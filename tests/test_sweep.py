@@ -17,12 +17,12 @@ import psutil
 import pytest
 from commands import embft, python, records, relatives, rows
 
-from embft.execution.failure import StorageError
 from embft.leaderboard.build import build_leaderboard
 from embft.planning.plan import make_plan, prepare
 from embft.report.pairs import lead_models
 from embft.results.trial import Completed, Failed, TrialDir
 from embft.spec import parse_spec
+from embft.storage.errors import StorageError
 
 
 @pytest.fixture(scope="module")

@@ -111,9 +111,6 @@ if __name__ == "__main__":
     ray_settings.configure(None)
     import embft.cli.data
     import embft.execution.preload  # noqa: F401
-    import embft.leaderboard.build
-    import embft.report
-    import embft.scheduler.tune
     from embft.cli.main import main
 
     given, came_by = serve(sys.argv[1])

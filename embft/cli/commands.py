@@ -40,7 +40,7 @@ class Commands(click.Group):
 
             _tell(one_screen(str(error)))
         except OSError as error:
-            from embft.execution.failure import storage_reason
+            from embft.storage.errors import storage_reason
 
             if storage_reason(error) is None:
                 raise

@@ -85,7 +85,7 @@ def audit(  # noqa: PLR0913, PLR0917 - a parameter for each option
     import json
 
     from embft.cli.tables import print_audit
-    from embft.results.dataset import audit_with
+    from embft.planning.audit import audit_with
     from embft.spec import ModelSpec
 
     spec = given_spec(sources)

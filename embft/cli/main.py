@@ -140,11 +140,11 @@ def _run(
     keeper: Keeper,
 ) -> _Stopped | None:
     """Run what is pending. Returns why it stopped before the end, if it did."""
-    from embft.execution.failure import StorageError
     from embft.execution.measure import known_need
     from embft.planning.estimate import check_fits, longest_first
     from embft.report.background import write_meanwhile
     from embft.scheduler import settings as ray_settings
+    from embft.storage.errors import StorageError
     from embft.system.processes import release_memory
 
     need = known_need(plan, pending)

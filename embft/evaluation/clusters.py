@@ -18,12 +18,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from embft.cli.precompile import keep_compiled
 from embft.data.pairs import Pairs
 from embft.evaluation.context import Context, Estimate, Found
 from embft.evaluation.embed import Embedded
 from embft.metrics.bootstrap import weighted_interval
 from embft.metrics.resampling import Units, sampling_units
+from embft.system.numba_cache import keep_compiled
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from sentence_transformers import SentenceTransformer
 
+from embft.data.labelled import Labelled
 from embft.data.pairs import Pairs
 from embft.encoding.encoder import encode
 from embft.evaluation.context import Context, Estimate, Found
@@ -24,7 +25,6 @@ from embft.metrics.bootstrap import bootstrap, weighted_interval
 from embft.metrics.pairs import pair_metrics
 from embft.metrics.resampling import independent_pairs, sampling_units
 from embft.metrics.weighted import FloatArray, IntArray
-from embft.planning.evaluator_sources import Labelled
 from embft.spec.evaluators import ClassificationSpec, ClusteringSpec
 
 _ROLES = {"dev": "dev", "test": "data"}

@@ -6,6 +6,6 @@
                   │
              failure.py: what the worker's end means
 
-`measure.py` times a few steps of each kind of trial; `evaluate.py`, `merge.py` and `maps.py` work on
-one finished model. Schedules nothing, ranks nothing, and knows no Ray.
+`measure.py` times a few steps of each kind of trial; `evaluate.py`, `merge.py` and `maps.py` work
+on one finished model. Schedules nothing, ranks nothing, and knows no Ray.
 """

@@ -28,7 +28,8 @@ from embft.models.base import load_base
 from embft.models.resolve import spec_base
 from embft.models.safety import check_agreed
 from embft.models.save import adapter_base, load_saved
-from embft.planning.evaluator_sources import find_files, frozen_folder
+from embft.planning.evaluator_sources import find_files
+from embft.results.evaluators import frozen_folder
 from embft.results.trial import TrialDir
 from embft.spec import EvaluatorSpec, ModelSpec
 

@@ -6,7 +6,6 @@ proof_failed, model_error, invalid_input, disk_full, unwritable.
 
 from __future__ import annotations
 
-import errno
 import json
 import signal
 from dataclasses import dataclass
@@ -22,9 +21,6 @@ _TEMPLATE_GONE = {EXIT_ORPHANED, 255}  # 255: multiprocessing's, where nobody co
 # The exit statuses of a worker that could not even write down why it ends.
 EXIT_STATUS = {"disk_full": 64, "unwritable": 65}
 _OF_STATUS = {status: reason for reason, status in EXIT_STATUS.items()}
-_FULL = {errno.ENOSPC, errno.EDQUOT}
-_UNWRITABLE = {errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EINTR, errno.ESTALE}
-_FULL_WORDS = ("No space left on device", "os error 28", "Disk quota exceeded")
 
 
 @dataclass(frozen=True)
@@ -33,32 +29,6 @@ class Cause:
 
     reason: str
     message: str
-
-
-class StorageError(Exception):
-    """The results folder takes no more: neither this trial nor another can go on.
-
-    reason: disk_full or unwritable.
-    """
-
-    def __init__(self, reason: str, message: str) -> None:
-        super().__init__(message)
-        self.reason = reason
-
-
-def storage_reason(error: BaseException | None) -> str | None:
-    """`disk_full` or `unwritable` where that is what an exception, or its cause, comes from.
-
-    Libraries in Rust and C++ tell a full disk in the text of exceptions of their own.
-    """
-    while error is not None:
-        number = error.errno if isinstance(error, OSError) else None
-        if number in _FULL or any(words in str(error) for words in _FULL_WORDS):
-            return "disk_full"
-        if number in _UNWRITABLE:
-            return "unwritable"
-        error = error.__cause__ or error.__context__
-    return None
 
 
 def cause_of(folder: TrialDir, given: TrialInput, step: str, end: End, limits: Limits) -> Cause:

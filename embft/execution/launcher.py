@@ -20,15 +20,7 @@ from multiprocessing import connection, forkserver, resource_tracker
 from pathlib import Path
 from types import ModuleType
 
-from embft.execution.failure import (
-    EXIT_ORPHANED,
-    EXIT_STATUS,
-    PASSING,
-    Cause,
-    StorageError,
-    cause_of,
-    storage_reason,
-)
+from embft.execution.failure import EXIT_ORPHANED, EXIT_STATUS, PASSING, Cause, cause_of
 from embft.execution.monitor import End, Limits, watch
 from embft.results.trial import (
     EXIT_STOPPED,
@@ -39,6 +31,7 @@ from embft.results.trial import (
     TrialDir,
     TrialInput,
 )
+from embft.storage.errors import StorageError, storage_reason
 from embft.storage.lock import hold_as_worker
 from embft.system.processes import end_templates
 

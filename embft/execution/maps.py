@@ -16,10 +16,11 @@ from concurrent.futures.process import BrokenProcessPool
 import numpy as np
 
 from embft.errors import EmbftError
-from embft.planning.capacity import Demand, available_cores, trials_at_once
+from embft.planning.capacity import Demand, trials_at_once
 from embft.results.dataset import read_split
 from embft.results.trial import Completed, TrialDir
 from embft.storage.files import write_atomic
+from embft.system.machine import available_cores
 from embft.system.processes import available_memory
 
 # What a map takes seconds to import: once, by the server that the processes are forked from. Beside

@@ -17,7 +17,6 @@ from typing import Any
 from embft.errors import EmbftError, RecordError
 from embft.execution.launcher import run_trial, template
 from embft.execution.monitor import Limits
-from embft.planning.capacity import available_cores
 from embft.planning.estimate import (
     CHECKPOINT_COPIES,
     CHECKPOINTS,
@@ -36,6 +35,7 @@ from embft.spec.resources import Resources
 from embft.storage.files import write_atomic
 from embft.storage.lock import sweep_lock
 from embft.storage.seal import sealed, unsealed
+from embft.system.machine import available_cores
 
 # Evaluations after 20, 40 and 42 steps: their distances give the time of a step and of one of them.
 _EVALUATE, _STEPS = 20, 42

@@ -33,13 +33,13 @@ from embft.evaluation.context import Context
 from embft.evaluation.embed import EVALUATED, cosines, embed_splits
 from embft.evaluation.evaluators import DURING_TRAINING, Bound, epoch_metrics, evaluate
 from embft.evaluation.scoring import score_splits
-from embft.execution.failure import EXIT_STATUS, storage_reason
+from embft.execution.failure import EXIT_STATUS
 from embft.models.base import build, default_device, load_base, use_device
 from embft.models.proof import prove
 from embft.models.resolve import BaseModel, name_for_loaders, spec_base
 from embft.models.save import load_saved, save, total_parameters, trainable_parameters
-from embft.planning.evaluator_sources import check_frozen, frozen_folder
 from embft.results.dataset import leaked_test_rows, open_splits
+from embft.results.evaluators import check_frozen, frozen_folder
 from embft.results.provenance import now, provenance, token_identity, training_identity
 from embft.results.scores import write_scores
 from embft.results.trial import (
@@ -54,6 +54,7 @@ from embft.results.trial import (
     TrialInput,
 )
 from embft.spec.objective import giving
+from embft.storage.errors import storage_reason
 from embft.storage.files import write_atomic
 from embft.storage.seal import check_digests
 from embft.training.checkpoint import Checkpoints

@@ -22,8 +22,8 @@ from embft.leaderboard.ranking import rank_groups
 from embft.leaderboard.rows import Group, Leaderboard, Row
 from embft.leaderboard.stability import with_probe_drop
 from embft.leaderboard.verdict import cautions, verdict
-from embft.planning.plan import BASELINE
 from embft.results.dataset import frozen_audit
+from embft.results.plan_record import BASELINE
 from embft.results.trial import TrialDir
 from embft.spec import TrialSpec, trial_spec
 from embft.spec.base import Fields

@@ -12,7 +12,7 @@ from typing import Any
 
 from embft.errors import EmbftError, RecordError
 from embft.leaderboard.pair_scores import file_digest
-from embft.planning.plan import read_plan
+from embft.results.plan_record import read_plan
 from embft.results.trial import TrialDir
 
 SWEEP = "sweep"

@@ -24,8 +24,8 @@ from embft.models.pooling import OUR_MODULES, replace_pooling
 from embft.models.safety import check_folder
 from embft.models.template import wrap_texts
 from embft.models.token_layout import token_layout
-from embft.planning.capacity import Device, resolve_device
 from embft.spec import ModelSpec, TrainSpec, untrainable_reason
+from embft.system.machine import Device, resolve_device
 
 _TEXT_ONLY = {"text": {"method": "forward", "method_output_name": "last_hidden_state"}}
 # Under left padding a text moves to the right by the padding. Rotary positions do not mind, up to

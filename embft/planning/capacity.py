@@ -5,26 +5,16 @@ Arithmetic over what the machine has; asks neither Ray nor torch.
 
 from __future__ import annotations
 
-import os
 import shutil
 from dataclasses import dataclass
-from typing import Literal
 
 from embft.errors import EmbftError
-
-Device = Literal["auto", "cpu", "cuda", "mps"]
+from embft.system.machine import Device
 
 # The steps of a small model are too short to be divided among cores: two trials with a core each
 # are faster than one after another with two (`benchmarks/concurrency.py`).
 CORES_EACH = 1
 _SHARED_BYTES = 10**9  # what driver, Ray and template hold
-
-
-def available_cores() -> int:
-    """The cores that the system lets this process use, which may be fewer than the machine has."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 @dataclass(frozen=True)
@@ -70,19 +60,3 @@ def gpu_share(device: Device, asked: float | None, gpus: float, concurrent: int)
 def may_have_gpu(asked: Device) -> bool:
     """Whether trials may come to run on GPUs, as far as can be said in no time."""
     return asked not in {"cpu", "mps"} and shutil.which("nvidia-smi") is not None
-
-
-def resolve_device(asked: Device, *, cuda: bool, mps: bool) -> str:
-    """`auto` is cuda where torch can use it, else cpu: mps is taken when it is asked for alone.
-
-    Raises EmbftError where what was asked for is not there.
-    """
-    there = {"cpu": True, "cuda": cuda, "mps": mps}
-    if asked == "auto":
-        return "cuda" if cuda else "cpu"
-    if not there[asked]:
-        usable = ", ".join(name for name, usable in there.items() if usable)
-        raise EmbftError(
-            f"resources.device is {asked}, which torch cannot use here: use one of auto, {usable}"
-        )
-    return asked

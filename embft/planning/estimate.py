@@ -19,9 +19,10 @@ from functools import lru_cache
 from pathlib import Path
 
 from embft.errors import EmbftError
-from embft.planning.capacity import Demand, available_cores, trials_at_once
+from embft.planning.capacity import Demand, trials_at_once
 from embft.planning.plan import Plan, PlannedTrial
 from embft.spec import TrialSpec
+from embft.system.machine import available_cores
 from embft.system.processes import available_memory
 
 FLOAT = 4  # bytes; models are trained and saved in float32

@@ -11,83 +11,18 @@ import ast
 import hashlib
 import importlib.metadata
 import importlib.util
-import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
 
+from embft.data.labelled import Labelled
 from embft.data.load import Columns, load_pairs
 from embft.data.pairs import Pairs
 from embft.data.read import cut, read_rows
 from embft.errors import DataError, EmbftError, nearest
-from embft.results.dataset import MANIFEST, check_whole, is_whole, write_manifest
+from embft.results.evaluators import EvaluatorFiles, joined_digest
 from embft.spec.base import Column
 from embft.spec.evaluators import EvaluatorSpec, LabelledSpec
-from embft.storage.files import new_folder
-from embft.storage.seal import damaged, folder_digests
-
-FOLDER = "evaluators"
-_DIGEST_LENGTH = 12
-
-
-@dataclass(frozen=True)
-class Labelled:
-    """Texts with their class labels, n each."""
-
-    texts: Sequence[str]
-    labels: Sequence[str]
-
-    def digest(self) -> str:
-        """SHA-256 over the content in its order."""
-        content = json.dumps([list(self.texts), list(self.labels)])
-        return hashlib.sha256(content.encode()).hexdigest()
-
-    def write(self, path: Path) -> None:
-        """Write the texts as parquet. The caller makes the write atomic."""
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        table = pa.table({"text": list(self.texts), "label": list(self.labels)})
-        pq.write_table(table, path)
-
-    @classmethod
-    def read(cls, path: Path) -> Labelled:
-        """Read what `write` wrote."""
-        import pyarrow.parquet as pq
-
-        table = pq.read_table(path)
-        return cls(table["text"].to_pylist(), table["label"].to_pylist())
-
-
-@dataclass(frozen=True)
-class EvaluatorFiles:
-    """What one entry reads. digest: of all of it, "" where it reads nothing.
-
-    tables: by `data`, `dev` and `train`. sources: the user's modules, by path below the folder.
-    """
-
-    digest: str = ""
-    tables: Mapping[str, Labelled | Pairs] = field(default_factory=dict)
-    sources: Mapping[str, bytes] = field(default_factory=dict)
-
-    def freeze(self, sweep: Path) -> None:
-        """Write everything into the sweep's folder, whole or not at all."""
-        folder = frozen_folder(sweep, self.digest)
-        if folder is None or is_whole(folder):
-            return
-        with new_folder(folder) as temporary:
-            for role, table in self.tables.items():
-                table.write(temporary / f"{role}.parquet")
-            for name, source in self.sources.items():
-                (temporary / name).parent.mkdir(parents=True, exist_ok=True)
-                (temporary / name).write_bytes(source)
-            write_manifest(temporary)
-
-
-def frozen_folder(sweep: Path, digest: str) -> Path | None:
-    """Where a sweep keeps what an evaluator of this digest reads; None where it reads nothing."""
-    return sweep / FOLDER / digest[:_DIGEST_LENGTH] if digest else None
 
 
 def find_files(entry: EvaluatorSpec) -> EvaluatorFiles:
@@ -97,13 +32,7 @@ def find_files(entry: EvaluatorSpec) -> EvaluatorFiles:
     if entry.mteb:
         return EvaluatorFiles(_mteb(entry.mteb.task))
     tables = {role: _table(entry, role, Path(path)) for role, path in entry.files.items()}
-    return EvaluatorFiles(_joined({role: t.digest() for role, t in tables.items()}), tables)
-
-
-def _joined(digests: Mapping[str, str]) -> str:
-    if not digests:
-        return ""
-    return hashlib.sha256(json.dumps(sorted(digests.items())).encode()).hexdigest()
+    return EvaluatorFiles(joined_digest({role: t.digest() for role, t in tables.items()}), tables)
 
 
 def _table(entry: EvaluatorSpec, role: str, path: Path) -> Labelled | Pairs:
@@ -158,7 +87,7 @@ def _mteb(task: str) -> str:
             f"evaluators, mteb: there is no task {task!r}: "
             f"{close if close.startswith('did') else ''} mteb.get_tasks() lists all {len(names)}"
         )
-    return _joined({"task": task, "mteb": importlib.metadata.version("mteb")})
+    return joined_digest({"task": task, "mteb": importlib.metadata.version("mteb")})
 
 
 def _module(entry: EvaluatorSpec) -> EvaluatorFiles:
@@ -173,7 +102,9 @@ def _module(entry: EvaluatorSpec) -> EvaluatorFiles:
     sources = dict(_beside(folder, path)) if beside else {}
     digests = {k: hashlib.sha256(v).hexdigest() for k, v in sources.items()}
     return EvaluatorFiles(
-        _joined(digests or {name: hashlib.sha256(found.read_bytes()).hexdigest()}), {}, sources
+        joined_digest(digests or {name: hashlib.sha256(found.read_bytes()).hexdigest()}),
+        {},
+        sources,
     )
 
 
@@ -194,21 +125,6 @@ def _installed(entry: EvaluatorSpec, module: str, folder: Path) -> Path:
         f"evaluator {entry.function!r}: there is no module {module!r}, neither "
         f"{folder / module}.py nor a package of that name; {advice}"
     )
-
-
-def check_frozen(entry: EvaluatorSpec, folder: Path, digest: str) -> None:
-    """Raise RecordError unless the folder is as it was frozen.
-
-    A results folder may come from anyone, and its own manifest proves nothing: code in it is run
-    only where it is the code that the trial was planned with.
-    """
-    check_whole(folder)
-    if not entry.is_users:
-        return
-    digests = folder_digests(folder)
-    there = {k: v for k, v in digests.items() if k != MANIFEST and "__pycache__" not in k}
-    if _joined(there) != digest:
-        raise damaged(folder / MANIFEST, f"not the code that {entry.function!r} was planned with")
 
 
 def _parsed(entry: EvaluatorSpec, path: Path) -> ast.Module:

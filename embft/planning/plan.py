@@ -13,31 +13,28 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any
-
-from pydantic import Field, TypeAdapter, ValidationError
-from typing_extensions import TypedDict
+from typing import Any
 
 from embft.data.build import load_data
 from embft.data.pairs import SPLITS, Splits
 from embft.errors import EmbftError, NewerRecordError, RecordError
 from embft.metrics.definitions import METRICS
 from embft.models.resolve import BaseModel, spec_base
-from embft.planning.capacity import Device
-from embft.planning.evaluator_sources import EvaluatorFiles, find_files
-from embft.results.dataset import data_folder, freeze
+from embft.planning.audit import freeze
+from embft.planning.evaluator_sources import find_files
+from embft.results.dataset import data_folder
+from embft.results.evaluators import EvaluatorFiles
 from embft.results.index import finished_trials, folders_by_key
 from embft.results.key import trial_key
+from embft.results.plan_record import BASELINE, PLAN_SCHEMA, PlanRecord, read_plan
 from embft.results.trial import Completed, Status, TrialDir, TrialInput
 from embft.spec import DataSpec, EvaluatorSpec, Point, SweepSpec, TrialSpec, unfit_reason
 from embft.spec.objective import PAIR_METRICS
 from embft.storage.files import replace_folder, sync_folder, write_atomic
-from embft.storage.paths import FileName, InsidePath
-from embft.storage.seal import damaged, refuse_newer, sealed, unsealed
+from embft.storage.seal import sealed
+from embft.system.machine import Device
 from embft.system.processes import no_collection
 
-BASELINE = "baseline"
-PLAN_SCHEMA = 1
 _UNFIT_FOR_A_NAME = re.compile(r"[^\w=,.+-]")
 
 
@@ -329,47 +326,3 @@ def _adopt(trial: PlannedTrial, found: TrialDir) -> bool:
         return False
     replace_folder(temporary, target)
     return True
-
-
-class PlanEntry(TypedDict):
-    """One trial of `plan.json`: its folder's name, its params and spec as plain data."""
-
-    folder: FileName
-    params: dict[str, Any]
-    spec: dict[str, Any]
-
-
-class PlanRecord(TypedDict):
-    """What `plan.json` holds."""
-
-    schema_version: int
-    name: str
-    description: str
-    metric: str
-    mode: str
-    seeds: list[int]
-    trials: list[PlanEntry]
-    data: Annotated[list[InsidePath], Field(min_length=1)]
-    pairs: dict[str, int]
-    group_columns: list[str]
-    dev_is_cut: bool
-    test_is_dev: bool
-
-
-_PLAN = TypeAdapter(PlanRecord)
-
-
-def read_plan(folder: Path) -> PlanRecord:
-    """The `plan.json` of a sweep's folder. Raises RecordError when it is no such folder."""
-    path = folder / "plan.json"
-    try:
-        content = unsealed(path)
-        refuse_newer(path, content, PLAN_SCHEMA)
-        return _PLAN.validate_python(content)
-    except FileNotFoundError:
-        raise RecordError(
-            f"{folder}: no sweep's results are here (no plan.json): give a folder such as "
-            "results/lora-lr"
-        ) from None
-    except ValidationError as error:
-        raise damaged(path, str(error)) from None

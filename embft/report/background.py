@@ -8,7 +8,7 @@ import sys
 import threading
 from pathlib import Path
 
-from embft.execution.failure import storage_reason
+from embft.storage.errors import storage_reason
 from embft.system.processes import release_memory
 
 # The report of so many trials is written by a process of its own, with which its memory goes: at

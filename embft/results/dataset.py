@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from embft.data.pairs import SPLITS, Pairs, Splits, joined_digest
 from embft.errors import RecordError
-from embft.models.resolve import max_tokens, spec_base, token_counter
-from embft.spec import ModelSpec
 from embft.storage.files import new_folder, write_atomic
 from embft.storage.seal import check_digests, damaged, folder_digests, sealed, unsealed
 
@@ -29,24 +27,8 @@ def data_folder(digest: str) -> str:
     return f"data/{digest[:DIGEST_LENGTH]}"
 
 
-def audit_with(splits: Splits, model: ModelSpec | None) -> Audit:
-    """The audit of these splits, with the texts that are too long for a model if one is named."""
-    from embft.data.audit import audit
-
-    if model is None:
-        return audit(splits)
-    base = spec_base(model)
-    most = max_tokens(base) if model.max_tokens is None else model.max_tokens
-    return audit(splits, token_lengths=token_counter(base), max_tokens=most)
-
-
-def freeze(folder: Path, splits: Splits, model: ModelSpec) -> None:
-    """Keep the data as it was planned, so that an edited file cannot mix into a running sweep, and
-    what the audit says of it. What stands there already is kept if it is whole.
-    """
-    if is_whole(folder) and _DIGESTS in _manifest(folder):
-        return
-    found = audit_with(splits, model)
+def write_dataset(folder: Path, splits: Splits, found: Audit) -> None:
+    """Write the splits and their audit, whole or not at all."""
     with new_folder(folder) as temporary:
         for name in SPLITS:
             splits[name].write(temporary / f"{name}.parquet")
@@ -54,6 +36,11 @@ def freeze(folder: Path, splits: Splits, model: ModelSpec) -> None:
         (temporary / _LEAKS).write_text(sealed({"test": _leaked_test_rows(splits, found)}))
         (temporary / _DIGESTS).write_text(sealed(splits.digests()))
         write_manifest(temporary)
+
+
+def has_dataset(folder: Path) -> bool:
+    """Whether a data set stands there whole, in today's form."""
+    return is_whole(folder) and _DIGESTS in _manifest(folder)
 
 
 def write_manifest(folder: Path) -> None:

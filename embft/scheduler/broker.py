@@ -17,10 +17,10 @@ from multiprocessing.connection import Client, Connection, Listener
 from pathlib import Path
 from typing import Any
 
-from embft.execution.failure import StorageError
 from embft.execution.launcher import run_trial
 from embft.execution.monitor import Limits
 from embft.results.trial import TrialDir
+from embft.storage.errors import StorageError
 
 _WAITING = 128  # actors that ask at the same moment
 _END_SECONDS = 10.0

@@ -24,9 +24,10 @@ import ray
 from ray._private.node import Node
 
 from embft.errors import EXIT_INTERRUPTED, EmbftError
-from embft.execution.failure import StorageError
-from embft.planning.capacity import Demand, available_cores, gpu_share, trials_at_once
+from embft.planning.capacity import Demand, gpu_share, trials_at_once
 from embft.spec.resources import Resources
+from embft.storage.errors import StorageError
+from embft.system.machine import available_cores
 from embft.system.processes import available_memory, end_descendants, is_alive, template_memory
 
 _ONE = Demand(trials=1, worker=0)

@@ -24,7 +24,6 @@ from typing import Any
 from ray import tune
 
 from embft.errors import EmbftError
-from embft.execution.failure import StorageError
 from embft.execution.launcher import run_trial, warm_up
 from embft.execution.monitor import Limits
 from embft.planning.plan import PlannedTrial
@@ -32,6 +31,7 @@ from embft.results.trial import TrialDir
 from embft.scheduler.broker import ask_for_trial, launch_server
 from embft.scheduler.cluster import Cluster, Interrupted, RayDiedError
 from embft.spec.resources import Resources
+from embft.storage.errors import StorageError
 from embft.storage.lock import has_worker
 from embft.system.processes import has_child, overhead, release_memory, template_memory
 

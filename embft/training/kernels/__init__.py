@@ -1,7 +1,7 @@
 """What makes a training step cheap on a CPU: a layer's small operations as compiled loops.
 
-Start at `encoder.py`, which computes a model's layers by the functions of `functions.py`, whose loops
-stand in `rows.py`, `attention.py` and `adapters.py`, made of the parts in `vectors.py`. `loops.py`
-compiles them, `threads.py` divides them among cores, `noise.py` draws what dropout drops. `adamw.py`
-is the optimizer's pass over all weights.
+Start at `encoder.py`, which computes a model's layers by the functions of `functions.py`, whose
+loops stand in `rows.py`, `attention.py` and `adapters.py`, made of the parts in `vectors.py`.
+`loops.py` compiles them, `threads.py` divides them among cores, `noise.py` draws what dropout
+drops. `adamw.py` is the optimizer's pass over all weights.
 """

@@ -1,0 +1,60 @@
+"""`plan.json`: which trials a sweep has, so that a report needs no spec."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, TypeAdapter, ValidationError
+from typing_extensions import TypedDict
+
+from embft.errors import RecordError
+from embft.storage.paths import FileName, InsidePath
+from embft.storage.seal import damaged, refuse_newer, unsealed
+
+BASELINE = "baseline"
+PLAN_SCHEMA = 1
+
+
+class PlanEntry(TypedDict):
+    """One trial of `plan.json`: its folder's name, its params and spec as plain data."""
+
+    folder: FileName
+    params: dict[str, Any]
+    spec: dict[str, Any]
+
+
+class PlanRecord(TypedDict):
+    """What `plan.json` holds."""
+
+    schema_version: int
+    name: str
+    description: str
+    metric: str
+    mode: str
+    seeds: list[int]
+    trials: list[PlanEntry]
+    data: Annotated[list[InsidePath], Field(min_length=1)]
+    pairs: dict[str, int]
+    group_columns: list[str]
+    dev_is_cut: bool
+    test_is_dev: bool
+
+
+_PLAN = TypeAdapter(PlanRecord)
+
+
+def read_plan(folder: Path) -> PlanRecord:
+    """The `plan.json` of a sweep's folder. Raises RecordError when it is no such folder."""
+    path = folder / "plan.json"
+    try:
+        content = unsealed(path)
+        refuse_newer(path, content, PLAN_SCHEMA)
+        return _PLAN.validate_python(content)
+    except FileNotFoundError:
+        raise RecordError(
+            f"{folder}: no sweep's results are here (no plan.json): give a folder such as "
+            "results/lora-lr"
+        ) from None
+    except ValidationError as error:
+        raise damaged(path, str(error)) from None

@@ -1,0 +1,33 @@
+"""The cores and the device that this process may compute on. Asks neither Ray nor torch."""
+
+from __future__ import annotations
+
+import os
+from typing import Literal
+
+from embft.errors import EmbftError
+
+Device = Literal["auto", "cpu", "cuda", "mps"]
+
+
+def available_cores() -> int:
+    """The cores that the system lets this process use, which may be fewer than the machine has."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def resolve_device(asked: Device, *, cuda: bool, mps: bool) -> str:
+    """`auto` is cuda where torch can use it, else cpu: mps is taken when it is asked for alone.
+
+    Raises EmbftError where what was asked for is not there.
+    """
+    there = {"cpu": True, "cuda": cuda, "mps": mps}
+    if asked == "auto":
+        return "cuda" if cuda else "cpu"
+    if not there[asked]:
+        usable = ", ".join(name for name, usable in there.items() if usable)
+        raise EmbftError(
+            f"resources.device is {asked}, which torch cannot use here: use one of auto, {usable}"
+        )
+    return asked
