@@ -16,7 +16,7 @@ help:
 	@echo "make test        lint, types and tests"
 	@echo "make speed       the ratio against the stock recipe, in short"
 	@echo "make soak        the long tests: kills, crash points, fuzz"
-	@echo "make lint        ruff and mypy alone"
+	@echo "make lint        ruff, mypy and the rule of layers alone"
 	@echo "make bench       the benchmarks, one after another; figures into docs/performance.md"
 	@echo "make reproduce   the study of docs/reproduction.md, from ../shared/data"
 
@@ -43,6 +43,7 @@ lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 test: lint
 	$(BIN)/pytest -n 2 --dist loadfile

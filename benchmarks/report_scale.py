@@ -12,13 +12,12 @@ import tempfile
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
-
-from leaderboards import Plan, lora_lr_plans, make_board, params, save_sweep
+sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from embft.leaderboard.build import build_leaderboard
 from embft.report.bundle import packed_library
 from embft.report.page import write_report
+from tests.helpers.leaderboards import Plan, lora_lr_plans, make_board, params, save_sweep
 
 RATES = [1e-5 * 1.25**i for i in range(25)]
 RANKS = list(range(1, 41))

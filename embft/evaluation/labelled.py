@@ -1,8 +1,8 @@
 """Texts with class labels, and graded pairs, after the usual benchmark's protocols.
 
 Clustering, classification and STS as MTEB runs them (Muennighoff et al., 2023), draw by draw the
-same as the mteb package does; `tests/test_mteb.py` compares the two. The files are those of
-`evaluator_files.py`: `data.parquet` is reported under test, `dev.parquet` under dev.
+same as the mteb package does; `tests/evaluation/test_mteb.py` compares the two. The files are those
+of `results/evaluators.py`: `data.parquet` is reported under test, `dev.parquet` under dev.
 """
 
 from __future__ import annotations

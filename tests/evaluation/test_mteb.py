@@ -1,0 +1,224 @@
+"""Clustering, classification and STS are MTEB's: on the same data the package gives the same."""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from embft.data.labelled import Labelled
+from embft.data.load import Columns, load_pairs
+from embft.errors import EmbftError
+from embft.evaluation import labelled
+from embft.evaluation.context import Context, Estimate, Found
+from embft.evaluation.evaluators import evaluate
+from embft.evaluation.mteb_task import as_mteb_model, task_metrics
+from embft.planning.evaluator_sources import find_files
+from embft.spec import EvaluatorSpec
+from embft.spec.evaluators import ClassificationSpec, ClusteringSpec
+from tests.conftest import SHARED_DATA
+
+pytestmark = [
+    pytest.mark.skipif(
+        importlib.util.find_spec("mteb") is None, reason="the extra embft[mteb] is not installed"
+    ),
+    pytest.mark.filterwarnings("ignore"),
+]
+
+
+def _titles(rows: Sequence[int]) -> Labelled:
+    path = SHARED_DATA / "stackoverflow" / "titles.csv"
+    if not path.exists():
+        pytest.skip(f"no shared data at {path}")
+    with path.open(encoding="utf-8") as file:
+        found = list(csv.DictReader(file))
+    return Labelled([found[i]["text"] for i in rows], [found[i]["label"] for i in rows])
+
+
+def _context(minilm: Path) -> Context:
+    from sentence_transformers import SentenceTransformer
+
+    model = SentenceTransformer(str(minilm), device="cpu")
+    return Context(model, cast(Any, None), {}, None, 0, ("test",))
+
+
+def _metadata(name: str, kind: str, main_score: str) -> Any:
+    from mteb.abstasks.task_metadata import TaskMetadata
+
+    unknown = dict.fromkeys(
+        ("reference", "date", "domains", "task_subtypes", "license", "annotations_creators",
+         "dialect", "sample_creation", "bibtex_citation")
+    )  # fmt: skip
+    return TaskMetadata(
+        name=name,
+        description="Made on the spot.",
+        dataset={"path": "none", "revision": "1"},
+        type=kind,
+        category="t2c",
+        modalities=["text"],
+        eval_splits=["test"],
+        eval_langs=["eng-Latn"],
+        main_score=main_score,
+        **unknown,
+    )
+
+
+def _local(
+    base: type, metadata: Any, splits: dict[str, dict[str, list[Any]]], **fields: Any
+) -> Any:
+    """A task of the package whose data is here."""
+    from datasets import Dataset, DatasetDict
+
+    def load_data(self: Any, **_: Any) -> None:
+        self.dataset = DatasetDict({k: Dataset.from_dict(v) for k, v in splits.items()})
+        self.data_loaded = True
+
+    return type("Local", (base,), {"metadata": metadata, "load_data": load_data, **fields})()
+
+
+def _value(found: Found, metric: str) -> float:
+    value = found[metric]
+    return float(value.value if isinstance(value, Estimate) else value)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fraction", [pytest.param(None, marks=pytest.mark.long), 0.5])
+def test_clustering_is_mtebs(minilm: Path, tmp_path: Path, fraction: float | None) -> None:
+    """On Stack Overflow titles our v-measure and the package's differ by less than 1e-6."""
+    from mteb.abstasks import AbsTaskClustering
+
+    context, texts = _context(minilm), _titles(range(0, 20_000, 40))
+    spec = ClusteringSpec(data="x", draws=4, draw_size=400, fraction=fraction or 1.0)
+    texts.write(tmp_path / "data.parquet")
+    ours = labelled.clustering(spec, tmp_path, context)["test"]
+    task = _local(
+        AbsTaskClustering,
+        _metadata("StackOverflowHere", "Clustering", "v_measure"),
+        {"test": {"sentences": list(texts.texts), "labels": list(texts.labels)}},
+        max_fraction_of_documents_to_embed=fraction,
+        max_documents_per_cluster=400,
+        n_clusters=4,
+    )
+    theirs = task_metrics(task, context)
+    assert 0.5 < _value(ours, "v_measure") < 0.9
+    assert _value(ours, "v_measure") == pytest.approx(
+        _value(theirs, "mteb_StackOverflowHere"), abs=1e-6
+    )
+
+
+@pytest.mark.parametrize("asked", [("dev", "test"), ("dev",)])
+def test_a_task_is_run_by_its_name(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch, asked: tuple[str, ...]
+) -> None:
+    """The spec's name is what the package is asked for; its main score is recorded under that
+    name, and in training, where dev alone is wanted, nothing is run.
+    """
+    import mteb
+    from mteb.abstasks import AbsTaskClustering
+    from sentence_transformers import SentenceTransformer
+
+    words = ("dogs", "cats", "tea", "films")
+    texts = [f"i {verb} {word}" for word in words for verb in ("love", "hate", "like")]
+
+    def local() -> Any:
+        return _local(
+            AbsTaskClustering,
+            _metadata("Some.Task-v2", "Clustering", "v_measure"),
+            {"test": {"sentences": texts, "labels": [word for word in words for _ in range(3)]}},
+            max_fraction_of_documents_to_embed=None,
+            max_documents_per_cluster=12,
+            n_clusters=2,
+        )
+
+    named: list[str] = []
+
+    def get_task(name: str) -> Any:
+        named.append(name)
+        return local()
+
+    monkeypatch.setattr(mteb, "get_task", get_task)
+    model = SentenceTransformer(str(tiny_model), device="cpu")
+    context = Context(model, cast(Any, None), {}, None, 0, asked)
+    entry = EvaluatorSpec.model_validate({"mteb": {"task": "Some.Task-v2"}})
+    found = evaluate(context, [(entry, None)])
+    assert found.undefined == {}
+    if "test" not in asked:
+        assert (named, found.test) == ([], {})
+        return
+    assert named == ["Some.Task-v2"]
+    direct = task_metrics(local(), context)
+    assert found.test == direct
+    assert 0 < found.test["mteb_Some_Task_v2"] <= 1
+
+
+@pytest.mark.long
+def test_classification_is_mtebs(minilm: Path, tmp_path: Path) -> None:
+    """Sixteen titles a label, three draws: accuracy and F1 differ by less than 1e-6."""
+    from mteb.abstasks import AbsTaskClassification
+
+    context = _context(minilm)
+    train, test = _titles(range(0, 20_000, 25)), _titles(range(7, 20_000, 40))
+    numbers = {label: i for i, label in enumerate(sorted(set(train.labels)))}
+    train, test = (Labelled(t.texts, [str(numbers[x]) for x in t.labels]) for t in (train, test))
+    spec = ClassificationSpec(data="x", train="y", draws=3)
+    test.write(tmp_path / "data.parquet")
+    train.write(tmp_path / "train.parquet")
+    ours = labelled.classification(spec, tmp_path, context)["test"]
+    task = _local(
+        AbsTaskClassification,
+        _metadata("StackOverflowHere", "Classification", "accuracy"),
+        {
+            name: {"text": list(t.texts), "label": [int(x) for x in t.labels]}
+            for name, t in (("train", train), ("test", test))
+        },
+        samples_per_label=16,
+        n_experiments=3,
+    )
+    import mteb
+
+    found = mteb.evaluate(as_mteb_model(context.model), task, cache=None, show_progress_bar=False)
+    theirs = found.task_results[0].scores["test"][0]
+    assert 0.5 < theirs["accuracy"] < 0.95
+    assert _value(ours, "classification_accuracy") == pytest.approx(theirs["accuracy"], abs=1e-6)
+    assert _value(ours, "classification_f1") == pytest.approx(theirs["f1"], abs=1e-6)
+
+
+@pytest.mark.long
+def test_sts_is_mtebs(minilm: Path, tmp_path: Path) -> None:
+    """Spearman and Pearson of cosine and score differ by less than 1e-6."""
+    import mteb
+    from mteb.abstasks import AbsTaskSTS
+
+    path = SHARED_DATA / "stsb" / "sts-dev.csv"
+    if not path.exists():
+        pytest.skip(f"no shared data at {path}")
+    pairs = load_pairs(path, Columns(5, 6, 4), (), (0, 5)).take(range(200))
+    context = _context(minilm)
+    pairs.write(tmp_path / "data.parquet")
+    ours = labelled.sts(tmp_path, context)["test"]
+    task = _local(
+        AbsTaskSTS,
+        _metadata("StsHere", "STS", "cosine_spearman"),
+        {
+            "test": {
+                "sentence1": list(pairs.text_1),
+                "sentence2": list(pairs.text_2),
+                "score": (5 * pairs.label).tolist(),
+            }
+        },
+    )
+    found = mteb.evaluate(as_mteb_model(context.model), task, cache=None, show_progress_bar=False)
+    theirs = found.task_results[0].scores["test"][0]
+    for name in ("spearman", "pearson"):
+        assert _value(ours, f"sts_{name}") == pytest.approx(theirs[f"cosine_{name}"], abs=1e-6)
+
+
+def test_a_task_that_mteb_has_not_is_refused_unrun() -> None:
+    """A task's name is checked when the sweep is planned, without importing the package."""
+    assert find_files(EvaluatorSpec.model_validate({"mteb": {"task": "Banking77Classification"}}))
+    with pytest.raises(EmbftError, match="did you mean 'Banking77Classification'"):
+        find_files(EvaluatorSpec.model_validate({"mteb": {"task": "Banking7Classification"}}))

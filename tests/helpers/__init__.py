@@ -1,0 +1,1 @@
+"""What tests of several packages share: commands run as users run them, boards, crash points."""

@@ -1,0 +1,80 @@
+"""Ray's actors have the sweep's own process run their trials."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from embft.execution.monitor import Limits
+from embft.results.trial import TrialDir
+from embft.scheduler import broker as launch_server
+from embft.scheduler.broker import ask_for_trial
+from embft.storage.errors import StorageError
+from tests.helpers.commands import wait_for
+
+
+def test_what_a_trial_comes_to_is_told_where_it_was_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its status, a full disk, and a fault with its traceback; several at a time."""
+    together = threading.Barrier(2, timeout=20)
+
+    def run(folder: TrialDir, limits: Limits) -> str:
+        assert limits.timeout == 7
+        if folder.name == "full":
+            raise StorageError("disk_full", "no room")
+        if folder.name == "broken":
+            raise ValueError("who knows")
+        together.wait()
+        return f"ran {folder.path}"
+
+    monkeypatch.setattr(launch_server, "run_trial", run)
+    told: list[str] = []
+    with launch_server.launch_server(tmp_path, Limits(timeout=7)) as address:
+        assert Path(address).parent.stat().st_mode & 0o077 == 0, "nobody else may ask"
+
+        def ask(name: str) -> None:
+            told.append(ask_for_trial(address, TrialDir(tmp_path / name)))
+
+        asking = [threading.Thread(target=ask, args=(name,)) for name in ("a", "b")]
+        for thread in asking:
+            thread.start()
+        for thread in asking:
+            thread.join()
+        assert sorted(told) == [f"ran {tmp_path / name}" for name in ("a", "b")]
+        with pytest.raises(StorageError, match="no room") as caught:
+            ask_for_trial(address, TrialDir(tmp_path / "full"))
+        assert caught.value.reason == "disk_full"
+        with pytest.raises(RuntimeError, match="ValueError: who knows"):
+            ask_for_trial(address, TrialDir(tmp_path / "broken"))
+    with pytest.raises(OSError, match=r"No such file|refused"):
+        ask_for_trial(address, TrialDir(tmp_path / "a"))
+
+
+def test_a_trial_ends_with_who_has_asked_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An actor that dies leaves no trial behind, and the server waits until that has ended."""
+    began, ended = threading.Event(), threading.Event()
+
+    def run(_: TrialDir, limits: Limits) -> str:
+        began.set()
+        wait_for(limits.abandoned)
+        ended.set()
+        return "stopped"
+
+    monkeypatch.setattr(launch_server, "run_trial", run)
+    code = (
+        "import sys\nfrom pathlib import Path\nfrom embft.scheduler.broker import ask_for_trial\n"
+        "from embft.results.trial import TrialDir\nask_for_trial(sys.argv[1], TrialDir(Path('a')))\n"
+    )
+    with launch_server.launch_server(tmp_path, Limits()) as address:
+        asker = subprocess.Popen([sys.executable, "-c", code, address])
+        assert began.wait(30)
+        asker.kill()
+        asker.wait()
+    assert ended.is_set()

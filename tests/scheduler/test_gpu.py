@@ -1,0 +1,76 @@
+"""What runs on a GPU, checked without one."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from embft.results.trial import Completed, TrialDir
+from tests.conftest import tiny_text
+from tests.helpers.commands import python
+
+CHECKS = Path(__file__).parent.parent / "helpers" / "gpu_checks.py"
+
+
+def test_trials_on_a_device_that_keeps_its_tensors_apart() -> None:
+    """In a process of its own: torch counts devices when it takes the first gradients."""
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(CHECKS)]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stdout + run.stderr
+
+
+WHERE = """\
+import os, time
+from pathlib import Path
+
+def where(context):
+    here = Path("{folder}")
+    (here / str(os.getpid())).touch()
+    began = time.monotonic()
+    while len(list(here.iterdir())) < 2:
+        assert time.monotonic() - began < 100, "no other trial runs beside this one"
+        time.sleep(0.1)
+    return {{"gpu": float(os.environ["CUDA_VISIBLE_DEVICES"])}}
+"""
+SWEEP = """\
+import os, sys
+from functools import partial
+
+if hasattr(os, "sched_setaffinity"):
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+
+from embft.scheduler import settings
+from embft.cli.main import main
+
+configure = settings.configure
+
+def with_gpu(address):
+    configure(address)
+    import ray  # reads its settings when it is imported
+
+    ray.init = partial(ray.init, num_gpus=1)
+
+settings.configure = with_gpu
+main(sys.argv[1:])
+"""
+
+
+def test_two_trials_share_a_gpu(tmp_path: Path, tiny_model: Path, pair_files: Path) -> None:
+    """Ray gives half of it to each, on one core where that can be arranged, and each worker is told
+    which one it is. Here Ray is told that there is one, torch knows better, and the trials compute
+    on the CPU.
+    """
+    (tmp_path / "meeting").mkdir()
+    (tmp_path / "own.py").write_text(WHERE.format(folder=tmp_path / "meeting"))
+    spec = tiny_text(tiny_model, pair_files)
+    resources = "resources: {concurrent_trials: auto, gpus_per_trial: 0.5}\n"
+    (tmp_path / "two.yaml").write_text(f"{spec}{resources}evaluators: [own:where]\n")
+    python(SWEEP, cwd=tmp_path, arguments=["sweep", "two.yaml"])
+    found = [
+        TrialDir(p.parent).result() for p in tmp_path.glob("results/tiny/trials/*/result.json")
+    ]
+    assert len(found) == 5
+    for result in found:
+        assert isinstance(result, Completed)
+        assert result.test["gpu"] == 0
