@@ -20,7 +20,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.helpers.commands import ACTOR, relatives, start_cold, wait_for, wait_for_the_end
+from tests.helpers.commands import ACTOR, ROOT, relatives, start_cold, wait_for, wait_for_the_end
 from tests.helpers.crash_points import records
 
 KILLS = int(os.environ.get("EMBFT_KILLS", "200"))
@@ -48,10 +48,7 @@ class Home:
         self.folder = folder
         (folder / "many.yaml").write_text(spec)
         (folder / "site").mkdir()
-        shutil.copy(
-            Path(__file__).parent.parent / "helpers" / "kill_log.py",
-            folder / "site" / "sitecustomize.py",
-        )
+        shutil.copy(ROOT / "tests/helpers/kill_log.py", folder / "site" / "sitecustomize.py")
 
     def start(self) -> subprocess.Popen[str]:
         """The sweep's command, in a process group of its own."""

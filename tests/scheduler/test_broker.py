@@ -70,7 +70,8 @@ def test_a_trial_ends_with_who_has_asked_for_it(
     monkeypatch.setattr(launch_server, "run_trial", run)
     code = (
         "import sys\nfrom pathlib import Path\nfrom embft.scheduler.broker import ask_for_trial\n"
-        "from embft.results.trial import TrialDir\nask_for_trial(sys.argv[1], TrialDir(Path('a')))\n"
+        "from embft.results.trial import TrialDir\n"
+        "ask_for_trial(sys.argv[1], TrialDir(Path('a')))\n"
     )
     with launch_server.launch_server(tmp_path, Limits()) as address:
         asker = subprocess.Popen([sys.executable, "-c", code, address])

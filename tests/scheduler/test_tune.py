@@ -49,7 +49,8 @@ def test_ray_runs_without_what_nobody_asks(tmp_path: Path) -> None:
     """No autoscaler, log monitor, API server or idle worker beside a Ray of our own."""
     code = (
         "from embft.scheduler import settings\nsettings.configure(None)\n"
-        "import psutil\nfrom embft.spec import parse_spec\nfrom embft.scheduler.cluster import ray_cluster\n"
+        "import psutil\nfrom embft.spec import parse_spec\n"
+        "from embft.scheduler.cluster import ray_cluster\n"
         "spec = parse_spec('name: a\\ndata: {dataset: dating}\\n')\n"
         "with ray_cluster(spec.resources):\n"
         "    below = psutil.Process().children(recursive=True)\n"
@@ -69,7 +70,8 @@ def test_one_tuner_after_another_takes_its_share(tmp_path: Path, tiny_spec: str)
     code = (
         "from pathlib import Path\nfrom threading import current_thread, main_thread\n"
         "from embft.scheduler import settings\nsettings.configure(None)\n"
-        "from embft.scheduler import tune as sweep\nfrom embft.scheduler.cluster import ray_cluster\n"
+        "from embft.scheduler import tune as sweep\n"
+        "from embft.scheduler.cluster import ray_cluster\n"
         "from embft.planning.plan import make_plan\nfrom embft.spec import load_spec\n"
         "class Instant(sweep.TrialRunner):\n"
         "    def step(self):\n"
