@@ -12,8 +12,9 @@ import numpy as np
 
 from embft.data.dating import generate
 from embft.data.pairs import Splits
+from embft.results.folders import TrialDir
+from embft.results.records import Completed, Metrics, Proof, Timings
 from embft.results.scores import write_scores
-from embft.results.trial import Completed, Metrics, Proof, Timings, TrialDir
 from embft.scheduler.tune import TrialRunner
 
 _NOISE = 0.05
@@ -56,11 +57,7 @@ def record(folder: TrialDir, splits: Splits, scores: dict[str, Any]) -> None:
     folder.append_progress({"event": "scoring"})
     folder.write_result(
         Completed(
-            key=given.key,
-            name=given.name,
-            spec=given.spec,
-            data_digest=given.data_digest,
-            model_digest=given.model_digest,
+            **given.repeated,
             best_epoch=1 if trained else None,
             threshold=0.5,
             dev=metrics,

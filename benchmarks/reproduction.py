@@ -23,7 +23,6 @@ from embft.metrics.bootstrap import BootstrapResult, hierarchical
 from embft.metrics.comparison import compare
 from embft.metrics.resampling import sampling_units
 from embft.results.dataset import leaked_test_rows
-from embft.results.trial import TrialDir
 
 BEGIN, END = "<!-- tables: benchmarks/reproduction.py -->", "<!-- end of tables -->"
 # SEED.md's column: baseline, full, LoRA, as it published them.
@@ -95,8 +94,7 @@ def _place(group: Group) -> tuple[bool, float]:
 
 
 def _data_folder(row: Row) -> Path:
-    folder = TrialDir(row.folder)
-    return folder.sweep / folder.read_input().data
+    return row.folder.sweep.dataset(row.folder.read_input().data)
 
 
 def resampled(rows: Sequence[Row], kept: np.ndarray) -> BootstrapResult:

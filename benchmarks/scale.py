@@ -64,10 +64,10 @@ def run_sweep(trials: int) -> None:
         found["driver_mb"] = run(plan, pending)
     found["each"] = seconds_each(plan)
     with timed(found, "outputs"):
-        board = write_outputs(plan.folder)
+        board = write_outputs(plan.folder.path)
     assert board.count("completed") == trials
     with timed(found, "leaderboard"):
-        build_leaderboard(plan.folder)
+        build_leaderboard(plan.folder.path)
     with timed(found, "plan_again"):
         assert not make_plan(parse_spec(spec(trials)), Path("results")).pending()
     print(json.dumps(found))
@@ -83,7 +83,7 @@ def run(plan: Plan, pending: Sequence[PlannedTrial]) -> float:
     with ray_cluster(plan.spec.resources) as cluster:
         for trial in pending:
             trial.folder.create(trial.input(cluster.cpus_per_trial))
-        write = partial(write_meanwhile, plan.folder, len(plan.trials))
+        write = partial(write_meanwhile, plan.folder.path, len(plan.trials))
         with (
             Path(os.devnull).open("w") as nowhere,
             SweepView(pending, 0, Console(file=nowhere), write),

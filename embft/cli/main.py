@@ -85,14 +85,13 @@ def sweep(  # noqa: PLR0913, PLR0917 - a parameter for each option
     from embft.execution.launcher import template
     from embft.planning.capacity import may_have_gpu
     from embft.planning.plan import prepare
-    from embft.planning.prefixes import forget_shared, share_prefixes
-    from embft.storage.lock import sweep_lock
+    from embft.planning.prefixes import share_prefixes
 
     console = new_console()
     plan = _plan(spec, results, trusted)
     here = address is None and not may_have_gpu(plan.spec.resources.device)
     with (
-        sweep_lock(plan.folder),
+        plan.folder.lock(),
         template(wanted=here and bool(plan.pending(retry_failed=retry_failed))),
     ):
         # Imported beside the template.
@@ -109,13 +108,13 @@ def sweep(  # noqa: PLR0913, PLR0917 - a parameter for each option
         keeper = Keeper(plan.spec.artifacts, plan.spec.objective, finished)
         stopped = _run(console, plan, pending, address, keeper) if pending else None
         if stopped is None:
-            forget_shared(plan.folder)
+            plan.folder.forget_shared()
         if stopped and stopped.no_room:
             _end_stopped(console, stopped, spec)
-        board = build_leaderboard(plan.folder)
+        board = build_leaderboard(plan.folder.path)
         if maps and not stopped:
             _write_maps(board, ())
-        write_wanted(board, [plan.folder], Wanted())
+        write_wanted(board, [plan.folder.path], Wanted())
     print_leaderboard(console, board)
     if stopped:
         _end_stopped(console, stopped, spec)
@@ -162,9 +161,9 @@ def _run(
                 pending = longest_first(plan, pending)
             for trial in pending:
                 trial.folder.create(trial.input(cluster.cpus_per_trial, resources.device))
-            pending[0].folder.stop_file.unlink(missing_ok=True)  # the last interruption's
+            plan.folder.stop_file.unlink(missing_ok=True)  # the last interruption's
             done = len(plan.trials) - len(pending)
-            report = partial(write_meanwhile, plan.folder, len(plan.trials))
+            report = partial(write_meanwhile, plan.folder.path, len(plan.trials))
             with SweepView(pending, done, console, report, keeper.take):
                 lost = run_trials(pending, cluster, resources)
             for message in lost:
@@ -265,10 +264,9 @@ def _write_maps(board: Leaderboard, names: Sequence[str]) -> None:
     from embft.execution.maps import write_maps
     from embft.leaderboard.lookup import find_scored
     from embft.report.pairs import lead_models
-    from embft.results.trial import TrialDir
 
     wanted = [find_scored(board, name).trial for name in names]
-    folders = [TrialDir(model.row.folder) for model in lead_models(board, wanted)]
+    folders = [model.row.folder for model in lead_models(board, wanted)]
     for name, reason in write_maps(folders).items():
         click.echo(f"embft: {name}: {reason}", err=True)
 

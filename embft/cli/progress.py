@@ -20,7 +20,8 @@ from rich.text import Text
 
 from embft.planning.estimate import duration_text
 from embft.planning.plan import PlannedTrial
-from embft.results.trial import Completed, TrialDir, TrialResult
+from embft.results.folders import TrialDir
+from embft.results.records import Completed, TrialResult
 
 _POLL_SECONDS = 0.4
 # Trials start in the order given, so these few may be the next; all others are looked at too, but
@@ -130,7 +131,8 @@ class SweepView:
 
     def _look_for_a_stop(self) -> None:
         trial = next(iter(self.open.values()), None)
-        if not self.stopping and trial is not None and trial.planned.folder.stop_file.exists():
+        sweep = trial.planned.folder.sweep if trial else None
+        if not self.stopping and sweep and sweep.stop_file.exists():
             self.stopping = True
             self._say("Stopping: what runs saves where it is. Ctrl-C again ends at once.")
 

@@ -34,7 +34,7 @@ def print_plan_line(console: Console, plan: Plan, pending: Sequence[PlannedTrial
     failed -= sum(t.finished is not None for t in pending)  # to run again, as was asked
     line = Text(plan.spec.name, style="bold")
     line.append(f": {len(plan.trials)} trials with the baseline, ", style="not bold")
-    line.append(f"{done} done, {len(pending)} to run, in {plan.folder}", style="not bold")
+    line.append(f"{done} done, {len(pending)} to run, in {plan.folder.path}", style="not bold")
     console.print(line, soft_wrap=True)
     if failed:
         console.print(f"{failed} of those done have failed: --retry-failed runs them again")
@@ -51,7 +51,7 @@ def print_code(console: Console, plan: Plan) -> None:
 
 def print_need(console: Console, plan: Plan, need: Need, seconds: Mapping[str, float]) -> None:
     """What a plan's pending trials need. seconds: each one's, where measured."""
-    free = size_text(free_disk(plan.folder))
+    free = size_text(free_disk(plan.folder.path))
     text = f"Disk: about {size_text(need.disk)}, {size_text(need.kept)} of it in the end"
     text += f" (artifacts.keep: {plan.spec.artifacts.keep}); {free} are free."
     if need.measured:
@@ -136,8 +136,8 @@ def print_leaderboard(console: Console, board: Leaderboard) -> None:
         if row.status == "failed" and row.result is not None:
             failure = getattr(row.result, "message", "")
             console.print(Text(f"Failed: {row.trial}: {failure}", style="red"), soft_wrap=True)
-    if (board.folder / "report.html").exists():
-        console.print(Text(f"Report: {board.folder / 'report.html'}"), soft_wrap=True)
+    if (report := board.folder.report_file()).exists():
+        console.print(Text(f"Report: {report}"), soft_wrap=True)
 
 
 def print_audit(console: Console, audit: Audit, *, everything: bool = False) -> None:

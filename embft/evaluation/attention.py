@@ -21,7 +21,7 @@ from sentence_transformers.sentence_transformer.modules import Pooling, Transfor
 
 from embft.evaluation.context import Context, Found
 from embft.models.token_layout import Layout, token_layout
-from embft.results.trial import TrialDir
+from embft.results.folders import TrialDir
 from embft.storage.files import write_atomic
 
 Array = npt.NDArray[np.float64]

@@ -35,7 +35,7 @@ from embft.evaluation.probe import probe
 from embft.evaluation.retrieval import retrieval_of_pairs
 from embft.evaluation.scoring import dev_threshold, score_dev
 from embft.metrics.pairs import undefined_reasons
-from embft.results.trial import Metrics
+from embft.results.records import Metrics
 from embft.spec import EvaluatorSpec
 
 __all__ = ["EVALUATORS", "Context", "Embedded", "Evaluated", "Evaluator", "evaluate"]

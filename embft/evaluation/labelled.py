@@ -25,6 +25,7 @@ from embft.metrics.bootstrap import bootstrap, weighted_interval
 from embft.metrics.pairs import pair_metrics
 from embft.metrics.resampling import independent_pairs, sampling_units
 from embft.metrics.weighted import FloatArray, IntArray
+from embft.results.evaluators import table_file
 from embft.spec.evaluators import ClassificationSpec, ClusteringSpec
 
 _ROLES = {"dev": "dev", "test": "data"}
@@ -93,7 +94,7 @@ def classification(spec: ClassificationSpec, folder: Path, context: Context) -> 
 
     def score(path: Path) -> Found:
         scored = Labelled.read(path)
-        train = folder / "train.parquet"
+        train = table_file(folder, "train")
         pool = Labelled.read(train) if train.exists() else None
         draws = draw_texts((pool or scored).labels, spec)
         if pool is None:
@@ -205,5 +206,5 @@ def sts(folder: Path, context: Context) -> dict[str, Found]:
 
 
 def _by_split(score: Callable[[Path], Found], folder: Path, context: Context) -> dict[str, Found]:
-    paths = {split: folder / f"{_ROLES[split]}.parquet" for split in context.asked}
+    paths = {split: table_file(folder, _ROLES[split]) for split in context.asked}
     return {split: score(path) for split, path in paths.items() if path.exists()}

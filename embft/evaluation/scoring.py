@@ -19,7 +19,7 @@ from embft.metrics.calibration import isotonic_brier
 from embft.metrics.pairs import best_f1_threshold, pair_metrics, undefined_reasons, welch_p
 from embft.metrics.resampling import Units, sampling_units
 from embft.metrics.weighted import FloatArray
-from embft.results.trial import Metrics
+from embft.results.records import Metrics
 
 
 @dataclass(frozen=True)

@@ -29,8 +29,7 @@ from embft.models.resolve import spec_base
 from embft.models.safety import check_agreed
 from embft.models.save import adapter_base, load_saved
 from embft.planning.evaluator_sources import find_files
-from embft.results.evaluators import frozen_folder
-from embft.results.trial import TrialDir
+from embft.results.folders import SweepDir, TrialDir
 from embft.spec import EvaluatorSpec, ModelSpec
 
 _NO_PAIRS = Pairs((), (), np.zeros(0))
@@ -89,9 +88,10 @@ def evaluate_model(
         raise EmbftError(f"evaluator {lacking[0]!r} needs pairs: give them with --data")
     with tempfile.TemporaryDirectory() as folder:
         found = {entry: find_files(entry) for entry in evaluators}
+        frozen = SweepDir(Path(folder))
         for files in found.values():
-            files.freeze(Path(folder))
-        bound = [(e, frozen_folder(Path(folder), files.digest)) for e, files in found.items()]
+            files.freeze(frozen)
+        bound = [(e, frozen.evaluator_folder(files.digest)) for e, files in found.items()]
         loaded = load_model(model, trusted=trusted)
         if splits is None:
             empty = Splits(_NO_PAIRS, _NO_PAIRS, _NO_PAIRS)
@@ -136,8 +136,8 @@ def find_saved(name: str, *, trusted: bool = False) -> tuple[Path | None, ModelS
     Raises ModelError, and RecordError where a trial's files are not what its record says.
     """
     folder = Path(name).expanduser()
-    if (folder / "trial.json").is_file():
-        trial = TrialDir(folder)
+    trial = TrialDir(folder)
+    if trial.input_file.is_file():
         spec = trial.read_input().spec
         check_agreed(spec.model.trust_remote_code, agreed=trusted)
         result = trial.result()

@@ -11,10 +11,13 @@ import signal
 from dataclasses import dataclass
 
 from embft.execution.monitor import End, Limits
-from embft.results.trial import TrialDir, TrialInput
+from embft.results.folders import TrialDir
+from embft.results.records import TrialInput
 
 # Another attempt may end otherwise; what diverged, or failed its proof, would do so again.
 PASSING = frozenset({"killed", "crashed", "hung", "unwritable"})
+# The exit status of a worker that was asked to stop and has saved where it was.
+EXIT_STOPPED = 76
 # The exit status of a worker that saw its launcher or its template end.
 EXIT_ORPHANED = 75
 _TEMPLATE_GONE = {EXIT_ORPHANED, 255}  # 255: multiprocessing's, where nobody could ask the template

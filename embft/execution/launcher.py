@@ -20,17 +20,17 @@ from multiprocessing import connection, forkserver, resource_tracker
 from pathlib import Path
 from types import ModuleType
 
-from embft.execution.failure import EXIT_ORPHANED, EXIT_STATUS, PASSING, Cause, cause_of
-from embft.execution.monitor import End, Limits, watch
-from embft.results.trial import (
+from embft.execution.failure import (
+    EXIT_ORPHANED,
+    EXIT_STATUS,
     EXIT_STOPPED,
-    Attempt,
-    Completed,
-    EpochScore,
-    Failed,
-    TrialDir,
-    TrialInput,
+    PASSING,
+    Cause,
+    cause_of,
 )
+from embft.execution.monitor import End, Limits, watch
+from embft.results.folders import TrialDir
+from embft.results.records import Attempt, Completed, EpochScore, Failed, TrialInput
 from embft.storage.errors import StorageError, storage_reason
 from embft.storage.lock import hold_as_worker
 from embft.system.processes import end_templates
@@ -116,7 +116,7 @@ def _attempt(folder: TrialDir, given: TrialInput, limits: Limits) -> tuple[str, 
     start = time.perf_counter()
     deadline = time.monotonic() + limits.timeout if limits.timeout is not None else None
     for step in ["score"] if given.spec.is_baseline else ["train", "score"]:
-        if folder.stop_file.exists():
+        if folder.sweep.stop_file.exists():
             return "stopped", None
         end = _run_worker(step, folder, limits, deadline)
         if end.exit_code == EXIT_STOPPED:
@@ -142,7 +142,7 @@ def _ends_too(folder: TrialDir, failure: Failed, limits: Limits) -> bool:
     """Whether the sweep ends as well. A signal to all of its processes ends a worker first."""
     deadline = time.monotonic() + (_TOGETHER_SECONDS if failure.reason == "killed" else 0.0)
     while True:
-        if limits.abandoned() or folder.stop_file.exists():
+        if limits.abandoned() or folder.sweep.stop_file.exists():
             return True
         if time.monotonic() >= deadline:
             return False
@@ -229,14 +229,8 @@ def _end_with_parents(template: int) -> None:
 def _failed(folder: TrialDir, given: TrialInput, cause: Cause, end: End, seconds: float) -> Failed:
     epochs = {e["epoch"]: e for e in folder.progress() if e.pop("event") == "epoch"}
     return Failed(
-        key=given.key,
-        name=given.name,
-        spec=given.spec,
-        data_digest=given.data_digest,
-        model_digest=given.model_digest,
+        **given.repeated,
         epochs=tuple(EpochScore.model_validate(epoch) for epoch in epochs.values()),
-        micro_batch_size=given.micro_batch_size,
-        attempts=given.attempts,
         peak_memory_mb=end.peak_memory / 1e6,
         memory_limit_mb=end.limit / 1e6 if end.limit is not None else None,
         reason=cause.reason,

@@ -18,7 +18,8 @@ import numpy as np
 from embft.errors import EmbftError
 from embft.planning.capacity import Demand, trials_at_once
 from embft.results.dataset import read_split
-from embft.results.trial import Completed, TrialDir
+from embft.results.folders import TrialDir
+from embft.results.records import Completed
 from embft.storage.files import write_atomic
 from embft.system.machine import available_cores
 from embft.system.processes import available_memory
@@ -93,7 +94,7 @@ def write_map(folder: TrialDir) -> None:
     from embft.evaluation.embed import embed_pairs
     from embft.execution.evaluate import load_model
 
-    pairs = read_split(folder.sweep / folder.read_input().data, "test")
+    pairs = read_split(folder.sweep.dataset(folder.read_input().data), "test")
     model = load_model(str(folder.path))
     rows = sample_rows(len(pairs))
     found = cluster_pairs(embed_pairs(model, pairs.take(rows)))

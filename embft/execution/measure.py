@@ -29,18 +29,16 @@ from embft.planning.estimate import (
 )
 from embft.planning.plan import Plan, PlannedTrial, prepare
 from embft.results.key import trial_key
-from embft.results.trial import Completed, Failed, TrialDir
+from embft.results.records import Completed, Failed
 from embft.spec import TrialSpec
 from embft.spec.resources import Resources
 from embft.storage.files import write_atomic
-from embft.storage.lock import sweep_lock
 from embft.storage.seal import sealed, unsealed
 from embft.system.machine import available_cores
 
 # Evaluations after 20, 40 and 42 steps: their distances give the time of a step and of one of them.
 _EVALUATE, _STEPS = 20, 42
 _FREE = {"learning_rate": 1e-3, "warmup_steps": 0, "weight_decay": 0.0, "max_grad_norm": 1.0}
-_FILE, _FOLDER = "measured.json", ".measure"
 
 
 @dataclass(frozen=True)
@@ -81,7 +79,7 @@ def measure(plan: Plan, pending: Sequence[PlannedTrial]) -> dict[str, Measured]:
     measured = _measure_all(plan, kinds, need(plan, pending).at_once)
     found = {trial: measured[key] for trial, key in key_of.items()}
     content = {"version": 1, "trials": {key: vars(value) for key, value in found.items()}}
-    write_atomic(plan.folder / _FILE, sealed(content))
+    write_atomic(plan.folder.measured_file, sealed(content))
     return found
 
 
@@ -90,9 +88,9 @@ def _measure_all(
 ) -> dict[str, Measured]:
     """Measure these kinds, so many at once, with the cores that a trial of the sweep has."""
     threads = max(1, available_cores() // at_once)
-    folder = plan.folder / _FOLDER
+    folder = plan.folder.measuring_folder
     shutil.rmtree(folder, ignore_errors=True)  # of one that was killed
-    stop_file = plan.trials[0].folder.stop_file
+    stop_file = plan.folder.stop_file
     stop_file.unlink(missing_ok=True)  # of an interrupted sweep
     try:
         with ThreadPoolExecutor(at_once) as pool:
@@ -112,7 +110,7 @@ def _measure_all(
 
 def measured_seconds(plan: Plan) -> dict[str, float]:
     """Measure, and say how long each pending trial will take, by key. Holds the sweep's folder."""
-    with sweep_lock(plan.folder), template(wanted=bool(plan.pending())):
+    with plan.folder.lock(), template(wanted=bool(plan.pending())):
         pending = prepare(plan, retry_failed=False)
         found = measure(plan, pending)
     return {trial.key: predicted_seconds(plan, trial, found[trial.key]) for trial in pending}
@@ -126,7 +124,7 @@ def known_need(plan: Plan, pending: Sequence[PlannedTrial]) -> Need:
 def read_measured(plan: Plan) -> dict[str, Measured]:
     """What was measured for this sweep before; empty if nothing was."""
     try:
-        content: Mapping[str, Any] = unsealed(plan.folder / _FILE)
+        content: Mapping[str, Any] = unsealed(plan.folder.measured_file)
         return {key: Measured(**value) for key, value in content["trials"].items()}
     except (FileNotFoundError, RecordError, KeyError, TypeError):
         return {}
@@ -159,7 +157,7 @@ def _short(trial: PlannedTrial, pairs: int) -> TrialSpec:
 
 
 def _measure(plan: Plan, trial: PlannedTrial, kind: TrialSpec, key: str, threads: int) -> Measured:
-    folder = TrialDir(plan.folder / _FOLDER / f"measure-{key}")
+    folder = plan.folder.measuring(key)
     given = trial.input(threads).model_copy(update={"spec": kind, "key": key, "name": folder.name})
     folder.create(given)
     run_trial(folder, _limits(plan.spec.resources))

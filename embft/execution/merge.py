@@ -20,7 +20,7 @@ from embft.models.base import load_base, open_model
 from embft.models.proof import prove
 from embft.models.resolve import spec_base
 from embft.models.save import load_saved, save
-from embft.results.trial import Proof
+from embft.results.records import Proof
 
 _PROBE_TEXTS = 64
 # Weights are added once instead of products at each text: other roundings, layer upon layer. Of

@@ -33,26 +33,17 @@ from embft.evaluation.context import Context
 from embft.evaluation.embed import EVALUATED, cosines, embed_splits
 from embft.evaluation.evaluators import DURING_TRAINING, Bound, epoch_metrics, evaluate
 from embft.evaluation.scoring import score_splits
-from embft.execution.failure import EXIT_STATUS
+from embft.execution.failure import EXIT_STATUS, EXIT_STOPPED
 from embft.models.base import build, default_device, load_base, use_device
 from embft.models.proof import prove
 from embft.models.resolve import BaseModel, name_for_loaders, spec_base
 from embft.models.save import load_saved, save, total_parameters, trainable_parameters
 from embft.results.dataset import leaked_test_rows, open_splits
-from embft.results.evaluators import check_frozen, frozen_folder
+from embft.results.evaluators import check_frozen
+from embft.results.folders import TrialDir
 from embft.results.provenance import now, provenance, token_identity, training_identity
+from embft.results.records import Completed, EpochScore, Metrics, Proof, Timings, TrialInput
 from embft.results.scores import write_scores
-from embft.results.trial import (
-    EXIT_STOPPED,
-    TOKENS,
-    Completed,
-    EpochScore,
-    Metrics,
-    Proof,
-    Timings,
-    TrialDir,
-    TrialInput,
-)
 from embft.spec.objective import giving
 from embft.storage.errors import storage_reason
 from embft.storage.files import write_atomic
@@ -142,11 +133,9 @@ def train_step(folder: TrialDir) -> None:
         given.spec.seed,
         _hooks(folder, given, splits.dev, model),
         checkpoints=Checkpoints(folder.checkpoints_folder, identity),
-        prefix=Checkpoints(folder.prefixes_folder / given.prefix, {**identity, "key": given.prefix})
-        if given.prefix
-        else None,
+        prefix=_shared_prefix(folder, given, identity),
         guide=lambda: load_base(base.folder, given.spec.model),
-        tokens=TokenCache(folder.sweep / TOKENS, _token_identity(given)),
+        tokens=TokenCache(folder.sweep.tokens_folder, _token_identity(given)),
     )
     _write_probe(folder, before, encode(model, probe))
     artifact_bytes = save(model, folder.model_folder, name_for_loaders(base))
@@ -164,6 +153,15 @@ def train_step(folder: TrialDir) -> None:
         "files": folder.trained_files(),
     }
     folder.write_trained(trained)
+
+
+def _shared_prefix(
+    folder: TrialDir, given: TrialInput, identity: dict[str, Any]
+) -> Checkpoints | None:
+    if given.prefix is None:
+        return None
+    shared = folder.sweep.prefixes_folder / given.prefix
+    return Checkpoints(shared, {**identity, "key": given.prefix})
 
 
 def _use(given: TrialInput) -> None:
@@ -226,7 +224,7 @@ def _hooks(folder: TrialDir, given: TrialInput, dev: Pairs, model: Any) -> Hooks
         on_evaluation=lambda s: folder.append_progress({"event": "epoch", **s.model_dump()}),
         on_step=tell,
         on_resume=lambda step: folder.append_progress({"event": "resumed", "step": step}),
-        should_stop=folder.stop_file.exists,
+        should_stop=folder.sweep.stop_file.exists,
     )
 
 
@@ -261,11 +259,11 @@ def score_step(folder: TrialDir) -> None:
         trained = folder.read_trained()
         model = load_saved(folder.model_folder, base.folder, given.spec.model)
         proof = _proof(folder, encode(model, _probe_texts(splits)))
-    with stoppable(model, folder.stop_file.exists):
+    with stoppable(model, folder.sweep.stop_file.exists):
         embedded = embed_splits(model, splits)
         scores = {split: cosines(embedded[split]) for split in EVALUATED}
         write_scores(folder.scores_file, splits, scores)
-        scored = score_splits(splits, scores, leaked_test_rows(folder.sweep / given.data))
+        scored = score_splits(splits, scores, leaked_test_rows(folder.sweep.dataset(given.data)))
         if any(entry.is_users for entry in given.spec.evaluators):  # they may expect lists
             splits = replace(splits, train=splits.train.in_memory())
         context = Context(
@@ -276,14 +274,8 @@ def score_step(folder: TrialDir) -> None:
     evaluate_seconds = time.perf_counter() - clock
     folder.write_result(
         Completed(
-            key=given.key,
-            name=given.name,
-            spec=given.spec,
-            data_digest=given.data_digest,
-            model_digest=given.model_digest,
+            **given.repeated,
             epochs=tuple(EpochScore.model_validate(e) for e in trained.get("epochs", ())),
-            micro_batch_size=given.micro_batch_size,
-            attempts=given.attempts,
             best_epoch=trained.get("best_epoch"),
             threshold=scored.threshold,
             dev={**scored.dev.metrics, **more.dev},
@@ -321,7 +313,7 @@ STEPS: dict[str, Callable[[TrialDir], None]] = {"train": train_step, "score": sc
 
 def read_splits(folder: TrialDir, given: TrialInput) -> Splits:
     """The data as the sweep froze it. Raises EmbftError when it is no longer what was planned."""
-    source = folder.sweep / given.data
+    source = folder.sweep.dataset(given.data)
     splits, digest = open_splits(source)
     if digest != given.data_digest:
         raise EmbftError(f"{source}: the data has changed since the trial was planned")
@@ -332,7 +324,7 @@ def _evaluators(folder: TrialDir, given: TrialInput) -> list[Bound]:
     """The spec's evaluators, each with the folder of what it reads."""
     found: list[Bound] = []
     for entry, digest in zip(given.spec.evaluators, given.evaluators, strict=True):
-        frozen = frozen_folder(folder.sweep, digest)
+        frozen = folder.sweep.evaluator_folder(digest)
         if frozen is not None:
             check_frozen(entry, frozen, digest)
         found.append((entry, frozen))

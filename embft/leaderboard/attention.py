@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from embft.leaderboard.rows import Leaderboard, Row
-from embft.results.trial import TrialDir
 
 KIND_NAMES = {
     "content": "text",
@@ -129,7 +128,7 @@ def _tokens(name: str, content: Mapping[str, Any]) -> list[TokenWeight]:
 
 
 def _read(row: Row) -> dict[str, Any] | None:
-    path = TrialDir(row.folder).attention_file
+    path = row.folder.attention_file
     if not path.exists():
         return None
     found: dict[str, Any] = json.loads(path.read_text())

@@ -23,11 +23,10 @@ from embft.leaderboard.rows import Group, Leaderboard, Row
 from embft.leaderboard.stability import with_probe_drop
 from embft.leaderboard.verdict import cautions, verdict
 from embft.results.dataset import frozen_audit
+from embft.results.folders import SweepDir
 from embft.results.plan_record import BASELINE
-from embft.results.trial import TrialDir
 from embft.spec import TrialSpec, trial_spec
 from embft.spec.base import Fields
-from embft.storage.lock import is_running
 from embft.storage.seal import damaged
 from embft.system.processes import no_collection
 
@@ -42,7 +41,7 @@ def build_leaderboard(*folders: Path) -> Leaderboard:
     Raises RecordError for what is missing or damaged, EmbftError for sweeps that do not compare.
     """
     plan = joined_plan(folders)
-    axes, alive = plan["axes"], {folder: is_running(folder) for folder in folders}
+    axes, alive = plan["axes"], {folder: SweepDir(folder).is_running() for folder in folders}
     rows = _named([_row(trial, axes, alive=alive[trial[SWEEP]]) for trial in plan["trials"]])
     rows = with_probe_drop(rows)
     groups = rank_groups(rows, plan["metric"], higher=plan["mode"] == "max")
@@ -60,8 +59,8 @@ def build_leaderboard(*folders: Path) -> Leaderboard:
         group_columns=tuple(plan["group_columns"]),
         cautions=(),
         verdict=(),
-        audit=frozen_audit(folders[0] / plan["data"][0]),
-        folder=folders[0],
+        audit=frozen_audit(SweepDir(folders[0]).dataset(plan["data"][0])),
+        folder=SweepDir(folders[0]),
         optimism=winners_luck(groups, plan["metric"]) if plan["test_is_dev"] else None,
     )
     board = replace(board, cautions=tuple(cautions(board, plan)))
@@ -72,13 +71,13 @@ def _row(trial: Mapping[str, Any], axes: Sequence[str], *, alive: bool) -> Row:
     try:
         spec = trial_spec(trial["spec"])
     except ValidationError as error:
-        raise damaged(trial[SWEEP] / "plan.json", str(error)) from None
-    folder = TrialDir(trial[SWEEP] / "trials" / trial["folder"])
+        raise damaged(SweepDir(trial[SWEEP]).plan_file, str(error)) from None
+    folder = SweepDir(trial[SWEEP]).trial(trial["folder"])
     result = folder.result()
     running = alive and result is None and folder.progress_file.exists()
     return Row(
         trial=folder.name,
-        folder=folder.path,
+        folder=folder,
         status=result.status if result else "running" if running else "pending",
         is_baseline=spec.is_baseline and not trial["params"],
         seed=spec.seed,

@@ -8,7 +8,7 @@ from statistics import fmean
 
 from embft.leaderboard.labels import config_label
 from embft.leaderboard.rows import Leaderboard, Row
-from embft.results.trial import Completed
+from embft.results.records import Completed
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import Any
 
 from embft.leaderboard.rows import Interval, Leaderboard, Row
 from embft.leaderboard.stability import purity_change
-from embft.results.trial import Failed, Pruned
+from embft.results.records import Failed, Pruned
 from embft.storage.files import write_atomic
 from embft.system.text import printable
 
@@ -23,8 +23,8 @@ _NUMBER = re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?$")
 def write_tables(board: Leaderboard) -> None:
     """Write `leaderboard.csv` and `leaderboard.json` into the sweep's folder."""
     records = to_records(board)
-    write_atomic(board.folder / "leaderboard.csv", to_csv(records))
-    write_atomic(board.folder / "leaderboard.json", to_json(board, records))
+    write_atomic(board.folder.leaderboard_csv, to_csv(records))
+    write_atomic(board.folder.leaderboard_json, to_json(board, records))
 
 
 def to_records(board: Leaderboard) -> list[dict[str, Any]]:

@@ -12,8 +12,9 @@ from typing import Any
 
 from embft.errors import EmbftError, RecordError
 from embft.leaderboard.pair_scores import file_digest
+from embft.results.dataset import split_file
+from embft.results.folders import SweepDir
 from embft.results.plan_record import read_plan
-from embft.results.trial import TrialDir
 
 SWEEP = "sweep"
 # What decides no score, or is a result's own and not a choice to compare.
@@ -27,7 +28,7 @@ def joined_plan(folders: Sequence[Path]) -> dict[str, Any]:
     trials. Raises RecordError for a folder that holds no sweep, EmbftError for sweeps that cannot
     be ranked together.
     """
-    plans = [read_plan(folder) for folder in folders]
+    plans = [read_plan(SweepDir(folder)) for folder in folders]
     for folder, plan in zip(folders[1:], plans[1:], strict=True):
         _check_comparable(folders[0], plans[0], folder, plan)
     trials = list(_each_once(folders, plans))
@@ -59,7 +60,7 @@ def _each_once(
     found: dict[str, dict[str, Any]] = {}
     for folder, plan in zip(folders, plans, strict=True):
         for trial in plan["trials"]:
-            place = TrialDir(folder / "trials" / trial["folder"])
+            place = SweepDir(folder).trial(trial["folder"])
             known = found.get(place.key)
             if known is None or not _finished(known):
                 found[place.key] = {**trial, SWEEP: folder, "sweep_name": plan["name"]}
@@ -67,8 +68,7 @@ def _each_once(
 
 
 def _finished(trial: Mapping[str, Any]) -> bool:
-    record: Path = TrialDir(trial[SWEEP] / "trials" / trial["folder"]).result_file
-    return record.exists()
+    return SweepDir(trial[SWEEP]).trial(trial["folder"]).result_file.exists()
 
 
 def _axes(plans: Sequence[Mapping[str, Any]], trials: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -130,8 +130,8 @@ def _check_comparable(
 def _evaluated(folder: Path, plan: Mapping[str, Any]) -> set[tuple[str, str]]:
     """The content of the pairs on which a sweep's trials are scored."""
     return {
-        (_digest(folder / data / "dev.parquet"), _digest(folder / data / "test.parquet"))
-        for data in plan["data"]
+        (_digest(split_file(data, "dev")), _digest(split_file(data, "test")))
+        for data in map(SweepDir(folder).dataset, plan["data"])
     }
 
 

@@ -19,7 +19,7 @@ def find_row(board: Leaderboard, name: str) -> Row:
     if name == RECOMMENDED and board.recommended:
         return board.recommended.best
     trials = {row.trial: row for row in board.rows}
-    keys = {row.folder.name.rpartition("-")[2]: row for row in board.rows}
+    keys = {row.folder.key: row for row in board.rows}
     if name in trials or name in keys:
         return trials.get(name) or keys[name]
     fitting = [trial for trial in trials if trial.startswith(name)]
@@ -35,8 +35,8 @@ def find_row(board: Leaderboard, name: str) -> Row:
     close = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
     hint = f"did you mean {close[0]!r}? " if close else ""
     raise EmbftError(
-        f"{board.name} has no trial {name!r}: {hint}`embft leaderboard {board.folder}` lists them, "
-        "and `baseline` and `recommended` are names too"
+        f"{board.name} has no trial {name!r}: {hint}`embft leaderboard {board.folder.path}` lists "
+        "them, and `baseline` and `recommended` are names too"
     )
 
 

@@ -17,7 +17,6 @@ from embft.data.column import numbers
 from embft.leaderboard.before_after import halves
 from embft.leaderboard.pair_scores import Model
 from embft.leaderboard.rows import Row
-from embft.results.trial import TrialDir
 
 _MOST_POINTS = 400
 
@@ -40,7 +39,7 @@ class PairMap:
 
 def read_map(row: Row) -> PairMap | None:
     """The trial's map, or None where none was made."""
-    path = TrialDir(row.folder).map_file
+    path = row.folder.map_file
     try:
         return _read(path, path.stat().st_mtime_ns)
     except (OSError, pa.ArrowInvalid, KeyError, ValueError):

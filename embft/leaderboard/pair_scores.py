@@ -16,9 +16,8 @@ import pyarrow.parquet as pq
 from embft.data.pairs import Pairs
 from embft.leaderboard.labels import config_label
 from embft.leaderboard.rows import Leaderboard, Row
-from embft.results.dataset import read_split
+from embft.results.dataset import read_split, split_file
 from embft.results.scores import FloatArray, load_scores
-from embft.results.trial import TrialDir
 from embft.storage.seal import unsealed
 
 
@@ -54,9 +53,8 @@ def read_scores(row: Row, split: str) -> PairScores | None:
     """The row's scores on a split, in the split's order, or None where there are none."""
     if row.completed is None:
         return None
-    folder = TrialDir(row.folder)
-    path = folder.scores_file
-    folder.check_files(row.completed, path.name)
+    path = row.folder.scores_file
+    row.folder.check_files(row.completed, path.name)
     try:
         stamp = path.stat().st_mtime_ns
         found = _scores(path, stamp).get(split)
@@ -97,10 +95,9 @@ def file_digest(path: Path) -> str:
 
 
 def _texts_file(row: Row, split: str) -> Path:
-    trial = TrialDir(row.folder)
     # The one field that is needed, so that a report can be made of an older version's trials.
-    data: str = unsealed(trial.input_file)["data"]
-    return trial.sweep / data / f"{split}.parquet"
+    data: str = unsealed(row.folder.input_file)["data"]
+    return split_file(row.folder.sweep.dataset(data), split)
 
 
 def models(board: Leaderboard, most: int = 4) -> list[Model]:

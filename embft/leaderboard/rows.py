@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from embft.metrics.optimism import Optimism
-from embft.results.trial import Completed, EpochScore, Metrics, TrialResult
+from embft.results.folders import SweepDir, TrialDir
+from embft.results.records import Completed, EpochScore, Metrics, TrialResult
 
 Interval = tuple[float, float]
 
@@ -25,7 +25,7 @@ class Row:
     """
 
     trial: str
-    folder: Path
+    folder: TrialDir
     status: str
     is_baseline: bool
     seed: int
@@ -138,7 +138,7 @@ class Leaderboard:
     cautions: tuple[str, ...]
     verdict: tuple[str, ...]
     audit: Mapping[str, Any] | None
-    folder: Path
+    folder: SweepDir
     optimism: Optimism | None = None
 
     @property

@@ -14,7 +14,7 @@ from typing import Any
 
 from embft.leaderboard.labels import config_label
 from embft.leaderboard.rows import Group, Interval, Leaderboard, Row
-from embft.results.trial import Completed, Failed, Pruned
+from embft.results.records import Completed, Failed, Pruned
 
 PROBE = "probe_spearman"
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from embft.leaderboard.rows import Leaderboard, Row
-from embft.results.trial import Provenance
+from embft.results.records import Provenance
 
 
 def mixed_worlds(board: Leaderboard) -> Iterator[str]:

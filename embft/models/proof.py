@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from embft.errors import ProofError
-from embft.results.trial import Proof
+from embft.results.records import Proof
 
 Embeddings = npt.NDArray[np.float32]
 

@@ -209,13 +209,13 @@ def free_disk(folder: Path) -> int:
 def check_fits(plan: Plan, found: Need) -> None:
     """Raise EmbftError where a sweep cannot fit the disk, or its own memory budget."""
     how = "measured" if found.measured else "estimated"
-    free, budget = free_disk(plan.folder), plan.spec.resources.memory
+    free, budget = free_disk(plan.folder.path), plan.spec.resources.memory
     if found.disk + _MARGIN_BYTES > free:
         raise EmbftError(
             f"the sweep needs about {size_text(found.disk)} of disk ({how}; "
             f"{size_text(found.kept)} of it in the end), and {size_text(free)} are free in "
-            f"{plan.folder}: make room, give another folder with --results, or keep fewer models "
-            f"(artifacts.keep is {plan.spec.artifacts.keep}; best and none keep less)"
+            f"{plan.folder.path}: make room, give another folder with --results, or keep fewer "
+            f"models (artifacts.keep is {plan.spec.artifacts.keep}; best and none keep less)"
         )
     if budget is not None and found.memory > budget:
         raise EmbftError(

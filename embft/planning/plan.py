@@ -22,12 +22,11 @@ from embft.metrics.definitions import METRICS
 from embft.models.resolve import BaseModel, spec_base
 from embft.planning.audit import freeze
 from embft.planning.evaluator_sources import find_files
-from embft.results.dataset import data_folder
 from embft.results.evaluators import EvaluatorFiles
-from embft.results.index import finished_trials, folders_by_key
+from embft.results.folders import SweepDir, TrialDir, finished_trials
 from embft.results.key import trial_key
 from embft.results.plan_record import BASELINE, PLAN_SCHEMA, PlanRecord, read_plan
-from embft.results.trial import Completed, Status, TrialDir, TrialInput
+from embft.results.records import Completed, Status, TrialInput
 from embft.spec import DataSpec, EvaluatorSpec, Point, SweepSpec, TrialSpec, unfit_reason
 from embft.spec.objective import PAIR_METRICS
 from embft.storage.files import replace_folder, sync_folder, write_atomic
@@ -67,7 +66,7 @@ class PlannedTrial:
             key=self.key,
             name=self.folder.name,
             spec=self.spec,
-            data=data_folder(self.data_digest),
+            data=self.folder.sweep.data_name(self.data_digest),
             data_digest=self.data_digest,
             model_digest=self.base.digest,
             threads=threads,
@@ -82,7 +81,7 @@ class Plan:
     """A sweep's trials, baselines first, in the order in which they run one at a time."""
 
     spec: SweepSpec
-    folder: Path
+    folder: SweepDir
     trials: tuple[PlannedTrial, ...]
     data: Mapping[str, Splits]
     evaluators: Mapping[EvaluatorSpec, EvaluatorFiles] = field(default_factory=dict)
@@ -104,9 +103,9 @@ def make_plan(spec: SweepSpec, results: Path) -> Plan:
     A trial that another sweep below `results` has finished counts as done. Raises EmbftError for
     whatever the user can mend.
     """
-    folder = results / spec.name
+    folder = SweepDir(results / spec.name)
     read = {entry: find_files(entry) for entry in spec.evaluators}
-    known = _Known({}, {}, folders_by_key(folder), tuple(f.digest for f in read.values()))
+    known = _Known({}, {}, folder.trials_by_key(), tuple(f.digest for f in read.values()))
     planned = [_planned(params, trial, folder, known) for params, trial in _with_baselines(spec)]
     trials = tuple(_scored_once(planned, known.data))
     used = {trial.data_digest: known.data[trial.data_digest] for trial in trials}
@@ -155,7 +154,7 @@ def _with_baselines(spec: SweepSpec) -> Iterator[tuple[Point, TrialSpec]]:
     yield from (pair for pair in trials if not pair[1].is_baseline)
 
 
-def _planned(params: Point, trial: TrialSpec, sweep: Path, known: _Known) -> PlannedTrial:
+def _planned(params: Point, trial: TrialSpec, sweep: SweepDir, known: _Known) -> PlannedTrial:
     digest = known.digests.get(trial.data)
     if digest is None:
         splits = load_data(trial.data)
@@ -166,9 +165,7 @@ def _planned(params: Point, trial: TrialSpec, sweep: Path, known: _Known) -> Pla
     model = spec_base(trial.model)
     key = trial_key(trial, digest, model.digest, known.evaluators)
     # A folder with this key is the trial's, whatever its readable part says.
-    folder = known.folders.get(key) or TrialDir(
-        sweep / "trials" / f"{readable(params, trial)}-{key}"
-    )
+    folder = known.folders.get(key) or sweep.trial(f"{readable(params, trial)}-{key}")
     return PlannedTrial(params, trial, key, folder, digest, model, known.evaluators)
 
 
@@ -229,26 +226,28 @@ def prepare(plan: Plan, *, retry_failed: bool) -> tuple[PlannedTrial, ...]:
 
     The trials' own folders come later: how many threads they get, only the cluster knows.
     """
-    plan.folder.mkdir(parents=True, exist_ok=True)
-    sync_folder(plan.folder.parent)
-    _refuse_links(plan.folder)
-    _refuse_newer_plan(plan.folder)
-    _remove_torn(plan.folder)
+    folder = plan.folder
+    folder.path.mkdir(parents=True, exist_ok=True)
+    sync_folder(folder.path.parent)
+    _refuse_links(folder.path)
+    _refuse_newer_plan(folder)
+    for path in folder.torn():
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
     for trial in plan.trials:
         if trial.finished is not None:
             trial.folder.forget_attempts()
-    write_atomic(plan.folder / "spec.yaml", plan.spec.text)
+    write_atomic(folder.spec_file, plan.spec.text)
     for digest, splits in plan.data.items():
         model = next(t.spec.model for t in plan.trials if t.data_digest == digest)
-        freeze(plan.folder / data_folder(digest), splits, model)
+        freeze(folder.dataset(folder.data_name(digest)), splits, model)
     for files in plan.evaluators.values():
-        files.freeze(plan.folder)
+        files.freeze(folder)
     pending = plan.pending(retry_failed=retry_failed)
-    elsewhere = finished_trials(plan.folder.parent, {t.key for t in pending if not t.finished})
+    elsewhere = finished_trials(folder.path.parent, {t.key for t in pending if not t.finished})
     pending = tuple(
         t for t in pending if not any(_adopt(t, found) for found in elsewhere.get(t.key, ()))
     )
-    write_atomic(plan.folder / "plan.json", sealed(plan_record(plan)))
+    write_atomic(folder.plan_file, sealed(plan_record(plan)))
     return pending
 
 
@@ -262,7 +261,7 @@ def _refuse_links(folder: Path) -> None:
             )
 
 
-def _refuse_newer_plan(folder: Path) -> None:
+def _refuse_newer_plan(folder: SweepDir) -> None:
     """Raise NewerRecordError where a newer embft has written the plan: ours would replace it."""
     try:
         read_plan(folder)
@@ -270,13 +269,6 @@ def _refuse_newer_plan(folder: Path) -> None:
         raise
     except RecordError:
         return  # missing or damaged: it is written anew
-
-
-def _remove_torn(folder: Path) -> None:
-    """Remove what interrupted writes have left under their temporary names."""
-    for pattern in (".*.tmp", "trials/.*.tmp", "data/.*.tmp"):
-        for path in folder.glob(pattern):
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def plan_record(plan: Plan) -> PlanRecord:
@@ -298,7 +290,7 @@ def plan_record(plan: Plan) -> PlanRecord:
             }
             for t in plan.trials
         ],
-        "data": [data_folder(digest) for digest in plan.data],
+        "data": [plan.folder.data_name(digest) for digest in plan.data],
         "pairs": {name: len(any_splits[0][name]) for name in SPLITS},
         "group_columns": sorted(any_splits[0].test.groups),
         "dev_is_cut": any(splits.dev_is_cut for splits in any_splits),

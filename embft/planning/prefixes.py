@@ -6,14 +6,11 @@ and 8 epochs cost 8, with the numbers that each would have come to by itself.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from embft.planning.plan import PlannedTrial
 from embft.results.key import trial_key
-from embft.results.trial import PREFIXES, TOKENS
 from embft.spec import TrainSpec
 
 _ANY_EPOCHS = TrainSpec.model_fields["epochs"].default
@@ -38,7 +35,7 @@ def share_prefixes(trials: Sequence[PlannedTrial]) -> tuple[PlannedTrial, ...]:
         if len(shared) > 1:
             shared.sort(key=lambda trial: trial.spec.train.epochs)
             ranked += enumerate(shared)
-        elif (shared[0].folder.prefixes_folder / key).is_dir():
+        elif (shared[0].folder.sweep.prefixes_folder / key).is_dir():
             found[group[0]] = shared[0]
     ranked.sort(key=lambda each: each[0])
     places = sorted(place for group in groups.values() if len(group) > 1 for place in group)
@@ -55,9 +52,3 @@ def prefix_key(trial: PlannedTrial) -> str | None:
     any_epochs = train.model_copy(update={"epochs": _ANY_EPOCHS})
     spec = trial.spec.model_copy(update={"train": any_epochs})
     return trial_key(spec, trial.data_digest, trial.base.digest, trial.evaluators)
-
-
-def forget_shared(sweep: Path) -> None:
-    """Remove what trials have left for one another, once no other one is to come."""
-    for name in (PREFIXES, TOKENS):
-        shutil.rmtree(sweep / name, ignore_errors=True)

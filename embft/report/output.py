@@ -14,6 +14,7 @@ from embft.leaderboard.rows import Leaderboard
 from embft.report.export import export_charts
 from embft.report.markdown import render_markdown
 from embft.report.page import write_report
+from embft.results.folders import SweepDir
 from embft.storage.files import write_atomic
 
 
@@ -68,7 +69,7 @@ def write_wanted(
 def report_path(folders: Sequence[Path], form: str = "html") -> Path:
     """Inside the sweep's folder; of several sweeps beside the first, since it is none's own."""
     if len(folders) == 1:
-        return folders[0] / f"report.{form}"
+        return SweepDir(folders[0]).report_file(form)
     names = "+".join(folder.resolve().name for folder in folders)
     return folders[0].resolve().parent / f"{names}.{form}"
 

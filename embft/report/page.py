@@ -122,7 +122,7 @@ def _rendered(
         "shared": shared_provenance(board),
         "method": method(board),
         "most_shown": MOST_SHOWN,
-        "folder": board.folder,
+        "folder": board.folder.path,
         "audit": audit_lines(board),
         "fmt": fmt,
     }

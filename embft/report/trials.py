@@ -10,7 +10,7 @@ from embft.leaderboard.labels import metric_label
 from embft.leaderboard.rows import Leaderboard, Row
 from embft.leaderboard.table import rank_text, row_label
 from embft.report import format as fmt
-from embft.results.trial import Completed, Failed, Provenance, Pruned, TrialDir
+from embft.results.records import Completed, Failed, Provenance, Pruned
 
 Facts = list[tuple[str, str]]
 SPARK = (240.0, 64.0)
@@ -142,7 +142,7 @@ def _facts(row: Row) -> Facts:
         ("Peak memory", fmt.memory(done.peak_memory_mb)),
         ("Saved size", fmt.size(done.artifact_bytes)),
     ]
-    if TrialDir(row.folder).removed_file.exists():
+    if row.folder.removed_file.exists():
         facts.append(("Model", "removed after it was scored (artifacts.keep)"))
     return facts
 

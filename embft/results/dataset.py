@@ -1,4 +1,4 @@
-"""The data as a sweep froze it: `data/<digest>/` below the sweep's folder.
+"""The data as a sweep froze it: one folder for each digest below the sweep's.
 
 Covers writing it whole, and knowing whether it still is. Reads no users' files.
 """
@@ -17,21 +17,20 @@ from embft.storage.seal import check_digests, damaged, folder_digests, sealed, u
 if TYPE_CHECKING:
     from embft.data.audit import Audit
 
-DIGEST_LENGTH = 12
 MANIFEST = "manifest.json"
 _AUDIT, _LEAKS, _DIGESTS = "audit.json", "leaks.json", "digests.json"
 
 
-def data_folder(digest: str) -> str:
-    """Where a sweep keeps its frozen data, relative to its folder."""
-    return f"data/{digest[:DIGEST_LENGTH]}"
+def split_file(folder: Path, split: str) -> Path:
+    """Where a split lies in a folder of frozen data."""
+    return folder / f"{split}.parquet"
 
 
 def write_dataset(folder: Path, splits: Splits, found: Audit) -> None:
     """Write the splits and their audit, whole or not at all."""
     with new_folder(folder) as temporary:
         for name in SPLITS:
-            splits[name].write(temporary / f"{name}.parquet")
+            splits[name].write(split_file(temporary, name))
         (temporary / _AUDIT).write_text(sealed(found.to_json()))
         (temporary / _LEAKS).write_text(sealed({"test": _leaked_test_rows(splits, found)}))
         (temporary / _DIGESTS).write_text(sealed(splits.digests()))
@@ -56,13 +55,13 @@ def _manifest(folder: Path) -> dict[str, str]:
     return found
 
 
-def _whole(folder: Path, name: str) -> Path:
+def _whole(path: Path) -> Path:
     """The path of a frozen file. Raises FileNotFoundError, RecordError where it has changed."""
-    digest = _manifest(folder).get(name)
+    digest = _manifest(path.parent).get(path.name)
     if digest is None:
-        raise FileNotFoundError(name)
-    check_digests(folder, {name: digest})
-    return folder / name
+        raise FileNotFoundError(path.name)
+    check_digests(path.parent, {path.name: digest})
+    return path
 
 
 def read_split(folder: Path, split: str) -> Pairs:
@@ -70,7 +69,7 @@ def read_split(folder: Path, split: str) -> Pairs:
 
     Raises FileNotFoundError where there is none, RecordError where it is not what was written.
     """
-    return Pairs.read(_whole(folder, f"{split}.parquet"))
+    return Pairs.read(_whole(split_file(folder, split)))
 
 
 def open_splits(folder: Path) -> tuple[Splits, str]:
@@ -78,7 +77,7 @@ def open_splits(folder: Path) -> tuple[Splits, str]:
 
     Raises as `read_split` does.
     """
-    train = Pairs.opened(_whole(folder, "train.parquet"))
+    train = Pairs.opened(_whole(split_file(folder, "train")))
     dev, test = read_split(folder, "dev"), read_split(folder, "test")
     digests = _digests(folder) or Splits(train, dev, test).digests()
     same = digests["dev"] == digests["test"]
@@ -88,7 +87,7 @@ def open_splits(folder: Path) -> tuple[Splits, str]:
 def _digests(folder: Path) -> Mapping[str, str] | None:
     """Of each split, over its content. None in data that was frozen before they were written."""
     found = _DIGESTS in _manifest(folder)
-    return unsealed(_whole(folder, _DIGESTS)) if found else None
+    return unsealed(_whole(folder / _DIGESTS)) if found else None
 
 
 def check_whole(folder: Path) -> None:
@@ -113,12 +112,12 @@ def _leaked_test_rows(splits: Splits, found: Audit) -> list[int]:
 
 def leaked_test_rows(folder: Path) -> list[int]:
     """The rows of test that also stand in train or dev. Raises RecordError."""
-    return [int(row) for row in unsealed(_whole(folder, _LEAKS))["test"]]
+    return [int(row) for row in unsealed(_whole(folder / _LEAKS))["test"]]
 
 
 def frozen_audit(folder: Path) -> dict[str, Any] | None:
     """What the audit said of the data, or None where none was made. Raises RecordError."""
     try:
-        return unsealed(_whole(folder, _AUDIT)) if _AUDIT in _manifest(folder) else None
+        return unsealed(_whole(folder / _AUDIT)) if _AUDIT in _manifest(folder) else None
     except FileNotFoundError:
         raise damaged(folder / MANIFEST, "it is missing") from None

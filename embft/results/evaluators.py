@@ -11,12 +11,10 @@ from pathlib import Path
 from embft.data.labelled import Labelled
 from embft.data.pairs import Pairs
 from embft.results.dataset import MANIFEST, check_whole, is_whole, write_manifest
+from embft.results.folders import SweepDir
 from embft.spec.evaluators import EvaluatorSpec
 from embft.storage.files import new_folder
 from embft.storage.seal import damaged, folder_digests
-
-FOLDER = "evaluators"
-_DIGEST_LENGTH = 12
 
 
 @dataclass(frozen=True)
@@ -30,23 +28,23 @@ class EvaluatorFiles:
     tables: Mapping[str, Labelled | Pairs] = field(default_factory=dict)
     sources: Mapping[str, bytes] = field(default_factory=dict)
 
-    def freeze(self, sweep: Path) -> None:
+    def freeze(self, sweep: SweepDir) -> None:
         """Write everything into the sweep's folder, whole or not at all."""
-        folder = frozen_folder(sweep, self.digest)
+        folder = sweep.evaluator_folder(self.digest)
         if folder is None or is_whole(folder):
             return
         with new_folder(folder) as temporary:
             for role, table in self.tables.items():
-                table.write(temporary / f"{role}.parquet")
+                table.write(table_file(temporary, role))
             for name, source in self.sources.items():
                 (temporary / name).parent.mkdir(parents=True, exist_ok=True)
                 (temporary / name).write_bytes(source)
             write_manifest(temporary)
 
 
-def frozen_folder(sweep: Path, digest: str) -> Path | None:
-    """Where a sweep keeps what an evaluator of this digest reads; None where it reads nothing."""
-    return sweep / FOLDER / digest[:_DIGEST_LENGTH] if digest else None
+def table_file(folder: Path, role: str) -> Path:
+    """Where a frozen table lies. role: `data`, `dev` or `train`."""
+    return folder / f"{role}.parquet"
 
 
 def joined_digest(digests: Mapping[str, str]) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
 from embft.errors import RecordError
+from embft.results.folders import SweepDir
 from embft.storage.paths import FileName, InsidePath
 from embft.storage.seal import damaged, refuse_newer, unsealed
 
@@ -44,16 +44,16 @@ class PlanRecord(TypedDict):
 _PLAN = TypeAdapter(PlanRecord)
 
 
-def read_plan(folder: Path) -> PlanRecord:
+def read_plan(sweep: SweepDir) -> PlanRecord:
     """The `plan.json` of a sweep's folder. Raises RecordError when it is no such folder."""
-    path = folder / "plan.json"
+    path = sweep.plan_file
     try:
         content = unsealed(path)
         refuse_newer(path, content, PLAN_SCHEMA)
         return _PLAN.validate_python(content)
     except FileNotFoundError:
         raise RecordError(
-            f"{folder}: no sweep's results are here (no plan.json): give a folder such as "
+            f"{sweep.path}: no sweep's results are here (no {path.name}): give a folder such as "
             "results/lora-lr"
         ) from None
     except ValidationError as error:

@@ -12,7 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import embft
-from embft.results.trial import Provenance
+from embft.results.records import Provenance
 
 _PACKAGES = (
     "numba",

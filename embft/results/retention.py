@@ -10,7 +10,8 @@ import bisect
 import shutil
 from collections.abc import Iterable
 
-from embft.results.trial import Completed, TrialDir, TrialResult
+from embft.results.folders import TrialDir
+from embft.results.records import Completed, TrialResult
 from embft.spec import Objective
 from embft.spec.resources import Artifacts
 from embft.storage.files import write_atomic
@@ -47,7 +48,7 @@ class Keeper:
             return
         write_atomic(folder.removed_file, sealed({"keep": self.artifacts.keep}))
         # Under another name first: a folder that is half deleted must not look like a model.
-        going = folder.model_folder.with_name(".model.removed")
+        going = folder.removing_folder
         shutil.rmtree(going, ignore_errors=True)
         folder.model_folder.rename(going)
         shutil.rmtree(going)

@@ -19,7 +19,7 @@ from typing import Any
 
 from embft.execution.launcher import run_trial
 from embft.execution.monitor import Limits
-from embft.results.trial import TrialDir
+from embft.results.folders import TrialDir
 from embft.storage.errors import StorageError
 
 _WAITING = 128  # actors that ask at the same moment

@@ -27,12 +27,12 @@ from embft.errors import EmbftError
 from embft.execution.launcher import run_trial, warm_up
 from embft.execution.monitor import Limits
 from embft.planning.plan import PlannedTrial
-from embft.results.trial import TrialDir
+from embft.results.folders import SweepDir, TrialDir
 from embft.scheduler.broker import ask_for_trial, launch_server
 from embft.scheduler.cluster import Cluster, Interrupted, RayDiedError
 from embft.spec.resources import Resources
 from embft.storage.errors import StorageError
-from embft.storage.lock import has_worker
+from embft.storage.lock import is_held
 from embft.system.processes import has_child, overhead, release_memory, template_memory
 
 # Ray Tune holds 30 KB of each trial that it was given until all have ended, so it is given a part
@@ -100,7 +100,7 @@ def run_trials(trials: Sequence[PlannedTrial], cluster: Cluster, resources: Reso
     if not trials:
         return []
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
-    folder = (cluster.scratch or trials[0].folder.sweep.resolve()) / ".tune"
+    folder = SweepDir(cluster.scratch or trials[0].folder.sweep.path.resolve()).tune_folder
     watch, limits = _Watch(), _limits(resources, cluster)
     with _launching(cluster, limits) as server:
         told = {"limits": dataclasses.asdict(limits), "server": server}
@@ -168,12 +168,12 @@ def _let_trials_save(trials: Sequence[PlannedTrial]) -> None:
     large model at most. Who does not want to wait asks a second time.
     """
     try:
-        trials[0].folder.stop_file.touch()
+        trials[0].folder.sweep.stop_file.touch()
     except OSError:  # a folder that takes no more: then no trial can save either
         return
     deadline = time.monotonic() + _SAVE_SECONDS
     while running := [t.folder for t in trials if t.folder.running_file.exists()]:
-        if time.monotonic() > deadline and not any(has_worker(f.log_file) for f in running):
+        if time.monotonic() > deadline and not any(is_held(f.log_file) for f in running):
             break
         time.sleep(_STOP_SECONDS)
 

@@ -18,13 +18,12 @@ _POLL_SECONDS = 0.05
 
 
 @contextmanager
-def sweep_lock(folder: Path) -> Iterator[None]:
-    """Hold the sweep's folder. Raises EmbftError with the process id of whoever holds it.
+def folder_lock(lock: Path) -> Iterator[None]:
+    """Hold the sweep's folder that this file is in. Raises EmbftError with the id of whoever does.
 
     The system lets go of the lock when its process ends, however it ends: it cannot be stale.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = folder / ".lock"
+    lock.parent.mkdir(parents=True, exist_ok=True)
     if lock.is_symlink():  # it may lead to a file that must not be emptied
         raise EmbftError(f"{lock}: a symbolic link in a results folder: remove it")
     descriptor = open_no_link(os.fspath(lock), os.O_RDWR | os.O_CREAT)
@@ -32,8 +31,8 @@ def sweep_lock(folder: Path) -> Iterator[None]:
         if not _comes_true(lambda: _lock(descriptor), _DYING_SECONDS):
             holder = os.read(descriptor, 32).decode().strip() or "unknown"
             raise EmbftError(
-                f"{folder}: process {holder} is running this sweep; wait for it, or give another "
-                "folder with --results"
+                f"{lock.parent}: process {holder} is running this sweep; wait for it, or give "
+                "another folder with --results"
             )
         os.ftruncate(descriptor, 0)
         os.write(descriptor, f"{os.getpid()}\n".encode())
@@ -61,20 +60,10 @@ def _comes_true(condition: Callable[[], bool], seconds: float) -> bool:
     return True
 
 
-def is_running(folder: Path) -> bool:
-    """Whether a living process holds the sweep's folder."""
-    return _is_held(folder / ".lock")
-
-
 def hold_as_worker(log: int) -> None:
     """Lock the trial's log, open as `log`, as long as this process has that descriptor."""
     with suppress(OSError):  # where the file system knows no locks
         fcntl.flock(log, fcntl.LOCK_EX)
-
-
-def has_worker(log: Path) -> bool:
-    """Whether a living worker holds the log."""
-    return _is_held(log)
 
 
 def wait_for_worker(log: Path) -> None:
@@ -82,14 +71,14 @@ def wait_for_worker(log: Path) -> None:
 
     Raises EmbftError when it does not.
     """
-    if not _comes_true(lambda: not has_worker(log), _WORKER_SECONDS):
+    if not _comes_true(lambda: not is_held(log), _WORKER_SECONDS):
         raise EmbftError(
             f"{log.parent}: a worker of an earlier sweep still works there; end it, "
             "then give the same command again"
         )
 
 
-def _is_held(path: Path) -> bool:
+def is_held(path: Path) -> bool:
     """Whether a living process has locked this file; False where the file system knows no locks."""
     try:
         descriptor = open_no_link(os.fspath(path), os.O_RDONLY | os.O_NONBLOCK)  # it may be a pipe

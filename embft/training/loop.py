@@ -20,7 +20,7 @@ from embft.data.pairs import Pairs
 from embft.encoding.encoder import Tokenised
 from embft.encoding.stopping import StoppedError, stoppable
 from embft.encoding.token_cache import TokenCache
-from embft.results.trial import EpochScore, Metrics
+from embft.results.records import EpochScore, Metrics
 from embft.spec import TrainSpec
 from embft.system.processes import keep_freed_memory
 from embft.training.batches import Batch, Batches

@@ -26,7 +26,7 @@ from embft.models.token_layout import Layout, token_layout
 from embft.planning.plan import make_plan, prepare
 from embft.report.chart import static_svg
 from embft.report.charts_attention import attention_charts
-from embft.results.trial import Completed, TrialDir
+from embft.results.records import Completed
 from embft.spec import EvaluatorSpec, ModelSpec, load_spec
 from tests.helpers.leaderboards import lora_lr
 
@@ -157,8 +157,8 @@ def test_the_report_draws_before_and_after(tmp_path: Path) -> None:
         ]
         example = {"tokens": ["a", " b"], "kind": ["content", "template"], "weight": [content, 0.2]}
         kept = {"texts": 7, "pooled_layer": 2, "layers": layers, "example": example}
-        row.folder.mkdir(parents=True, exist_ok=True)
-        TrialDir(row.folder).attention_file.write_text(json.dumps(kept))
+        row.folder.path.mkdir(parents=True, exist_ok=True)
+        row.folder.attention_file.write_text(json.dumps(kept))
     by_layer, by_token = attention_charts(board)
     assert by_layer.title == "Training moved the share of attention on the text from 25% to 50%"
     drawn = by_layer.spec["datasets"]["rows"]
@@ -168,8 +168,8 @@ def test_the_report_draws_before_and_after(tmp_path: Path) -> None:
     }  # fmt: skip
     assert not any(d["kind"] == "EOS" for d in drawn)
     assert [d["token"] for d in by_token.spec["datasets"]["rows"]] == ["01 a", "02 b"] * 2
-    TrialDir(base.folder).attention_file.write_text(json.dumps({**kept, "example": {}}))
-    TrialDir(shipped.folder).attention_file.write_text(json.dumps({**kept, "example": {}}))
+    base.folder.attention_file.write_text(json.dumps({**kept, "example": {}}))
+    shipped.folder.attention_file.write_text(json.dumps({**kept, "example": {}}))
     assert [chart.key for chart in attention_charts(board)] == ["attention-layers"]
     for i, epoch in enumerate(shipped.epochs):
         epoch.dev.update({"attention_content": 0.1 * i, "attention_self": 1.0 - 0.1 * i})

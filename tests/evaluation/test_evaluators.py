@@ -27,7 +27,7 @@ from embft.evaluation.evaluators import EVALUATORS, Evaluated, evaluate, find_ev
 from embft.metrics.definitions import METRICS, QUANTITIES
 from embft.planning.evaluator_sources import find_files, read_labelled
 from embft.planning.plan import make_plan
-from embft.results.evaluators import frozen_folder
+from embft.results.folders import SweepDir
 from embft.spec import EvaluatorSpec, parse_spec
 from embft.spec.evaluators import ClusteringSpec, LabelledSpec
 
@@ -484,8 +484,8 @@ def test_what_is_frozen_runs_without_the_users_folder(
     entry = EvaluatorSpec(function="my_metrics:by_split", folder=str(mine))
     files = find_files(entry)
     assert set(files.sources) == {"my_metrics.py", "helper_of_mine.py"}
-    files.freeze(tmp_path / "sweep")
-    frozen = frozen_folder(tmp_path / "sweep", files.digest)
+    files.freeze(SweepDir(tmp_path / "sweep"))
+    frozen = SweepDir(tmp_path / "sweep").evaluator_folder(files.digest)
     (mine / "helper_of_mine.py").write_text("HALF = 0.75\n")
     assert find_files(entry).digest != files.digest
     sys.modules.pop("helper_of_mine", None)

@@ -28,7 +28,7 @@ def test_untrained_trials_of_the_space_are_ranked_with_their_params(
     axes = "{train.method: [none, full], model.pooling: [mean, cls], train.learning_rate: [1, 2]}"
     plan = make_plan(parse_spec(_spec(tiny_model, pair_files, axes)), tmp_path)
     prepare(plan, retry_failed=False)
-    board = build_leaderboard(plan.folder)
+    board = build_leaderboard(plan.folder.path)
     found = [(row.params["train.method"], row.params["model.pooling"]) for row in board.rows]
     assert sorted(found) == [
         *[("full", "cls")] * 2, *[("full", "mean")] * 2, ("none", "cls"), ("none", "mean")

@@ -22,7 +22,8 @@ from embft.models.resolve import find_base_model
 from embft.report.page import render_report
 from embft.report.pairs import pairs_view
 from embft.results.dataset import write_manifest
-from embft.results.trial import TrialDir, TrialInput
+from embft.results.folders import TrialDir
+from embft.results.records import TrialInput
 from embft.spec import DataSpec, ModelSpec, Objective, TrainSpec, TrialSpec
 from tests.helpers.commands import python
 from tests.helpers.leaderboards import lora_lr
@@ -52,9 +53,7 @@ def plant(model: Model) -> None:
     )
     purity = 0.52 if model.row.is_baseline else 1.0
     summary = json.dumps({"purity": purity, "clusters": 2, "noise": 10 / len(rows)})
-    pq.write_table(
-        table.replace_schema_metadata({"summary": summary}), TrialDir(model.row.folder).map_file
-    )
+    pq.write_table(table.replace_schema_metadata({"summary": summary}), model.row.folder.map_file)
 
 
 def test_points_keep_label_noise_and_proportions(board: Leaderboard) -> None:

@@ -16,7 +16,7 @@ from embft.encoding.stopping import StoppedError
 from embft.execution.worker import score_step, train_step
 from embft.models.base import build
 from embft.planning.plan import make_plan, prepare
-from embft.results.trial import Completed
+from embft.results.records import Completed
 from embft.spec import LOSSES, LoraSpec, LossSpec, ModelSpec, TrainSpec, load_spec
 from embft.training.checkpoint import Checkpoints
 from embft.training.loop import Hooks, train

@@ -20,8 +20,8 @@ from embft.leaderboard.labels import config_label
 from embft.leaderboard.rows import Group, Leaderboard, Row
 from embft.metrics.weighted import sort_pairs, weighted_metrics
 from embft.results.dataset import write_manifest
-from embft.results.scores import write_scores
-from embft.results.trial import (
+from embft.results.folders import SweepDir, TrialDir
+from embft.results.records import (
     Completed,
     EpochScore,
     Failed,
@@ -29,10 +29,10 @@ from embft.results.trial import (
     Provenance,
     Pruned,
     Timings,
-    TrialDir,
     TrialInput,
     TrialResult,
 )
+from embft.results.scores import write_scores
 from embft.spec import DataSpec, LoraSpec, ModelSpec, Objective, TrainSpec, TrialSpec
 from embft.storage.seal import sealed
 
@@ -166,7 +166,7 @@ def make_board(
         cautions=(),
         verdict=(),
         audit=None,
-        folder=folder,
+        folder=SweepDir(folder),
     )
     board = replace(board, **changes)
     return replace(board, verdict=board.verdict or sentences(board))
@@ -176,7 +176,7 @@ def save_sweep(board: Leaderboard, **changes: Any) -> Path:
     """Write the plan and the records, so that the board's folder is a sweep's."""
     trials = []
     for row in board.rows:
-        trial = TrialDir(row.folder)
+        trial = row.folder
         if row.result is not None:
             trial.write_result(row.result)
         spec = trial.read_input().spec
@@ -184,13 +184,13 @@ def save_sweep(board: Leaderboard, **changes: Any) -> Path:
             {"folder": trial.name, "params": dict(row.params), "spec": spec.model_dump(mode="json")}
         )
     plan = {
-        "schema_version": 1, "name": board.folder.name, "description": board.description,
+        "schema_version": 1, "name": board.folder.path.name, "description": board.description,
         "metric": board.metric, "mode": board.mode, "seeds": list(board.seeds), "trials": trials,
         "data": ["data"], "pairs": dict(board.pairs), "group_columns": list(board.group_columns),
         "dev_is_cut": False, "test_is_dev": False, **changes,
     }  # fmt: skip
-    (board.folder / "plan.json").write_text(sealed(plan))
-    return board.folder
+    (board.folder.plan_file).write_text(sealed(plan))
+    return board.folder.path
 
 
 def sentences(board: Leaderboard) -> tuple[str, ...]:
@@ -226,7 +226,7 @@ def make_row(world: World, plan: Plan, index: int) -> Row:
     key = f"{index + 1:012x}"
     parts = [str(value) for value in plan.params.values() if value is not None]
     name = "baseline-" + key if is_baseline else "-".join([*parts, f"seed{plan.seed}", key])
-    trial_dir = TrialDir(world.folder / "trials" / name)
+    trial_dir = SweepDir(world.folder).trial(name)
     given = TrialInput(
         key=key, name=name, spec=spec, data="data", data_digest="d" * 64,
         model_digest="m" * 64, threads=2,
@@ -235,7 +235,7 @@ def make_row(world: World, plan: Plan, index: int) -> Row:
     result = make_result(world, plan, index, given, trial_dir)
     return Row(
         trial="baseline" if is_baseline else name,
-        folder=trial_dir.path,
+        folder=trial_dir,
         status=plan.status,
         is_baseline=is_baseline,
         seed=plan.seed,

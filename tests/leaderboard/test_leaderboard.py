@@ -25,7 +25,6 @@ from embft.leaderboard.verdict import cautions, verdict
 from embft.metrics.pairs import pair_metrics
 from embft.report.table import build_table
 from embft.results.dataset import read_split
-from embft.results.trial import TrialDir
 from embft.spec import parse_spec
 from tests.helpers.leaderboards import lora_lr
 
@@ -125,8 +124,7 @@ def test_training_rows_are_those_of_the_frozen_data(tmp_path: Path) -> None:
     """However large batches are, an epoch of the same data costs the same."""
     row = lora_lr(tmp_path).groups[0].best
     assert train_rows(row) is None
-    folder = TrialDir(row.folder)
-    data = folder.sweep / folder.read_input().data
+    data = row.folder.sweep.dataset(row.folder.read_input().data)
     some = read_split(data, "dev").take(np.arange(7))
     some.write(data / "train.parquet")
     assert train_rows(row) == 7

@@ -14,7 +14,8 @@ from safetensors.torch import load_file, save_file
 from embft.errors import ModelError, ProofError
 from embft.execution.worker import score_step, train_step
 from embft.planning.plan import make_plan, prepare
-from embft.results.trial import Completed, TrialDir
+from embft.results.folders import TrialDir
+from embft.results.records import Completed
 from embft.spec import parse_spec
 from embft.storage.seal import sealed, unsealed
 

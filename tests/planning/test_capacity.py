@@ -18,7 +18,7 @@ GB = 10**9
 def test_a_process_has_the_cores_that_it_may_use() -> None:
     """A process that is held to one core of a machine counts one."""
     code = (
-        "import os; from embft.planning.capacity import available_cores as cores; "
+        "import os; from embft.system.machine import available_cores as cores; "
         "os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}); print(cores())"
     )
     assert python(code).strip() == "1"

@@ -109,7 +109,7 @@ def test_measuring_predicts_and_leaves_nothing_behind(tmp_path: Path, tiny_spec:
     assert set(found) == {trial.key for trial in pending}
     assert len({id(kind) for kind in found.values()}) == 4  # two ranks, full, and the baseline
     assert read_measured(plan) == found
-    assert not (plan.folder / ".measure").exists()
+    assert not plan.folder.measuring_folder.exists()
     assert all(trial.folder.result() is None for trial in pending)
     trial = next(t for t in pending if t.spec.train.method == "full")
     assert predicted_seconds(plan, trial, found[trial.key]) > found[trial.key].rest
@@ -122,10 +122,10 @@ def test_measuring_predicts_and_leaves_nothing_behind(tmp_path: Path, tiny_spec:
 def test_measuring_after_an_interrupted_sweep(tmp_path: Path, tiny_spec: str) -> None:
     """The mark that stopped the sweep does not stop it; nor does what a killed one left."""
     plan = make_plan(parse_spec(tiny_spec), tmp_path)
-    (plan.folder / ".measure" / "measure-x").mkdir(parents=True)
-    (plan.folder / ".stop").touch()
+    plan.folder.measuring("x").path.mkdir(parents=True)
+    plan.folder.stop_file.touch()
     assert len(measured_seconds(plan)) == len(plan.trials)
-    assert not (plan.folder / ".measure").exists()
+    assert not plan.folder.measuring_folder.exists()
 
 
 def test_measuring_keeps_to_the_memory_budget(tmp_path: Path, tiny_spec: str) -> None:

@@ -14,7 +14,7 @@ from embft.execution.worker import score_step, train_step
 from embft.models.resolve import find_base_model
 from embft.planning.evaluator_sources import read_labelled
 from embft.planning.plan import Plan, make_plan, prepare
-from embft.results.trial import Completed
+from embft.results.records import Completed
 from embft.spec import LOSSES, load_spec, parse_spec
 from embft.spec.evaluators import LabelledSpec
 

@@ -11,7 +11,7 @@ import torch
 from embft.execution.launcher import run_trial
 from embft.planning.plan import make_plan, prepare
 from embft.planning.prefixes import share_prefixes
-from embft.results.trial import Completed
+from embft.results.records import Completed
 from embft.spec import load_spec
 
 SPEC = """\

@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 
 from embft.errors import RecordError
-from embft.results.trial import Completed, TrialDir
+from embft.results.folders import TrialDir
+from embft.results.records import Completed
 from tests.helpers.crash_points import (
     Call,
     Ended,

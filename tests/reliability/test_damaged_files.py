@@ -20,7 +20,6 @@ from embft.execution.evaluate import load_model
 from embft.leaderboard.build import build_leaderboard
 from embft.leaderboard.export import to_json
 from embft.leaderboard.pair_scores import read_scores, read_texts
-from embft.results.trial import TrialDir
 from embft.storage.files import write_atomic
 from tests.helpers.crash_points import Call, Ended, Rig, points, records, strace_works
 
@@ -131,7 +130,7 @@ def seen(results: Path) -> str:
     board = build_leaderboard(results / "two")
     found = [to_json(board)]
     for row in board.rows:
-        trial = TrialDir(row.folder)
+        trial = row.folder
         assert row.result is not None, "not finished"
         trial.check_files(row.result)
         for split in ("dev", "test"):

@@ -31,7 +31,8 @@ from embft.execution.worker import read_splits
 from embft.models.base import build
 from embft.models.resolve import spec_base
 from embft.planning.plan import make_plan, prepare
-from embft.results.trial import Completed, Failed, TrialDir
+from embft.results.folders import TrialDir
+from embft.results.records import Completed, Failed
 from embft.spec import parse_spec
 from embft.storage.errors import StorageError
 from embft.storage.lock import wait_for_worker
@@ -191,11 +192,11 @@ def test_a_trial_whose_sweep_is_gone_has_not_failed(trial: TrialDir) -> None:
 
 def test_a_signal_to_the_whole_sweep_is_no_failure(trial: TrialDir) -> None:
     """It ends the worker first, and then the sweep says that it stops."""
-    later = f"sleep 0.4; touch {trial.stop_file}"
+    later = f"sleep 0.4; touch {trial.sweep.stop_file}"
     lay(trial, f"import subprocess; subprocess.Popen(['sh', '-c', {later!r}])\n{KILL}", once=True)
     assert run_trial(trial) == "stopped"
     assert trial.result() is None
-    trial.stop_file.unlink()
+    trial.sweep.stop_file.unlink()
     assert run_trial(trial) == "completed"
 
 
@@ -278,9 +279,9 @@ def test_half_the_batch_is_tried_where_memory_ran_out(trial: TrialDir) -> None:
     assert result.spec.train.batch_size == 8
     assert result.micro_batch_size == 4
     assert [attempt.reason for attempt in result.attempts] == ["out_of_memory"]
-    text = (trial.sweep / "spec.yaml").read_text()
+    text = trial.sweep.spec_file.read_text()
     halved = make_trial(
-        trial.sweep.parent.parent / "halved",
+        trial.sweep.path.parent.parent / "halved",
         text.replace("batch_size: 8", "batch_size: 8, micro_batch_size: 4"),
     )
     assert run_trial(halved) == "completed"

@@ -31,8 +31,8 @@ from embft.models.save import load_saved, save
 from embft.planning.evaluator_sources import find_files
 from embft.planning.plan import make_plan, prepare
 from embft.results.dataset import write_manifest
-from embft.results.evaluators import check_frozen, frozen_folder
-from embft.results.trial import TrialDir
+from embft.results.evaluators import check_frozen
+from embft.results.folders import SweepDir, TrialDir
 from embft.spec import EvaluatorSpec, ModelSpec, TrainSpec, load_spec, parse_spec
 from embft.storage.seal import sealed, unsealed
 from embft.system.text import one_screen
@@ -103,8 +103,8 @@ def test_code_in_a_results_folder_is_that_of_the_plan(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(code)
     entry = EvaluatorSpec(function="mine:found", folder=str(tmp_path))
     files = find_files(entry)
-    files.freeze(tmp_path / "sweep")
-    folder = frozen_folder(tmp_path / "sweep", files.digest)
+    files.freeze(SweepDir(tmp_path / "sweep"))
+    folder = SweepDir(tmp_path / "sweep").evaluator_folder(files.digest)
     assert folder is not None
     check_frozen(entry, folder, files.digest)
     other = tmp_path / "other"
@@ -247,19 +247,17 @@ def test_links_in_a_results_folder_are_refused(
 
 def test_links_are_not_followed_by_log_progress_and_lock(tmp_path: Path) -> None:
     """Where a link appears later, writing through it fails."""
-    from embft.storage.lock import sweep_lock
-
     victim = tmp_path / "victim"
     victim.write_text("mine")
     trial = TrialDir(tmp_path / "x-0123456789ab")
     trial.path.mkdir()
-    for path in (trial.log_file, trial.progress_file, trial.path / ".lock"):
+    for path in (trial.log_file, trial.progress_file, SweepDir(trial.path).lock_file):
         path.symlink_to(victim)
     with pytest.raises(OSError, match="symbolic"):
         trial.open_log()
     with pytest.raises(OSError, match="symbolic"):
         trial.append_progress({"event": "x"})
-    with pytest.raises(EmbftError, match="symbolic"), sweep_lock(trial.path):
+    with pytest.raises(EmbftError, match="symbolic"), SweepDir(trial.path).lock():
         pass
     assert victim.read_text() == "mine"
 
@@ -294,12 +292,12 @@ def test_a_spec_that_nobody_can_have_written_is_damage(
     folder.input_file.write_text(sealed(content))
     with pytest.raises(RecordError, match=r"trial\.json: this file is damaged"):
         folder.read_input()
-    path = plan.folder / "plan.json"
+    path = plan.folder.plan_file
     content = unsealed(path)
     content["trials"][0]["spec"]["model"]["base"] = wrong
     path.write_text(sealed(content))
     with pytest.raises(RecordError, match=r"plan\.json: this file is damaged"):
-        build_leaderboard(plan.folder)
+        build_leaderboard(plan.folder.path)
 
 
 @pytest.mark.parametrize("name", ["../x", "a/b", "/etc", "..", "", "-x", "a\x00", "a\n"])

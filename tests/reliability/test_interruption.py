@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from embft.results.trial import TrialDir
+from embft.results.folders import TrialDir
 from tests.conftest import tiny_text
 from tests.helpers.commands import (
     LONG,

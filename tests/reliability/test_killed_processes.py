@@ -13,9 +13,10 @@ import pytest
 
 from embft.errors import EmbftError
 from embft.planning.plan import make_plan, prepare
-from embft.results.trial import Failed, TrialDir
+from embft.results.folders import SweepDir, TrialDir
+from embft.results.records import Failed
 from embft.spec import parse_spec
-from embft.storage.lock import hold_as_worker, is_running, sweep_lock, wait_for_worker
+from embft.storage.lock import hold_as_worker, wait_for_worker
 from tests.helpers.commands import (
     ACTOR,
     LONG,
@@ -96,9 +97,9 @@ def test_a_worker_that_is_left_keeps_its_trial(
 def test_a_lock_file_that_was_left_locks_nothing(tmp_path: Path) -> None:
     """The system lets go of a lock when its process ends; the file may say what it will."""
     (tmp_path / ".lock").write_text("1\n")
-    assert not is_running(tmp_path)
-    with sweep_lock(tmp_path):
-        assert is_running(tmp_path)
+    assert not SweepDir(tmp_path).is_running()
+    with SweepDir(tmp_path).lock():
+        assert SweepDir(tmp_path).is_running()
         assert (tmp_path / ".lock").read_text() == f"{os.getpid()}\n"
 
 
@@ -107,14 +108,14 @@ def test_a_lock_is_waited_for_while_its_holder_ends(tmp_path: Path) -> None:
     held, released = threading.Event(), threading.Event()
 
     def hold() -> None:
-        with sweep_lock(tmp_path):
+        with SweepDir(tmp_path).lock():
             held.set()
             time.sleep(0.5)
             released.set()
 
     threading.Thread(target=hold, daemon=True).start()
     held.wait()
-    with sweep_lock(tmp_path):
+    with SweepDir(tmp_path).lock():
         assert released.is_set()
 
 
@@ -123,13 +124,12 @@ def test_what_was_finished_after_the_plan_was_made_is_not_run_again(
 ) -> None:
     """By the sweep that held the folder until then."""
     plan, other = (make_plan(parse_spec(tiny_spec), tmp_path) for _ in range(2))
-    with sweep_lock(other.folder):
+    with other.folder.lock():
         first, *rest = prepare(other, retry_failed=False)
         given = first.input(threads=1)
         first.folder.create(given)
-        same = given.model_dump(include={"key", "name", "spec", "data_digest", "model_digest"})
-        first.folder.write_result(Failed(**same, reason="crashed", message="made up"))
-    with sweep_lock(plan.folder):
+        first.folder.write_result(Failed(**given.repeated, reason="crashed", message="made up"))
+    with plan.folder.lock():
         pending = prepare(plan, retry_failed=False)
     assert [trial.key for trial in pending] == [trial.key for trial in rest]
 
@@ -137,7 +137,7 @@ def test_what_was_finished_after_the_plan_was_made_is_not_run_again(
 def test_a_pipe_in_place_of_a_lock_blocks_nobody(tmp_path: Path) -> None:
     """Whoever opens a pipe to read waits for a writer otherwise, for ever."""
     os.mkfifo(tmp_path / ".lock")
-    assert not is_running(tmp_path)
+    assert not SweepDir(tmp_path).is_running()
 
 
 def test_a_killed_worker_is_a_failed_trial(tmp_path: Path, tiny_spec: str) -> None:

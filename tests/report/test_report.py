@@ -317,7 +317,7 @@ def test_missing_scores_are_said_to_be_missing(tmp_path: Path) -> None:
     """Without the per-pair scores the sections about pairs say so, and the rest stands."""
     board = lora_lr(tmp_path)
     for row in board.rows:
-        (row.folder / "scores.parquet").unlink()
+        row.folder.scores_file.unlink()
     html = render_report(board)
     assert html.count("scores.parquet") >= 2
     assert 'id="figure-epochs"' in html
@@ -388,4 +388,4 @@ def test_numbers_read_as_people_write_them() -> None:
 def test_builder_writes_what_a_worker_writes(board: Leaderboard) -> None:
     """The made-up folders hold scores, so that these tests read real files."""
     assert board.axes == leaderboards.LORA_LR_AXES
-    assert all((row.folder / "scores.parquet").exists() for row in board.rows)
+    assert all(row.folder.scores_file.exists() for row in board.rows)

@@ -44,7 +44,7 @@ def board(tmp_path_factory: pytest.TempPathFactory) -> Leaderboard:
 
 @pytest.fixture(scope="module")
 def file(board: Leaderboard) -> Path:
-    path = board.folder / "report.html"
+    path = board.folder.report_file()
     write_report(board, path)
     return path
 

@@ -12,7 +12,7 @@ from embft.leaderboard.build import build_leaderboard
 from embft.planning.plan import make_plan, prepare
 from embft.report.output import write_outputs
 from embft.results.plan_record import PLAN_SCHEMA
-from embft.results.trial import SCHEMA
+from embft.results.records import SCHEMA
 from embft.spec import parse_spec
 from embft.storage.seal import sealed, unsealed
 
@@ -54,7 +54,7 @@ def test_newer_work_is_not_replaced(tmp_path: Path, tiny_spec: str) -> None:
     path.write_text(sealed({**unsealed(path), "schema_version": SCHEMA + 1}))
     with pytest.raises(RecordError, match="newer embft"):
         trial.folder.create(trial.input(threads=1))
-    path = plan.folder / "plan.json"
+    path = plan.folder.plan_file
     newer = sealed({**unsealed(path), "schema_version": PLAN_SCHEMA + 1})
     path.write_text(newer)
     with pytest.raises(RecordError, match="newer embft"):

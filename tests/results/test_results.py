@@ -19,7 +19,8 @@ from embft.errors import EmbftError
 from embft.execution.evaluate import evaluate_model, read_evaluator
 from embft.planning.audit import audit_with
 from embft.planning.plan import make_plan
-from embft.results.trial import Completed, TrialDir
+from embft.results.folders import TrialDir
+from embft.results.records import Completed
 from embft.spec import DataSpec, ModelSpec, load_spec
 from embft.storage.seal import sealed, unsealed
 from tests.helpers.commands import embft

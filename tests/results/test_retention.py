@@ -10,8 +10,9 @@ from embft.errors import ModelError, SpecError
 from embft.execution.evaluate import load_model
 from embft.execution.launcher import run_trial
 from embft.planning.plan import make_plan, prepare
+from embft.results.folders import TrialDir
+from embft.results.records import Completed
 from embft.results.retention import Keeper
-from embft.results.trial import Completed, TrialDir
 from embft.spec import parse_spec
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from embft.execution.monitor import Limits
-from embft.results.trial import TrialDir
+from embft.results.folders import TrialDir
 from embft.scheduler import broker as launch_server
 from embft.scheduler.broker import ask_for_trial
 from embft.storage.errors import StorageError
@@ -70,7 +70,7 @@ def test_a_trial_ends_with_who_has_asked_for_it(
     monkeypatch.setattr(launch_server, "run_trial", run)
     code = (
         "import sys\nfrom pathlib import Path\nfrom embft.scheduler.broker import ask_for_trial\n"
-        "from embft.results.trial import TrialDir\n"
+        "from embft.results.folders import TrialDir\n"
         "ask_for_trial(sys.argv[1], TrialDir(Path('a')))\n"
     )
     with launch_server.launch_server(tmp_path, Limits()) as address:

@@ -6,7 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from embft.results.trial import Completed, TrialDir
+from embft.results.folders import TrialDir
+from embft.results.records import Completed
 from tests.conftest import tiny_text
 from tests.helpers.commands import python
 

@@ -19,7 +19,8 @@ import pytest
 from embft.leaderboard.build import build_leaderboard
 from embft.planning.plan import make_plan, prepare
 from embft.report.pairs import lead_models
-from embft.results.trial import Completed, Failed, TrialDir
+from embft.results.folders import TrialDir
+from embft.results.records import Completed, Failed
 from embft.spec import parse_spec
 from embft.storage.errors import StorageError
 from tests.helpers.commands import embft, python, records, relatives, rows

@@ -21,7 +21,7 @@ from embft.evaluation.scoring import score_dev
 from embft.execution.worker import score_step, train_step
 from embft.models.base import build
 from embft.planning.plan import make_plan, prepare
-from embft.results.trial import Attempt
+from embft.results.records import Attempt
 from embft.spec import LossSpec, ModelSpec, TrainSpec, parse_spec
 from embft.training.checkpoint import Checkpoints
 from embft.training.loop import Hooks, Trained, train

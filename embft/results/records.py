@@ -1,0 +1,198 @@
+"""What passes between the driver, a worker and the report, as types: a trial's input, its result.
+
+Knows no torch, no Ray and no YAML. Which file holds what, `folders.py` says.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from embft.spec import TrainSpec, TrialSpec, trial_spec
+from embft.storage.paths import InsidePath
+from embft.storage.seal import damaged, refuse_newer, unsealed
+
+SCHEMA = 2
+
+Metrics = dict[str, float]
+
+
+class _Record(BaseModel):
+    """A record on disk. Unknown fields are an error: a newer embft wrote them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Attempt(_Record):
+    """An attempt at a trial that failed, before another one. reason: as that of a failed trial."""
+
+    reason: str
+    message: str
+    peak_memory_mb: float
+    seconds: float
+
+
+class TrialInput(_Record):
+    """`trial.json`: what a worker is to do. `data` is relative to the sweep's folder.
+    prefix: what it shares with trials that only have other epochs, if there are such.
+    micro_batch_size: instead of the spec's, where memory ran out with that.
+    """
+
+    schema_version: int = SCHEMA
+    key: str
+    name: str
+    spec: TrialSpec
+    data: InsidePath
+    data_digest: str
+    model_digest: str
+    threads: int
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    prefix: str | None = None
+    micro_batch_size: int | None = None
+    attempts: tuple[Attempt, ...] = ()
+    evaluators: tuple[str, ...] = ()  # for each of the spec's the digest of what it reads
+
+    @property
+    def repeated(self) -> dict[str, Any]:
+        """The fields that the trial's result repeats, so that it can be read by itself."""
+        names = type(self).model_fields.keys() & _Result.model_fields.keys()
+        return {name: getattr(self, name) for name in sorted(names - {"schema_version"})}
+
+    @property
+    def train_spec(self) -> TrainSpec:
+        """How to train, in parts that memory has room for."""
+        smaller = {"micro_batch_size": self.micro_batch_size} if self.micro_batch_size else {}
+        return self.spec.train.model_copy(update=smaller)
+
+
+class EpochScore(_Record):
+    """One evaluation in training, at an epoch's end or between: scores on dev.
+
+    epoch: how many are done, whole or not. step: of the optimizer. loss: the mean over the training
+    rows since the evaluation before. seconds: since training began.
+    """
+
+    epoch: int | float
+    step: int
+    loss: float
+    dev: Metrics
+    seconds: float
+
+
+class Proof(_Record):
+    """How the saved model was shown to be the trained one.
+
+    Largest absolute differences between embeddings of the same probe texts: saved and loaded again
+    in a fresh process against the trained model in memory, and against the base model.
+    """
+
+    probe_texts: int
+    against_memory: float
+    against_base: float
+    tolerance: float
+
+
+class Timings(_Record):
+    """Seconds: training, evaluation of the saved model, and the trial from start to end."""
+
+    train: float
+    evaluate: float
+    total: float
+
+
+class Provenance(_Record):
+    """What the user did not choose but may have to know. Not part of the key."""
+
+    embft: str
+    python: str
+    platform: str
+    processor: str
+    cpu_count: int
+    threads: int
+    precision: str
+    device: str
+    packages: dict[str, str]
+    revision: str | None
+    started: str
+    finished: str
+
+
+class _Result(_Record):
+    schema_version: int = SCHEMA
+    key: str
+    name: str
+    spec: TrialSpec
+    data_digest: str
+    model_digest: str
+    epochs: tuple[EpochScore, ...] = ()
+    micro_batch_size: int | None = None
+    attempts: tuple[Attempt, ...] = ()
+    peak_memory_mb: float | None = None
+    provenance: Provenance | None = None
+
+
+class Completed(_Result):
+    """A trial that trained, proved and scored."""
+
+    status: Literal["completed"] = "completed"
+    best_epoch: int | float | None
+    threshold: float | None
+    dev: Metrics
+    test: Metrics
+    test_without_leaks: Metrics = Field(default_factory=dict)
+    test_without_leaks_intervals: dict[str, tuple[float, float]] = Field(default_factory=dict)
+    reliability: tuple[dict[str, float], ...] = ()
+    dev_intervals: dict[str, tuple[float, float]] = Field(default_factory=dict)
+    test_intervals: dict[str, tuple[float, float]] = Field(default_factory=dict)
+    interval_scheme: str | None = None
+    undefined: dict[str, str] = Field(default_factory=dict)
+    proof: Proof | None
+    trainable_parameters: int
+    total_parameters: int
+    artifact_bytes: int
+    timings: Timings
+    # Path in the trial's folder -> SHA-256 of what was scored: the per-pair scores, the model.
+    files: dict[InsidePath, str] = Field(default_factory=dict)
+
+
+class Pruned(_Result):
+    """A trial that a scheduler stopped early."""
+
+    status: Literal["pruned"] = "pruned"
+    reason: str
+
+
+class Failed(_Result):
+    """A trial that ended without scores. reason: one word for the kind, e.g. `proof_failed`."""
+
+    status: Literal["failed"] = "failed"
+    reason: str
+    message: str
+    log_tail: str = ""
+    memory_limit_mb: float | None = None
+    total_seconds: float = 0.0
+
+
+Status = Literal["completed", "pruned", "failed"]
+TrialResult = Completed | Pruned | Failed
+RESULT_FORM = TypeAdapter[TrialResult](Annotated[TrialResult, Field(discriminator="status")])
+INPUT_FORM = TypeAdapter(TrialInput)
+_Form = TypeVar("_Form", bound=TrialInput | _Result)
+
+
+def read_record(form: TypeAdapter[_Form], path: Path, key: str) -> _Form:
+    """The sealed record of the trial with this key.
+
+    Raises FileNotFoundError, and RecordError for whatever is not whole.
+    """
+    content = unsealed(path)
+    refuse_newer(path, content, SCHEMA)
+    try:
+        found = form.validate_python({**content, "spec": trial_spec(content.get("spec"))})
+    except ValidationError as error:
+        raise damaged(path, str(error)) from None
+    if found.key != key:
+        raise damaged(path, f"it is the record of trial {found.key}")
+    return found
