@@ -34,7 +34,8 @@ from embft.evaluation.mteb_task import mteb_task
 from embft.evaluation.probe import probe
 from embft.evaluation.retrieval import retrieval_of_pairs
 from embft.evaluation.scoring import dev_threshold, score_dev
-from embft.metrics.pairs import undefined_reasons
+from embft.metrics.metric import LEADERBOARD, PAIRS
+from embft.metrics.registry import computed_by
 from embft.results.records import Metrics
 from embft.spec import EvaluatorSpec
 
@@ -52,9 +53,7 @@ EVALUATORS: dict[str, Evaluator] = {
 DURING_TRAINING = frozenset({"attention"})
 
 # The names of the metrics that every trial has; an evaluator may not give them another meaning.
-RESERVED = frozenset(
-    {*undefined_reasons([0.0], [0.0], 0.0), "brier", "welch_p", "false_positives", "probe_drop"}
-)
+RESERVED = frozenset({*computed_by(PAIRS), *computed_by(LEADERBOARD)})
 
 
 @dataclass(frozen=True)

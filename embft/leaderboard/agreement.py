@@ -11,7 +11,7 @@ from scipy import stats
 from embft.leaderboard.labels import config_label, higher_is_better
 from embft.leaderboard.rows import Leaderboard
 from embft.leaderboard.table import mean_metrics
-from embft.metrics.definitions import QUANTITIES
+from embft.metrics import registry
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ def agreements(board: Leaderboard) -> list[Agreement]:
     tables = [mean_metrics(group.rows) for group in board.groups]
     if not tables:
         return []
-    ranked = [name for name in tables[0] if name not in QUANTITIES]
+    ranked = [name for name in tables[0] if registry.metric(name).direction]
     names = [name for name in ranked if all(name in table for table in tables)]
     names.sort(key=lambda name: name != board.metric)
     sign = 1.0 if board.mode == "max" else -1.0

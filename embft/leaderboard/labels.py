@@ -10,7 +10,7 @@ import re
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
-from embft.metrics.definitions import METRICS, QUANTITIES
+from embft.metrics import registry
 
 _TITLES = {
     "train.lora.rank": "LoRA rank",
@@ -100,13 +100,12 @@ def is_log_axis(axis: str, values: Iterable[Any]) -> bool:
 
 def metric_label(metric: str) -> str:
     """The metric's name in words; an unknown metric keeps its own."""
-    known = METRICS.get(metric) or QUANTITIES.get(metric)
-    return known.label if known else metric.replace("_", " ")
+    return registry.metric(metric).label
 
 
 def higher_is_better(metric: str) -> bool:
     """The direction of a metric, from its definition. An unknown metric counts upward."""
-    return METRICS[metric].higher_is_better if metric in METRICS else True
+    return registry.metric(metric).higher_is_better
 
 
 def number(value: float, digits: int = 3) -> str:

@@ -10,7 +10,7 @@ from embft.leaderboard.pair_scores import pairs_digest, read_scores
 from embft.leaderboard.ranking import pair_units
 from embft.leaderboard.rows import Group
 from embft.metrics.optimism import Folds, Optimism, cross_fit_optimism
-from embft.spec.objective import PAIR_METRICS
+from embft.metrics.pair_definitions import PAIR_METRICS
 
 _MOST = 2 * 10**8  # scores weighed; with more, folds are drawn fewer times
 

@@ -11,7 +11,7 @@ from embft.leaderboard.labels import config_label, metric_label, number, percent
 from embft.leaderboard.ranking import MOST_COMPARED, SIGNIFICANCE
 from embft.leaderboard.rows import Group, Interval, Leaderboard
 from embft.leaderboard.worlds import mixed_worlds, smaller_batches
-from embft.spec.objective import PAIR_METRICS
+from embft.metrics.pair_definitions import PAIR_METRICS
 
 
 def verdict(board: Leaderboard) -> Iterator[str]:

@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-from embft.metrics.pairs import sorted_metrics
+from embft.metrics.pairs import sorted_metrics, weighted_metrics
 from embft.metrics.resampling import (
     Resampling,
     Scheme,
@@ -34,7 +34,7 @@ from embft.metrics.resampling import (
     pair_weight_chunks,
     weight_chunks,
 )
-from embft.metrics.weighted import FloatArray, Metrics, SortedPairs, sort_pairs, weighted_metrics
+from embft.metrics.weighted import FloatArray, Metrics, SortedPairs, sort_pairs
 
 # Of the resamples, the share that may leave a metric undefined before no interval is given.
 _MAX_UNDEFINED = 0.05

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from embft.metrics.definitions import METRICS
-from embft.metrics.pairs import sorted_metrics
+from embft.metrics.pairs import sorted_metrics, weighted_metrics
+from embft.metrics.registry import METRICS
 from embft.metrics.resampling import Units, independent_pairs
-from embft.metrics.weighted import FloatArray, sort_pairs, weighted_metrics
+from embft.metrics.weighted import FloatArray, sort_pairs
 
 
 @dataclass(frozen=True)

@@ -11,16 +11,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 
-from embft.metrics.weighted import FloatArray, SortedPairs, sort_pairs, weighted_metrics
+from embft.metrics.pair_definitions import PAIR_METRICS, PairMetric
+from embft.metrics.weighted import FloatArray, Metrics, SortedPairs, sort_pairs, weigh
 
 # Whole hundredths divided once, so that each threshold is the number a reader would write.
 THRESHOLDS: FloatArray = np.arange(101) / 100.0
-
-_GRADED = ("spearman", "pearson", "kendall")
-_BY_LABEL = ("auc", "average_precision", "margin", "cohens_d", "welch_t")
-_BY_THRESHOLD = ("f1", "precision", "recall", "accuracy")
 
 
 @dataclass(frozen=True)
@@ -42,7 +38,7 @@ class GroupRow:
 
 
 def pair_metrics(score: npt.ArrayLike, label: npt.ArrayLike, threshold: float) -> dict[str, float]:
-    """Every metric that these pairs define, by name; formulas in `definitions.METRICS`.
+    """Every metric that these pairs define, by name; formulas in `pair_definitions`.
 
     `score` and `label` are (n,). Graded labels have spearman, pearson and kendall; labels that are
     all 0 or 1 have the others too, with score >= `threshold` predicted positive. A metric that is
@@ -53,28 +49,47 @@ def pair_metrics(score: npt.ArrayLike, label: npt.ArrayLike, threshold: float) -
 
 
 def sorted_metrics(pairs: SortedPairs, only: Collection[str] | None = None) -> dict[str, float]:
-    """`pair_metrics` of pairs that are sorted already. only: others may be left out."""
+    """`pair_metrics` of pairs that are sorted already. only: the metrics that are asked for."""
     if len(pairs.score) < 2:
         return {}
-    if pairs.binary:
-        values = weighted_metrics(pairs, np.ones((1, len(pairs.score))), only)
-        found = {name: float(value[0]) for name, value in values.items()}
-    else:
-        found = _graded_metrics(pairs)
-    if pairs.score[0] == pairs.score[-1]:
-        found = {name: value for name, value in found.items() if name not in _GRADED}
-    return {name: value for name, value in found.items() if np.isfinite(value)}
+    values = _weighted(pairs, only) if pairs.binary else _graded(pairs, only)
+    return {name: value for name, value in values.items() if np.isfinite(value)}
 
 
-def _graded_metrics(pairs: SortedPairs) -> dict[str, float]:
-    x, y = pairs.score, pairs.label
-    if x[0] == x[-1] or y.min() == y.max():
-        return {}
-    return {
-        "spearman": float(np.corrcoef(stats.rankdata(x), stats.rankdata(y))[0, 1]),
-        "pearson": float(np.corrcoef(x, y)[0, 1]),
-        "kendall": float(stats.kendalltau(x, y).statistic),
-    }
+def weighted_metrics(
+    pairs: SortedPairs, weights: FloatArray, only: Collection[str] | None = None
+) -> Metrics:
+    """Each metric that the labels allow, (R,), for weights (R, n) in the pairs' given order.
+
+    NaN where a row's weights leave a metric undefined. only: the metrics that are asked for.
+    """
+    drawn = weigh(pairs, weights)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return {metric.name: metric.compute(drawn) for metric in _allowed(pairs, only)}
+
+
+def _allowed(pairs: SortedPairs, only: Collection[str] | None = None) -> list[PairMetric]:
+    """The metrics that these labels allow, in the order of their declarations."""
+    return [
+        metric
+        for name, metric in PAIR_METRICS.items()
+        if (pairs.binary or not metric.binary_only) and (only is None or name in only)
+    ]
+
+
+def _weighted(pairs: SortedPairs, only: Collection[str] | None) -> dict[str, float]:
+    values = weighted_metrics(pairs, np.ones((1, len(pairs.score))), only)
+    return {name: float(value[0]) for name, value in values.items()}
+
+
+def _graded(pairs: SortedPairs, only: Collection[str] | None) -> dict[str, float]:
+    """The metrics of graded labels; those that a library computes are its own."""
+    metrics = _allowed(pairs, only)
+    if not pairs.scores_differ or pairs.label.min() == pairs.label.max():
+        metrics = [metric for metric in metrics if metric.plain is None]
+    plain = {m.name: m.plain(pairs.score, pairs.label) for m in metrics if m.plain}
+    others = [metric.name for metric in metrics if metric.plain is None]
+    return plain | (_weighted(pairs, others) if others else {})
 
 
 def undefined_reasons(
@@ -86,20 +101,19 @@ def undefined_reasons(
     """
     pairs = sort_pairs(score, label, threshold)
     found = sorted_metrics(pairs)
-    names = _GRADED + (_BY_LABEL + _BY_THRESHOLD if pairs.binary else ())
-    return {name: _reason(name, pairs) for name in names if name not in found}
+    missing = [metric for metric in _allowed(pairs) if metric.name not in found]
+    return {metric.name: _reason(metric, pairs) for metric in missing}
 
 
-def _reason(name: str, pairs: SortedPairs) -> str:
+def _reason(metric: PairMetric, pairs: SortedPairs) -> str:
     n = len(pairs.score)
     if n < 2:
         return f"fewer than 2 pairs ({n})"
-    if name in _BY_THRESHOLD:
-        empty = "no pair is labelled 1" if name == "recall" else "no score reaches the threshold"
-        return "no pair is labelled or predicted 1" if name == "f1" else empty
+    if metric.undefined:
+        return metric.undefined
     if pairs.label.min() == pairs.label.max():
         return f"all labels are {pairs.label[0]:g}"
-    if pairs.score[0] == pairs.score[-1]:
+    if not pairs.scores_differ:
         return "all scores are equal"
     return "too few distinct scores within the labels"
 
@@ -123,6 +137,8 @@ def welch_p(score: npt.ArrayLike, label: npt.ArrayLike) -> float | None:
     """Two-sided p of Welch's t-test (1947) of the two labels' scores; None where undefined."""
     if "welch_t" not in pair_metrics(score, label, 0.0):
         return None
+    from scipy import stats
+
     scores, positive = np.asarray(score, np.float64), np.asarray(label) == 1
     return float(stats.ttest_ind(scores[positive], scores[~positive], equal_var=False).pvalue)
 

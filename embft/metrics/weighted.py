@@ -9,13 +9,11 @@ above never let one out.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -40,6 +38,11 @@ class SortedPairs:
     def binary(self) -> bool:
         """Whether every label is 0 or 1."""
         return bool(np.isin(self.label, (0.0, 1.0)).all())
+
+    @cached_property
+    def scores_differ(self) -> bool:
+        """Whether there are two different scores."""
+        return bool(len(self.score) and self.score[0] != self.score[-1])
 
     @cached_property
     def starts(self) -> IntArray:
@@ -74,6 +77,8 @@ class SortedPairs:
     @cached_property
     def concordance_sums(self) -> FloatArray:
         """(n,) row sums of `concordance`, without the matrix; labels in at most 100 levels."""
+        from scipy import stats  # takes most of a second to import, and only this needs it
+
         level = self.level
         if level.max() >= _LEVELS:
             level = (stats.rankdata(level) * _LEVELS / (len(level) + 1)).astype(np.int64)
@@ -88,6 +93,8 @@ class SortedPairs:
     @cached_property
     def merged_away(self) -> float:
         """What merging the labels into levels takes from the sum of `concordance_sums`."""
+        from scipy import stats
+
         n = float(len(self.label))
         untied = [n * n - float((np.bincount(k) ** 2.0).sum()) for k in (self.run, self.level)]
         if not all(untied):
@@ -97,7 +104,7 @@ class SortedPairs:
 
 
 def sort_pairs(score: npt.ArrayLike, label: npt.ArrayLike, threshold: float) -> SortedPairs:
-    """Pairs made ready for `weighted_metrics`; raises ValueError on scores that are not finite."""
+    """Pairs made ready for weighting; raises ValueError on scores that are not finite."""
     scores, labels = np.asarray(score, np.float64), np.asarray(label, np.float64)
     if scores.ndim != 1 or scores.shape != labels.shape:
         raise ValueError(f"score {scores.shape} and label {labels.shape} must be (n,) both")
@@ -108,29 +115,52 @@ def sort_pairs(score: npt.ArrayLike, label: npt.ArrayLike, threshold: float) -> 
     return SortedPairs(order, scores[order], labels[order], float(threshold))
 
 
-def weighted_metrics(
-    pairs: SortedPairs, weights: FloatArray, only: Collection[str] | None = None
-) -> Metrics:
-    """Each metric that the labels allow, (R,), for weights (R, n) in the pairs' given order.
+@dataclass(frozen=True)
+class RankSums:
+    """What depends on the ranks of scores and labels, (R,) each.
 
-    Graded labels: spearman, pearson, kendall. Labels 0 and 1: all the pair metrics. NaN where a
-    row's weights leave a metric undefined. only: leave out what none of these needs.
+    covariance: the sum over pairs of the product of both ranks about their means. squares: the
+    product of both sides' sums of squares about the mean rank. untied: the product of the numbers
+    of pairs of pairs, counted twice, that differ in score and in label. defined: where both vary.
     """
-    drawn = _Weighted(pairs, np.take(weights, pairs.order, axis=1))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        if not pairs.binary:
-            return _graded(drawn)
-        return {
-            name: values
-            for part, names in _PARTS.items()
-            if only is None or not names.isdisjoint(only)
-            for name, values in part(drawn).items()
-        }
+
+    defined: BoolArray
+    covariance: FloatArray
+    squares: FloatArray
+    untied: FloatArray
 
 
 @dataclass(frozen=True)
-class _Weighted:
-    """Pairs under weights w (R, n), in the pairs' sorted order."""
+class Side:
+    """The scores of the pairs with one label, (R,) each: how many, their mean, and the sum of
+    squares about it.
+    """
+
+    n: FloatArray
+    mean: FloatArray
+    squares: FloatArray
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """Counts at the threshold, (R,) each: `hits` are true positives, `taken` is predicted 1,
+    `positive` is labelled 1, `right` is predicted as labelled, `n` are all.
+    """
+
+    hits: FloatArray
+    taken: FloatArray
+    positive: FloatArray
+    right: FloatArray
+    n: FloatArray
+
+
+@dataclass(frozen=True)
+class Weighted:
+    """Pairs under weights `w` (R, n), in the pairs' sorted order, and what several metrics need.
+
+    `sides`, `confusion` and `label_counts` need labels that are all 0 or 1. A value is computed
+    when it is first asked for.
+    """
 
     pairs: SortedPairs
     w: FloatArray
@@ -145,9 +175,80 @@ class _Weighted:
         """(R, m): of that, what is labelled 1."""
         return _by_run(self.pairs, self.w * self.pairs.label)
 
+    @cached_property
+    def label_counts(self) -> tuple[FloatArray, FloatArray]:
+        """The weights of the pairs labelled 1 and 0, (R,) each."""
+        n1 = self.hits.sum(axis=1)
+        return n1, np.cumsum(self.runs, axis=1)[:, -1] - n1
 
-def _where(defined: BoolArray, value: FloatArray) -> FloatArray:
+    @cached_property
+    def ranks(self) -> RankSums:
+        """Sums of ranks, for labels of any levels."""
+        return self._binary_ranks() if self.pairs.binary else self._graded_ranks()
+
+    def _binary_ranks(self) -> RankSums:
+        """Ranks are about their mean: a run of t that ends at place u has u - t / 2 - n / 2."""
+        runs, hits = self.runs, self.hits
+        upto = np.cumsum(runs, axis=1)
+        n, n1 = upto[:, -1], hits.sum(axis=1)
+        n0 = n - n1
+        rank_sum = dot(hits, upto) - 0.5 * dot(hits, runs) - 0.5 * n * n1
+        untied, squares = _spread(runs, n)
+        defined = (n1 > 0) & (n0 > 0) & (untied > 0)
+        return RankSums(defined, rank_sum, squares * n1 * n0 / n, untied * 2 * n1 * n0)
+
+    def _graded_ranks(self) -> RankSums:
+        levels = _level_totals(self.pairs, self.w)
+        x, y = _centred_ranks(self.runs), _centred_ranks(levels)
+        n = self.w.sum(axis=1)
+        cov = np.einsum("rn,rn,rn->r", self.w, x[:, self.pairs.run], y[:, self.pairs.level])
+        (untied_x, squares_x), (untied_y, squares_y) = _spread(self.runs, n), _spread(levels, n)
+        defined = (untied_x > 0) & (untied_y > 0)
+        return RankSums(defined, cov, squares_x * squares_y, untied_x * untied_y)
+
+    @cached_property
+    def net_concordance(self) -> FloatArray:
+        """Twice the concordant less the discordant pairs of pairs, (R,)."""
+        if self.pairs.binary:
+            return 4 * self.ranks.covariance
+        return _net_concordance(self.pairs, self.w)
+
+    @cached_property
+    def sides(self) -> tuple[Side, Side]:
+        """The scores of label 1 and of label 0."""
+        return self._side(1.0), self._side(0.0)
+
+    def _side(self, value: float) -> Side:
+        inside = self.pairs.label == value
+        centre = self.pairs.score[inside].mean() if inside.any() else 0.0
+        x = np.where(inside, self.pairs.score - centre, 0.0)
+        n, sx, sxx = (self.w @ np.stack([inside.astype(np.float64), x, x * x], axis=1)).T
+        squares = sxx - sx * sx / n
+        return Side(n, centre + sx / n, np.where(squares > 1e-12 * sxx, squares, 0.0))
+
+    @cached_property
+    def confusion(self) -> Confusion:
+        """The confusion matrix at the threshold."""
+        predicted, actual = self.pairs.score >= self.pairs.threshold, self.pairs.label == 1.0
+        columns = np.stack([predicted & actual, predicted, actual, predicted == actual], axis=1)
+        hits, taken, positive, right = (self.w @ columns.astype(np.float64)).T
+        return Confusion(hits, taken, positive, right, self.w.sum(axis=1))
+
+
+def weigh(pairs: SortedPairs, weights: FloatArray) -> Weighted:
+    """The pairs under weights (R, n), which are in the pairs' given order."""
+    return Weighted(pairs, np.take(weights, pairs.order, axis=1))
+
+
+def where(defined: BoolArray, value: FloatArray) -> FloatArray:
+    """The values (R,) where they are defined, NaN elsewhere."""
     return np.where(defined, value, np.nan)
+
+
+def dot(one: FloatArray, other: FloatArray) -> FloatArray:
+    """The products of rows, summed: (R, m) and (R, m) -> (R,)."""
+    total: FloatArray = np.einsum("rm,rm->r", one, other)
+    return total
 
 
 def _by_run(pairs: SortedPairs, w: FloatArray) -> FloatArray:
@@ -161,18 +262,12 @@ def _by_run(pairs: SortedPairs, w: FloatArray) -> FloatArray:
     return runs
 
 
-def _dot(one: FloatArray, other: FloatArray) -> FloatArray:
-    """The products of rows, summed: (R, m) and (R, m) -> (R,)."""
-    total: FloatArray = np.einsum("rm,rm->r", one, other)
-    return total
-
-
 def _spread(totals: FloatArray, n: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Of runs (R, m) that sum to n (R,): the pairs of different runs, counted twice, and the sum of
     squares of the ranks about their mean, (n^3 - sum of t^3) / 12 (Kendall, 1945).
     """
     squares = totals * totals
-    return n * n - squares.sum(axis=1), (n**3 - _dot(totals, squares)) / 12
+    return n * n - squares.sum(axis=1), (n**3 - dot(totals, squares)) / 12
 
 
 def _centred_ranks(totals: FloatArray) -> FloatArray:
@@ -180,103 +275,6 @@ def _centred_ranks(totals: FloatArray) -> FloatArray:
     upto = np.cumsum(totals, axis=1)
     ranks: FloatArray = upto - 0.5 * totals - 0.5 * upto[:, -1:]
     return ranks
-
-
-def _correlation(drawn: _Weighted) -> Metrics:
-    """Pearson's correlation from weighted moments about the plain means."""
-    pairs, w = drawn.pairs, drawn.w
-    x, y = pairs.score - pairs.score.mean(), pairs.label - pairs.label.mean()
-    n, sx, sy, sxx, syy, sxy = (w @ np.stack([x**0, x, y, x * x, y * y, x * y], axis=1)).T
-    var_x, var_y = sxx - sx * sx / n, syy - sy * sy / n
-    # Rounding leaves a trace of variance in a resample that holds one value only.
-    varies = (var_x > 1e-12 * sxx) & (var_y > 1e-12 * syy)
-    r = (sxy - sx * sy / n) / np.sqrt(np.maximum(var_x * var_y, 0.0))
-    return {"pearson": _where(varies, np.clip(r, -1.0, 1.0))}
-
-
-def _ranked(drawn: _Weighted) -> Metrics:
-    """What depends on the ranks of the scores, for labels 0 and 1.
-
-    Ranks are about their mean: a run of t that ends at place u of n has u - t / 2 - n / 2.
-    """
-    runs, hits = drawn.runs, drawn.hits
-    upto = np.cumsum(runs, axis=1)
-    n, n1 = upto[:, -1], hits.sum(axis=1)
-    n0 = n - n1
-    rank_sum = _dot(hits, upto) - 0.5 * _dot(hits, runs) - 0.5 * n * n1
-    untied, squares = _spread(runs, n)
-    both = (n1 > 0) & (n0 > 0)
-    ranked = both & (untied > 0)
-    return {
-        "spearman": _where(ranked, rank_sum / np.sqrt(squares * n1 * n0 / n)),
-        # 4 rank_sum is twice the concordant less the discordant.
-        "kendall": _where(ranked, 4 * rank_sum / np.sqrt(untied * 2 * n1 * n0)),
-        "auc": _where(both, 0.5 + rank_sum / (n1 * n0)),
-    }
-
-
-def _precise(drawn: _Weighted) -> Metrics:
-    """Average precision: the sum over runs, best first, of hits times precision so far."""
-    runs, hits = drawn.runs[:, ::-1], drawn.hits[:, ::-1]
-    found, taken = np.cumsum(hits, axis=1), np.cumsum(runs, axis=1)
-    # Rows of weight 0 at the top have taken nothing yet, and found nothing.
-    precision = np.divide(found, taken, out=np.zeros_like(found), where=taken > 0)
-    n, n1 = taken[:, -1], found[:, -1]
-    both = (n1 > 0) & (n1 < n)
-    return {"average_precision": _where(both, _dot(hits, precision) / n1)}
-
-
-def _group_means(drawn: _Weighted) -> Metrics:
-    """What depends on the means and variances of the two labels' scores."""
-    pairs, w = drawn.pairs, drawn.w
-    sides = []
-    for value in (1.0, 0.0):
-        inside = pairs.label == value
-        centre = pairs.score[inside].mean() if inside.any() else 0.0
-        x = np.where(inside, pairs.score - centre, 0.0)
-        n, sx, sxx = (w @ np.stack([inside.astype(np.float64), x, x * x], axis=1)).T
-        squares = sxx - sx * sx / n
-        sides.append((n, centre + sx / n, np.where(squares > 1e-12 * sxx, squares, 0.0)))
-    (n1, mean1, squares1), (n0, mean0, squares0) = sides
-    margin, both = mean1 - mean0, (n1 > 0) & (n0 > 0)
-    pooled = (squares1 + squares0) / (n1 + n0 - 2)
-    error = squares1 / (n1 - 1) / n1 + squares0 / (n0 - 1) / n0
-    return {
-        "margin": _where(both, margin),
-        "cohens_d": _where(both & (n1 + n0 > 2) & (pooled > 0), margin / np.sqrt(pooled)),
-        "welch_t": _where((n1 > 1) & (n0 > 1) & (error > 0), margin / np.sqrt(error)),
-    }
-
-
-def _classified(drawn: _Weighted) -> Metrics:
-    """What depends on the confusion matrix at the threshold."""
-    pairs, w = drawn.pairs, drawn.w
-    predicted, actual = pairs.score >= pairs.threshold, pairs.label == 1.0
-    columns = np.stack([predicted & actual, predicted, actual, predicted == actual], axis=1)
-    hits, taken, positive, right = (w @ columns.astype(np.float64)).T
-    n = w.sum(axis=1)
-    return {
-        "f1": _where(taken + positive > 0, 2 * hits / (taken + positive)),
-        "precision": _where(taken > 0, hits / taken),
-        "recall": _where(positive > 0, hits / positive),
-        "accuracy": _where(n > 0, right / n),
-    }
-
-
-def _graded(drawn: _Weighted) -> Metrics:
-    """Spearman, Pearson and Kendall for labels of any levels."""
-    pairs, w, runs = drawn.pairs, drawn.w, drawn.runs
-    levels = _level_totals(pairs, w)
-    x, y = _centred_ranks(runs), _centred_ranks(levels)
-    n = w.sum(axis=1)
-    cov = np.einsum("rn,rn,rn->r", w, x[:, pairs.run], y[:, pairs.level])
-    (untied_x, squares_x), (untied_y, squares_y) = _spread(runs, n), _spread(levels, n)
-    ranked = (untied_x > 0) & (untied_y > 0)
-    return {
-        "spearman": _where(ranked, cov / np.sqrt(squares_x * squares_y)),
-        **_correlation(drawn),
-        "kendall": _where(ranked, _net_concordance(pairs, w) / np.sqrt(untied_x * untied_y)),
-    }
 
 
 def _level_totals(pairs: SortedPairs, w: FloatArray) -> FloatArray:
@@ -300,12 +298,3 @@ def _net_concordance(pairs: SortedPairs, w: FloatArray) -> FloatArray:
     sums, share = pairs.concordance_sums, w.mean(axis=1)
     linear: FloatArray = 2 * share * (w @ sums) - share**2 * (sums.sum() - pairs.merged_away)
     return linear
-
-
-_PARTS: dict[Callable[[_Weighted], Metrics], frozenset[str]] = {
-    _correlation: frozenset({"pearson"}),
-    _ranked: frozenset({"spearman", "kendall", "auc"}),
-    _precise: frozenset({"average_precision"}),
-    _group_means: frozenset({"margin", "cohens_d", "welch_t"}),
-    _classified: frozenset({"f1", "precision", "recall", "accuracy"}),
-}

@@ -18,7 +18,7 @@ from typing import Any
 from embft.data.build import load_data
 from embft.data.pairs import SPLITS, Splits
 from embft.errors import EmbftError, NewerRecordError, RecordError
-from embft.metrics.definitions import METRICS
+from embft.metrics.pair_definitions import PAIR_METRICS
 from embft.models.resolve import BaseModel, spec_base
 from embft.planning.audit import freeze
 from embft.planning.evaluator_sources import find_files
@@ -28,7 +28,7 @@ from embft.results.key import trial_key
 from embft.results.plan_record import BASELINE, PLAN_SCHEMA, PlanRecord, read_plan
 from embft.results.records import Completed, Status, TrialInput
 from embft.spec import DataSpec, EvaluatorSpec, Point, SweepSpec, TrialSpec, unfit_reason
-from embft.spec.objective import PAIR_METRICS
+from embft.spec.objective import PAIR_OBJECTIVES
 from embft.storage.files import replace_folder, sync_folder, write_atomic
 from embft.storage.seal import sealed
 from embft.system.machine import Device
@@ -207,8 +207,8 @@ def check_objective(metric: str, splits: Splits) -> None:
     """Refuse an objective that the dev split's labels cannot give."""
     if metric not in PAIR_METRICS:
         return  # an evaluator's
-    if METRICS[metric].binary_only and not splits.dev.is_binary:
-        graded = [name for name in PAIR_METRICS if not METRICS[name].binary_only]
+    if PAIR_METRICS[metric].binary_only and not splits.dev.is_binary:
+        graded = [name for name in PAIR_OBJECTIVES if not PAIR_METRICS[name].binary_only]
         raise EmbftError(
             f"objective.metric is {metric}, which needs labels 0 and 1, but the labels are graded: "
             f"use one of {', '.join(graded)}"

@@ -13,23 +13,12 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from embft.errors import nearest
+from embft.metrics.registry import computed_by
 from embft.spec.base import Column, ColumnsSpec, Fields, Text
 
 Prefix = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,59}$")]
 KINDS = ("function", "clustering", "classification", "sts", "mteb")
-# Of each built-in evaluator the metrics that it has on dev, which are those to choose by.
-BUILT_IN: dict[str, tuple[str, ...]] = {
-    "attention": (),
-    "clusters": ("cluster_purity",),
-    "collapse": (),
-    "probe": (),
-    "retrieval": ("mrr", "ndcg_at_10", "recall_at_1", "recall_at_10"),
-}
-_OF_KIND: dict[str, tuple[str, ...]] = {
-    "clustering": ("v_measure",),
-    "classification": ("classification_accuracy", "classification_f1"),
-    "sts": ("sts_spearman", "sts_pearson"),
-}
+BUILT_IN = ("attention", "clusters", "collapse", "probe", "retrieval")
 
 
 class LabelledSpec(Fields):
@@ -164,7 +153,7 @@ class EvaluatorSpec(Fields):
         """The names of its metrics on dev; None where only running it can tell."""
         if self.is_users:
             return None
-        names = BUILT_IN[self.function] if self.function else _OF_KIND.get(self.kind, ())
+        names = computed_by(self.function or self.kind, objective=True)
         if self.files and "dev" not in self.files:
             names = ()
         return frozenset(self.prefixed(name) for name in names)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from embft.errors import nearest
+from embft.metrics.metric import PAIRS
+from embft.metrics.registry import computed_by
 from embft.spec.evaluators import EvaluatorSpec
 
-PAIR_METRICS = ("spearman", "pearson", "auc", "average_precision", "margin", "cohens_d", "f1")
+PAIR_OBJECTIVES = computed_by(PAIRS, objective=True)
 
 
 def giving(metric: str, evaluators: Sequence[EvaluatorSpec]) -> EvaluatorSpec | None:
@@ -16,7 +18,7 @@ def giving(metric: str, evaluators: Sequence[EvaluatorSpec]) -> EvaluatorSpec | 
     A user's function may give any; it is taken for the one where no other is known to. Raises
     ValueError when nothing in the spec gives the metric.
     """
-    if metric in PAIR_METRICS:
+    if metric in PAIR_OBJECTIVES:
         return None
     for entry in evaluators:
         if metric in (entry.dev_metrics() or ()):
@@ -26,6 +28,6 @@ def giving(metric: str, evaluators: Sequence[EvaluatorSpec]) -> EvaluatorSpec | 
         return users[0]
     known = {name for entry in evaluators for name in entry.dev_metrics() or ()}
     raise ValueError(
-        f"{nearest(metric, {*PAIR_METRICS, *known})}, or a metric that one of the spec's "
+        f"{nearest(metric, {*PAIR_OBJECTIVES, *known})}, or a metric that one of the spec's "
         "evaluators has on dev (an evaluator of labelled texts has them with its own `dev` file)"
     )

@@ -18,7 +18,8 @@ import numpy.typing as npt
 from embft.data.pairs import Pairs, Splits
 from embft.leaderboard.labels import config_label
 from embft.leaderboard.rows import Group, Leaderboard, Row
-from embft.metrics.weighted import sort_pairs, weighted_metrics
+from embft.metrics.pairs import weighted_metrics
+from embft.metrics.weighted import sort_pairs
 from embft.results.dataset import write_manifest
 from embft.results.folders import SweepDir, TrialDir
 from embft.results.records import (

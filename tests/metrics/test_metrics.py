@@ -17,17 +17,20 @@ import pytest
 from scipy import stats
 from sklearn import metrics as sk
 
+from embft.metrics.bootstrap import bootstrap
 from embft.metrics.calibration import isotonic_brier, reliability_curve
-from embft.metrics.definitions import METRICS, QUANTITIES
+from embft.metrics.pair_definitions import PAIR_METRICS, pair_metric
 from embft.metrics.pairs import (
     best_f1_threshold,
     breakdown,
     false_positives_by_group,
     pair_metrics,
     undefined_reasons,
+    weighted_metrics,
     welch_p,
 )
-from embft.metrics.weighted import FloatArray, sort_pairs, weighted_metrics
+from embft.metrics.registry import FAMILIES, METRICS, find, metric
+from embft.metrics.weighted import FloatArray, Weighted, sort_pairs
 
 DATING = Path(__file__).parents[3] / "shared" / "data" / "dating" / "eval.jsonl"
 
@@ -197,14 +200,60 @@ def test_reliability_bins_hold_their_edges() -> None:
     assert bins[-1].predicted == pytest.approx(0.975)
 
 
-def test_definitions_name_what_is_computed_and_load_nothing() -> None:
-    """Every computed metric is defined, names are unique, and the table imports no numpy."""
+def test_every_metric_is_declared_once_with_all_that_others_read() -> None:
+    """Names are unique and each has its label, formula and direction; ranked ones their source."""
     score, label = _pairs(1, 60, graded=False, ties=False)
-    assert set(pair_metrics(score, label, 0.1)) <= set(METRICS)
-    assert not set(METRICS) & set(QUANTITIES)
+    assert pair_metrics(score, label, 0.1).keys() == PAIR_METRICS.keys() <= METRICS.keys()
+    assert all(name == m.name and m.label and m.formula for name, m in METRICS.items())
+    assert all(m.source for m in METRICS.values() if m.direction)
+    assert not [m.name for m in METRICS.values() if m.objective and not m.direction]
     assert [m.name for m in METRICS.values() if not m.higher_is_better] == ["brier"]
-    code = "import sys, embft.metrics.definitions; sys.exit('numpy' in sys.modules)"
+
+
+def test_the_registry_loads_nothing_slow() -> None:
+    """A spec asks it what an objective may be, so it needs neither scipy nor torch."""
+    code = "import sys, embft.metrics.registry; sys.exit(len({'scipy', 'torch'} & {*sys.modules}))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_cut_off_makes_a_member_of_its_family() -> None:
+    """`ndcg_at_100` is known without being listed; what only looks so is not."""
+    found = find("ndcg_at_100")
+    assert found is not None
+    assert (found.label, found.bounds, found.objective) == ("nDCG@100", (0.0, 1.0), True)
+    assert "first 100," in found.formula
+    assert find("ndcg_at_10") == METRICS["ndcg_at_10"]
+    stems = [family.stem for family in FAMILIES]
+    assert stems == ["ndcg", "mrr", "map", "recall", "precision", "success"]
+    for name in ("ndcg_at_0", "ndcg_at_010", "ndcg_at_", "ndcg", "my_ndcg_at_10", "ndcg_at_10_x"):
+        assert find(name) is None
+
+
+def test_a_metric_of_a_users_function_is_taken_as_it_is() -> None:
+    """It is called by its name and counts upward."""
+    own = metric("long_margin")
+    assert (own.label, own.higher_is_better, own.objective) == ("long margin", True, False)
+
+
+def test_a_new_pair_metric_is_computed_resampled_and_refused_twice() -> None:
+    """One declared function is all it takes: graded labels, intervals, and reasons too."""
+
+    def sharpness(drawn: Weighted) -> FloatArray:
+        means: FloatArray = (drawn.w @ np.abs(drawn.pairs.score)) / drawn.w.sum(axis=1)
+        return means
+
+    try:
+        pair_metric(label="Sharpness", formula="mean |score|")(sharpness)
+        for graded in (False, True):
+            score, label = _pairs(5, 80, graded=graded, ties=False)
+            found = pair_metrics(score, label, 0.1)["sharpness"]
+            assert found == pytest.approx(np.abs(score).mean(), abs=1e-12)
+            interval = bootstrap(score, label, 0.1).intervals["sharpness"]
+            assert interval.low < found < interval.high
+        with pytest.raises(ValueError, match="two metrics called sharpness"):
+            pair_metric(label="Again", formula="")(sharpness)
+    finally:
+        PAIR_METRICS.pop("sharpness", None)
 
 
 @pytest.mark.skipif(not DATING.exists(), reason="the study's data is not here")
