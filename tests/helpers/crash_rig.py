@@ -61,7 +61,7 @@ def _leave_ray_out() -> None:
 
     import embft.cli.progress
     import embft.execution.worker
-    import embft.report
+    import embft.report.page
     import embft.scheduler.cluster
     import embft.scheduler.tune
     from embft.execution import launcher
