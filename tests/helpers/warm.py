@@ -12,6 +12,7 @@ how that ended. `crash_rig.py` takes its jobs so too.
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import select
@@ -109,8 +110,14 @@ if __name__ == "__main__":
     from embft.scheduler import settings as ray_settings
 
     ray_settings.configure(None)
-    import embft.cli.data
-    import embft.execution.preload  # noqa: F401
+    for name in (
+        "cli.data",
+        "execution.preload",
+        "leaderboard.build",
+        "report.page",
+        "scheduler.tune",
+    ):
+        importlib.import_module(f"embft.{name}")
     from embft.cli.main import main
 
     given, came_by = serve(sys.argv[1])
