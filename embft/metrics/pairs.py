@@ -15,9 +15,6 @@ import numpy.typing as npt
 from embft.metrics.pair_definitions import PAIR_METRICS, PairMetric
 from embft.metrics.weighted import FloatArray, Metrics, SortedPairs, sort_pairs, weigh
 
-# Whole hundredths divided once, so that each threshold is the number a reader would write.
-THRESHOLDS: FloatArray = np.arange(101) / 100.0
-
 
 @dataclass(frozen=True)
 class GroupRow:
@@ -119,18 +116,26 @@ def _reason(metric: PairMetric, pairs: SortedPairs) -> str:
 
 
 def best_f1_threshold(score: npt.ArrayLike, label: npt.ArrayLike) -> float:
-    """The threshold among 0.00, 0.01, ... 1.00 with the highest F1; of equals the lowest.
+    """The threshold with the highest F1, midway between two neighbours among the scores.
 
-    Labels (n,) must be 0 or 1. Meant for dev: a threshold chosen on the pairs that are reported
-    flatters F1. Raises ValueError on graded labels and where no pair is labelled 1.
+    Where everything is best predicted positive it is the lowest score; of equal F1 the lowest
+    threshold is taken. Labels (n,) must be 0 or 1. Meant for dev: a threshold chosen on the pairs
+    that are reported flatters F1. Raises ValueError on graded labels and where no pair is labelled
+    1.
     """
     pairs = sort_pairs(score, label, 0.0)
     if not pairs.binary or not pairs.label.any():
         raise ValueError("a threshold needs labels 0 and 1, with at least one 1")
-    below = np.searchsorted(pairs.score, THRESHOLDS, side="left")
-    found = np.r_[np.cumsum(pairs.label[::-1])[::-1], 0.0][below]
-    f1 = 2 * found / (len(pairs.score) - below + pairs.label.sum())
-    return float(THRESHOLDS[np.argmax(f1)])
+    starts, count = pairs.starts, len(pairs.score)
+    found = np.cumsum(pairs.label[::-1])[::-1][starts]
+    first = int(starts[np.argmax(2 * found / (count - starts + pairs.label.sum()))])
+    return _midway(pairs.score[first - 1], pairs.score[first]) if first else float(pairs.score[0])
+
+
+def _midway(below: float, above: float) -> float:
+    """Their middle; of neighbouring floating-point numbers the upper one."""
+    middle = below / 2 + above / 2
+    return float(middle if middle > below else above)
 
 
 def welch_p(score: npt.ArrayLike, label: npt.ArrayLike) -> float | None:

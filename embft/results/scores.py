@@ -1,6 +1,7 @@
 """`scores.parquet`: the cosine of each pair that a trial was scored on.
 
-Knows no torch: the report reads what a worker has written.
+Knows no torch: the report reads what a worker has written. Files of older versions hold the
+cosines in single precision.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ def write_scores(
 ) -> None:
     """Write a row for each pair: split, its position there, label in [0, 1], cosine.
 
+    Cosines keep all their digits, so that whoever has the file gets the record's metrics.
     cosines: split -> shape (n,), in the order of the split's pairs.
     """
     import pyarrow as pa
@@ -34,7 +36,7 @@ def write_scores(
                 "split": [split] * len(values),
                 "row": np.arange(len(values), dtype=np.int32),
                 "label": splits[split].label,
-                "score": values.astype(np.float32),
+                "score": np.asarray(values, np.float64),
             }
         )
         for split, values in cosines.items()

@@ -155,15 +155,38 @@ def test_scores_that_are_not_finite_are_refused() -> None:
         pair_metrics([0.1, float("nan"), float("inf"), 0.2], [0, 1, 0, 1], 0.5)
 
 
-def test_best_threshold_is_the_first_of_the_best_hundredths() -> None:
-    """The threshold equals a plain sweep over 0.00 to 1.00, and the lowest wins a tie."""
+def test_best_threshold_is_the_first_of_the_best_midpoints() -> None:
+    """No threshold whatever has a higher F1, and the lowest midpoint wins a tie."""
     for seed in range(4):
         score, label = _pairs(seed, 50, graded=False, ties=seed % 2 == 0)
-        swept = [sk.f1_score(label, score >= t / 100) for t in range(101)]
-        assert best_f1_threshold(score, label) == int(np.argmax(swept)) / 100
-    assert best_f1_threshold([0.2, 0.9], [0, 1]) == 0.21
+        distinct = np.unique(score)
+        cuts = np.r_[distinct[0], (distinct[1:] + distinct[:-1]) / 2]
+        swept = [sk.f1_score(label, score >= cut) for cut in cuts]
+        assert best_f1_threshold(score, label) == pytest.approx(cuts[np.argmax(swept)], abs=1e-15)
+    assert best_f1_threshold([0.2, 0.9], [0, 1]) == pytest.approx(0.55)
+    assert best_f1_threshold([0.2, 0.9, 0.9], [1, 0, 1]) == 0.2
     with pytest.raises(ValueError, match="at least one 1"):
         best_f1_threshold([0.1, 0.2], [0, 0])
+
+
+@pytest.mark.parametrize("centre", [-0.4, 0.98, 3e-9, 17.0])
+def test_the_best_threshold_is_found_wherever_the_scores_lie(centre: float) -> None:
+    """Below 0, between 0.97 and 0.99, and for scores that are no cosines."""
+    rng, width = np.random.default_rng(0), abs(centre) / 200
+    label = (rng.random(400) < 0.5).astype(np.float64)
+    score = centre + width * (2 * label - 1) * np.where(rng.random(400) < 0.05, -1, 1)
+    score += width * rng.uniform(-0.5, 0.5, 400)
+    found = best_f1_threshold(score, label)
+    assert abs(found - centre) < width
+    assert pair_metrics(score, label, found)["f1"] > 0.93
+
+
+def test_a_threshold_between_neighbouring_numbers_parts_them() -> None:
+    """Where no floating-point number lies between two scores, the upper one is the threshold."""
+    low = 0.3
+    high = np.nextafter(low, 1)
+    threshold = best_f1_threshold([low, high], [0, 1])
+    assert pair_metrics([low, high], [0, 1], threshold)["f1"] == 1.0
 
 
 def test_breakdown_covers_every_pair_once() -> None:
@@ -275,7 +298,7 @@ def test_baseline_of_the_study_is_reproduced() -> None:
     label = np.array([row["label"] for row in rows])
     threshold = best_f1_threshold(score, label)
     found = pair_metrics(score, label, threshold)
-    assert threshold == 0.0
+    assert threshold == score.min(), "every pair is best called a match"
     assert found["spearman"] == pytest.approx(-0.2194, abs=5e-5)
     assert found["auc"] == pytest.approx(0.3730, abs=5e-5)
     assert found["margin"] == pytest.approx(-0.0826, abs=5e-5)

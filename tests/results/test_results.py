@@ -12,15 +12,19 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from embft.data.build import load_data
 from embft.errors import EmbftError
 from embft.execution.evaluate import evaluate_model, read_evaluator
+from embft.metrics.pairs import pair_metrics
 from embft.planning.audit import audit_with
 from embft.planning.plan import make_plan
 from embft.results.folders import TrialDir
 from embft.results.records import Completed
+from embft.results.scores import load_scores
 from embft.spec import DataSpec, ModelSpec, load_spec
 from embft.storage.seal import sealed, unsealed
 from tests.helpers.commands import embft
@@ -113,6 +117,30 @@ def test_every_evaluator_of_the_spec_gives_its_metrics(finished: Path) -> None:
         assert low <= result.test["classification_accuracy"] <= high
         assert {"sts_spearman", "sts_pearson", "classification_f1"} <= result.test.keys()
         assert result.test_intervals["probe_spearman"][0] < result.test["probe_spearman"]
+
+
+@pytest.mark.slow
+def test_a_record_is_recomputed_from_its_scores(finished: Path) -> None:
+    """Who has `scores.parquet` and the threshold gets every pair metric of the record to 1e-9."""
+    for path in sorted(finished.glob("trials/*/result.json")):
+        folder = TrialDir(path.parent)
+        result = folder.result()
+        assert isinstance(result, Completed)
+        for split, (label, score) in load_scores(folder.scores_file).items():
+            recorded = {"dev": result.dev, "test": result.test}[split]
+            found = pair_metrics(score, label, result.threshold or 0.0)
+            assert len(found) >= 11
+            assert {name: recorded[name] for name in found} == pytest.approx(found, abs=1e-9)
+
+
+def test_scores_in_single_precision_are_still_read(tmp_path: Path) -> None:
+    """Files of versions before 6 have them."""
+    content = {"split": ["dev"] * 3, "row": [2, 0, 1], "label": [0.0, 1.0, 0.5]}
+    scores = pa.array([0.3, 0.1, 0.2], pa.float32())
+    pq.write_table(pa.table({**content, "score": scores}), tmp_path / "scores.parquet")
+    label, score = load_scores(tmp_path / "scores.parquet")["dev"]
+    assert label.tolist() == [1.0, 0.5, 0.0]
+    assert score == pytest.approx([0.1, 0.2, 0.3], abs=1e-7)
 
 
 @pytest.mark.slow
