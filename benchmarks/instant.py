@@ -13,7 +13,7 @@ import numpy as np
 from embft.data.dating import generate
 from embft.data.pairs import Splits
 from embft.results.folders import TrialDir
-from embft.results.records import Completed, Metrics, Proof, Timings
+from embft.results.records import Completed, Metrics, Timings, Verification
 from embft.results.scores import write_scores
 from embft.scheduler.tune import TrialRunner
 
@@ -65,7 +65,9 @@ def record(folder: TrialDir, splits: Splits, scores: dict[str, Any]) -> None:
             dev_intervals=interval,
             test_intervals=interval,
             interval_scheme="pairs",
-            proof=Proof(probe_texts=64, against_memory=0, against_base=1, tolerance=1e-5)
+            verification=Verification(
+                probe_texts=64, against_memory=0, against_base=1, tolerance=1e-5
+            )
             if trained
             else None,
             trainable_parameters=73728,

@@ -3,8 +3,8 @@
     python benchmarks/tune_sweep.py [--epochs 4] [--whole]
 
 Without --whole only four of the eleven points: LoRA of rank 8 at three rates, and full at 2e-5.
-Both from the start of the process to its end: embft with its baseline, proof, intervals and report
-(`embft sweep`), the other with scores alone (`plain_tune.py`). Memory is the most that all
+Both from the start of the process to its end: embft with its baseline, verification, intervals and
+report (`embft sweep`), the other with scores alone (`plain_tune.py`). Memory is the most that all
 processes of a side held together, what they share counted once.
 """
 

@@ -1,4 +1,4 @@
-"""The errors a user can mend.
+"""The errors a user can fix.
 
 Whatever a user can put right is an `EmbftError`: the command line prints it as it stands, without
 a traceback. Everything else is a defect of ours and keeps its traceback.
@@ -14,7 +14,7 @@ EXIT_FAILED, EXIT_INPUT, EXIT_INTERRUPTED = 1, 2, 130
 
 
 class EmbftError(Exception):
-    """Something the user can mend. The message says where, what was given, what is allowed."""
+    """Something the user can fix. The message says where, what was given, what is allowed."""
 
 
 class SpecError(EmbftError):
@@ -29,7 +29,7 @@ class ModelError(EmbftError):
     """A base model cannot be found or read."""
 
 
-class ProofError(EmbftError):
+class VerificationError(EmbftError):
     """What was saved is not what was trained."""
 
 

@@ -58,7 +58,7 @@ _MAPS = click.option(
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="embft")
 def main() -> None:
-    r"""Sweeps for fine-tuning embedding models: one YAML file in, a proved comparison out.
+    r"""Sweeps for fine-tuning embedding models: one YAML file in, a verified comparison out.
 
     \b
     embft sweep sweeps/quickstart.yaml     run every trial, write the report
@@ -344,14 +344,14 @@ def evaluate(  # noqa: PLR0913, PLR0917 - a parameter for each option
 def merge(trial: str, out: Path) -> None:
     """Merge the adapter of a TRIAL's folder into its base, and save the whole model to OUT.
 
-    The saved model is loaded again and proved before the command succeeds.
+    The saved model is loaded again and verified before the command succeeds.
     """
     from embft.execution.merge import merge as run_merge
 
-    proof = run_merge(trial, out)
+    found = run_merge(trial, out)
     click.echo(
-        f"{out}: proved on {proof.probe_texts} texts: {proof.against_memory:.0e} from base and "
-        f"adapter, {proof.against_base:.0e} from the base"
+        f"{out}: verified on {found.probe_texts} texts: {found.against_memory:.0e} from base and "
+        f"adapter, {found.against_base:.0e} from the base"
     )
 
 

@@ -223,7 +223,7 @@ class SweepView:
     def _running(self, trial: _Trial) -> RenderableType:
         grid = Table.grid(padding=(0, 2))
         step, epochs = trial.step, trial.planned.spec.train.epochs
-        stage = "proving and scoring" if trial.scoring else "loading"
+        stage = "verifying and scoring" if trial.scoring else "loading"
         if step and not trial.scoring:
             stage = f"epoch {step['epoch']}/{epochs}  loss {step['loss']:.4f}"
         if trial.epoch and not trial.scoring:

@@ -15,22 +15,18 @@ from typing import Any
 import numpy as np
 import yaml
 from pydantic import ValidationError
-from sentence_transformers import SentenceTransformer
 
 from embft.data.pairs import Pairs, Splits
-from embft.errors import EmbftError, ModelError
+from embft.errors import EmbftError
 from embft.evaluation.context import Context
 from embft.evaluation.embed import EVALUATED, Scores, cosines, embed_splits
 from embft.evaluation.evaluators import Evaluated, evaluate
 from embft.evaluation.scoring import ScoredSplits, score_splits
 from embft.metrics.pairs import GroupRow, breakdown
-from embft.models.base import load_base
-from embft.models.resolve import spec_base
-from embft.models.safety import check_agreed
-from embft.models.save import adapter_base, load_saved
+from embft.models.trained import load_trained
 from embft.planning.evaluator_sources import find_files
-from embft.results.folders import SweepDir, TrialDir
-from embft.spec import EvaluatorSpec, ModelSpec
+from embft.results.folders import SweepDir
+from embft.spec import EvaluatorSpec
 
 _NO_PAIRS = Pairs((), (), np.zeros(0))
 
@@ -80,8 +76,8 @@ def evaluate_model(
     """Score a model (a folder or a hub name) on dev and test, and run these evaluators.
 
     The threshold is dev's, also for test. Without `splits` the evaluators alone, each of which must
-    have its own data. Raises ModelError and ProofError when the model cannot be loaded, EmbftError
-    for an evaluator that cannot run, before anything is encoded.
+    have its own data. Raises ModelError and VerificationError when the model cannot be loaded,
+    EmbftError for an evaluator that cannot run, before anything is encoded.
     """
     lacking = [e.label for e in evaluators if not (e.files or e.mteb or e.function == "probe")]
     if splits is None and lacking:
@@ -92,7 +88,7 @@ def evaluate_model(
         for files in found.values():
             files.freeze(frozen)
         bound = [(e, frozen.evaluator_folder(files.digest)) for e, files in found.items()]
-        loaded = load_model(model, trusted=trusted)
+        loaded = load_trained(model, trusted=trusted)
         if splits is None:
             empty = Splits(_NO_PAIRS, _NO_PAIRS, _NO_PAIRS)
             alone = evaluate(Context(loaded, empty, {}, None, seed), bound)
@@ -118,42 +114,6 @@ def _groups(test: Pairs, scores: Scores, threshold: float | None) -> dict[str, l
         column: breakdown(scores, test.label, threshold, values)
         for column, values in test.groups.items()
     }
-
-
-def load_model(name: str, *, trusted: bool = False) -> SentenceTransformer:
-    """The model of a hub name, a model's folder, an adapter's folder or a trial's folder.
-
-    Raises ModelError, and ProofError where an adapter does not fit its base model.
-    """
-    saved, spec = find_saved(name, trusted=trusted)
-    base = spec_base(spec).folder
-    return load_base(base, spec) if saved is None else load_saved(saved, base, spec)
-
-
-def find_saved(name: str, *, trusted: bool = False) -> tuple[Path | None, ModelSpec]:
-    """Where a trained model lies, and what its base is; None where `name` is itself a base.
-
-    Raises ModelError, and RecordError where a trial's files are not what its record says.
-    """
-    folder = Path(name).expanduser()
-    trial = TrialDir(folder)
-    if trial.input_file.is_file():
-        spec = trial.read_input().spec
-        check_agreed(spec.model.trust_remote_code, agreed=trusted)
-        result = trial.result()
-        if result is not None:
-            trial.check_files(result)
-        if trial.removed_file.exists():
-            raise ModelError(
-                f"{folder}: this trial's model was removed after it was scored, as artifacts.keep "
-                "of its spec asked: move the trial's folder away, set artifacts: {keep: all}, and "
-                "the same sweep trains it again"
-            )
-        return None if spec.is_baseline else trial.model_folder, spec.model
-    base = adapter_base(folder)
-    if base is not None:
-        return folder, ModelSpec(base=base, trust_remote_code=trusted)
-    return None, ModelSpec(base=name, trust_remote_code=trusted)
 
 
 def _rows(scored: ScoredSplits | None, found: Evaluated) -> list[dict[str, Any]]:

@@ -1,7 +1,8 @@
 """What a worker's end means: a word for its kind, and a sentence for the user.
 
 `reason` of a failed trial is one of: out_of_memory, timed_out, hung, killed, crashed, diverged,
-proof_failed, model_error, invalid_input, disk_full, unwritable.
+verification_failed (in older records proof_failed), model_error, invalid_input, disk_full,
+unwritable.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from embft.execution.monitor import End, Limits
 from embft.results.folders import TrialDir
 from embft.results.records import TrialInput
 
-# Another attempt may end otherwise; what diverged, or failed its proof, would do so again.
+# Another attempt may end otherwise; what diverged, or failed its verification, would do so again.
 PASSING = frozenset({"killed", "crashed", "hung", "unwritable"})
 # The exit status of a worker that was asked to stop and has saved where it was.
 EXIT_STOPPED = 76

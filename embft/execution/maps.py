@@ -92,10 +92,10 @@ def write_map(folder: TrialDir) -> None:
     """
     from embft.evaluation.clusters import NOISE, cluster_pairs, purity, sample_rows, two_sided
     from embft.evaluation.embed import embed_pairs
-    from embft.execution.evaluate import load_model
+    from embft.models.trained import load_trained
 
     pairs = read_split(folder.sweep.dataset(folder.read_input().data), "test")
-    model = load_model(str(folder.path))
+    model = load_trained(str(folder.path))
     rows = sample_rows(len(pairs))
     found = cluster_pairs(embed_pairs(model, pairs.take(rows)))
     if isinstance(found, str):

@@ -1,8 +1,8 @@
 """Measures a few steps of each kind of trial in real workers, and predicts the whole sweep.
 
 Trials that differ only in what costs nothing (learning rate, seed) are one kind. Each kind runs as
-a real trial of a few steps, saved, proved and scored in the sweep's own folder, and leaves nothing
-but `measured.json`.
+a real trial of a few steps, saved, verified and scored in the sweep's own folder, and leaves
+nothing but `measured.json`.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 """The isolated process of a trial: read trial.json, train, save; in a second process load what was
-saved, prove, score, and write result.json.
+saved, verify, score, and write result.json.
 
 Each step runs in a process of its own, so that what is scored has been on disk, and two models are
 never in memory at once. Imported by the warm template, which is why its imports are at the top.
@@ -7,7 +7,6 @@ never in memory at once. Imported by the warm template, which is why its imports
 
 from __future__ import annotations
 
-import io
 import json
 import sys
 import time
@@ -18,7 +17,6 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import torch
 from threadpoolctl import threadpool_limits
 from transformers import set_seed
@@ -28,21 +26,21 @@ from embft.data.pairs import Pairs, Splits
 from embft.encoding.encoder import encode
 from embft.encoding.stopping import StoppedError, stoppable
 from embft.encoding.token_cache import TokenCache
-from embft.errors import EmbftError, ModelError, ProofError, RecordError
+from embft.errors import EmbftError, ModelError, RecordError, VerificationError
 from embft.evaluation.context import Context
 from embft.evaluation.embed import EVALUATED, cosines, embed_splits
 from embft.evaluation.evaluators import DURING_TRAINING, Bound, epoch_metrics, evaluate
 from embft.evaluation.scoring import score_splits
 from embft.execution.failure import EXIT_STATUS, EXIT_STOPPED
 from embft.models.base import build, default_device, load_base, use_device
-from embft.models.proof import prove
-from embft.models.resolve import BaseModel, name_for_loaders, spec_base
-from embft.models.save import load_saved, save, total_parameters, trainable_parameters
+from embft.models.resolve import BaseModel, spec_base
+from embft.models.save import Origin, load_saved, save, total_parameters, trainable_parameters
+from embft.models.verification import Probe, probe_texts, verify
 from embft.results.dataset import leaked_test_rows, open_splits
 from embft.results.evaluators import check_frozen
 from embft.results.folders import TrialDir
 from embft.results.provenance import now, provenance, token_identity, training_identity
-from embft.results.records import Completed, EpochScore, Metrics, Proof, Timings, TrialInput
+from embft.results.records import Completed, EpochScore, Metrics, Timings, TrialInput, Verification
 from embft.results.scores import write_scores
 from embft.spec.objective import giving
 from embft.storage.errors import storage_reason
@@ -53,11 +51,10 @@ from embft.training.loop import Hooks, Step, train
 from embft.training.precision import resolve_precision
 from embft.training.step import DivergedError
 
-_PROBE_TEXTS = 64
 _STEP_INTERVAL = 0.5  # seconds between two lines of progress
 
 _REASONS: dict[type[Exception], str] = {
-    ProofError: "proof_failed",
+    VerificationError: "verification_failed",
     DivergedError: "diverged",
     ModelError: "model_error",
     EmbftError: "invalid_input",
@@ -110,7 +107,7 @@ def _last_line(error: Exception) -> str:
 
 
 def train_step(folder: TrialDir) -> None:
-    """Train the model and save it, with embeddings of probe texts for the proof.
+    """Train the model and save it, with embeddings of probe texts for the verification.
 
     Goes on from what an interrupted attempt has left, if that is whole.
     """
@@ -137,8 +134,8 @@ def train_step(folder: TrialDir) -> None:
         guide=lambda: load_base(base.folder, given.spec.model),
         tokens=TokenCache(folder.sweep.tokens_folder, _token_identity(given)),
     )
-    _write_probe(folder, before, encode(model, probe))
-    artifact_bytes = save(model, folder.model_folder, name_for_loaders(base))
+    Probe(probe, before, encode(model, probe)).write(folder.probe_file)
+    artifact_bytes = save(model, folder.model_folder, Origin.of(base))
     trained = {
         "started": started,
         "identity": identity,
@@ -245,7 +242,7 @@ def _evaluate(
 
 
 def score_step(folder: TrialDir) -> None:
-    """Load what was saved, prove it, score it on dev and test, and write the trial's record."""
+    """Load what was saved, verify it, score it on dev and test, and write the trial's record."""
     started, clock = now(), time.perf_counter()
     given = folder.read_input()
     base = _base(given)
@@ -253,12 +250,12 @@ def score_step(folder: TrialDir) -> None:
     splits = read_splits(folder, given)
     folder.append_progress({"event": "scoring"})
     if given.spec.is_baseline:
-        model, proof = load_base(base.folder, given.spec.model), None
+        model, verification = load_base(base.folder, given.spec.model), None
         trained: dict[str, Any] = {"started": started, "total_parameters": total_parameters(model)}
     else:
         trained = folder.read_trained()
         model = load_saved(folder.model_folder, base.folder, given.spec.model)
-        proof = _proof(folder, encode(model, _probe_texts(splits)))
+        verification = _verification(folder, encode(model, _probe_texts(splits)))
     with stoppable(model, folder.sweep.stop_file.exists):
         embedded = embed_splits(model, splits)
         scores = {split: cosines(embedded[split]) for split in EVALUATED}
@@ -287,7 +284,7 @@ def score_step(folder: TrialDir) -> None:
             test_intervals={**scored.test.intervals, **more.test_intervals},
             interval_scheme=scored.test.scheme,
             undefined={**scored.undefined, **more.undefined},
-            proof=proof,
+            verification=verification,
             trainable_parameters=trained.get("trainable_parameters", 0),
             total_parameters=trained["total_parameters"],
             artifact_bytes=trained.get("artifact_bytes", 0),
@@ -338,19 +335,13 @@ def _base(given: TrialInput) -> BaseModel:
     return base
 
 
-def _probe_texts(splits: Splits) -> list[str]:
-    return list(dict.fromkeys([*splits.dev.text_1, *splits.dev.text_2]))[:_PROBE_TEXTS]
+def _probe_texts(splits: Splits) -> tuple[str, ...]:
+    return probe_texts([*splits.dev.text_1, *splits.dev.text_2])
 
 
-def _write_probe(folder: TrialDir, base: Any, trained: Any) -> None:
-    content = io.BytesIO()
-    np.savez(content, base=base, trained=trained)
-    write_atomic(folder.probe_file, content.getvalue())
-
-
-def _proof(folder: TrialDir, reloaded: Any) -> Proof:
-    with np.load(folder.probe_file, allow_pickle=False) as probe:
-        return prove(reloaded, probe["trained"], probe["base"])
+def _verification(folder: TrialDir, reloaded: Any) -> Verification:
+    probe = Probe.read(folder.probe_file)
+    return verify(reloaded, probe.trained, probe.base)
 
 
 def _peak_memory_mb() -> float:

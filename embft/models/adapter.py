@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from sentence_transformers import SentenceTransformer
 
-from embft.errors import ModelError, ProofError, nearest
+from embft.errors import ModelError, VerificationError, nearest
 from embft.spec import LoraSpec
 
 ADAPTER_CONFIG = "adapter_config.json"
@@ -63,11 +63,13 @@ def _target_advice(model: SentenceTransformer, lora: LoraSpec, error: ValueError
 
 
 def read_adapter(folder: Path) -> dict[str, torch.Tensor]:
-    """The weights of a saved adapter under PEFT's names. Raises ProofError."""
+    """The weights of a saved adapter under PEFT's names. Raises VerificationError."""
     try:
         saved = load_file(folder / _ADAPTER_WEIGHTS)
     except (OSError, SafetensorError) as error:
-        raise ProofError(f"{folder / _ADAPTER_WEIGHTS}: cannot read the adapter: {error}") from None
+        raise VerificationError(
+            f"{folder / _ADAPTER_WEIGHTS}: cannot read the adapter: {error}"
+        ) from None
     return {_plain_name(name): value for name, value in saved.items()}
 
 
@@ -79,20 +81,21 @@ def _plain_name(name: str) -> str:
 def check_adapter(
     model: SentenceTransformer, weights: Mapping[str, torch.Tensor], folder: Path
 ) -> None:
-    """Raise ProofError unless the model's adapter is exactly the saved one: loaders skip what does
-    not match, and give the base model's embeddings.
+    """Raise VerificationError unless the model's adapter is exactly the saved one.
+
+    Loaders skip what does not match, and give the base model's embeddings.
     """
     found = get_peft_model_state_dict(model.transformers_model)
     strange = sorted(weights.keys() ^ found.keys())
     if strange:
-        raise ProofError(
+        raise VerificationError(
             f"{folder / _ADAPTER_WEIGHTS}: {len(strange)} of the adapter's weights do not fit the "
             f"base model, for instance {strange[0]!r}: the adapter would silently not be applied"
         )
     for name, value in weights.items():
         same = torch.equal(found[name].cpu().to(value.dtype), value)
         if not same and not value.isnan().any():
-            raise ProofError(
+            raise VerificationError(
                 f"{folder / _ADAPTER_WEIGHTS}: {name!r} was not loaded as it was saved: the "
                 "adapter would not be the trained one"
             )

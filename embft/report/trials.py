@@ -52,8 +52,8 @@ class TrialPage:
     metrics: tuple[MetricLine, ...]
     undefined: tuple[tuple[str, str], ...]
     spark: Spark | None
-    proof: str
-    proof_detail: str
+    verified: str
+    verified_detail: str
     reason: str
     message: str
     log: str
@@ -79,7 +79,7 @@ def shared_provenance(board: Leaderboard) -> Facts:
 
 def _page(board: Leaderboard, row: Row, rank: str, shared: Facts) -> TrialPage:
     done, result = row.completed, row.result
-    proof, detail = _proof(done)
+    verified, detail = _verification(done)
     own = _provenance(p) if (p := _provenance_of(row)) else {}
     label = row_label(board, row)
     several = len(board.seeds) > 1 and not row.is_baseline
@@ -94,8 +94,8 @@ def _page(board: Leaderboard, row: Row, rank: str, shared: Facts) -> TrialPage:
         metrics=_metrics(row),
         undefined=tuple(done.undefined.items()) if done else (),
         spark=_spark(board, row),
-        proof=proof,
-        proof_detail=detail,
+        verified=verified,
+        verified_detail=detail,
         reason=result.reason if isinstance(result, (Failed, Pruned)) else "",
         message=result.message if isinstance(result, Failed) else "",
         log=result.log_tail if isinstance(result, Failed) else "",
@@ -103,14 +103,14 @@ def _page(board: Leaderboard, row: Row, rank: str, shared: Facts) -> TrialPage:
     )
 
 
-def _proof(done: Completed | None) -> tuple[str, str]:
-    if done is None or done.proof is None:
+def _verification(done: Completed | None) -> tuple[str, str]:
+    if done is None or done.verification is None:
         return "", ""
-    proof = done.proof
-    return "Saved model proved", (
-        f"Loaded again in a fresh process, its embeddings of {proof.probe_texts} texts differ by "
-        f"{proof.against_memory:.2g} from the trained model's (allowed: {proof.tolerance:.0e}) and "
-        f"by {proof.against_base:.2g} from the base model's."
+    found = done.verification
+    return "Saved model verified", (
+        f"Loaded again in a fresh process, its embeddings of {found.probe_texts} texts differ by "
+        f"{found.against_memory:.2g} from the trained model's (allowed: {found.tolerance:.0e}) and "
+        f"by {found.against_base:.2g} from the base model's."
     )
 
 

@@ -139,6 +139,7 @@ class TrialDir:
     """A trial's folder. Records are read and written through it."""
 
     path: Path
+    own_key: str | None = None
     input_file = _Named("trial.json")
     result_file = _Named("result.json")
     progress_file = _Named("progress.jsonl")
@@ -155,10 +156,18 @@ class TrialDir:
     removing_folder = _Named(".model.removed")  # a model on its way out
     running_file = _Named("running")  # while a launcher has the trial
 
+    @classmethod
+    def copied(cls, path: Path) -> TrialDir:
+        """The folder of a trial that may have been copied to another name: its input says its key.
+
+        Raises FileNotFoundError and RecordError.
+        """
+        return cls(path, str(unsealed(cls(path).input_file).get("key")))
+
     @property
     def key(self) -> str:
-        """The key in the folder's name."""
-        return self.path.name.rpartition("-")[2]
+        """The key in the folder's name, unless it was given."""
+        return self.own_key or self.path.name.rpartition("-")[2]
 
     @property
     def name(self) -> str:

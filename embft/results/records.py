@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from embft.spec import TrainSpec, TrialSpec, trial_spec
 from embft.storage.paths import InsidePath
@@ -81,7 +81,7 @@ class EpochScore(_Record):
     seconds: float
 
 
-class Proof(_Record):
+class Verification(_Record):
     """How the saved model was shown to be the trained one.
 
     Largest absolute differences between embeddings of the same probe texts: saved and loaded again
@@ -134,7 +134,7 @@ class _Result(_Record):
 
 
 class Completed(_Result):
-    """A trial that trained, proved and scored."""
+    """A trial that trained, was verified and scored."""
 
     status: Literal["completed"] = "completed"
     best_epoch: int | float | None
@@ -148,13 +148,22 @@ class Completed(_Result):
     test_intervals: dict[str, tuple[float, float]] = Field(default_factory=dict)
     interval_scheme: str | None = None
     undefined: dict[str, str] = Field(default_factory=dict)
-    proof: Proof | None
+    verification: Verification | None
     trainable_parameters: int
     total_parameters: int
     artifact_bytes: int
     timings: Timings
     # Path in the trial's folder -> SHA-256 of what was scored: the per-pair scores, the model.
     files: dict[InsidePath, str] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _older_names(cls, content: Any) -> Any:
+        """A verification was called a proof."""
+        if isinstance(content, dict) and "proof" in content:
+            content = {**content, "verification": content["proof"]}
+            del content["proof"]
+        return content
 
 
 class Pruned(_Result):
@@ -165,7 +174,7 @@ class Pruned(_Result):
 
 
 class Failed(_Result):
-    """A trial that ended without scores. reason: one word for the kind, e.g. `proof_failed`."""
+    """A trial that ended without scores. reason: one word for its kind: see `failure.py`."""
 
     status: Literal["failed"] = "failed"
     reason: str

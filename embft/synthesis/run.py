@@ -17,7 +17,7 @@ from typing import Any
 from embft.data.pairs import Pairs, write_jsonl
 from embft.data.texts import normalise
 from embft.errors import EmbftError
-from embft.models.resolve import folder_digest
+from embft.models.resolve import content_digest
 from embft.storage.files import write_atomic
 from embft.synthesis.cache import Cache, writing
 from embft.synthesis.filters import Filter
@@ -67,7 +67,7 @@ def synthesize(  # noqa: PLR0913 - what goes in, how, where to, and bounds
     check_models(settings)
     _check_out(out)
     texts = list(dict.fromkeys(given))[:limit]
-    digests = [folder_digest(folder) for folder in settings.models]
+    digests = [content_digest(folder) for folder in settings.models]
     identity = {**asdict(settings), "models": digests, "version": VERSION}
     cache_file = out.with_suffix(".cache.jsonl")
     with writing(cache_file):

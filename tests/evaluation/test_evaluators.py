@@ -544,11 +544,11 @@ def test_one_model_is_evaluated_outside_a_sweep(tiny_model: Path, pair_files: Pa
 
 
 def test_an_adapters_folder_is_loaded_on_its_base(tiny_model: Path, tmp_path: Path) -> None:
-    """`load_model` of a saved adapter gives the adapter's embeddings, and says what is missing."""
+    """`load_trained` of a saved adapter gives its embeddings, and says what is missing."""
     from embft.encoding.encoder import encode
-    from embft.execution.evaluate import load_model
     from embft.models.base import build
-    from embft.models.save import save
+    from embft.models.save import Origin, save
+    from embft.models.trained import load_trained
     from embft.spec import ModelSpec, TrainSpec
 
     spec = ModelSpec(base=str(tiny_model))
@@ -557,16 +557,16 @@ def test_an_adapters_folder_is_loaded_on_its_base(tiny_model: Path, tmp_path: Pa
         if "lora_B" in name:
             weight.data.fill_(0.5)
     folder = tmp_path / "adapter"
-    save(model, folder, spec.base)
+    save(model, folder, Origin(spec.base))
     model.eval()
     texts = ["i love dogs", "you hate tea"]
     np.testing.assert_allclose(
-        encode(load_model(str(folder)), texts), encode(model, texts), atol=1e-6
+        encode(load_trained(str(folder)), texts), encode(model, texts), atol=1e-6
     )
-    assert np.abs(encode(load_model(str(tiny_model)), texts) - encode(model, texts)).max() > 1e-3
+    assert np.abs(encode(load_trained(str(tiny_model)), texts) - encode(model, texts)).max() > 1e-3
     (folder / "adapter_config.json").write_text("{}")
     with pytest.raises(ModelError, match="which base model"):
-        load_model(str(folder))
+        load_trained(str(folder))
 
 
 def test_the_probe_is_well_made_and_minilm_passes_it(minilm: Path) -> None:

@@ -99,8 +99,8 @@ AT_A_THRESHOLD = {"accuracy", "f1", "precision", "recall", "false_positives"}
 
 def _same(one: Completed, other: Completed, tolerance: float) -> None:
     assert one.trainable_parameters == other.trainable_parameters
-    assert other.proof
-    assert other.proof.against_memory <= other.proof.tolerance
+    assert other.verification
+    assert other.verification.against_memory <= other.verification.tolerance
     assert one.test.keys() == other.test.keys()
     for name in one.test.keys() - AT_A_THRESHOLD:
         assert one.test[name] == pytest.approx(other.test[name], abs=tolerance), name

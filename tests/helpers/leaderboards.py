@@ -26,12 +26,12 @@ from embft.results.records import (
     Completed,
     EpochScore,
     Failed,
-    Proof,
     Provenance,
     Pruned,
     Timings,
     TrialInput,
     TrialResult,
+    Verification,
 )
 from embft.results.scores import write_scores
 from embft.spec import DataSpec, LoraSpec, ModelSpec, Objective, TrainSpec, TrialSpec
@@ -338,7 +338,9 @@ def completed(
     best = max(epochs, key=lambda e: e.dev.get("spearman", -1)).epoch if epochs else None
     trainable = 0 if baseline else 9216 * rank if lora else 22_713_216
     seconds = 0.0 if baseline else (36.0 if lora else 58.0) + index % 5
-    proof = Proof(probe_texts=16, against_memory=0.0, against_base=0.31, tolerance=1e-5)
+    verification = Verification(
+        probe_texts=16, against_memory=0.0, against_base=0.31, tolerance=1e-5
+    )
     return Completed(
         **shared,
         epochs=epochs,
@@ -349,7 +351,7 @@ def completed(
         dev_intervals=intervals(world, "dev", scores["dev"], 0.5),
         test_intervals=intervals(world, "test", scores["test"], 0.5),
         interval_scheme="pairs",
-        proof=None if baseline else proof,
+        verification=None if baseline else verification,
         trainable_parameters=trainable,
         total_parameters=22_713_216,
         artifact_bytes=0 if baseline else 4 * trainable + 4000,

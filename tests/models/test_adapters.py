@@ -1,4 +1,4 @@
-"""Adapters on decoders: every variant trains, is saved for every loader, merges and is proved."""
+"""Adapters on decoders: every variant trains, is saved for every loader, merges and is verified."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from transformers import AutoModel
 
 from embft.cli.main import main
 from embft.data.pairs import Pairs
-from embft.errors import EmbftError, ModelError, ProofError, SpecError
-from embft.execution.evaluate import load_model
+from embft.errors import EmbftError, ModelError, SpecError, VerificationError
 from embft.execution.merge import merge
 from embft.models.base import build, load_base
-from embft.models.resolve import find_base_model, name_for_loaders
-from embft.models.save import load_saved, save, trainable_parameters
+from embft.models.resolve import find_base_model
+from embft.models.save import Origin, load_saved, save, trainable_parameters
 from embft.models.tiny_decoder import Size, make_decoder
+from embft.models.trained import load_trained
 from embft.spec import LoraSpec, ModelSpec, TrainSpec, parse_spec
 from embft.training.loop import Hooks, train
 
@@ -45,7 +45,7 @@ def _trained(base: Path, folder: Path, **fields: Any) -> SentenceTransformer:
         if parameter.requires_grad:
             parameter.data += 0.05 * torch.randn_like(parameter)
     model.eval()
-    save(model, folder, str(base))
+    save(model, folder, Origin(str(base)))
     return model
 
 
@@ -70,9 +70,9 @@ def test_a_saved_adapter_is_the_same_in_every_loader(
     with torch.no_grad():
         states = peft(**model.tokenizer(TEXTS[:1], return_tensors="pt")).last_hidden_state
     np.testing.assert_allclose(states[0, -1].numpy(), expected[0], atol=1e-5)
-    proof = merge(str(tmp_path / "adapter"), tmp_path / "merged")
-    assert proof.against_memory <= 1e-5
-    assert proof.against_base > 1e-3
+    found = merge(str(tmp_path / "adapter"), tmp_path / "merged")
+    assert found.against_memory <= 1e-5
+    assert found.against_base > 1e-3
 
 
 def test_the_merged_model_needs_neither_base_nor_adapter(base: Path, tmp_path: Path) -> None:
@@ -86,7 +86,7 @@ def test_the_merged_model_needs_neither_base_nor_adapter(base: Path, tmp_path: P
     arguments = ["merge", str(tmp_path / "adapter"), "--out", str(out)]
     ran = CliRunner().invoke(main, arguments)
     assert ran.exit_code == 0, ran.output
-    assert "proved on 64 texts" in ran.output
+    assert "verified on 64 texts" in ran.output
     shutil.rmtree(own)
     shutil.rmtree(tmp_path / "adapter")
     found = SentenceTransformer(str(out), device="cpu").encode(TEXTS)
@@ -105,7 +105,7 @@ def test_what_cannot_be_merged_is_refused(base: Path, tmp_path: Path) -> None:
     config = tmp_path / "adapter" / "adapter_config.json"
     content = json.loads(config.read_text()) | {"base_model_name_or_path": str(other)}
     config.write_text(json.dumps(content))
-    with pytest.raises(ProofError, match="not fit"):
+    with pytest.raises(VerificationError, match="not fit"):
         merge(str(tmp_path / "adapter"), tmp_path / "merged")
 
 
@@ -174,7 +174,7 @@ def test_an_adapter_of_a_16_bit_base_is_trained_in_float32(
         if n in first
     )
     assert moved > 1e-4
-    save(model, tmp_path / "adapter", str(half))
+    save(model, tmp_path / "adapter", Origin(str(half)))
     in_memory = model.eval().encode(TEXTS)
     ours = load_saved(tmp_path / "adapter", half, spec)
     np.testing.assert_allclose(ours.encode(TEXTS), in_memory, atol=1e-5)
@@ -203,14 +203,14 @@ def test_plain_loading_finds_a_built_in_base(
     found = find_base_model("tiny-llama")
     adapter = tmp_path / "adapter"
     model = build(found.folder, ModelSpec(base="tiny-llama"), TrainSpec(method="lora"))
-    save(model, adapter, name_for_loaders(found))
+    save(model, adapter, Origin.of(found))
     wanted = model.eval().encode(TEXTS)
     plain = SentenceTransformer(str(adapter), device="cpu").encode(TEXTS)
     np.testing.assert_allclose(plain, wanted, atol=1e-6)
     (tmp_path / "one").rename(tmp_path / "gone")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "two"))
     find_base_model.cache_clear()
-    np.testing.assert_allclose(load_model(str(adapter)).encode(TEXTS), wanted, atol=1e-6)
+    np.testing.assert_allclose(load_trained(str(adapter)).encode(TEXTS), wanted, atol=1e-6)
     find_base_model.cache_clear()
 
 
@@ -221,7 +221,7 @@ def test_an_adapter_remembers_the_precision_of_its_base(base: Path, tmp_path: Pa
     load_base(base, ModelSpec(base=str(base))).tokenizer.save_pretrained(half)
     spec = ModelSpec(base=str(half), pooling="mean", dtype="float32")
     model = build(half, spec, TrainSpec(method="lora"))
-    save(model, tmp_path / "adapter", str(half))
+    save(model, tmp_path / "adapter", Origin(str(half)))
     found = SentenceTransformer(str(tmp_path / "adapter"), device="cpu")
     assert found.dtype == torch.float32
     np.testing.assert_array_equal(found.encode(TEXTS), model.eval().encode(TEXTS))

@@ -16,7 +16,7 @@ from sentence_transformers import SentenceTransformer
 from embft.errors import ModelError, SpecError
 from embft.models.base import load_base
 from embft.models.resolve import find_base_model
-from embft.models.save import save
+from embft.models.save import Origin, save
 from embft.models.template import wrap_texts
 from embft.models.tiny_decoder import Size, make_decoder
 from embft.models.token_layout import token_layout
@@ -113,7 +113,7 @@ def test_each_pooling_is_what_a_plain_reference_gives(
     expected = np.stack([reference.embed(text, pooling, "eol") for text in TEXTS])
     found = model.encode(TEXTS)
     np.testing.assert_allclose(found, expected, atol=2e-5)
-    save(model, tmp_path / "saved", "base")
+    save(model, tmp_path / "saved", Origin("base"))
     # What is not sentence-transformers' own asks for trust, and is still this package's own code.
     trust = pooling == "text_mean"
     again = SentenceTransformer(str(tmp_path / "saved"), device="cpu", trust_remote_code=trust)
@@ -181,7 +181,7 @@ def test_a_text_may_be_as_long_as_the_model_has_positions(tiny_model: Path, tmp_
     """The tiny BERT reads 32 tokens, and could read 64: what is asked for beyond is refused."""
     model = load_base(tiny_model, _spec(tiny_model, max_tokens=60))
     assert model.preprocess([LONG])["input_ids"].shape[1] > 32
-    save(model, tmp_path / "saved", "base")
+    save(model, tmp_path / "saved", Origin("base"))
     again = SentenceTransformer(str(tmp_path / "saved"), device="cpu")
     np.testing.assert_array_equal(again.encode([LONG]), model.encode([LONG]))
     with pytest.raises(ModelError, match="positions for 64 tokens: set it to 64 or less"):
@@ -257,7 +257,7 @@ def test_a_layer_is_transformers_hidden_state(
     model = load_base(bases[base], _spec(bases[base], layer=layer, pooling="last"))
     expected = [Reference(bases[base]).embed(text, "last", None, layer) for text in TEXTS]
     np.testing.assert_allclose(model.encode(TEXTS), np.stack(expected), atol=2e-5)
-    save(model, tmp_path / "saved", "base")
+    save(model, tmp_path / "saved", Origin("base"))
     again = SentenceTransformer(str(tmp_path / "saved"), device="cpu")
     np.testing.assert_array_equal(again.encode(TEXTS), model.encode(TEXTS))
 

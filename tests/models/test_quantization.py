@@ -17,7 +17,7 @@ from embft.errors import ModelError
 from embft.evaluation.embed import unit
 from embft.models.base import build, load_base
 from embft.models.resolve import spec_base
-from embft.models.save import load_saved, save
+from embft.models.save import Origin, load_saved, save
 from embft.spec import ModelSpec, TrainSpec
 from embft.training.step import Stepper
 
@@ -67,6 +67,6 @@ def test_an_adapter_on_8_bits_trains_and_is_saved(base: Path, tmp_path: Path) ->
     losses = [stepper.step([0, 1]) for _ in range(6)]
     stepper.finish()
     assert losses[-1] < losses[0] / 2
-    save(model, tmp_path / "saved", "tiny-llama")
+    save(model, tmp_path / "saved", Origin("tiny-llama"))
     again = load_saved(tmp_path / "saved", base, EIGHT)
     np.testing.assert_allclose(encode(again, TEXTS), encode(model, TEXTS), atol=1e-5)

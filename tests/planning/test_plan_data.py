@@ -217,7 +217,7 @@ train: {{loss: multiple_negatives_ranking, epochs: 2, learning_rate: 1e-3}}
     plan = make_plan(parse_spec(text, folder=tmp_path), tmp_path / "results")
     base, trained = run_whole(plan)
     assert trained.dev["auc"] >= base.dev["auc"]
-    assert trained.proof is not None
+    assert trained.verification is not None
 
 
 def test_labels_that_are_held_out_are_never_trained_on(tmp_path: Path, minilm: Path) -> None:

@@ -16,10 +16,10 @@ from pathlib import Path
 import pytest
 
 from embft.errors import EmbftError, RecordError
-from embft.execution.evaluate import load_model
 from embft.leaderboard.build import build_leaderboard
 from embft.leaderboard.export import to_json
 from embft.leaderboard.pair_scores import read_scores, read_texts
+from embft.models.trained import load_trained
 from embft.storage.files import write_atomic
 from tests.helpers.crash_points import Call, Ended, Rig, points, records, strace_works
 
@@ -180,10 +180,10 @@ def test_a_damaged_model_is_not_loaded(finished: tuple[Rig, Path, Path]) -> None
     trial = next(results.glob("two/trials/method=full*"))
     copy = results.with_name("model") / trial.name
     shutil.copytree(trial, copy)
-    assert load_model(str(copy))
+    assert load_trained(str(copy))
     _flip(copy / "model" / "model.safetensors")
     with pytest.raises(RecordError, match=r"model\.safetensors"):
-        load_model(str(copy))
+        load_trained(str(copy))
 
 
 def outputs(results: Path) -> str:

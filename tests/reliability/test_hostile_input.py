@@ -27,7 +27,7 @@ from embft.leaderboard.build import build_leaderboard
 from embft.leaderboard.export import to_csv
 from embft.models.base import build, load_base
 from embft.models.resolve import find_base_model
-from embft.models.save import load_saved, save
+from embft.models.save import Origin, load_saved, save
 from embft.planning.evaluator_sources import find_files
 from embft.planning.plan import make_plan, prepare
 from embft.results.dataset import write_manifest
@@ -90,7 +90,7 @@ def test_a_pickle_in_a_saved_adapter_is_refused(tiny_model: Path, tmp_path: Path
     """A results folder may come from anyone; its models are looked at as base models are."""
     spec = ModelSpec(base=str(tiny_model))
     saved = tmp_path / "saved"
-    save(build(tiny_model, spec, TrainSpec(method="lora")), saved, str(tiny_model))
+    save(build(tiny_model, spec, TrainSpec(method="lora")), saved, Origin(str(tiny_model)))
     load_saved(saved, tiny_model, spec)
     (saved / "1_Pooling" / "pytorch_model.bin").write_bytes(b"")
     with pytest.raises(ModelError, match="pickled"):

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from embft.errors import ModelError, SpecError
-from embft.execution.evaluate import load_model
 from embft.execution.launcher import run_trial
+from embft.models.trained import load_trained
 from embft.planning.plan import make_plan, prepare
 from embft.results.folders import TrialDir
 from embft.results.records import Completed
@@ -60,7 +60,7 @@ def test_only_the_best_models_stay_and_every_record(
     assert {p: p.read_bytes() for p in before} == before
     gone = next(t.folder for t in plan.trials if not t.spec.is_baseline)
     with pytest.raises(ModelError, match=r"artifacts\.keep"):
-        load_model(str(gone.path))
+        load_trained(str(gone.path))
     _taken_over(finished, tiny_model, pair_files, gone)
 
 

@@ -172,7 +172,7 @@ def test_a_sweep_ends_with_leaderboard_and_report(finished: Path) -> None:
 
 
 def test_a_record_explains_itself(finished: Path) -> None:
-    """result.json names schema, spec, digests, versions, machine, timings, memory and proof."""
+    """result.json names schema, spec, digests, versions, machine, timings, memory, verification."""
     for path in finished.glob("trials/*/result.json"):
         result = TrialDir(path.parent).result()
         assert isinstance(result, Completed)
@@ -181,7 +181,7 @@ def test_a_record_explains_itself(finished: Path) -> None:
         assert result.provenance is not None
         assert {"torch", "sentence-transformers", "ray"} <= set(result.provenance.packages)
         assert result.peak_memory_mb
-        assert (result.proof is None) == result.spec.is_baseline
+        assert (result.verification is None) == result.spec.is_baseline
         assert (path.parent / "scores.parquet").exists()
 
 

@@ -1,4 +1,4 @@
-"""No result without proof: whatever is wrong with a saved model, the trial fails and says so."""
+"""No result without verification: whatever is wrong with a saved model, the trial says so."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from embft.errors import ModelError, ProofError
+from embft.errors import ModelError, VerificationError
 from embft.execution.worker import score_step, train_step
 from embft.planning.plan import make_plan, prepare
 from embft.results.folders import TrialDir
@@ -27,10 +27,10 @@ def trained(
     tiny_model: Path, pair_files: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, TrialDir]:
     """A trained, not yet scored trial for each method."""
-    folder = tmp_path_factory.mktemp("proof")
+    folder = tmp_path_factory.mktemp("verification")
     spec = parse_spec(
         f"""\
-name: proof
+name: verification
 data: {{train: {pair_files}/train.jsonl, dev: {pair_files}/dev.jsonl}}
 model: {{base: {tiny_model}}}
 train: {{epochs: 1, batch_size: 8, learning_rate: 1e-2}}
@@ -57,15 +57,15 @@ def _copy(trained: dict[str, TrialDir], method: str) -> TrialDir:
 
 
 @pytest.mark.parametrize("method", ["full", "lora"])
-def test_an_honest_trial_is_proved(trained: dict[str, TrialDir], method: str) -> None:
+def test_an_honest_trial_is_verified(trained: dict[str, TrialDir], method: str) -> None:
     """What was saved equals what was trained, to the last bit here, and differs from the base."""
     folder = _copy(trained, method)
     score_step(folder)
     result = folder.result()
     assert isinstance(result, Completed)
-    assert result.proof is not None
-    assert result.proof.against_memory == 0.0
-    assert result.proof.against_base > 1e-4
+    assert result.verification is not None
+    assert result.verification.against_memory == 0.0
+    assert result.verification.against_base > 1e-4
 
 
 def _edit_weights(
@@ -139,7 +139,7 @@ def test_every_planted_fault_is_found(trained: dict[str, TrialDir], fault: str) 
     method, plant, told = FAULTS[fault]
     folder = _copy(trained, method)
     plant(folder.model_folder)
-    with pytest.raises((ProofError, ModelError), match=told):
+    with pytest.raises((VerificationError, ModelError), match=told):
         score_step(folder)
     assert folder.result() is None
 
@@ -151,7 +151,7 @@ def test_the_base_in_place_of_the_model_is_found(
     folder = _copy(trained, "full")
     shutil.rmtree(folder.model_folder)
     shutil.copytree(tiny_model, folder.model_folder)
-    with pytest.raises(ProofError, match="what was trained is not applied"):
+    with pytest.raises(VerificationError, match="what was trained is not applied"):
         score_step(folder)
 
 

@@ -1,0 +1,113 @@
+"""The gate: what was saved is what was trained, and not the base model."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+import numpy.typing as npt
+
+from embft.errors import VerificationError
+from embft.results.records import Verification
+from embft.storage.files import write_atomic
+from embft.storage.seal import damaged
+
+Embeddings = npt.NDArray[np.float32]
+
+# A good reload differs from the model in memory by exactly 0 on the same machine; the tolerance
+# leaves room for kernels that choose another order of summation.
+TOLERANCE = 1e-5
+# Below this, nothing was learned: rounding alone moves embeddings by about 1e-7.
+LEAST_CHANGE = 1e-6
+# Later, another machine, device or library rounds otherwise: by shares of an embedding's length.
+_ROUNDING = {"float32": 1e-3, "bfloat16": 5e-2, "float16": 5e-2}
+_ROUNDING_QUANTISED = 0.2
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Embeddings of n texts, shape (n, width), by the base and by the trained model in memory."""
+
+    texts: tuple[str, ...]
+    base: Embeddings
+    trained: Embeddings
+
+    def write(self, path: Path) -> None:
+        """Write it to a file, whole or not at all."""
+        content, texts = io.BytesIO(), json.dumps(self.texts).encode()
+        written = np.frombuffer(texts, np.uint8)
+        np.savez(content, base=self.base, trained=self.trained, texts=written)
+        write_atomic(path, content.getvalue())
+
+    @classmethod
+    def read(cls, path: Path) -> Probe:
+        """What was written; without texts where an older version wrote it. Raises RecordError."""
+        try:
+            with np.load(path, allow_pickle=False) as found:
+                texts = bytes(found["texts"]) if "texts" in found else b"[]"
+                return cls(tuple(json.loads(texts)), found["base"], found["trained"])
+        except (OSError, ValueError, KeyError, BadZipFile) as error:
+            raise damaged(path, str(error)) from None
+
+
+def verify(
+    reloaded: Embeddings, in_memory: Embeddings, base: Embeddings, tolerance: float = TOLERANCE
+) -> Verification:
+    """Show that the saved model is the trained one: equal to it, and not the base.
+
+    All three are embeddings of the same texts, shape (n, width). Raises VerificationError
+    otherwise.
+    """
+    if not np.isfinite(reloaded).all():
+        raise VerificationError("the saved model gives embeddings that are not finite numbers")
+    against_memory = float(np.abs(reloaded - in_memory).max())
+    against_base = float(np.abs(reloaded - base).max())
+    if against_base < LEAST_CHANGE:
+        raise VerificationError(
+            "the saved model gives the base model's embeddings "
+            f"(largest difference {against_base:.1e}): what was trained is not applied"
+        )
+    if against_memory > tolerance:
+        raise VerificationError(
+            "the saved model is not the trained one: its embeddings differ from those of the model "
+            f"in memory by up to {against_memory:.1e}, {tolerance:.0e} is allowed"
+        )
+    return Verification(
+        probe_texts=len(reloaded),
+        against_memory=against_memory,
+        against_base=against_base,
+        tolerance=tolerance,
+    )
+
+
+def check_unchanged(
+    found: Embeddings, trained: Embeddings, dtype: str, *, quantised: bool = False
+) -> None:
+    """Raise VerificationError unless a model that was verified before still gives its embeddings.
+
+    found, trained: of the same texts, shape (n, width). dtype: of its weights, `float32` and the
+    like. Differences are shares of an embedding's length, for it may run on another machine now.
+    """
+    allowed = _ROUNDING_QUANTISED if quantised else _ROUNDING.get(dtype, 5e-2)
+    share = _largest_share(found, trained) if found.shape == trained.shape else float("inf")
+    if not share <= allowed:
+        raise VerificationError(
+            f"the model's embeddings of {len(trained)} probe texts differ from those that it had "
+            f"when it was trained by up to {share:.1e} of their length, {allowed:.0e} is allowed"
+        )
+
+
+def _largest_share(found: Embeddings, trained: Embeddings) -> float:
+    lengths = np.maximum(np.linalg.norm(trained, axis=1), 1e-12)
+    shares: npt.NDArray[np.floating] = np.linalg.norm(found - trained, axis=1) / lengths
+    return float(shares.max(initial=0.0))
+
+
+def probe_texts(texts: Sequence[str], most: int = 64) -> tuple[str, ...]:
+    """The first different ones of these texts."""
+    return tuple(dict.fromkeys(texts))[:most]
