@@ -25,6 +25,7 @@ from rich.console import Console
 from embft.cli.progress import SweepView
 from embft.leaderboard.build import build_leaderboard
 from embft.planning.plan import Plan, PlannedTrial
+from embft.results.records import Status
 from embft.system.processes import process_memory, release_memory
 
 _SPEC = """\
@@ -65,7 +66,7 @@ def run_sweep(trials: int) -> None:
     found["each"] = seconds_each(plan)
     with timed(found, "outputs"):
         board = write_outputs(plan.folder.path)
-    assert board.count("completed") == trials
+    assert board.count(Status.COMPLETED) == trials
     with timed(found, "leaderboard"):
         build_leaderboard(plan.folder.path)
     with timed(found, "plan_again"):

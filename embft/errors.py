@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from enum import StrEnum
 
 # The exit statuses of every command; 0 is all well.
 EXIT_FAILED, EXIT_INPUT, EXIT_INTERRUPTED = 1, 2, 130
@@ -39,6 +40,27 @@ class RecordError(EmbftError):
 
 class NewerRecordError(RecordError):
     """A newer version has written the record: it is whole, and not this one's to replace."""
+
+
+class FailureReason(StrEnum):
+    """Why a trial failed, in the one word that its record has."""
+
+    OUT_OF_MEMORY = "out_of_memory"
+    TIMED_OUT = "timed_out"
+    HUNG = "hung"
+    KILLED = "killed"
+    CRASHED = "crashed"
+    DIVERGED = "diverged"
+    VERIFICATION_FAILED = "verification_failed"
+    MODEL_ERROR = "model_error"
+    INVALID_INPUT = "invalid_input"
+    DISK_FULL = "disk_full"
+    UNWRITABLE = "unwritable"
+
+    @classmethod
+    def _missing_(cls, value: object) -> FailureReason | None:
+        """In older records a verification was called a proof."""
+        return cls.VERIFICATION_FAILED if value == "proof_failed" else None
 
 
 def nearest(given: str, allowed: Iterable[str]) -> str:

@@ -98,6 +98,7 @@ def sweep(  # noqa: PLR0913, PLR0917 - a parameter for each option
         from embft.cli.tables import print_code, print_leaderboard, print_plan_line
         from embft.leaderboard.build import build_leaderboard
         from embft.report.output import Wanted, write_wanted
+        from embft.results.records import Status
         from embft.results.retention import Keeper
 
         pending = share_prefixes(prepare(plan, retry_failed=retry_failed))
@@ -118,7 +119,7 @@ def sweep(  # noqa: PLR0913, PLR0917 - a parameter for each option
     print_leaderboard(console, board)
     if stopped:
         _end_stopped(console, stopped, spec)
-    if any(row.status != "completed" for row in board.rows):
+    if any(row.status != Status.COMPLETED for row in board.rows):
         sys.exit(EXIT_FAILED)
 
 

@@ -19,6 +19,7 @@ from embft.leaderboard.labels import axis_title, metric_label, number, value_tex
 from embft.leaderboard.rows import Group, Leaderboard, Row
 from embft.planning.estimate import SWEEP_SECONDS, Need, duration_text, free_disk, size_text
 from embft.planning.plan import Plan, PlannedTrial
+from embft.results.records import Status
 
 if TYPE_CHECKING:
     from embft.execution.evaluate import Evaluation
@@ -30,7 +31,7 @@ _STYLES = {"problem": "bold red", "warning": "yellow", "info": "dim"}
 def print_plan_line(console: Console, plan: Plan, pending: Sequence[PlannedTrial]) -> None:
     """One line before a sweep: how much is done and what will run."""
     done = len(plan.trials) - len(pending)
-    failed = sum(t.finished == "failed" for t in plan.trials)
+    failed = sum(t.finished == Status.FAILED for t in plan.trials)
     failed -= sum(t.finished is not None for t in pending)  # to run again, as was asked
     line = Text(plan.spec.name, style="bold")
     line.append(f": {len(plan.trials)} trials with the baseline, ", style="not bold")
@@ -68,7 +69,7 @@ def plan_records(plan: Plan, seconds: Mapping[str, float] | None = None) -> list
     return [
         {
             "trial": trial.folder.name,
-            "status": trial.finished or "pending",
+            "status": trial.finished or Status.PENDING,
             "seed": trial.spec.seed,
             **{name: trial.params.get(name) for name in names},
             **({"seconds": _rounded(seconds.get(trial.key))} if seconds else {}),
@@ -133,7 +134,7 @@ def print_leaderboard(console: Console, board: Leaderboard) -> None:
     for sentence in board.cautions:
         console.print(Text(f"Beware: {sentence}", style="yellow"), soft_wrap=True)
     for row in board.rows:
-        if row.status == "failed" and row.result is not None:
+        if row.status == Status.FAILED and row.result is not None:
             failure = getattr(row.result, "message", "")
             console.print(Text(f"Failed: {row.trial}: {failure}", style="red"), soft_wrap=True)
     if (report := board.folder.report_file()).exists():

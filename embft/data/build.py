@@ -11,7 +11,7 @@ from pathlib import Path
 from embft.data.load import Columns, PairFile
 from embft.data.nli import NliFile
 from embft.data.noise import Noise, noisy
-from embft.data.pairs import Shape, Splits
+from embft.data.pairs import Splits
 from embft.data.same_label import SameLabel
 from embft.data.shapes import to_shape
 from embft.data.single import TextFile
@@ -19,6 +19,7 @@ from embft.data.splits import Source, build_splits, with_files
 from embft.errors import DataError
 from embft.spec import ColumnsSpec, DataSpec, SweepSpec
 from embft.spec.data import SameLabelSpec, SplitSpec
+from embft.spec.shape import Shape
 
 
 def spec_data(spec: SweepSpec) -> Splits:
@@ -77,7 +78,7 @@ def _train(spec: DataSpec) -> Source:
 
 def _same_label(spec: SameLabelSpec, shape: Shape | None) -> SameLabel:
     fields = spec.model_dump(exclude={"file"})
-    return SameLabel(Path(spec.file), **fields, shape=shape or "positives")
+    return SameLabel(Path(spec.file), **fields, shape=shape or Shape.POSITIVES)
 
 
 def _file(split: SplitSpec) -> PairFile:

@@ -12,7 +12,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -27,11 +26,9 @@ from embft.data.column import (
     take,
     write_columns,
 )
+from embft.spec.shape import Shape
 
 SPLITS = ("train", "dev", "test")
-
-Shape = Literal["labelled", "positives", "triplets"]
-SHAPES: tuple[Shape, ...] = get_args(Shape)
 
 
 @dataclass(frozen=True)
@@ -76,8 +73,8 @@ class Pairs:
     def shape(self) -> Shape:
         """What a row is."""
         if self.text_3 is not None:
-            return "triplets"
-        return "labelled" if self.labelled else "positives"
+            return Shape.TRIPLETS
+        return Shape.LABELLED if self.labelled else Shape.POSITIVES
 
     @property
     def columns(self) -> tuple[Sequence[str], ...]:

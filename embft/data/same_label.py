@@ -12,11 +12,12 @@ from pathlib import Path
 
 from embft.data.draw import Draw
 from embft.data.load import place_of, text_of
-from embft.data.pairs import Pairs, Shape, Splits
+from embft.data.pairs import Pairs, Splits
 from embft.data.read import cut, read_rows
 from embft.data.shapes import as_labelled, to_shape
 from embft.data.texts import normalise
 from embft.errors import DataError, nearest
+from embft.spec.shape import Shape
 
 JUDGED = 1000
 """The most anchors of dev and of test, each with a text of its label and one of another."""
@@ -38,7 +39,7 @@ class SameLabel:
     label: str | int = "label"
     pairs: int | None = None
     labels: Sequence[str] | float | None = None
-    shape: Shape = "positives"
+    shape: Shape = Shape.POSITIVES
 
     def split(self, dev_fraction: float, seed: int) -> Splits:
         """Train of the texts of the chosen labels; dev of a fraction of their texts, set aside.

@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from embft.data.pairs import Pairs, Shape
+from embft.data.pairs import Pairs
 from embft.data.texts import normalise
 from embft.errors import DataError
+from embft.spec.shape import Shape
 
 SEARCHED = 1000
 """Other rows that are looked at for a text that does not belong to an anchor."""
@@ -74,9 +75,9 @@ def _triplets(pairs: Pairs, name: str) -> Pairs:
 
 
 _MAKERS: dict[Shape, Callable[[Pairs, str], Pairs]] = {
-    "labelled": as_labelled,
-    "positives": _positives,
-    "triplets": _triplets,
+    Shape.LABELLED: as_labelled,
+    Shape.POSITIVES: _positives,
+    Shape.TRIPLETS: _triplets,
 }
 
 

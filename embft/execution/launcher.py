@@ -20,17 +20,18 @@ from multiprocessing import connection, forkserver, resource_tracker
 from pathlib import Path
 from types import ModuleType
 
+from embft.errors import FailureReason
 from embft.execution.failure import (
     EXIT_ORPHANED,
     EXIT_STATUS,
     EXIT_STOPPED,
     PASSING,
-    Cause,
-    cause_of,
+    Failure,
+    failure_of,
 )
 from embft.execution.monitor import End, Limits, watch
 from embft.results.folders import TrialDir
-from embft.results.records import Attempt, Completed, EpochScore, Failed, TrialInput
+from embft.results.records import Attempt, Completed, EpochScore, Failed, Status, TrialInput
 from embft.storage.errors import StorageError, storage_reason
 from embft.storage.lock import hold_as_worker
 from embft.system.processes import end_templates
@@ -70,11 +71,11 @@ def template(*, wanted: bool) -> Iterator[None]:
         raise
 
 
-def run_trial(folder: TrialDir, limits: Limits | None = None) -> str:
+def run_trial(folder: TrialDir, limits: Limits | None = None) -> Status:
     """Run a trial in worker processes of its own, again where that may help. Returns its status.
 
     Whatever happens to a worker, the folder holds a result afterwards; unless the sweep is asked to
-    stop: then a training saves where it is, and the status is `stopped`. Raises StorageError where
+    stop: then a training saves where it is, and the trial is pending. Raises StorageError where
     the folder can hold no result: the trial goes on once there is room.
     """
     try:
@@ -90,57 +91,57 @@ def run_trial(folder: TrialDir, limits: Limits | None = None) -> str:
         raise StorageError(reason, f"{folder.path}: {error.strerror or error}") from None
 
 
-def _run_trial(folder: TrialDir, limits: Limits) -> str:
+def _run_trial(folder: TrialDir, limits: Limits) -> Status:
     start = time.perf_counter()
     while True:
         given = folder.read_input()
-        status, failure = _attempt(folder, given, limits)
-        if failure is not None and _ends_too(folder, failure, limits):
-            return "stopped"  # what ended the sweep ended the worker too: it has not failed
-        again = _again(folder, given, failure, limits) if failure else None
+        status, failed = _attempt(folder, given, limits)
+        if failed is not None and _ends_too(folder, failed, limits):
+            return Status.PENDING  # what ended the sweep ended the worker too: it has not failed
+        again = _again(folder, given, failed, limits) if failed else None
         if again is None:
             break
         folder.append_progress({"event": "retry", "reason": again.attempts[-1].reason})
         folder.failure_file.unlink(missing_ok=True)
         folder.write_input(again)
-    if failure is not None:
+    if failed is not None:
         seconds = time.perf_counter() - start
-        folder.write_result(failure.model_copy(update={"total_seconds": seconds}))
-    if status != "stopped":
+        folder.write_result(failed.model_copy(update={"total_seconds": seconds}))
+    if status != Status.PENDING:
         folder.forget_attempts()
     return status
 
 
-def _attempt(folder: TrialDir, given: TrialInput, limits: Limits) -> tuple[str, Failed | None]:
+def _attempt(folder: TrialDir, given: TrialInput, limits: Limits) -> tuple[Status, Failed | None]:
     """Run the trial's steps. Returns the status, and how it failed, if it did."""
     start = time.perf_counter()
     deadline = time.monotonic() + limits.timeout if limits.timeout is not None else None
     for step in ["score"] if given.spec.is_baseline else ["train", "score"]:
         if folder.sweep.stop_file.exists():
-            return "stopped", None
+            return Status.PENDING, None
         end = _run_worker(step, folder, limits, deadline)
         if end.exit_code == EXIT_STOPPED:
-            return "stopped", None
-        if end.exit_code != 0 or end.cause is not None:
-            cause = cause_of(folder, given, step, end, limits)
-            if cause.reason in EXIT_STATUS and not _takes_a_record(folder, cause):
-                raise StorageError(cause.reason, f"{folder.name}: {cause.message}")
-            return "failed", _failed(folder, given, cause, end, time.perf_counter() - start)
+            return Status.PENDING, None
+        if end.exit_code != 0 or end.breach is not None:
+            why = failure_of(folder, given, step, end, limits)
+            if why.reason in EXIT_STATUS and not _takes_a_record(folder, why):
+                raise StorageError(why.reason, f"{folder.name}: {why.message}")
+            return Status.FAILED, _failed(folder, given, why, end, time.perf_counter() - start)
     result = folder.result()
-    return result.status if isinstance(result, Completed) else "failed", None
+    return result.status if isinstance(result, Completed) else Status.FAILED, None
 
 
-def _takes_a_record(folder: TrialDir, cause: Cause) -> bool:
+def _takes_a_record(folder: TrialDir, why: Failure) -> bool:
     """Whether the fault is the trial's own, and the results folder takes its record.
 
     A full disk is every trial's fault: a record would only keep this one from going on.
     """
-    return cause.reason != "disk_full" and os.access(folder.path, os.W_OK)
+    return why.reason != FailureReason.DISK_FULL and os.access(folder.path, os.W_OK)
 
 
-def _ends_too(folder: TrialDir, failure: Failed, limits: Limits) -> bool:
+def _ends_too(folder: TrialDir, failed: Failed, limits: Limits) -> bool:
     """Whether the sweep ends as well. A signal to all of its processes ends a worker first."""
-    deadline = time.monotonic() + (_TOGETHER_SECONDS if failure.reason == "killed" else 0.0)
+    deadline = time.monotonic() + _TOGETHER_SECONDS * (failed.reason == FailureReason.KILLED)
     while True:
         if limits.abandoned() or folder.sweep.stop_file.exists():
             return True
@@ -150,24 +151,24 @@ def _ends_too(folder: TrialDir, failure: Failed, limits: Limits) -> bool:
 
 
 def _again(
-    folder: TrialDir, given: TrialInput, failure: Failed, limits: Limits
+    folder: TrialDir, given: TrialInput, failed: Failed, limits: Limits
 ) -> TrialInput | None:
-    """What the next attempt is told, or None where another one would not help, or is too many."""
-    failed = Attempt(
-        reason=failure.reason,
-        message=failure.message,
-        peak_memory_mb=failure.peak_memory_mb or 0.0,
-        seconds=failure.total_seconds,
+    """What the next attempt is given, or None where another would not help, or is too many."""
+    attempt = Attempt(
+        reason=failed.reason,
+        message=failed.message,
+        peak_memory_mb=failed.peak_memory_mb or 0.0,
+        seconds=failed.total_seconds,
     )
-    changed: dict[str, object] = {"attempts": (*given.attempts, failed)}
+    changed: dict[str, object] = {"attempts": (*given.attempts, attempt)}
     scoring = folder.trained_file.exists()  # a smaller batch only helps training
-    if failure.reason == "out_of_memory" and limits.halve_batch and not scoring:
+    if failed.reason == FailureReason.OUT_OF_MEMORY and limits.halve_batch and not scoring:
         pairs = given.train_spec.micro_batch_size or given.spec.train.batch_size
         if given.spec.is_baseline or pairs == 1:
             return None
         return given.model_copy(update={**changed, "micro_batch_size": (pairs + 1) // 2})
     tried = sum(attempt.reason in PASSING for attempt in given.attempts)
-    if failure.reason not in PASSING or tried >= limits.max_failures:
+    if failed.reason not in PASSING or tried >= limits.max_failures:
         return None
     return given.model_copy(update=changed)
 
@@ -226,15 +227,15 @@ def _end_with_parents(template: int) -> None:
     os._exit(EXIT_ORPHANED)
 
 
-def _failed(folder: TrialDir, given: TrialInput, cause: Cause, end: End, seconds: float) -> Failed:
+def _failed(folder: TrialDir, given: TrialInput, why: Failure, end: End, seconds: float) -> Failed:
     epochs = {e["epoch"]: e for e in folder.progress() if e.pop("event") == "epoch"}
     return Failed(
         **given.repeated,
         epochs=tuple(EpochScore.model_validate(epoch) for epoch in epochs.values()),
         peak_memory_mb=end.peak_memory / 1e6,
         memory_limit_mb=end.limit / 1e6 if end.limit is not None else None,
-        reason=cause.reason,
-        message=cause.message,
+        reason=why.reason,
+        message=why.message,
         log_tail=folder.log_tail(),
         total_seconds=seconds,
     )

@@ -10,8 +10,9 @@ import os
 import signal
 import time
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Protocol
 
 import psutil
 
@@ -24,7 +25,13 @@ _SHARE_SECONDS = 10.0  # what driver and Ray hold changes slowly
 _IDLE_SHARE = 0.005
 _IDLE_SECONDS = 0.05
 
-Cause = Literal["memory", "time", "hang"]
+
+class Breach(StrEnum):
+    """The limit that a worker went beyond."""
+
+    MEMORY = "memory"
+    TIME = "time"
+    HEARTBEAT = "heartbeat"
 
 
 @dataclass(frozen=True)
@@ -60,14 +67,14 @@ class Limits:
 class End:
     """How a worker ended.
 
-    exit_code: minus the signal's number, if a signal ended it. cause: why it was ended from here.
+    exit_code: minus the signal's number, if a signal ended it. breach: why it was ended from here.
     limit: bytes that it might hold. by_kernel: memory ran out and the kernel ended a process.
     """
 
     exit_code: int
     peak_memory: int
     limit: int | None
-    cause: Cause | None
+    breach: Breach | None
     by_kernel: bool
 
 
@@ -85,23 +92,23 @@ def watch(worker: Worker, limits: Limits, deadline: float | None) -> End:
     """Wait for a worker's end, or end it. deadline: of `time.monotonic()`, None for none."""
     kills = _kernel_kills()
     memory, life = _Memory(worker.pid or 0, limits), _Life(worker.pid or 0)
-    cause: Cause | None = None
+    breach: Breach | None = None
     while worker.exitcode is None:
-        if cause is None:
-            cause = _cause(memory, life, limits, deadline)
-            if cause is not None or limits.unasked():
+        if breach is None:
+            breach = _breach(memory, life, limits, deadline)
+            if breach is not None or limits.unasked():
                 _kill(worker.pid or 0)
         worker.join(_WATCH_SECONDS)
-    return End(worker.exitcode, memory.peak, memory.limit, cause, _kernel_kills() > kills)
+    return End(worker.exitcode, memory.peak, memory.limit, breach, _kernel_kills() > kills)
 
 
-def _cause(memory: _Memory, life: _Life, limits: Limits, deadline: float | None) -> Cause | None:
+def _breach(memory: _Memory, life: _Life, limits: Limits, deadline: float | None) -> Breach | None:
     if memory.exceeded():
-        return "memory"
+        return Breach.MEMORY
     if deadline is not None and time.monotonic() > deadline:
-        return "time"
+        return Breach.TIME
     if limits.heartbeat is not None and life.idle() > limits.heartbeat:
-        return "hang"
+        return Breach.HEARTBEAT
     return None
 
 

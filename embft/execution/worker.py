@@ -26,7 +26,7 @@ from embft.data.pairs import Pairs, Splits
 from embft.encoding.encoder import encode
 from embft.encoding.stopping import StoppedError, stoppable
 from embft.encoding.token_cache import TokenCache
-from embft.errors import EmbftError, ModelError, RecordError, VerificationError
+from embft.errors import EmbftError, FailureReason, ModelError, RecordError, VerificationError
 from embft.evaluation.context import Context
 from embft.evaluation.embed import EVALUATED, cosines, embed_splits
 from embft.evaluation.evaluators import DURING_TRAINING, Bound, epoch_metrics, evaluate
@@ -53,13 +53,13 @@ from embft.training.step import DivergedError
 
 _STEP_INTERVAL = 0.5  # seconds between two lines of progress
 
-_REASONS: dict[type[Exception], str] = {
-    VerificationError: "verification_failed",
-    DivergedError: "diverged",
-    ModelError: "model_error",
-    EmbftError: "invalid_input",
-    MemoryError: "out_of_memory",
-    torch.OutOfMemoryError: "out_of_memory",
+_REASONS: dict[type[Exception], FailureReason] = {
+    VerificationError: FailureReason.VERIFICATION_FAILED,
+    DivergedError: FailureReason.DIVERGED,
+    ModelError: FailureReason.MODEL_ERROR,
+    EmbftError: FailureReason.INVALID_INPUT,
+    MemoryError: FailureReason.OUT_OF_MEMORY,
+    torch.OutOfMemoryError: FailureReason.OUT_OF_MEMORY,
 }
 _NO_MEMORY = "can't allocate memory"  # how torch says it on a CPU, in a plain RuntimeError
 
@@ -94,12 +94,12 @@ def _tell(folder: TrialDir, error: Exception) -> int:
     return 1
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: Exception) -> FailureReason:
     named = (name for kind, name in _REASONS.items() if isinstance(error, kind))
     found = next(named, None) or storage_reason(error)
     if found is None and isinstance(error, RuntimeError) and _NO_MEMORY in str(error):
-        return "out_of_memory"
-    return found or "crashed"
+        return FailureReason.OUT_OF_MEMORY
+    return found or FailureReason.CRASHED
 
 
 def _last_line(error: Exception) -> str:

@@ -16,6 +16,7 @@ import numpy as np
 
 from embft.leaderboard.labels import ordered_values, value_text
 from embft.leaderboard.rows import Group, Leaderboard, Row
+from embft.results.records import Status
 
 _FIRST = ("train.lora.rank", "train.learning_rate")
 
@@ -24,14 +25,14 @@ _FIRST = ("train.lora.rank", "train.learning_rate")
 class Cell:
     """One cell of a heatmap. score: of the best-ranked configuration in it, on test.
 
-    trials: all that fall into the cell. status: `completed`, else what the cell's trials are.
+    trials: all that fall into the cell. status: COMPLETED, else what the cell's trials are.
     """
 
     x: str
     y: str
     score: float | None
     interval: tuple[float, float] | None
-    status: str
+    status: Status
     trial: str
     trials: tuple[str, ...]
 
@@ -190,7 +191,7 @@ def _cell(y: str, x: str, rows: Sequence[Row], by_trial: Mapping[str, Group]) ->
         y=y,
         score=best.score if best else None,
         interval=best.interval if best else None,
-        status="completed" if best else rows[0].status,
+        status=Status.COMPLETED if best else rows[0].status,
         trial=best.best.trial if best else rows[0].trial,
         trials=tuple(row.trial for row in rows),
     )

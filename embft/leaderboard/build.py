@@ -25,13 +25,13 @@ from embft.leaderboard.verdict import cautions, verdict
 from embft.results.dataset import frozen_audit
 from embft.results.folders import SweepDir
 from embft.results.plan_record import BASELINE
+from embft.results.records import Status
 from embft.spec import TrialSpec, trial_spec
 from embft.spec.base import Fields
 from embft.storage.seal import damaged
 from embft.system.processes import no_collection
 
 _FAST_DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # by libyaml, where PyYAML has it
-_STATUS_ORDER = ("completed", "pruned", "failed", "running", "pending")
 
 
 @no_collection()
@@ -78,7 +78,7 @@ def _row(trial: Mapping[str, Any], axes: Sequence[str], *, alive: bool) -> Row:
     return Row(
         trial=folder.name,
         folder=folder,
-        status=result.status if result else "running" if running else "pending",
+        status=result.status if result else Status.RUNNING if running else Status.PENDING,
         is_baseline=spec.is_baseline and not trial["params"],
         seed=spec.seed,
         params={axis: _on_axis(axis, trial, spec) for axis in axes},
@@ -132,5 +132,5 @@ def one_trial_yaml(spec: TrialSpec, sweep: str) -> str:
 
 def _ranked_rows(rows: Sequence[Row], groups: Sequence[Group]) -> list[Row]:
     order = {row.trial: i for i, group in enumerate(groups) for row in group.rows}
-    place = {status: i for i, status in enumerate(_STATUS_ORDER)}
+    place = {status: i for i, status in enumerate(Status)}
     return sorted(rows, key=lambda row: (place[row.status], order.get(row.trial, len(rows))))

@@ -9,7 +9,7 @@ from typing import Any
 
 from embft.metrics.optimism import Optimism
 from embft.results.folders import SweepDir, TrialDir
-from embft.results.records import Completed, EpochScore, Metrics, TrialResult
+from embft.results.records import Completed, EpochScore, Metrics, Status, TrialResult
 
 Interval = tuple[float, float]
 
@@ -26,7 +26,7 @@ class Row:
 
     trial: str
     folder: TrialDir
-    status: str
+    status: Status
     is_baseline: bool
     seed: int
     params: Mapping[str, Any]
@@ -155,6 +155,6 @@ class Leaderboard:
     def _baselines(self) -> tuple[Row, ...]:
         return tuple(row for row in self.rows if row.result and row.result.spec.is_baseline)
 
-    def count(self, status: str) -> int:
+    def count(self, status: Status) -> int:
         """How many trials, the baseline not counted, have this status."""
         return sum(row.status == status and not row.is_baseline for row in self.rows)

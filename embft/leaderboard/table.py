@@ -14,7 +14,7 @@ from typing import Any
 
 from embft.leaderboard.labels import config_label
 from embft.leaderboard.rows import Group, Interval, Leaderboard, Row
-from embft.results.records import Completed, Failed, Pruned
+from embft.results.records import Completed, Failed, Pruned, Status
 
 PROBE = "probe_spearman"
 
@@ -34,7 +34,7 @@ class Line:
     trial: str
     trials: tuple[str, ...]
     label: str
-    status: str
+    status: Status
     params: Mapping[str, Any]
     rank: str = ""
     position: int | None = None
@@ -119,7 +119,7 @@ def _group_line(board: Leaderboard, group: Group) -> Line:
         trial=group.best.trial,
         trials=tuple(row.trial for row in rows),
         label=config_label(group.params, board.axes),
-        status="completed",
+        status=Status.COMPLETED,
         params=group.params,
         rank=rank_text(group),
         position=group.rank,

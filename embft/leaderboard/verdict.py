@@ -12,13 +12,14 @@ from embft.leaderboard.ranking import MOST_COMPARED, SIGNIFICANCE
 from embft.leaderboard.rows import Group, Interval, Leaderboard
 from embft.leaderboard.worlds import mixed_worlds, smaller_batches
 from embft.metrics.pair_definitions import PAIR_METRICS
+from embft.results.records import Status
 
 
 def verdict(board: Leaderboard) -> Iterator[str]:
     """What to ship, how sure that is, and what it costs."""
     chosen = board.recommended
     if chosen is None:
-        pending = board.count("pending") + board.count("running")
+        pending = board.count(Status.PENDING) + board.count(Status.RUNNING)
         yield "No trial has completed yet." if pending else "No trial completed."
         return
     yield (
@@ -114,9 +115,9 @@ def cautions(board: Leaderboard, plan: Mapping[str, Any]) -> Iterator[str]:
         )
     if plan["dev_is_cut"]:
         yield "No dev split was given: a part of train was set aside for choosing."
-    if failed := board.count("failed"):
+    if failed := board.count(Status.FAILED):
         yield f"{failed} of {_trained(board)} trials failed; their reasons are below."
-    if unfinished := board.count("pending") + board.count("running"):
+    if unfinished := board.count(Status.PENDING) + board.count(Status.RUNNING):
         yield f"{unfinished} of {_trained(board)} trials have not finished: this is an early look."
     yield from _without_leaks(board)
     yield from _test_disagrees(board)

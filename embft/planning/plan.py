@@ -92,7 +92,7 @@ class Plan:
         return tuple(
             trial
             for trial in self.trials
-            if trial.finished is None or (retry_failed and trial.finished == "failed")
+            if trial.finished is None or (retry_failed and trial.finished == Status.FAILED)
         )
 
 

@@ -10,6 +10,7 @@ from embft.leaderboard.pair_scores import read_texts
 from embft.leaderboard.rows import Leaderboard
 from embft.leaderboard.table import Line, scored, table_lines
 from embft.report import format as fmt
+from embft.results.records import Status
 
 _MOST_LINES = 25
 _SPECIAL = re.compile(r"([\\`*_\[\]|#@])")
@@ -93,7 +94,7 @@ def _comparison(board: Leaderboard, compare: tuple[str, str]) -> str:
 
 
 def _failures(board: Leaderboard) -> str:
-    failed = [line for line in table_lines(board) if line.status == "failed"]
+    failed = [line for line in table_lines(board) if line.status == Status.FAILED]
     if not failed:
         return ""
     shown = [f"- {escape(line.label)}: {escape(line.reason[:200])}" for line in failed[:10]]

@@ -35,8 +35,11 @@ from embft.report.pairs import pairs_view
 from embft.report.table import BAR_WIDTH, build_table
 from embft.report.theme import CATEGORIES, MUTED, config
 from embft.report.trials import SPARK, shared_provenance, trial_pages
+from embft.results.records import Status
 from embft.storage.files import write_atomic
 
+# In the order in which a sentence counts them.
+_PROGRESS = (Status.COMPLETED, Status.FAILED, Status.PRUNED, Status.RUNNING, Status.PENDING)
 _PIECES = 10_000  # of text, each a few characters, that are written at once
 _NUMBER = re.compile(r"(\S*\d\.?\d*e-?\d+\S*)")
 
@@ -117,7 +120,7 @@ def _rendered(
         "agreement_finding": agreement_finding(agreements(board)),
         "metric_label": metric_label,
         "couples": couples,
-        "failures": [row for row in board.rows if row.status in {"failed", "pruned"}],
+        "failures": [row for row in board.rows if row.status in {Status.FAILED, Status.PRUNED}],
         "trials": trial_pages(board),
         "shared": shared_provenance(board),
         "method": method(board),
@@ -192,13 +195,12 @@ def runner_up(board: Leaderboard) -> Stat | None:
 
 def progress(board: Leaderboard) -> str:
     """How far the sweep is, in a sentence; empty when every trial has completed."""
-    names = ("completed", "failed", "pruned", "running", "pending")
-    counts = {name: board.count(name) for name in names}
+    counts = {status: board.count(status) for status in _PROGRESS}
     total = sum(counts.values())
-    if counts["completed"] == total:
+    if counts[Status.COMPLETED] == total:
         return ""
     parts = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
-    unfinished = counts["running"] + counts["pending"]
+    unfinished = counts[Status.RUNNING] + counts[Status.PENDING]
     return f"{'An early look: of' if unfinished else 'Of'} {total} trials, {parts}."
 
 

@@ -10,7 +10,7 @@ from embft.leaderboard.labels import metric_label
 from embft.leaderboard.rows import Leaderboard, Row
 from embft.leaderboard.table import rank_text, row_label
 from embft.report import format as fmt
-from embft.results.records import Completed, Failed, Provenance, Pruned
+from embft.results.records import Completed, Failed, Provenance, Pruned, Status
 
 Facts = list[tuple[str, str]]
 SPARK = (240.0, 64.0)
@@ -44,7 +44,7 @@ class TrialPage:
 
     trial: str
     label: str
-    status: str
+    status: Status
     rank: str
     score: str
     spec_yaml: str

@@ -5,11 +5,13 @@ Knows no torch, no Ray and no YAML. Which file holds what, `folders.py` says.
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
+from embft.errors import FailureReason
 from embft.spec import TrainSpec, TrialSpec, trial_spec
 from embft.storage.paths import InsidePath
 from embft.storage.seal import damaged, refuse_newer, unsealed
@@ -19,6 +21,16 @@ SCHEMA = 2
 Metrics = dict[str, float]
 
 
+class Status(StrEnum):
+    """How far a trial has come. The first three are those of a finished one, in its record."""
+
+    COMPLETED = "completed"
+    PRUNED = "pruned"
+    FAILED = "failed"
+    RUNNING = "running"
+    PENDING = "pending"
+
+
 class _Record(BaseModel):
     """A record on disk. Unknown fields are an error: a newer embft wrote them."""
 
@@ -26,9 +38,9 @@ class _Record(BaseModel):
 
 
 class Attempt(_Record):
-    """An attempt at a trial that failed, before another one. reason: as that of a failed trial."""
+    """An attempt at a trial that failed, before another one."""
 
-    reason: str
+    reason: FailureReason
     message: str
     peak_memory_mb: float
     seconds: float
@@ -136,7 +148,7 @@ class _Result(_Record):
 class Completed(_Result):
     """A trial that trained, was verified and scored."""
 
-    status: Literal["completed"] = "completed"
+    status: Literal[Status.COMPLETED] = Status.COMPLETED
     best_epoch: int | float | None
     threshold: float | None
     dev: Metrics
@@ -169,22 +181,21 @@ class Completed(_Result):
 class Pruned(_Result):
     """A trial that a scheduler stopped early."""
 
-    status: Literal["pruned"] = "pruned"
+    status: Literal[Status.PRUNED] = Status.PRUNED
     reason: str
 
 
 class Failed(_Result):
-    """A trial that ended without scores. reason: one word for its kind: see `failure.py`."""
+    """A trial that ended without scores."""
 
-    status: Literal["failed"] = "failed"
-    reason: str
+    status: Literal[Status.FAILED] = Status.FAILED
+    reason: FailureReason
     message: str
     log_tail: str = ""
     memory_limit_mb: float | None = None
     total_seconds: float = 0.0
 
 
-Status = Literal["completed", "pruned", "failed"]
 TrialResult = Completed | Pruned | Failed
 RESULT_FORM = TypeAdapter[TrialResult](Annotated[TrialResult, Field(discriminator="status")])
 INPUT_FORM = TypeAdapter(TrialInput)

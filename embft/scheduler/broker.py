@@ -17,9 +17,11 @@ from multiprocessing.connection import Client, Connection, Listener
 from pathlib import Path
 from typing import Any
 
+from embft.errors import FailureReason
 from embft.execution.launcher import run_trial
 from embft.execution.monitor import Limits
 from embft.results.folders import TrialDir
+from embft.results.records import Status
 from embft.storage.errors import StorageError
 
 _WAITING = 128  # actors that ask at the same moment
@@ -77,14 +79,15 @@ def _serve(connection: Connection, limits: Limits) -> None:
         connection.send_bytes(json.dumps(answer).encode())
 
 
-def ask_for_trial(address: str, folder: TrialDir) -> str:
+def ask_for_trial(address: str, folder: TrialDir) -> Status:
     """Have the trial run, and wait for its end. Returns and raises what `run_trial` does."""
     with Client(address, family="AF_UNIX") as connection:
         asked = {"trial": str(folder.path), "asker": os.getpid()}
         connection.send_bytes(json.dumps(asked).encode())
         answer = json.loads(connection.recv_bytes())
     if "storage" in answer:
-        raise StorageError(*answer["storage"])
+        reason, message = answer["storage"]
+        raise StorageError(FailureReason(reason), message)
     if "error" in answer:
         raise RuntimeError(answer["error"])
-    return str(answer["status"])
+    return Status(answer["status"])

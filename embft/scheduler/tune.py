@@ -23,7 +23,7 @@ from typing import Any
 
 from ray import tune
 
-from embft.errors import EmbftError
+from embft.errors import EmbftError, FailureReason
 from embft.execution.launcher import run_trial, warm_up
 from embft.execution.monitor import Limits
 from embft.planning.plan import PlannedTrial
@@ -83,7 +83,8 @@ class _Watch(tune.Callback):
     def on_trial_result(self, *_: Any, **told: Any) -> None:
         """Ray calls this with what `TrialRunner.step` has returned."""
         if "storage" in told["result"]:
-            self.error = StorageError(*told["result"]["storage"])
+            reason, message = told["result"]["storage"]
+            self.error = StorageError(FailureReason(reason), message)
 
     def on_trial_complete(self, *_: Any, **told: Any) -> None:
         """Of every figure of every trial Tune keeps the last 5 and 10, and nobody asks for them."""

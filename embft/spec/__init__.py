@@ -14,9 +14,10 @@ from embft.spec.fields import (
     TrialSpec,
     untrainable_reason,
 )
-from embft.spec.losses import LOSSES, LossSpec, Shape, unfit_reason
+from embft.spec.losses import LOSSES, LossSpec, unfit_reason
 from embft.spec.model import LoraSpec, ModelSpec
 from embft.spec.parse import SweepSpec, load_spec, parse_spec
+from embft.spec.shape import Shape
 from embft.spec.shared import trial_spec
 from embft.spec.space import Point
 

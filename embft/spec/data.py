@@ -11,8 +11,8 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from embft.spec.base import Column, ColumnsSpec, Fields, Text
+from embft.spec.shape import Shape
 
-Shape = Literal["labelled", "positives", "triplets"]
 SOURCES = ("dataset", "train", "text", "nli", "same_label")
 _READING = ("dev", "test", "columns", "groups", "label_range", "dev_fraction")
 
@@ -94,7 +94,8 @@ class DataSpec(Fields):
     columns: ColumnsSpec = ColumnsSpec()
     groups: tuple[Text, ...] = ()
     label_range: tuple[float, float] | None = None
-    shape: Shape | None = None
+    # Not strict: what has passed the validator before is Python, where a text is no Shape.
+    shape: Annotated[Shape, Field(strict=False)] | None = None
     noise: NoiseSpec | None = None
     seed: int = 42
     dev_fraction: float = Field(default=0.1, gt=0, lt=1)

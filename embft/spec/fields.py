@@ -15,6 +15,7 @@ from embft.spec.data import DataSpec
 from embft.spec.evaluators import EvaluatorSpec
 from embft.spec.losses import LossSpec
 from embft.spec.model import LoraSpec, ModelSpec
+from embft.spec.shape import Shape
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 
@@ -55,7 +56,7 @@ class TrainSpec(Fields):
         """
         if self.sampler != "auto":
             return self.sampler == "no_duplicates"
-        return "labelled" not in self.loss.traits.shapes and self.loss.traits.compares_rows
+        return Shape.LABELLED not in self.loss.traits.shapes and self.loss.traits.compares_rows
 
 
 class Objective(Fields):

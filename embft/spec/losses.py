@@ -12,8 +12,8 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from embft.spec.base import Fields
+from embft.spec.shape import Shape
 
-Shape = Literal["labelled", "positives", "triplets"]
 LossName = Literal[
     "cosine_similarity",
     "cosent",
@@ -47,16 +47,16 @@ class LossTraits:
     binary: bool = False
 
 
-_IN_BATCH: tuple[Shape, ...] = ("positives", "triplets")
+_IN_BATCH = (Shape.POSITIVES, Shape.TRIPLETS)
 LOSSES: dict[str, LossTraits] = {
-    "cosine_similarity": LossTraits(("labelled",)),
-    "cosent": LossTraits(("labelled",), ("temperature",), compares_rows=True),
-    "angle": LossTraits(("labelled",), ("temperature",), compares_rows=True),
-    "contrastive": LossTraits(("labelled",), ("margin", "distance"), binary=True),
+    "cosine_similarity": LossTraits((Shape.LABELLED,)),
+    "cosent": LossTraits((Shape.LABELLED,), ("temperature",), compares_rows=True),
+    "angle": LossTraits((Shape.LABELLED,), ("temperature",), compares_rows=True),
+    "contrastive": LossTraits((Shape.LABELLED,), ("margin", "distance"), binary=True),
     "online_contrastive": LossTraits(
-        ("labelled",), ("margin", "distance"), compares_rows=True, binary=True
+        (Shape.LABELLED,), ("margin", "distance"), compares_rows=True, binary=True
     ),
-    "triplet": LossTraits(("triplets",), ("margin", "distance")),
+    "triplet": LossTraits((Shape.TRIPLETS,), ("margin", "distance")),
     "multiple_negatives_ranking": LossTraits(_IN_BATCH, ("temperature",), compares_rows=True),
     "multiple_negatives_symmetric_ranking": LossTraits(
         _IN_BATCH, ("temperature",), compares_rows=True
@@ -71,7 +71,7 @@ LOSSES: dict[str, LossTraits] = {
     "cached_gist_embed": LossTraits(
         _IN_BATCH, ("temperature", "margin"), compares_rows=True, cached=True
     ),
-    "mega_batch_margin": LossTraits(("positives",), compares_rows=True),
+    "mega_batch_margin": LossTraits((Shape.POSITIVES,), compares_rows=True),
 }
 
 
@@ -120,16 +120,11 @@ def losses_for(shape: Shape) -> list[str]:
 
 def unfit_reason(loss: LossSpec, shape: Shape, *, binary: bool) -> str | None:
     """Why this loss cannot train on such data, and what to do; None when it can."""
-    needs = {
-        "labelled": "two texts and a label (columns text_1, text_2, label)",
-        "positives": "pairs that belong together, without a label (columns text_1, text_2)",
-        "triplets": "an anchor, a positive and a negative (columns text_1, text_2, text_3)",
-    }
     traits = loss.traits
     if shape not in traits.shapes:
-        wanted = ", or ".join(needs[each] for each in traits.shapes)
+        wanted = ", or ".join(each.meaning for each in traits.shapes)
         return (
-            f"{loss.name} needs {wanted}; the training data are {needs[shape]}. Losses for such "
+            f"{loss.name} needs {wanted}; the training data are {shape.meaning}. Losses for such "
             f"data: {', '.join(losses_for(shape))}"
         )
     if traits.binary and not binary:

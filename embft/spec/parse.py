@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from enum import Enum
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
@@ -239,7 +240,7 @@ def _words(loc: Where, error: Any, model: type[BaseModel], inner: Where) -> str:
         return f"unknown field {name!r}: {nearest(str(loc[-1]), allowed)}"
     if kind == "missing":
         return f"{name!r} is missing"
-    if kind == "literal_error":
+    if kind in {"literal_error", "enum"}:
         return f"{name} is {given!r}: {nearest(str(given), _choices(model, inner))}"
     if kind == "value_error":
         return f"{name}: {context['error']}"
@@ -273,5 +274,8 @@ def _fields_at(model: type[BaseModel], loc: Where) -> list[str]:
 
 def _choices(model: type[BaseModel], loc: Where) -> list[str]:
     here = _field(model, loc)
-    options = [o for o in (here, *get_args(here)) if get_origin(o) is Literal]
-    return [str(choice) for option in options for choice in get_args(option)]
+    options = [each for o in (here, *get_args(here)) for each in (o, *get_args(o))]
+    enums = [o for o in options if isinstance(o, type) and issubclass(o, Enum)]
+    literals = [o for o in options if get_origin(o) is Literal]
+    choices = [choice for option in literals for choice in get_args(option)]
+    return [str(choice) for choice in (*choices, *(each.value for e in enums for each in e))]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 
+from embft.errors import FailureReason
+
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _UNWRITABLE = {errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EINTR, errno.ESTALE}
 _FULL_WORDS = ("No space left on device", "os error 28", "Disk quota exceeded")
@@ -12,24 +14,24 @@ _FULL_WORDS = ("No space left on device", "os error 28", "Disk quota exceeded")
 class StorageError(Exception):
     """The results folder takes no more: neither this trial nor another can go on.
 
-    reason: disk_full or unwritable.
+    reason: DISK_FULL or UNWRITABLE.
     """
 
-    def __init__(self, reason: str, message: str) -> None:
+    def __init__(self, reason: FailureReason, message: str) -> None:
         super().__init__(message)
         self.reason = reason
 
 
-def storage_reason(error: BaseException | None) -> str | None:
-    """`disk_full` or `unwritable` where that is what an exception, or its cause, comes from.
+def storage_reason(error: BaseException | None) -> FailureReason | None:
+    """DISK_FULL or UNWRITABLE where that is what an exception, or its cause, comes from.
 
     Libraries in Rust and C++ tell a full disk in the text of exceptions of their own.
     """
     while error is not None:
         number = error.errno if isinstance(error, OSError) else None
         if number in _FULL or any(words in str(error) for words in _FULL_WORDS):
-            return "disk_full"
+            return FailureReason.DISK_FULL
         if number in _UNWRITABLE:
-            return "unwritable"
+            return FailureReason.UNWRITABLE
         error = error.__cause__ or error.__context__
     return None

@@ -16,6 +16,7 @@ from embft.data.pairs import Pairs
 from embft.encoding.encoder import Encoder, Tokenised
 from embft.errors import EmbftError
 from embft.spec import TrainSpec
+from embft.spec.shape import Shape
 from embft.training.batches import Batch
 from embft.training.dropout import use_bulk_dropout
 from embft.training.kernels.encoder import FusedEncoder, fuse
@@ -230,6 +231,6 @@ def _refuse_float16(trainable: Iterable[torch.nn.Parameter]) -> None:
 
 
 def _labels(pairs: Pairs, device: torch.device) -> torch.Tensor | None:
-    if pairs.shape != "labelled":
+    if pairs.shape != Shape.LABELLED:
         return None
     return torch.tensor(pairs.label, dtype=torch.float32, device=device)

@@ -22,6 +22,7 @@ from embft.data.pairs import Pairs, Splits, write_jsonl
 from embft.data.shapes import as_labelled, to_shape
 from embft.data.texts import different, text_ids
 from embft.errors import DataError
+from embft.spec.shape import Shape
 from tests.helpers.commands import python
 
 
@@ -104,11 +105,13 @@ def test_what_is_made_of_pairs_in_a_file(tmp_path: Path, triplets: bool) -> None
     assert [_content(side) for side in cut_dev(found)] == [_content(s) for s in cut_dev(given)]
     assert _content(noisy(found, Noise(), 3)) == _content(noisy(given, Noise(), 3))
     assert isinstance(noisy(found, Noise(), 3).text_1, TextColumn)
-    assert _content(to_shape(found, "positives")) == _content(to_shape(given, "positives"))
+    assert _content(to_shape(found, Shape.POSITIVES)) == _content(to_shape(given, Shape.POSITIVES))
     if triplets:
         assert _content(as_labelled(found)) == _content(as_labelled(given))
     else:
-        assert _content(to_shape(found, "triplets")) == _content(to_shape(given, "triplets"))
+        assert _content(to_shape(found, Shape.TRIPLETS)) == _content(
+            to_shape(given, Shape.TRIPLETS)
+        )
 
 
 @pytest.mark.parametrize("triplets", [False, True])

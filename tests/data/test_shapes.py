@@ -23,6 +23,7 @@ from embft.errors import DataError, SpecError
 from embft.planning.audit import freeze
 from embft.results.dataset import open_splits, write_manifest
 from embft.spec import DataSpec, ModelSpec, parse_spec
+from embft.spec.shape import Shape
 
 DIGEST = "89b67ce2caa48b4133108b05f91806112a46323f649ac02a34c4dd03595276ba"
 DATING_DIGEST = "cad36f942202bc73d6eba101ed20d47b65f5d65964b5e41382eacde82ba5e8ed"
@@ -83,8 +84,8 @@ def test_what_is_written_is_read(triplets: Path, tmp_path: Path) -> None:
     three = load_pairs(triplets, TRIPLETS, ["kind"])
     for pairs, columns in (
         (three, TRIPLETS),
-        (to_shape(three, "positives"), POSITIVES),
-        (to_shape(three, "labelled"), Columns()),
+        (to_shape(three, Shape.POSITIVES), POSITIVES),
+        (to_shape(three, Shape.LABELLED), Columns()),
     ):
         pairs.write(tmp_path / "a.parquet")
         assert Pairs.read(tmp_path / "a.parquet").digest() == pairs.digest()
@@ -128,20 +129,20 @@ def test_positives_as_labelled(rows: list[tuple[str, str]]) -> None:
 def test_labelled_as_triplets() -> None:
     """The hard negative is what is labelled 0 with the same anchor, else another row's text."""
     pairs = Pairs(["a", "a", "b", "c"], ["p", "n", "q", "r"], np.array([1.0, 0, 1, 1]))
-    found = to_shape(pairs, "triplets")
+    found = to_shape(pairs, Shape.TRIPLETS)
     assert found.text_3 is not None
     assert next(zip(found.text_1, found.text_2, found.text_3, strict=True)) == ("a", "p", "n")
     assert set(found.text_3[1:]) <= {"p", "q", "r"}
-    assert to_shape(pairs, "positives").text_2 == ["p", "q", "r"]
+    assert to_shape(pairs, Shape.POSITIVES).text_2 == ["p", "q", "r"]
 
 
 def test_graded_labels_say_not_what_belongs_together() -> None:
     """No positives are made of graded labels: where to cut is the user's decision."""
     pairs = Pairs(["a", "b"], ["c", "d"], np.array([0.2, 0.9]))
     with pytest.raises(DataError, match="graded"):
-        to_shape(pairs, "positives")
+        to_shape(pairs, Shape.POSITIVES)
     with pytest.raises(DataError, match="no pair has label 1"):
-        to_shape(Pairs(["a"], ["b"], np.zeros(1)), "triplets")
+        to_shape(Pairs(["a"], ["b"], np.zeros(1)), Shape.TRIPLETS)
 
 
 def test_splits_of_other_shapes(triplets: Path, tmp_path: Path) -> None:
@@ -185,7 +186,7 @@ def test_dev_cut_from_triplets(triplets: Path) -> None:
 def test_train_in_another_shape(triplets: Path) -> None:
     """`data.shape` turns train alone; dev and test stay what they are."""
     plain = load_data(DataSpec(dataset="dating"))
-    spec = DataSpec(dataset="dating", shape="positives")
+    spec = DataSpec(dataset="dating", shape=Shape.POSITIVES)
     turned = load_data(spec)
     assert turned.train.shape == "positives"
     assert len(turned.train) == int(plain.train.label.sum())

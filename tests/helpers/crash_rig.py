@@ -104,7 +104,7 @@ def _leave_ray_out() -> None:
                 os.dup2(descriptor, number)
                 os.close(descriptor)
             os.close(log)
-        return End(exit_code=code, peak_memory=0, limit=None, cause=None, by_kernel=False)
+        return End(exit_code=code, peak_memory=0, limit=None, breach=None, by_kernel=False)
 
     class NoView:
         def __init__(self, *_: object, **__: object) -> None: ...

@@ -28,6 +28,7 @@ from embft.results.records import (
     Failed,
     Provenance,
     Pruned,
+    Status,
     Timings,
     TrialInput,
     TrialResult,
@@ -237,7 +238,7 @@ def make_row(world: World, plan: Plan, index: int) -> Row:
     return Row(
         trial="baseline" if is_baseline else name,
         folder=trial_dir,
-        status=plan.status,
+        status=Status(plan.status),
         is_baseline=is_baseline,
         seed=plan.seed,
         params=dict(plan.params),

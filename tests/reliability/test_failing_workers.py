@@ -24,7 +24,7 @@ import pytest
 import torch
 
 from embft.execution import launcher, worker
-from embft.execution.failure import cause_of
+from embft.execution.failure import failure_of
 from embft.execution.launcher import run_trial, warm_up
 from embft.execution.monitor import End, Limits, watch
 from embft.execution.worker import read_splits
@@ -182,9 +182,9 @@ def test_a_trial_whose_sweep_is_gone_has_not_failed(trial: TrialDir) -> None:
     """What ended the sweep's own process ended the worker too; the next sweep goes on."""
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
-    assert run_trial(trial, Limits(asker=gone.pid)) == "stopped", "nobody waits for it"
+    assert run_trial(trial, Limits(asker=gone.pid)) == "pending", "nobody waits for it"
     lay(trial, KILL, once=True)
-    assert run_trial(trial, Limits(root=gone.pid)) == "stopped"
+    assert run_trial(trial, Limits(root=gone.pid)) == "pending"
     assert trial.result() is None
     assert run_trial(trial, Limits(root=gone.pid)) == "completed"
     assert not trial.checkpoints_folder.exists()
@@ -194,7 +194,7 @@ def test_a_signal_to_the_whole_sweep_is_no_failure(trial: TrialDir) -> None:
     """It ends the worker first, and then the sweep says that it stops."""
     later = f"sleep 0.4; touch {trial.sweep.stop_file}"
     lay(trial, f"import subprocess; subprocess.Popen(['sh', '-c', {later!r}])\n{KILL}", once=True)
-    assert run_trial(trial) == "stopped"
+    assert run_trial(trial) == "pending"
     assert trial.result() is None
     trial.sweep.stop_file.unlink()
     assert run_trial(trial) == "completed"
@@ -324,9 +324,9 @@ def test_broken_weights_are_a_training_that_diverged(trial: TrialDir) -> None:
 def test_a_killed_template_kills_its_worker(trial: TrialDir, status: int) -> None:
     """The record says so, and not that the worker crashed."""
     end = End(status, 0, None, None, by_kernel=False)
-    cause = cause_of(trial, trial.read_input(), "train", end, Limits())
-    assert cause.reason == "killed"
-    assert "template" in cause.message
+    failure = failure_of(trial, trial.read_input(), "train", end, Limits())
+    assert failure.reason == "killed"
+    assert "template" in failure.message
 
 
 @pytest.fixture

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
 import pytest
 
-from embft.errors import RecordError
+from embft.errors import FailureReason, RecordError
 from embft.leaderboard.build import build_leaderboard
 from embft.planning.plan import make_plan, prepare
 from embft.report.output import write_outputs
+from embft.results.folders import SweepDir
 from embft.results.plan_record import PLAN_SCHEMA
-from embft.results.records import SCHEMA
+from embft.results.records import SCHEMA, Failed
 from embft.spec import parse_spec
 from embft.storage.seal import sealed, unsealed
 
@@ -87,3 +89,18 @@ def test_smaller_batches_under_a_loss_that_compares_pairs_are_pointed_out(folder
         path.write_text(sealed(record))
         found = [c for c in build_leaderboard(folder).cautions if c.startswith("Not comparable")]
         assert len(found) == expected
+
+
+def test_an_older_failed_proof_is_a_failed_verification(folder: Path) -> None:
+    """The word for it has changed since; a row of an older sweep is read with today's."""
+    trial = next(iter(SweepDir(folder).trials_by_key().values()))
+    given = trial.read_input()
+    old = {"status": "failed", "reason": "proof_failed", "message": "it is the base model"}
+    kept = json.loads(given.model_dump_json())
+    kept = {name: kept[name] for name in given.repeated}
+    trial.result_file.write_text(sealed({"schema_version": SCHEMA, **kept, **old}))
+    result = trial.result()
+    assert isinstance(result, Failed)
+    assert result.reason == "verification_failed"
+    with pytest.raises(ValueError, match="no_reason"):
+        FailureReason("no_reason")

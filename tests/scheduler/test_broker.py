@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from embft.errors import FailureReason
 from embft.execution.monitor import Limits
 from embft.results.folders import TrialDir
+from embft.results.records import Status
 from embft.scheduler import broker as launch_server
 from embft.scheduler.broker import ask_for_trial
 from embft.storage.errors import StorageError
@@ -23,29 +25,29 @@ def test_what_a_trial_comes_to_is_told_where_it_was_asked(
     """Its status, a full disk, and a fault with its traceback; several at a time."""
     together = threading.Barrier(2, timeout=20)
 
-    def run(folder: TrialDir, limits: Limits) -> str:
+    def run(folder: TrialDir, limits: Limits) -> Status:
         assert limits.timeout == 7
         if folder.name == "full":
-            raise StorageError("disk_full", "no room")
+            raise StorageError(FailureReason.DISK_FULL, "no room")
         if folder.name == "broken":
             raise ValueError("who knows")
         together.wait()
-        return f"ran {folder.path}"
+        return Status(folder.name)
 
     monkeypatch.setattr(launch_server, "run_trial", run)
-    told: list[str] = []
+    told: list[Status] = []
     with launch_server.launch_server(tmp_path, Limits(timeout=7)) as address:
         assert Path(address).parent.stat().st_mode & 0o077 == 0, "nobody else may ask"
 
         def ask(name: str) -> None:
             told.append(ask_for_trial(address, TrialDir(tmp_path / name)))
 
-        asking = [threading.Thread(target=ask, args=(name,)) for name in ("a", "b")]
+        asking = [threading.Thread(target=ask, args=(name,)) for name in ("completed", "failed")]
         for thread in asking:
             thread.start()
         for thread in asking:
             thread.join()
-        assert sorted(told) == [f"ran {tmp_path / name}" for name in ("a", "b")]
+        assert sorted(told) == [Status.COMPLETED, Status.FAILED]
         with pytest.raises(StorageError, match="no room") as caught:
             ask_for_trial(address, TrialDir(tmp_path / "full"))
         assert caught.value.reason == "disk_full"
@@ -61,11 +63,11 @@ def test_a_trial_ends_with_who_has_asked_for_it(
     """An actor that dies leaves no trial behind, and the server waits until that has ended."""
     began, ended = threading.Event(), threading.Event()
 
-    def run(_: TrialDir, limits: Limits) -> str:
+    def run(_: TrialDir, limits: Limits) -> Status:
         began.set()
         wait_for(limits.abandoned)
         ended.set()
-        return "stopped"
+        return Status.PENDING
 
     monkeypatch.setattr(launch_server, "run_trial", run)
     code = (

@@ -16,6 +16,7 @@ from typing import Any
 import psutil
 import pytest
 
+from embft.errors import FailureReason
 from embft.leaderboard.build import build_leaderboard
 from embft.planning.plan import make_plan, prepare
 from embft.report.pairs import lead_models
@@ -113,7 +114,7 @@ def test_no_tuner_begins_once_a_sweep_stops(
         if how == "asked":
             cluster.stop.asked = True
         elif how == "no room":
-            watch.error = StorageError("no_space", "full")
+            watch.error = StorageError(FailureReason.DISK_FULL, "full")
         time.sleep(0.2)
         return SimpleNamespace(errors=[])
 
