@@ -63,9 +63,18 @@ class FailureReason(StrEnum):
         return cls.VERIFICATION_FAILED if value == "proof_failed" else None
 
 
+_LISTED = 40
+
+
 def nearest(given: str, allowed: Iterable[str]) -> str:
-    """The sentence part that names what is allowed, and first what was probably meant."""
+    """The sentence part that names what is allowed, and first what was probably meant.
+
+    Of many dotted names those of the same section are listed.
+    """
     names = sorted(allowed)
     close = difflib.get_close_matches(given, names, n=1, cutoff=0.6)
     hint = f"did you mean {close[0]!r}? " if close else ""
+    if len(names) > _LISTED:
+        meant = (close[0] if close else given).partition(".")[0]
+        names = [n for n in names if n.partition(".")[0] == meant] or names[:_LISTED]
     return f"{hint}allowed: {', '.join(names)}"

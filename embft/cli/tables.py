@@ -9,22 +9,31 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from embft.data.audit.findings import Audit
 from embft.leaderboard.export import to_csv
-from embft.leaderboard.labels import axis_title, metric_label, number, value_text
-from embft.leaderboard.rows import Group, Leaderboard, Row
+from embft.leaderboard.labels import (
+    axis_titles,
+    metric_label,
+    number,
+    value_text,
+)
+from embft.leaderboard.rows import Group, Leaderboard
+from embft.leaderboard.table import row_label
 from embft.planning.estimate import SWEEP_SECONDS, Need, duration_text, free_disk, size_text
 from embft.planning.plan import Plan, PlannedTrial
 from embft.results.records import Status
+from embft.spec.names import distinct_names, identity
 
 if TYPE_CHECKING:
     from embft.execution.evaluate import Evaluation
 
 _WIDE = 110  # columns from which on intervals fit beside the scores
+_IN_WORDS = 40  # columns for a configuration in words
 _STYLES = {"problem": "bold red", "warning": "yellow", "info": "dim"}
 
 
@@ -90,9 +99,18 @@ def print_records(
         table = _table(title)
         for name in records[0] if records else ():
             table.add_column(name.rpartition(".")[2], overflow="fold")
+        names = {
+            column: distinct_names(column, (record[column] for record in records))
+            for column in (records[0] if records else ())
+        }
         for record in records:
-            cells = [_key(str(v)) if name == "trial" else v for name, v in record.items()]
-            table.add_row(*("" if value is None else value_text(value) for value in cells))
+            cells = {**record, "trial": _key(str(record["trial"]))} if "trial" in record else record
+            table.add_row(
+                *(
+                    "" if value is None else names[column].get(identity(value), str(value))
+                    for column, value in cells.items()
+                )
+            )
         console.print(table)
 
 
@@ -117,18 +135,7 @@ def print_evaluation(
 
 def print_leaderboard(console: Console, board: Leaderboard) -> None:
     """The ranked table, the answer, and what to beware of."""
-    wide = console.width >= _WIDE
-    table = _table(f"{board.name}: {metric_label(board.metric)}, ranked on dev")
-    for heading in ("rank", "trial", "status", *(axis_title(axis) for axis in board.axes)):
-        table.add_column(heading, no_wrap=heading in {"rank", "trial", "status"}, min_width=4)
-    leaks = any(row.completed and row.completed.test_without_leaks for row in board.rows)
-    more = (["no leaks"] if leaks else [], ["trainable"] if wide else [])
-    for heading in ("dev", "test", *more[0], "train s", *more[1]):
-        table.add_column(heading, justify="right", no_wrap=True)
-    groups = {row.trial: group for group in board.groups for row in group.rows}
-    for row in board.rows:
-        table.add_row(*_cells(board, row, groups.get(row.trial), wide=wide, leaks=leaks))
-    console.print(table)
+    console.print(leaderboard_table(board, console.width))
     for sentence in board.verdict:
         console.print(Text(sentence), soft_wrap=True)
     for sentence in board.cautions:
@@ -161,36 +168,79 @@ def print_audit(console: Console, audit: Audit, *, everything: bool = False) -> 
         console.print(Text(f"\n{hidden} more for information: --all shows them", style="dim"))
 
 
-def _cells(
-    board: Leaderboard, row: Row, group: Group | None, *, wide: bool, leaks: bool
-) -> list[str]:
-    rank = ""
-    if group:
-        same = group.rank_low == group.rank_high
-        rank = str(group.rank) if same else f"{group.rank_low}–{group.rank_high}"
-        rank += " ★" if group.recommended else ""
-    result = row.completed
-    return [
-        rank,
-        _key(row.trial) if wide else _key(row.trial)[:8],
-        row.status,
-        *(
-            value_text(row.params.get(axis)) if row.params.get(axis) is not None else ""
-            for axis in board.axes
-        ),
-        _number(row.dev.get(board.metric)),
-        _number(
-            row.test.get(board.metric),
-            row.test_intervals.get(board.metric) if wide else None,
-        ),
-        *(
-            [_number(result.test_without_leaks.get(board.metric)) if result else ""]
-            if leaks
-            else []
-        ),
-        f"{result.timings.train:.0f}" if result else "",
-        *([f"{result.trainable_parameters:,}" if result else ""] if wide else []),
-    ]
+def leaderboard_table(board: Leaderboard, width: int) -> Table:
+    """The ranked table in so many columns of a terminal.
+
+    Where the axes have no room side by side, one column holds them in words; a wide terminal shows
+    intervals and the number of trained weights too.
+    """
+    titles = axis_titles(board.axes)
+    axes = {titles[axis]: _axis_cells(board, axis) for axis in board.axes}
+    left, right = _fixed_columns(board, wide=width >= _WIDE)
+    if _width({**left, **axes, **right}) > width:
+        axes = {"configuration": [row_label(board, row) for row in board.rows]}
+        if _width({**left, **right}) + _IN_WORDS > width:
+            left, right = _fixed_columns(board, wide=False)
+        if all(row.status == "completed" for row in board.rows):
+            del left["status"]
+    table = _table(f"{board.name}: {metric_label(board.metric)}, ranked on dev")
+    for heading in left:
+        table.add_column(heading, no_wrap=True)
+    for heading in axes:
+        table.add_column(heading, overflow="fold")
+    for heading in right:
+        table.add_column(heading, justify="right", no_wrap=True)
+    for cells in zip(*left.values(), *axes.values(), *right.values(), strict=True):
+        table.add_row(*cells)
+    return table
+
+
+Cells = dict[str, list[str]]
+
+
+def _fixed_columns(board: Leaderboard, *, wide: bool) -> tuple[Cells, Cells]:
+    """The columns before and after the axes, by their headings."""
+    groups = {row.trial: group for group in board.groups for row in group.rows}
+    metric, rows = board.metric, board.rows
+    done = [row.completed for row in rows]
+    left = {
+        "rank": [_rank(groups.get(row.trial)) for row in rows],
+        "trial": [_key(row.trial) if wide else _key(row.trial)[:8] for row in rows],
+        "status": [row.status for row in rows],
+    }
+    right = {
+        "dev": [_number(row.dev.get(metric)) for row in rows],
+        "test": [
+            _number(row.test.get(metric), row.test_intervals.get(metric) if wide else None)
+            for row in rows
+        ],
+    }
+    if any(result and result.test_without_leaks for result in done):
+        right["no leaks"] = [
+            _number(result.test_without_leaks.get(metric)) if result else "" for result in done
+        ]
+    right["train s"] = [f"{result.timings.train:.0f}" if result else "" for result in done]
+    if wide:
+        right["trainable"] = [f"{r.trainable_parameters:,}" if r else "" for r in done]
+    return left, right
+
+
+def _axis_cells(board: Leaderboard, axis: str) -> list[str]:
+    values = (row.params.get(axis) for row in board.rows)
+    return ["" if value is None else value_text(value) for value in values]
+
+
+def _width(columns: Cells) -> int:
+    """The columns of a terminal that a table takes, the space between its columns included."""
+    return sum(2 + max(map(cell_len, (title, *cells))) for title, cells in columns.items())
+
+
+def _rank(group: Group | None) -> str:
+    if group is None:
+        return ""
+    same = group.rank_low == group.rank_high
+    rank = str(group.rank) if same else f"{group.rank_low}–{group.rank_high}"
+    return f"{rank} ★" if group.recommended else rank
 
 
 def _rounded(seconds: float | None) -> float | None:

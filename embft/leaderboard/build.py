@@ -14,8 +14,8 @@ from typing import Any
 
 import yaml
 from pydantic import ValidationError
-from pydantic_core import to_jsonable_python
 
+from embft.leaderboard.axis_values import on_axis, with_names, written_fields
 from embft.leaderboard.joined import SWEEP, joined_plan
 from embft.leaderboard.luck import winners_luck
 from embft.leaderboard.ranking import rank_groups
@@ -27,7 +27,6 @@ from embft.results.folders import SweepDir
 from embft.results.plan_record import BASELINE
 from embft.results.records import Status
 from embft.spec import TrialSpec, trial_spec
-from embft.spec.base import Fields
 from embft.storage.seal import damaged
 from embft.system.processes import no_collection
 
@@ -42,8 +41,9 @@ def build_leaderboard(*folders: Path) -> Leaderboard:
     """
     plan = joined_plan(folders)
     axes, alive = plan["axes"], {folder: SweepDir(folder).is_running() for folder in folders}
-    rows = _named([_row(trial, axes, alive=alive[trial[SWEEP]]) for trial in plan["trials"]])
-    rows = with_probe_drop(rows)
+    fields = written_fields(plan["trials"])
+    rows = _named([_row(t, axes, fields, alive=alive[t[SWEEP]]) for t in plan["trials"]])
+    rows = with_probe_drop(with_names(rows, axes))
     groups = rank_groups(rows, plan["metric"], higher=plan["mode"] == "max")
     board = Leaderboard(
         name=plan["name"],
@@ -67,7 +67,9 @@ def build_leaderboard(*folders: Path) -> Leaderboard:
     return replace(board, verdict=tuple(verdict(board)))
 
 
-def _row(trial: Mapping[str, Any], axes: Sequence[str], *, alive: bool) -> Row:
+def _row(
+    trial: Mapping[str, Any], axes: Sequence[str], fields: Mapping[str, Any], *, alive: bool
+) -> Row:
     try:
         spec = trial_spec(trial["spec"])
     except ValidationError as error:
@@ -81,7 +83,7 @@ def _row(trial: Mapping[str, Any], axes: Sequence[str], *, alive: bool) -> Row:
         status=result.status if result else Status.RUNNING if running else Status.PENDING,
         is_baseline=spec.is_baseline and not trial["params"],
         seed=spec.seed,
-        params={axis: _on_axis(axis, trial, spec) for axis in axes},
+        params={axis: on_axis(axis, trial, spec, fields.get(axis)) for axis in axes},
         result=result,
         to_yaml=partial(one_trial_yaml, spec, trial["sweep_name"]),
     )
@@ -98,23 +100,6 @@ def _baseline(rows: Sequence[Row], groups: Sequence[Group]) -> Row | None:
     shipped = next((group.best for group in groups if group.recommended), None)
     own = (row for row in rows if shipped and row.starts(shipped))
     return next(own, next((row for row in rows if row.is_baseline), None))
-
-
-def _on_axis(axis: str, trial: Mapping[str, Any], spec: TrialSpec) -> Any:
-    """The trial's value on an axis, or None where it has no effect."""
-    named = trial["params"] and axis == "train.method"  # an untrained trial of the space itself
-    untrained = spec.is_baseline and not axis.startswith(("model.", "data.")) and not named
-    if untrained or (axis.startswith("train.lora.") and spec.train.method != "lora"):
-        return None
-    if axis == SWEEP:
-        return trial["sweep_name"]
-    value: Any = spec
-    for name in axis.split("."):
-        # None for a section that this trial does not have, or a text in its place.
-        known = isinstance(value, Fields) and name in type(value).model_fields
-        value = getattr(value, name) if known else None
-    value = to_jsonable_python(value)
-    return "none" if axis == "model.template" and value is None else value
 
 
 def one_trial_yaml(spec: TrialSpec, sweep: str) -> str:

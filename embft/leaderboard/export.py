@@ -12,6 +12,7 @@ from typing import Any
 from embft.leaderboard.rows import Interval, Leaderboard, Row
 from embft.leaderboard.stability import purity_change
 from embft.results.records import Failed, Pruned
+from embft.spec.names import value_name
 from embft.storage.files import write_atomic
 from embft.system.text import printable
 
@@ -44,6 +45,7 @@ def to_records(board: Leaderboard) -> list[dict[str, Any]]:
                 "recommended": group.recommended if group else None,
                 "seed": row.seed,
                 **row.params,
+                **row.values,
                 **_scores("dev", row.dev, row.dev_intervals),
                 **_scores("test", row.test, row.test_intervals),
                 **_without_leaks(row),
@@ -116,7 +118,7 @@ def to_csv(records: list[dict[str, Any]]) -> str:
 
 
 def _cell(value: Any) -> Any:
-    text = json.dumps(value) if isinstance(value, list | tuple | dict) else value
+    text = value_name(value) if isinstance(value, list | tuple | dict) else value
     text = printable(text) if isinstance(text, str) else text
     if isinstance(text, str) and _FORMULA.match(text) and not _NUMBER.match(text):
         return "'" + text

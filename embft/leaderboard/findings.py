@@ -17,7 +17,6 @@ from embft.leaderboard.labels import (
     config_label,
     metric_label,
     number,
-    one_line,
     percent,
 )
 from embft.leaderboard.maps import PairMap
@@ -25,6 +24,7 @@ from embft.leaderboard.pair_scores import Model
 from embft.leaderboard.rows import Leaderboard, Row
 from embft.leaderboard.stability import PURITY, purity_change
 from embft.metrics.pairs import GroupRow
+from embft.spec.names import one_line
 
 
 def heatmap_finding(board: Leaderboard, vertical: str, horizontal: str) -> str:

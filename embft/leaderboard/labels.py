@@ -6,13 +6,14 @@ Covers titles, value texts and their order. Formats no scores and draws nothing.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
 from embft.metrics import registry
+from embft.spec.names import value_name
 
 _TITLES = {
+    "train.lora": "LoRA",
     "train.lora.rank": "LoRA rank",
     "train.lora.alpha": "LoRA alpha",
     "train.lora.dropout": "LoRA dropout",
@@ -20,14 +21,9 @@ _TITLES = {
     "train.loss.name": "loss",
     "model.base": "base model",
 }
-_VALUES = {"lora": "LoRA", "full": "full", "none": "none"}
-# Line separators break Vega's expressions, in which sort orders end up, and bidi marks turn labels
-# round.
-_UNFIT = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]+")
-_NAME_LIMIT = 60
 # Axes whose values need no title before them.
-_SPEAKING = ("method", "base", "dataset", "loss", "loss.name")
-_MISSING = "\N{EN DASH}"
+_USERS = ("base", "data", "model")
+_SPEAKING = ("method", "dataset", "loss", "loss.name", "lora", *_USERS)
 
 
 def axis_title(axis: str) -> str:
@@ -44,36 +40,22 @@ def axis_titles(axes: Sequence[str]) -> dict[str, str]:
 
 def value_text(value: Any) -> str:
     """A parameter's value as people write it: 2e-05 -> `2e-5`, None -> a dash."""
-    if value is None:
-        return _MISSING
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        return _float_text(value)
-    if isinstance(value, (list, tuple)):
-        return ", ".join(value_text(item) for item in value)
-    return _VALUES.get(str(value), one_line(str(value)))
-
-
-def _float_text(value: float) -> str:
-    if value != 0 and not 1e-2 <= abs(value) < 1e6:
-        mantissa, _, exponent = f"{value:.3e}".partition("e")
-        return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
-    return f"{value:.6g}"
+    return value_name(value)
 
 
 def config_label(params: Mapping[str, Any], axes: Sequence[str]) -> str:
     """One configuration in words: `LoRA, rank 8, lr 2e-4`."""
-    parts = []
+    label, users = "", False
     for axis in axes:
         value = params.get(axis)
         if value is None:
             continue
-        text, title = value_text(value), axis_title(axis)
         named = isinstance(value, str) and axis.endswith(_SPEAKING)
-        parts.append(text if named else f"{_short(title)} {text}")
-    label = ", ".join(parts)
-    return label[:1].upper() + label[1:] if label else "The only configuration"
+        part = value_text(value) if named else f"{_short(axis_title(axis))} {value_text(value)}"
+        users = users or (not label and named and axis.endswith(_USERS))
+        label = f"{label}, {part}" if label else part
+    # A file or a model that stands first is called as the user calls it.
+    return label if users else label[:1].upper() + label[1:] or "The only configuration"
 
 
 def ordered_values(values: Iterable[Any]) -> list[Any]:
@@ -116,12 +98,6 @@ def number(value: float, digits: int = 3) -> str:
 
 def _short(title: str) -> str:
     return "lr" if title == "learning rate" else title.removeprefix("LoRA ")
-
-
-def one_line(text: str) -> str:
-    """A user's word as a chart may show it: one line, no control marks, at most 60 characters."""
-    plain = " ".join(_UNFIT.sub(" ", text).split())
-    return plain if len(plain) <= _NAME_LIMIT else plain[: _NAME_LIMIT - 1] + "…"
 
 
 def percent(share: float) -> str:

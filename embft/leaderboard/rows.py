@@ -19,9 +19,10 @@ class Row:
     """One trial. `result` is None while it is pending or running.
 
     trial: the folder's name, or `baseline`. params: the varying parameters under their dotted
-    paths; None where a parameter does not apply (a LoRA rank in full fine-tuning). to_yaml: writes
-    `spec_yaml`, which few rows of a large table are ever asked for. derived: test scores that take
-    other rows too.
+    paths, mappings, lists and paths by short names; None where a parameter does not apply (a LoRA
+    rank in full fine-tuning). values: what stands behind those names. to_yaml: writes `spec_yaml`,
+    which few rows of a large table are ever asked for. derived: test scores that take other rows
+    too.
     """
 
     trial: str
@@ -33,6 +34,7 @@ class Row:
     result: TrialResult | None
     to_yaml: Callable[[], str]
     derived: Metrics = field(default_factory=dict)
+    values: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
     def spec_yaml(self) -> str:

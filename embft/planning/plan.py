@@ -13,7 +13,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from embft.data.build import load_data
 from embft.data.pairs import SPLITS, Splits
@@ -28,6 +27,7 @@ from embft.results.key import trial_key
 from embft.results.plan_record import BASELINE, PLAN_SCHEMA, PlanRecord, read_plan
 from embft.results.records import Completed, Status, TrialInput
 from embft.spec import DataSpec, EvaluatorSpec, Point, SweepSpec, TrialSpec, unfit_reason
+from embft.spec.names import folder_name
 from embft.spec.objective import PAIR_OBJECTIVES
 from embft.storage.files import replace_folder, sync_folder, write_atomic
 from embft.storage.seal import sealed
@@ -35,6 +35,7 @@ from embft.system.machine import Device
 from embft.system.processes import no_collection
 
 _UNFIT_FOR_A_NAME = re.compile(r"[^\w=,.+-]")
+_NAME_BYTES = 120
 
 
 @dataclass(frozen=True)
@@ -174,18 +175,12 @@ def readable(params: Point, trial: TrialSpec) -> str:
     if trial.is_baseline and not params:
         return BASELINE
     shown = [
-        f"{name.rpartition('.')[2]}={_shown(value)}"
+        f"{name.rpartition('.')[2]}={folder_name(value)}"
         for name, value in params.items()
-        if not trial.is_baseline or name == "train.method" or not name.startswith("train.")
+        if not trial.is_baseline or name == "train.method" or name.partition(".")[0] != "train"
     ]
-    text = ",".join([*shown, f"seed={trial.seed}"])
-    return _UNFIT_FOR_A_NAME.sub("_", text)[:120]
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, list | tuple):
-        return "+".join(_shown(item) for item in value)
-    return f"{value:g}" if isinstance(value, float) else str(value).rpartition("/")[2]
+    text = _UNFIT_FOR_A_NAME.sub("_", ",".join([*shown, f"seed={trial.seed}"]))
+    return text.encode()[:_NAME_BYTES].decode(errors="ignore")  # a file system counts bytes
 
 
 def check_loss(trial: TrialSpec, splits: Splits) -> None:

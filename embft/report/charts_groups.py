@@ -7,12 +7,13 @@ import altair as alt
 from embft.data.pairs import Pairs
 from embft.leaderboard.before_after import group_rows
 from embft.leaderboard.findings import false_positives_finding, weakest_group_finding
-from embft.leaderboard.labels import axis_title, one_line
+from embft.leaderboard.labels import axis_title
 from embft.report import format as fmt
 from embft.report.cast import Cast, cast_params, model_colour, shown_rows
 from embft.report.chart import Chart, finish
 from embft.report.drawing import flat_axis, ink_on, name_axis, slug, tooltip_of
 from embft.report.theme import RAMP
+from embft.spec.names import one_line
 
 
 def margins(cast: Cast, texts: Pairs, column: str) -> Chart | None:

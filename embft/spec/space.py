@@ -15,7 +15,6 @@ from pydantic import BaseModel
 from embft.errors import SpecError, nearest
 from embft.spec.data import DataSpec
 from embft.spec.fields import TrainSpec
-from embft.spec.losses import LossSpec
 from embft.spec.model import ModelSpec
 from embft.spec.source import Source, Where
 
@@ -23,33 +22,26 @@ Point = Mapping[str, Any]
 
 MAX_POINTS = 100_000
 _SECTIONS: dict[str, type[BaseModel]] = {"data": DataSpec, "model": ModelSpec, "train": TrainSpec}
-# Sections that may be written as their name alone, `loss: cosent`.
-_SHORT = (LossSpec,)
+# Sections that may be written as one of their fields alone, as in `loss: cosent`, and which.
+_SHORT = {"train.loss": "name", "data.dev": "file", "data.test": "file"}
 
 
 def axis_names() -> list[str]:
-    """Every field that may vary, as a dotted path."""
-    return [name for section, model in _SECTIONS.items() for name in _leaves(section, model)]
+    """Every field and every section that may vary, as a dotted path."""
+    return [name for section, model in _SECTIONS.items() for name in _paths(section, model)]
 
 
-def _leaves(path: str, model: type[BaseModel]) -> Iterator[str]:
+def _paths(path: str, model: type[BaseModel]) -> Iterator[str]:
+    yield path
     for name, field in model.model_fields.items():
         inner = _section(field.annotation)
-        if inner:
-            yield from _leaves(f"{path}.{name}", inner)
-        if not inner or inner in _SHORT or _is_text_too(field.annotation):
-            yield f"{path}.{name}"
+        yield from _paths(f"{path}.{name}", inner) if inner else [f"{path}.{name}"]
 
 
 def _section(annotation: Any) -> type[BaseModel] | None:
     """The section that a field's type is or may be, or None for a single value."""
     options = [annotation, *get_args(annotation)]
     return next((o for o in options if isinstance(o, type) and issubclass(o, BaseModel)), None)
-
-
-def _is_text_too(annotation: Any) -> bool:
-    """Whether a text may stand in a section's place, such as a path."""
-    return any(o is str or str in get_args(o) for o in get_args(annotation))
 
 
 def read_axes(source: Source) -> list[tuple[Where, dict[str, list[Any]]]]:
@@ -77,11 +69,6 @@ def _product(source: Source, where: Where, product: Any) -> dict[str, list[Any]]
             raise SpecError(f"{here}: no field is called {axis!r}: {nearest(axis, names)}")
         if not isinstance(values, list):
             raise SpecError(f"{here}: {axis} must be a list of values: write [{values}]")
-        if any(isinstance(value, dict) for value in values):
-            raise SpecError(
-                f"{here}: a value of {axis} is a mapping: vary its fields as axes of their own, "
-                f"such as {axis}.name"
-            )
         if not values:
             raise SpecError(f"{here}: {axis} has no values: give at least one, or remove the axis")
     return product
@@ -108,17 +95,40 @@ def points(axes: Mapping[str, Sequence[Any]]) -> Iterator[tuple[Point, dict[str,
 
 
 def with_point(sections: Mapping[str, Any], point: Point) -> dict[str, Any]:
-    """A copy of the plain sections with the point's values set under their dotted paths."""
+    """A copy of the plain sections with the point's values set under their dotted paths.
+
+    A mapping is merged into what the section says; its shorter axes come before its longer ones.
+    """
     merged: dict[str, Any] = {name: _copied(section) for name, section in sections.items()}
     for axis, value in sorted(point.items(), key=lambda item: item[0].count(".")):
-        *path, last = axis.split(".")
+        parts = axis.split(".")
         inner = merged
-        for name in path:
-            if not isinstance(inner.get(name), dict):
-                inner[name] = {"name": inner[name]} if isinstance(inner.get(name), str) else {}
+        for end in range(1, len(parts)):
+            name = parts[end - 1]
+            inner[name] = _in_full(".".join(parts[:end]), inner.get(name))
             inner = inner[name]
-        inner[last] = value
+        inner[parts[-1]] = _merged(axis, inner.get(parts[-1]), value)
     return merged
+
+
+def _merged(path: str, there: Any, value: Any) -> Any:
+    """The value, with what stands there and the value does not name."""
+    if isinstance(there, dict) and path in _SHORT and value is not None:
+        value = _in_full(path, value)
+    if not isinstance(value, dict):
+        return value
+    there = _in_full(path, there)
+    return {
+        **there,
+        **{name: _merged(f"{path}.{name}", there.get(name), new) for name, new in value.items()},
+    }
+
+
+def _in_full(path: str, value: Any) -> dict[str, Any]:
+    """A section as a mapping, however it is written; nothing of what is no section."""
+    if isinstance(value, dict):
+        return value
+    return {_SHORT[path]: value} if path in _SHORT and value is not None else {}
 
 
 def _copied(value: Any) -> Any:

@@ -57,7 +57,7 @@ values = st.one_of(odd, st.integers(), st.floats(), st.text(max_size=20), st.lis
 axes = st.sampled_from(axis_names()) | st.text(max_size=10)
 sections = {
     name: st.dictionaries(
-        st.sampled_from([a.split(".")[1] for a in axis_names() if a.startswith(name)])
+        st.sampled_from([a.split(".")[1] for a in axis_names() if a.startswith(f"{name}.")])
         | st.text(max_size=8),
         values,
         max_size=4,
