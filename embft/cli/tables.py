@@ -181,7 +181,7 @@ def leaderboard_table(board: Leaderboard, width: int) -> Table:
         axes = {"configuration": [row_label(board, row) for row in board.rows]}
         if _width({**left, **right}) + _IN_WORDS > width:
             left, right = _fixed_columns(board, wide=False)
-        if all(row.status == "completed" for row in board.rows):
+        if all(row.status == Status.COMPLETED for row in board.rows):
             del left["status"]
     table = _table(f"{board.name}: {metric_label(board.metric)}, ranked on dev")
     for heading in left:
@@ -206,7 +206,7 @@ def _fixed_columns(board: Leaderboard, *, wide: bool) -> tuple[Cells, Cells]:
     left = {
         "rank": [_rank(groups.get(row.trial)) for row in rows],
         "trial": [_key(row.trial) if wide else _key(row.trial)[:8] for row in rows],
-        "status": [row.status for row in rows],
+        "status": [str(row.status) for row in rows],
     }
     right = {
         "dev": [_number(row.dev.get(metric)) for row in rows],
