@@ -16,7 +16,6 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 
 from measuring import fresh, parser, publish, python, table
@@ -76,7 +75,7 @@ def run_sweep(trials: int) -> None:
 
 def run(plan: Plan, pending: Sequence[PlannedTrial]) -> float:
     """What `embft sweep` does from Ray's start to its end. Returns the driver's memory in MB."""
-    from embft.report.background import write_meanwhile
+    from embft.report.background import BackgroundReport
     from embft.scheduler.cluster import ray_cluster
     from embft.scheduler.tune import run_trials
 
@@ -84,12 +83,9 @@ def run(plan: Plan, pending: Sequence[PlannedTrial]) -> float:
     with ray_cluster(plan.spec.resources) as cluster:
         for trial in pending:
             trial.folder.create(trial.input(cluster.cpus_per_trial))
-        write = partial(write_meanwhile, plan.folder.path, len(plan.trials))
-        with (
-            Path(os.devnull).open("w") as nowhere,
-            SweepView(pending, 0, Console(file=nowhere), write),
-        ):
-            run_trials(pending, cluster, plan.spec.resources)
+        with Path(os.devnull).open("w") as nowhere:
+            observers = [SweepView(Console(file=nowhere)), BackgroundReport()]
+            run_trials(pending, cluster, plan.spec.resources, observers)
         return process_memory(os.getpid()) / 1e6
 
 

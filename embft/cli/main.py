@@ -6,7 +6,6 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 
     from embft.leaderboard.rows import Leaderboard
     from embft.planning.plan import Plan, PlannedTrial
-    from embft.results.retention import Keeper
+    from embft.results.observer import Observer
 
 _SPEC = click.argument("spec", type=click.Path(path_type=Path, dir_okay=False))
 _RESULTS = click.option(
@@ -72,10 +71,24 @@ def main() -> None:
 @_RESULTS
 @click.option("--address", help="Run on the Ray cluster at this address instead of this machine.")
 @click.option("--retry-failed", is_flag=True, help="Run trials again whose record says failed.")
+@click.option(
+    "--tracker",
+    "trackers",
+    multiple=True,
+    metavar="NAME",
+    help="Report to this tracker as trials go on: jsonl (events.jsonl in the sweep's folder), or "
+    "module:Class of your own; may be repeated.",
+)
 @_MAPS
 @TRUST
 def sweep(  # noqa: PLR0913, PLR0917 - a parameter for each option
-    spec: Path, results: Path, address: str | None, retry_failed: bool, maps: bool, trusted: bool
+    spec: Path,
+    results: Path,
+    address: str | None,
+    retry_failed: bool,
+    trackers: tuple[str, ...],
+    maps: bool,
+    trusted: bool,
 ) -> None:
     """Run the trials of SPEC that have no record yet, then write leaderboard and report.
 
@@ -86,8 +99,10 @@ def sweep(  # noqa: PLR0913, PLR0917 - a parameter for each option
     from embft.planning.capacity import may_have_gpu
     from embft.planning.plan import prepare
     from embft.planning.prefixes import share_prefixes
+    from embft.trackers.find import find_tracker
 
     console = new_console()
+    tracking = list(map(find_tracker, trackers))
     plan = _plan(spec, results, trusted)
     here = address is None and not may_have_gpu(plan.spec.resources.device)
     with (
@@ -100,6 +115,7 @@ def sweep(  # noqa: PLR0913, PLR0917 - a parameter for each option
         from embft.report.output import Wanted, write_wanted
         from embft.results.records import Status
         from embft.results.retention import Keeper
+        from embft.scheduler.follow import InBackground
 
         pending = share_prefixes(prepare(plan, retry_failed=retry_failed))
         print_plan_line(console, plan, pending)
@@ -107,7 +123,8 @@ def sweep(  # noqa: PLR0913, PLR0917 - a parameter for each option
         waiting = {trial.key for trial in pending}
         finished = (trial.folder for trial in plan.trials if trial.key not in waiting)
         keeper = Keeper(plan.spec.artifacts, plan.spec.objective, finished)
-        stopped = _run(console, plan, pending, address, keeper) if pending else None
+        watching = [keeper, *map(InBackground, tracking)]
+        stopped = _run(console, plan, pending, address, watching) if pending else None
         if stopped is None:
             plan.folder.forget_shared()
         if stopped and stopped.no_room:
@@ -137,12 +154,12 @@ def _run(
     plan: Plan,
     pending: Sequence[PlannedTrial],
     address: str | None,
-    keeper: Keeper,
+    observers: Sequence[Observer],
 ) -> _Stopped | None:
     """Run what is pending. Returns why it stopped before the end, if it did."""
     from embft.execution.measure import known_need
     from embft.planning.estimate import check_fits, longest_first
-    from embft.report.background import write_meanwhile
+    from embft.report.background import BackgroundReport
     from embft.scheduler import settings as ray_settings
     from embft.storage.errors import StorageError
     from embft.system.processes import release_memory
@@ -164,9 +181,8 @@ def _run(
                 trial.folder.create(trial.input(cluster.cpus_per_trial, resources.device))
             plan.folder.stop_file.unlink(missing_ok=True)  # the last interruption's
             done = len(plan.trials) - len(pending)
-            report = partial(write_meanwhile, plan.folder.path, len(plan.trials))
-            with SweepView(pending, done, console, report, keeper.take):
-                lost = run_trials(pending, cluster, resources)
+            watching = [SweepView(console), BackgroundReport(), *observers]
+            lost = run_trials(pending, cluster, resources, watching, done)
             for message in lost:
                 click.echo(f"embft: a trial was lost and will run again: {message}", err=True)
     except Interrupted:

@@ -1,4 +1,7 @@
-"""The report while trials still run: written beside them, and never a reason to end the sweep."""
+"""The report while trials still run: written beside them, and never a reason to end the sweep.
+
+An observer of the sweep, with a thread of its own.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +9,13 @@ import logging
 import subprocess
 import sys
 import threading
+import time
+from collections.abc import Sequence
 from pathlib import Path
 
+from embft.results.folders import SweepDir
+from embft.results.observer import Observed, Observer
+from embft.results.records import TrialResult
 from embft.storage.errors import storage_reason
 from embft.system.processes import release_memory
 
@@ -15,6 +23,45 @@ from embft.system.processes import release_memory
 # 10,000 it takes as much as all the rest of the sweep's own process.
 _MANY = 1000
 _POLL_SECONDS = 0.2
+_SETTLE_SECONDS = 0.5  # so that the sweep's last trials start no report that its end makes again
+_REST = 29.0  # so that reports take a thirtieth of one core
+
+
+class BackgroundReport(Observer):
+    """Writes leaderboard and report after trials have finished, and rests many times as long.
+
+    Never after the last ones: whoever ends the sweep has the last word.
+    """
+
+    def __init__(self) -> None:
+        self.folder, self.trials = Path(), 0
+        self.stop, self.finished = threading.Event(), threading.Event()
+        self.thread = threading.Thread(target=self._work, daemon=True)
+
+    def on_start(self, sweep: SweepDir, trials: Sequence[Observed], done: int) -> None:
+        """Wait for trials to finish."""
+        self.folder, self.trials = sweep.path, len(trials) + done
+        self.thread.start()
+
+    def on_trial(self, trial: Observed, result: TrialResult) -> None:  # noqa: ARG002 - that is all
+        """Have the report written."""
+        self.finished.set()
+
+    def on_end(self, _: BaseException | None) -> None:
+        """Write no more."""
+        self.stop.set()
+        self.finished.set()
+        self.thread.join()
+
+    def _work(self) -> None:
+        while not self.stop.is_set():
+            self.finished.wait()
+            if self.stop.wait(_SETTLE_SECONDS):
+                return
+            self.finished.clear()
+            began = time.monotonic()
+            write_meanwhile(self.folder, self.trials, self.stop)
+            self.stop.wait(_REST * (time.monotonic() - began))
 
 
 def write_meanwhile(folder: Path, trials: int, stop: threading.Event) -> None:

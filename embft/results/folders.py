@@ -57,6 +57,7 @@ class SweepDir:
     leaderboard_csv = _Named("leaderboard.csv")
     leaderboard_json = _Named("leaderboard.json")
     measured_file = _Named("measured.json")
+    events_file = _Named("events.jsonl")  # of the tracker `jsonl`
     trials_folder = _Named("trials")
     data_folder = _Named("data")
     evaluators_folder = _Named("evaluators")

@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Iterable
 
 from embft.results.folders import TrialDir
+from embft.results.observer import Observed, Observer
 from embft.results.records import Completed, TrialResult
 from embft.spec import Objective
 from embft.spec.resources import Artifacts
@@ -18,7 +19,7 @@ from embft.storage.files import write_atomic
 from embft.storage.seal import sealed
 
 
-class Keeper:
+class Keeper(Observer):
     """Takes trials as they finish, and removes the models that `artifacts.keep` does not keep.
 
     Of equal scores the earlier trial's model stays. Baselines have no model of their own.
@@ -30,10 +31,13 @@ class Keeper:
         self.artifacts, self.objective = artifacts, objective
         self.kept: list[tuple[float, TrialDir]] = []
         for folder in finished:
-            self.take(folder, folder.result())
+            self._take(folder, folder.result())
 
-    def take(self, folder: TrialDir, result: TrialResult | None) -> None:
-        """A finished trial: remove its model, or the one that it ousts."""
+    def on_trial(self, trial: Observed, result: TrialResult) -> None:
+        """Remove the trial's model, or the one that it ousts."""
+        self._take(trial.folder, result)
+
+    def _take(self, folder: TrialDir, result: TrialResult | None) -> None:
         count = self.artifacts.count
         if count is None or not isinstance(result, Completed) or result.spec.is_baseline:
             return

@@ -28,8 +28,10 @@ from embft.execution.launcher import run_trial, warm_up
 from embft.execution.monitor import Limits
 from embft.planning.plan import PlannedTrial
 from embft.results.folders import SweepDir, TrialDir
+from embft.results.observer import Observer
 from embft.scheduler.broker import ask_for_trial, launch_server
 from embft.scheduler.cluster import Cluster, Interrupted, RayDiedError
+from embft.scheduler.follow import Follower
 from embft.spec.resources import Resources
 from embft.storage.errors import StorageError
 from embft.storage.lock import is_held
@@ -91,8 +93,16 @@ class _Watch(tune.Callback):
         getattr(told["trial"].run_metadata, "metric_n_steps", {}).clear()
 
 
-def run_trials(trials: Sequence[PlannedTrial], cluster: Cluster, resources: Resources) -> list[str]:
-    """Run the trials to their records; what they came to is on disk.
+def run_trials(
+    trials: Sequence[PlannedTrial],
+    cluster: Cluster,
+    resources: Resources,
+    observers: Sequence[Observer] = (),
+    done: int = 0,
+) -> list[str]:
+    """Run the trials to their records; what they came to is on disk, and observers are told.
+
+    done: how many trials of the sweep have finished before.
 
     Returns what went wrong outside the trials themselves (a node that was lost, say); such a trial
     has no record and runs again with the next sweep. Raises Interrupted, RayDiedError when a Ray of
@@ -103,7 +113,7 @@ def run_trials(trials: Sequence[PlannedTrial], cluster: Cluster, resources: Reso
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
     folder = SweepDir(cluster.scratch or trials[0].folder.sweep.path.resolve()).tune_folder
     watch, limits = _Watch(), _limits(resources, cluster)
-    with _launching(cluster, limits) as server:
+    with Follower(trials, observers, done), _launching(cluster, limits) as server:
         told = {"limits": dataclasses.asdict(limits), "server": server}
         about = max(_PART, _PART_FOR_EACH * cluster.concurrent)
         tuners = (_tuner(part, cluster, told, folder, watch) for part in _parts(trials, about))

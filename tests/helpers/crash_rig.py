@@ -59,7 +59,6 @@ def _run(job: dict[str, Any], asked: socket.socket) -> NoReturn:
 def _leave_ray_out() -> None:
     import torch
 
-    import embft.cli.progress
     import embft.execution.worker
     import embft.report.page
     import embft.scheduler.cluster
@@ -106,14 +105,8 @@ def _leave_ray_out() -> None:
             os.close(log)
         return End(exit_code=code, peak_memory=0, limit=None, breach=None, by_kernel=False)
 
-    class NoView:
-        def __init__(self, *_: object, **__: object) -> None: ...
-        def __enter__(self) -> None: ...
-        def __exit__(self, *_: object) -> None: ...
-
     setattr(embft.scheduler.cluster, "ray_cluster", no_cluster)  # noqa: B010 - mypy refuses the plain form
     setattr(embft.scheduler.tune, "run_trials", run_trials)  # noqa: B010
-    setattr(embft.cli.progress, "SweepView", NoView)  # noqa: B010
     setattr(launcher, "_run_worker", run_worker)  # noqa: B010
     setattr(launcher, "warm_up", lambda: None)  # noqa: B010 - nothing is forked from a template
     setattr(embft.execution.worker, "_STEP_INTERVAL", 0.0)  # noqa: B010 - each run writes the same lines

@@ -231,13 +231,29 @@ def test_an_edited_sweep_keeps_its_trials(finished: Path, tiny_spec: str) -> Non
     home, before = finished.parent.parent, records(finished)
     edited = tiny_spec.replace("rank: [2, 4]", "rank: [4, 8]")
     (home / "tiny.yaml").write_text(edited)
-    run = embft("sweep", "tiny.yaml", cwd=home)
+    run = embft("sweep", "tiny.yaml", "--tracker", "jsonl", cwd=home)
     (home / "tiny.yaml").write_text(tiny_spec)
     assert "4 done, 1 to run" in run.stdout
+    _tracked(finished)
     after = records(finished)
     assert {name: after[name] for name in before} == before
     assert len(rows(finished)) == 5
     assert {r["train.lora.rank"] for r in rows(finished).values()} == {"", "4", "8"}
+
+
+def _tracked(sweep: Path) -> None:
+    """`events.jsonl` says what ran, how it went epoch by epoch, and what it came to."""
+    lines = [json.loads(line) for line in (sweep / "events.jsonl").read_text().splitlines()]
+    assert [line["event"] for line in lines] == ["start", "epoch", "epoch", "trial", "end"]
+    start, first, second, trial, end = lines
+    (ran,) = start["trials"]
+    assert (start["done"], ran["params"]["train.lora.rank"], end["error"]) == (4, 8, None)
+    assert [first["epoch"], second["epoch"]] == [1, 2]
+    (folder,) = sweep.glob(f"trials/*-{trial['trial']}")
+    result = TrialDir(folder).result()
+    assert isinstance(result, Completed)
+    assert (trial["dev"], trial["test"]) == (result.dev, result.test)
+    assert second["dev"] == result.epochs[1].dev
 
 
 def test_a_sweep_that_only_loses_trials_shows_the_others(finished: Path, tiny_spec: str) -> None:
