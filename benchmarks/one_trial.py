@@ -13,7 +13,8 @@ import time
 from pathlib import Path
 
 from embft.execution.launcher import run_trial, warm_up
-from embft.planning.plan import make_plan, prepare
+from embft.planning.plan import make_plan
+from embft.planning.prepare import prepare
 from embft.results.records import Completed
 from embft.spec import load_spec
 from embft.system.machine import available_cores

@@ -44,7 +44,8 @@ def spec(trials: int) -> str:
 
 def run_sweep(trials: int) -> None:
     """Plan and run a sweep of instant trials in the working directory; prints JSON."""
-    from embft.planning.plan import make_plan, prepare
+    from embft.planning.plan import make_plan
+    from embft.planning.prepare import prepare
     from embft.report.output import write_outputs
     from embft.scheduler import settings as ray_settings
     from embft.spec import parse_spec

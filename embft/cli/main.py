@@ -97,8 +97,8 @@ def sweep(  # noqa: PLR0913, PLR0917 - a parameter for each option
     """
     from embft.execution.launcher import template
     from embft.planning.capacity import may_have_gpu
-    from embft.planning.plan import prepare
     from embft.planning.prefixes import share_prefixes
+    from embft.planning.prepare import prepare
     from embft.trackers.find import find_tracker
 
     console = new_console()

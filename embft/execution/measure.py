@@ -27,7 +27,8 @@ from embft.planning.estimate import (
     need,
     training_steps,
 )
-from embft.planning.plan import Plan, PlannedTrial, prepare
+from embft.planning.plan import Plan, PlannedTrial
+from embft.planning.prepare import prepare
 from embft.results.key import trial_key
 from embft.results.records import Completed, Failed
 from embft.spec import TrialSpec

@@ -33,7 +33,7 @@ from embft.evaluation.evaluators import DURING_TRAINING, Bound, epoch_metrics, e
 from embft.evaluation.scoring import score_splits
 from embft.execution.failure import EXIT_STATUS, EXIT_STOPPED
 from embft.models.base import build, default_device, load_base, use_device
-from embft.models.resolve import BaseModel, spec_base
+from embft.models.resolve import LocalBase, spec_base
 from embft.models.save import Origin, load_saved, save, total_parameters, trainable_parameters
 from embft.models.verification import Probe, probe_texts, verify
 from embft.results.dataset import leaked_test_rows, open_splits
@@ -328,7 +328,7 @@ def _evaluators(folder: TrialDir, given: TrialInput) -> list[Bound]:
     return found
 
 
-def _base(given: TrialInput) -> BaseModel:
+def _base(given: TrialInput) -> LocalBase:
     base = spec_base(given.spec.model)
     if base.digest != given.model_digest:
         raise ModelError(f"{base.folder}: the base model has changed since the trial was planned")

@@ -30,7 +30,7 @@ _OFFLINE_WEIGHTS = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128
 
 
 @dataclass(frozen=True)
-class BaseModel:
+class LocalBase:
     """A base model on this machine.
 
     name: what any loader finds it by: the full id of a hub model, else the folder. revision: the
@@ -52,7 +52,7 @@ class BaseModel:
 
 
 @lru_cache
-def find_base_model(base: str, revision: str | None = None, *, trusted: bool = False) -> BaseModel:
+def find_base_model(base: str, revision: str | None = None, *, trusted: bool = False) -> LocalBase:
     """The folder that holds the model `base` (a folder or a hub name).
 
     trusted: code that the model brings may run, and counts as its content. Raises ModelError when
@@ -73,7 +73,7 @@ def find_base_model(base: str, revision: str | None = None, *, trusted: bool = F
     )
     check_folder(folder, trusted=trusted)
     revision = revision or (None if name == str(folder) else _commit(folder))
-    return BaseModel(name, folder, content_digest(folder, trusted=trusted), revision)
+    return LocalBase(name, folder, content_digest(folder, trusted=trusted), revision)
 
 
 def _at(folder: Path | None) -> tuple[str, Path] | None:
@@ -85,7 +85,7 @@ def _commit(folder: Path) -> str | None:
     return folder.name if folder.parent.name == "snapshots" else None
 
 
-def spec_base(spec: ModelSpec) -> BaseModel:
+def spec_base(spec: ModelSpec) -> LocalBase:
     """The base model that a spec names. Raises ModelError."""
     return find_base_model(spec.base, spec.revision, trusted=spec.trust_remote_code)
 
@@ -188,7 +188,7 @@ def _not_found(base: str, error: Exception | None) -> ModelError:
     )
 
 
-def token_counter(base: BaseModel) -> Callable[[Sequence[str]], list[int]] | None:
+def token_counter(base: LocalBase) -> Callable[[Sequence[str]], list[int]] | None:
     """A function from texts to their numbers of tokens, special ones included.
 
     None where the model has no `tokenizer.json`.
@@ -212,7 +212,7 @@ def token_counter(base: BaseModel) -> Callable[[Sequence[str]], list[int]] | Non
     return count
 
 
-def max_tokens(base: BaseModel) -> int | None:
+def max_tokens(base: LocalBase) -> int | None:
     """How many tokens of a text the model reads, or None where it does not say."""
     content = read_json(base.folder / "sentence_bert_config.json")
     found = content.get("max_seq_length") if isinstance(content, dict) else None

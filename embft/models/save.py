@@ -13,7 +13,7 @@ from sentence_transformers import SentenceTransformer
 from embft.errors import ModelError, VerificationError
 from embft.models.adapter import ADAPTER_CONFIG, check_adapter, name_for_all_loaders, read_adapter
 from embft.models.base import open_model
-from embft.models.resolve import ORIGIN_FILE, BaseModel
+from embft.models.resolve import ORIGIN_FILE, LocalBase
 from embft.models.safety import check_folder, read_json
 from embft.spec import ModelSpec
 from embft.storage.files import replace_folder, write_atomic
@@ -30,7 +30,7 @@ class Origin:
     digest: str | None = None
 
     @classmethod
-    def of(cls, base: BaseModel) -> Origin:
+    def of(cls, base: LocalBase) -> Origin:
         """The origin of what is trained from this base model."""
         return cls(base.name, base.revision, base.digest)
 

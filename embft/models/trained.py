@@ -15,7 +15,7 @@ from embft.encoding.encoder import encode
 from embft.errors import ModelError, RecordError, VerificationError
 from embft.models.adapter import ADAPTER_CONFIG
 from embft.models.base import load_base
-from embft.models.resolve import BaseModel, content_digest, spec_base
+from embft.models.resolve import LocalBase, content_digest, spec_base
 from embft.models.safety import check_agreed
 from embft.models.save import Origin, adapter_origin, load_saved, read_origin
 from embft.models.verification import Probe, check_unchanged, probe_texts
@@ -45,7 +45,7 @@ class Found:
         """Whether it takes a base to load it."""
         return self.saved is not None and (self.saved / ADAPTER_CONFIG).is_file()
 
-    def base(self) -> BaseModel:
+    def base(self) -> LocalBase:
         """The base model, which is as it was when the model was trained. Raises ModelError."""
         base = spec_base(self.spec)
         now = content_digest(base.folder, trusted=self.spec.trust_remote_code)

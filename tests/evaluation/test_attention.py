@@ -23,7 +23,8 @@ from embft.execution.worker import score_step, train_step
 from embft.models.base import load_base
 from embft.models.tiny_decoder import Size, make_decoder
 from embft.models.token_layout import Layout, token_layout
-from embft.planning.plan import make_plan, prepare
+from embft.planning.plan import make_plan
+from embft.planning.prepare import prepare
 from embft.report.chart import static_svg
 from embft.report.charts_attention import attention_charts
 from embft.results.records import Completed

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from embft.leaderboard.build import build_leaderboard
-from embft.planning.plan import make_plan, prepare
+from embft.planning.plan import make_plan
+from embft.planning.prepare import prepare
 from embft.spec import parse_spec
 
 

@@ -15,7 +15,8 @@ from embft.data.pairs import Pairs, Splits
 from embft.encoding.stopping import StoppedError
 from embft.execution.worker import score_step, train_step
 from embft.models.base import build
-from embft.planning.plan import make_plan, prepare
+from embft.planning.plan import make_plan
+from embft.planning.prepare import prepare
 from embft.results.records import Completed
 from embft.spec import LOSSES, LoraSpec, LossSpec, ModelSpec, TrainSpec, load_spec
 from embft.training.checkpoint import Checkpoints

@@ -15,7 +15,8 @@ from rich.console import Console
 from embft.cli.tables import leaderboard_table
 from embft.leaderboard.build import build_leaderboard
 from embft.leaderboard.labels import config_label
-from embft.planning.plan import make_plan, prepare
+from embft.planning.plan import make_plan
+from embft.planning.prepare import prepare
 from embft.spec import SweepSpec, load_spec, parse_spec
 from embft.spec.names import distinct_names, folder_name, value_name
 from tests.helpers.commands import embft

@@ -16,7 +16,7 @@ from embft.evaluation.scoring import score_dev, score_splits
 from embft.leaderboard.ranking import rank_groups
 from embft.leaderboard.stability import purity_change, with_probe_drop
 from embft.leaderboard.verdict import verdict
-from embft.planning.plan import check_objective
+from embft.planning.checks import check_objective
 from embft.spec import DataSpec
 from tests.helpers.leaderboards import lora_lr
 

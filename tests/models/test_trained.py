@@ -18,10 +18,11 @@ from embft.errors import ModelError, VerificationError
 from embft.execution.maps import write_map
 from embft.execution.merge import merge
 from embft.execution.worker import score_step, train_step
-from embft.models.resolve import BaseModel, find_base_model
+from embft.models.resolve import LocalBase, find_base_model
 from embft.models.trained import find_trained, load_trained
 from embft.models.verification import Probe
-from embft.planning.plan import make_plan, prepare
+from embft.planning.plan import make_plan
+from embft.planning.prepare import prepare
 from embft.results.folders import TrialDir
 from embft.spec import parse_spec
 
@@ -178,7 +179,7 @@ def test_a_hub_model_has_its_full_id_and_revision(
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr("huggingface_hub._snapshot_download.constants.HF_HUB_CACHE", str(tmp_path))
     found = find_base_model.__wrapped__(given)
-    assert isinstance(found, BaseModel)
+    assert isinstance(found, LocalBase)
     assert (found.name, found.revision) == (full, commit)
     assert commit in found.described
 

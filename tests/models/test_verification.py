@@ -13,7 +13,8 @@ from safetensors.torch import load_file, save_file
 
 from embft.errors import ModelError, VerificationError
 from embft.execution.worker import score_step, train_step
-from embft.planning.plan import make_plan, prepare
+from embft.planning.plan import make_plan
+from embft.planning.prepare import prepare
 from embft.results.folders import TrialDir
 from embft.results.records import Completed
 from embft.spec import parse_spec

@@ -20,8 +20,9 @@ from embft.planning.estimate import (
     size_of,
     weight_shapes,
 )
-from embft.planning.plan import make_plan, prepare
+from embft.planning.plan import make_plan
 from embft.planning.prefixes import share_prefixes
+from embft.planning.prepare import prepare
 from embft.spec import parse_spec
 
 

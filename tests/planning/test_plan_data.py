@@ -13,7 +13,8 @@ from embft.errors import DataError, EmbftError
 from embft.execution.worker import score_step, train_step
 from embft.models.resolve import find_base_model
 from embft.planning.evaluator_sources import read_labelled
-from embft.planning.plan import Plan, make_plan, prepare
+from embft.planning.plan import Plan, make_plan
+from embft.planning.prepare import prepare
 from embft.results.records import Completed
 from embft.spec import LOSSES, load_spec, parse_spec
 from embft.spec.evaluators import LabelledSpec

@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from embft.execution.launcher import run_trial
-from embft.planning.plan import make_plan, prepare
+from embft.planning.plan import make_plan
 from embft.planning.prefixes import share_prefixes
+from embft.planning.prepare import prepare
 from embft.results.records import Completed
 from embft.spec import load_spec
 

@@ -30,7 +30,8 @@ from embft.execution.monitor import End, Limits, watch
 from embft.execution.worker import read_splits
 from embft.models.base import build
 from embft.models.resolve import spec_base
-from embft.planning.plan import make_plan, prepare
+from embft.planning.plan import make_plan
+from embft.planning.prepare import prepare
 from embft.results.folders import TrialDir
 from embft.results.records import Completed, Failed
 from embft.spec import parse_spec

@@ -29,7 +29,8 @@ from embft.models.base import build, load_base
 from embft.models.resolve import find_base_model
 from embft.models.save import Origin, load_saved, save
 from embft.planning.evaluator_sources import find_files
-from embft.planning.plan import make_plan, prepare
+from embft.planning.plan import make_plan
+from embft.planning.prepare import prepare
 from embft.results.dataset import write_manifest
 from embft.results.evaluators import check_frozen
 from embft.results.folders import SweepDir, TrialDir

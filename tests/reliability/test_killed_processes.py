@@ -12,7 +12,8 @@ import psutil
 import pytest
 
 from embft.errors import EmbftError
-from embft.planning.plan import make_plan, prepare
+from embft.planning.plan import make_plan
+from embft.planning.prepare import prepare
 from embft.results.folders import SweepDir, TrialDir
 from embft.results.records import Failed
 from embft.spec import parse_spec

@@ -10,7 +10,8 @@ import pytest
 
 from embft.errors import FailureReason, RecordError
 from embft.leaderboard.build import build_leaderboard
-from embft.planning.plan import make_plan, prepare
+from embft.planning.plan import make_plan
+from embft.planning.prepare import prepare
 from embft.report.output import write_outputs
 from embft.results.folders import SweepDir
 from embft.results.plan_record import PLAN_SCHEMA

@@ -9,7 +9,8 @@ import pytest
 from embft.errors import ModelError, SpecError
 from embft.execution.launcher import run_trial
 from embft.models.trained import load_trained
-from embft.planning.plan import make_plan, prepare
+from embft.planning.plan import make_plan
+from embft.planning.prepare import prepare
 from embft.results.folders import TrialDir
 from embft.results.records import Completed
 from embft.results.retention import Keeper

@@ -18,7 +18,8 @@ import pytest
 
 from embft.errors import FailureReason
 from embft.leaderboard.build import build_leaderboard
-from embft.planning.plan import make_plan, prepare
+from embft.planning.plan import make_plan
+from embft.planning.prepare import prepare
 from embft.report.pairs import lead_models
 from embft.results.folders import TrialDir
 from embft.results.records import Completed, Failed

@@ -20,7 +20,8 @@ from embft.evaluation.embed import pair_cosines
 from embft.evaluation.scoring import score_dev
 from embft.execution.worker import score_step, train_step
 from embft.models.base import build
-from embft.planning.plan import make_plan, prepare
+from embft.planning.plan import make_plan
+from embft.planning.prepare import prepare
 from embft.results.records import Attempt
 from embft.spec import LossSpec, ModelSpec, TrainSpec, parse_spec
 from embft.training.checkpoint import Checkpoints

@@ -1,0 +1,41 @@
+"""What a spec alone cannot say: whether its loss and its objective fit the data."""
+
+from __future__ import annotations
+
+from embft.data.pairs import Splits
+from embft.errors import EmbftError
+from embft.metrics.pair_definitions import PAIR_METRICS
+from embft.spec import TrialSpec, unfit_reason
+from embft.spec.objective import PAIR_OBJECTIVES
+
+
+def check_loss(trial: TrialSpec, splits: Splits) -> None:
+    """Refuse a loss that cannot train on such data."""
+    if trial.is_baseline:
+        return
+    train = splits.train
+    reason = unfit_reason(trial.train.loss, train.shape, binary=train.is_binary)
+    if reason is None:
+        return
+    turned = ""
+    if train.is_binary and train.shape not in trial.train.loss.traits.shapes:
+        shapes = " or ".join(trial.train.loss.traits.shapes)
+        turned = f". Or turn them into what it needs: `data.shape: {shapes}`"
+    raise EmbftError(f"train.loss: {reason}{turned}")
+
+
+def check_objective(metric: str, splits: Splits) -> None:
+    """Refuse an objective that the dev split's labels cannot give."""
+    if metric not in PAIR_METRICS:
+        return  # an evaluator's
+    if PAIR_METRICS[metric].binary_only and not splits.dev.is_binary:
+        graded = [name for name in PAIR_OBJECTIVES if not PAIR_METRICS[name].binary_only]
+        raise EmbftError(
+            f"objective.metric is {metric}, which needs labels 0 and 1, but the labels are graded: "
+            f"use one of {', '.join(graded)}"
+        )
+    if len(set(splits.dev.label.tolist())) < 2:
+        raise EmbftError(
+            f"all {len(splits.dev)} labels of the dev split are {splits.dev.label[0]:g}: no metric "
+            "can rank trials on them; give a dev split with both kinds of pairs"
+        )

@@ -1,0 +1,55 @@
+"""A plan -> a folder in which its trials can run: cleaned, frozen, and what is done taken over."""
+
+from __future__ import annotations
+
+from embft.data.pairs import SPLITS
+from embft.planning.adopt import adopt_finished
+from embft.planning.clean import clean
+from embft.planning.freeze import freeze
+from embft.planning.plan import Plan, PlannedTrial
+from embft.results.plan_record import PLAN_SCHEMA, PlanRecord
+from embft.storage.files import sync_folder, write_atomic
+from embft.storage.seal import sealed
+from embft.system.processes import no_collection
+
+
+@no_collection()
+def prepare(plan: Plan, *, retry_failed: bool) -> tuple[PlannedTrial, ...]:
+    """Freeze the data, adopt trials of other sweeps, write the plan. Returns what is to run.
+
+    The trials' own folders come later: how many threads they get, only the cluster knows.
+    """
+    plan.folder.path.mkdir(parents=True, exist_ok=True)
+    sync_folder(plan.folder.path.parent)
+    clean(plan)
+    freeze(plan)
+    pending = adopt_finished(plan.folder, plan.pending(retry_failed=retry_failed))
+    write_atomic(plan.folder.plan_file, sealed(plan_record(plan)))
+    return pending
+
+
+def plan_record(plan: Plan) -> PlanRecord:
+    """`plan.json`: which trials the sweep has now, so that a report needs no spec."""
+    spec = plan.spec
+    any_splits = list(plan.data.values())
+    return {
+        "schema_version": PLAN_SCHEMA,
+        "name": spec.name,
+        "description": spec.description,
+        "metric": spec.objective.metric,
+        "mode": spec.objective.mode,
+        "seeds": list(spec.seeds),
+        "trials": [
+            {
+                "folder": t.folder.name,
+                "params": dict(t.params),
+                "spec": t.spec.model_dump(mode="json"),
+            }
+            for t in plan.trials
+        ],
+        "data": [plan.folder.data_name(digest) for digest in plan.data],
+        "pairs": {name: len(any_splits[0][name]) for name in SPLITS},
+        "group_columns": sorted(any_splits[0].test.groups),
+        "dev_is_cut": any(splits.dev_is_cut for splits in any_splits),
+        "test_is_dev": any(splits.test_is_dev for splits in any_splits),
+    }
