@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from embft.errors import EmbftError
+from embft.errors import EmbftError, nearest
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -15,10 +16,11 @@ if TYPE_CHECKING:
     from embft.data.pairs import Splits
     from embft.spec import SweepSpec
 
+_COLUMNS = ("text_1", "text_2", "label")
 COLUMNS = click.option(
     "--columns",
     type=(str, str, str),
-    default=("text_1", "text_2", "label"),
+    default=_COLUMNS,
     show_default=True,
     help="Columns of the two texts and the label; numbers are positions in files without a header.",
 )
@@ -176,6 +178,11 @@ def given_splits(
     from embft.spec import ColumnsSpec, DataSpec
 
     if spec := given_spec(sources):
+        if label_range is not None or columns != _COLUMNS:
+            raise EmbftError(
+                f"{spec.name}: the spec says itself how its files are read: leave --columns and "
+                "--label-range out"
+            )
         return spec_data(spec)
     if len(sources) > 3:
         raise EmbftError(f"{len(sources)} files were given: TRAIN, DEV and TEST are three")
@@ -187,3 +194,19 @@ def given_splits(
             train=train, dev=dev, test=test, columns=named, label_range=label_range, groups=groups
         )
     )
+
+
+def check_breakdown(splits: Splits | None, by: Sequence[str]) -> None:
+    """Raise EmbftError for a column that test's scores cannot be broken down by."""
+    if not by:
+        return
+    if splits is None:
+        raise EmbftError("--by breaks down the scores of pairs: give them with --data")
+    for column in by:
+        if column not in splits.test.groups:
+            raise EmbftError(
+                f"--by: no group column {column!r}; {nearest(column, splits.test.groups)}. The "
+                "columns of a spec's data are those of its `data.groups`"
+            )
+    if not splits.test.is_binary:
+        raise EmbftError("--by counts errors, which graded labels do not have: leave it out")

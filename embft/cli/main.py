@@ -13,7 +13,16 @@ import click
 
 from embft import __version__
 from embft.cli.commands import Commands
-from embft.cli.data import COLUMNS, LABEL_RANGE, TRUST, data, given_spec, given_splits, new_console
+from embft.cli.data import (
+    COLUMNS,
+    LABEL_RANGE,
+    TRUST,
+    check_breakdown,
+    data,
+    given_spec,
+    given_splits,
+    new_console,
+)
 from embft.errors import EXIT_FAILED, EXIT_INTERRUPTED, EmbftError
 
 if TYPE_CHECKING:
@@ -351,6 +360,7 @@ def evaluate(  # noqa: PLR0913, PLR0917 - a parameter for each option
     spec = given_spec(sources)
     entries = [*(spec.evaluators if spec else ()), *map(read_evaluator, evaluators)]
     splits = given_splits(sources, label_range, columns, by) if sources else None
+    check_breakdown(splits, by)
     found = evaluate_model(model, splits, list(dict.fromkeys(entries)), trusted=trusted)
     print_evaluation(new_console(), form, found, by)
 

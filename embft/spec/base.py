@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 
 class Fields(BaseModel):
@@ -19,7 +19,21 @@ def _text(value: str) -> str:
     return value
 
 
+def _as_set(value: tuple[Any, ...]) -> tuple[Any, ...]:
+    return tuple(sorted(set(value)))
+
+
+def _listed(value: Any) -> Any:
+    # A tuple, for what has passed a validator is Python, where a list is none.
+    return (
+        tuple(value) if isinstance(value, list) else (value,) if isinstance(value, str) else value
+    )
+
+
 Text = Annotated[str, AfterValidator(_text)]
+# A set, written as a list or as one name: order, and what stands in it twice, make no other trial.
+Names = Annotated[tuple[Text, ...], BeforeValidator(_listed), AfterValidator(_as_set)]
+Numbers = Annotated[tuple[int, ...], AfterValidator(_as_set)]
 Column = Annotated[str, AfterValidator(_text)] | Annotated[int, Field(ge=0)]
 
 

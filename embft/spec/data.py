@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from embft.spec.base import Column, ColumnsSpec, Fields, Text
+from embft.spec.base import Column, ColumnsSpec, Fields, Names, Text
 from embft.spec.shape import Shape
 
 SOURCES = ("dataset", "train", "text", "nli", "same_label")
@@ -31,7 +31,7 @@ class SplitSpec(_File):
 
     columns: ColumnsSpec | None = None
     label_range: tuple[float, float] | None = None
-    groups: tuple[Text, ...] | None = None
+    groups: Names | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> SplitSpec:
@@ -65,7 +65,7 @@ class SameLabelSpec(_File):
     text: Column = "text"
     label: Column = "label"
     pairs: int | None = Field(default=None, ge=1, le=10_000_000)
-    labels: Annotated[float, Field(gt=0, le=1)] | tuple[Text, ...] | None = None
+    labels: Annotated[float, Field(gt=0, le=1)] | Names | None = None
 
 
 class NoiseSpec(Fields):
@@ -92,7 +92,7 @@ class DataSpec(Fields):
     dev: Text | SplitSpec | None = None
     test: Text | SplitSpec | None = None
     columns: ColumnsSpec = ColumnsSpec()
-    groups: tuple[Text, ...] = ()
+    groups: Names = ()
     label_range: tuple[float, float] | None = None
     # Not strict: what has passed the validator before is Python, where a text is no Shape.
     shape: Annotated[Shape, Field(strict=False)] | None = None
@@ -122,6 +122,13 @@ class DataSpec(Fields):
         if self.dataset and given:
             raise ValueError(
                 f"a built-in dataset has its own files and columns: remove {', '.join(given)}"
+            )
+        unread = [name for name in given if name in {"columns", "groups", "label_range"}]
+        if unread and not (self.train or self.dev or self.test):
+            raise ValueError(
+                f"{' and '.join(unread)} would not be used: they say how the files of `train`, "
+                f"`dev` and `test` are read, and here is only `{sources[0]}`, which names its own "
+                "columns: remove them"
             )
         return self
 

@@ -14,7 +14,7 @@ from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, mod
 
 from embft.errors import nearest
 from embft.metrics.registry import computed_by
-from embft.spec.base import Column, ColumnsSpec, Fields, Text
+from embft.spec.base import Column, ColumnsSpec, Fields, Names, Text
 
 Prefix = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,59}$")]
 KINDS = ("function", "clustering", "classification", "sts", "mteb")
@@ -32,7 +32,7 @@ class LabelledSpec(Fields):
     text: Column = "text"
     label: Column = "label"
     # Not strict: what has passed a validator before is Python, where a list is no tuple.
-    labels: Annotated[tuple[Text, ...], Field(min_length=2, strict=False)] | None = None
+    labels: Annotated[Names, Field(min_length=2, strict=False)] | None = None
 
 
 class ClusteringSpec(LabelledSpec):

@@ -6,7 +6,7 @@ Only shapes and bounds of single values; the data section is in `data.py`, the m
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -54,9 +54,27 @@ class TrainSpec(Fields):
         """Whether no text may stand twice in a batch: losses that compare rows would take it for
         its own negative.
         """
-        if self.sampler != "auto":
-            return self.sampler == "no_duplicates"
-        return Shape.LABELLED not in self.loss.traits.shapes and self.loss.traits.compares_rows
+        sampler = self._own_sampler if self.sampler == "auto" else self.sampler
+        return sampler == "no_duplicates"
+
+    @property
+    def _own_sampler(self) -> str:
+        """What `sampler: auto` stands for."""
+        traits = self.loss.traits
+        in_batch = Shape.LABELLED not in traits.shapes and traits.compares_rows
+        return "no_duplicates" if in_batch else "shuffled"
+
+    def without_effect(self) -> dict[str, Any]:
+        """The fields that say what would be so without them, and that as it is without them."""
+        found: dict[str, Any] = {}
+        if self.method != "lora" and self.lora != LoraSpec():
+            found["lora"] = LoraSpec()
+        if self.sampler == self._own_sampler:
+            found["sampler"] = "auto"
+        # Cached losses have a part of their own size where none is given.
+        if self.micro_batch_size == self.batch_size and not self.loss.traits.cached:
+            found["micro_batch_size"] = None
+        return found
 
 
 class Objective(Fields):
@@ -107,8 +125,7 @@ class TrialSpec(Fields):
         """The same trial without what cannot change its result, so that equal trials are equal."""
         if self.is_baseline:
             return self.baseline()
-        if self.train.method != "lora":
-            return self.model_copy(
-                update={"train": self.train.model_copy(update={"lora": LoraSpec()})}
-            )
-        return self
+        same = self.train.without_effect()
+        if not same:
+            return self
+        return self.model_copy(update={"train": self.train.model_copy(update=same)})

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from embft.spec.base import Fields
+from embft.spec.base import Fields, Numbers
 from embft.spec.shape import Shape
 
 LossName = Literal[
@@ -89,7 +89,7 @@ class LossSpec(Fields):
     margin: float | None = Field(default=None, gt=0, le=1000)
     distance: Literal["cosine", "euclidean", "manhattan"] | None = None
     # Not strict: what has passed the validator before is Python, where a list is no tuple.
-    matryoshka_dims: Annotated[tuple[int, ...], Field(min_length=1, strict=False)] | None = None
+    matryoshka_dims: Annotated[Numbers, Field(min_length=1, strict=False)] | None = None
 
     @property
     def traits(self) -> LossTraits:

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from embft.spec.base import Fields, Text
+from embft.spec.base import Fields, Names, Text
 from embft.spec.templates import named_template
 
 
@@ -16,11 +16,13 @@ def _template(value: str | None) -> str | None:
 
 
 def _targets(value: tuple[str, ...] | str | None) -> tuple[str, ...] | str | None:
+    if isinstance(value, tuple) and len(value) == 1 and value[0] in {"default", "all-linear"}:
+        value = value[0]
     return None if value == "default" else value
 
 
 Pooling = Literal["mean", "last", "eos", "last_mean", "weighted_mean", "text_mean", "cls", "max"]
-TargetModules = Literal["all-linear", "default"] | Annotated[tuple[Text, ...], Field(min_length=1)]
+TargetModules = Literal["all-linear", "default"] | Annotated[Names, Field(min_length=1)]
 
 
 class ModelSpec(Fields):

@@ -207,14 +207,21 @@ def _validated(
         found = _clearest(error)
         loc = (*where, *(part for part in found["loc"] if not _is_tag(part)))
         at = source.at(_origin(loc, origin or {}))
-        raise SpecError(f"{at}: {_words(loc, found, model, found['loc'])}") from None
+        raise SpecError(f"{at}: {_words(loc, found, model, loc[len(where) :])}") from None
 
 
 def _clearest(error: ValidationError) -> Any:
-    """The first error; of a union's several complaints the one that reached furthest in."""
+    """The first error; of a union's several complaints the one that reached furthest in, and of
+    a word that it is none of the words allowed.
+    """
     found = error.errors(include_url=False)
     first = found[0]["loc"][:1]
-    return max((e for e in found if e["loc"][:1] == first), key=lambda e: len(e["loc"]))
+
+    def reached(complaint: Any) -> tuple[int, bool]:
+        of_words = complaint["type"] == "literal_error"
+        return len(complaint["loc"]), of_words == isinstance(complaint["input"], str)
+
+    return max((e for e in found if e["loc"][:1] == first), key=reached)
 
 
 def _is_tag(part: str | int) -> bool:
@@ -245,7 +252,12 @@ def _words(loc: Where, error: Any, model: type[BaseModel], inner: Where) -> str:
     if kind == "value_error":
         return f"{name}: {context['error']}"
     reason = (
-        error["msg"].removeprefix("Input ").removeprefix("should ").replace("valid array", "list")
+        error["msg"]
+        .removeprefix("Input ")
+        .removeprefix("Value ")
+        .removeprefix("should ")
+        .removesuffix(f" after validation, not {context.get('actual_length')}")
+        .replace("valid array", "list")
     )
     return f"{name} is {given!r:.80}: it should {reason}"
 
@@ -273,9 +285,20 @@ def _fields_at(model: type[BaseModel], loc: Where) -> list[str]:
 
 
 def _choices(model: type[BaseModel], loc: Where) -> list[str]:
-    here = _field(model, loc)
-    options = [each for o in (here, *get_args(here)) for each in (o, *get_args(o))]
-    enums = [o for o in options if isinstance(o, type) and issubclass(o, Enum)]
-    literals = [o for o in options if get_origin(o) is Literal]
-    choices = [choice for option in literals for choice in get_args(option)]
-    return [str(choice) for choice in (*choices, *(each.value for e in enums for each in e))]
+    return list(dict.fromkeys(_words_in(_field(model, loc))))
+
+
+_OTHERS = {int: "a whole number", float: "a number"}
+
+
+def _words_in(annotation: Any) -> Iterator[str]:
+    """What the literals and enums in a type allow, however deep they stand, and what else it is."""
+    if isinstance(annotation, type) and issubclass(annotation, Enum):
+        yield from (str(each.value) for each in annotation)
+    elif get_origin(annotation) is Literal:
+        yield from map(str, get_args(annotation))
+    elif annotation in _OTHERS or get_origin(annotation) is tuple:
+        yield _OTHERS.get(annotation, "a list of names")
+    else:
+        for part in get_args(annotation):
+            yield from _words_in(part)
