@@ -5,11 +5,12 @@ Each function returns the title of one chart. Claims no cause, and says less whe
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from embft.leaderboard.agreement import Agreement
 from embft.leaderboard.association import Association
 from embft.leaderboard.axes import best_per_value, swings
+from embft.leaderboard.axis_effects import SIGNIFICANCE, mattering
 from embft.leaderboard.before_after import overlap
 from embft.leaderboard.curves import CostPoint, by_steps, chosen_epochs, cost_points
 from embft.leaderboard.labels import (
@@ -28,35 +29,48 @@ from embft.spec.names import one_line
 
 
 def heatmap_finding(board: Leaderboard, vertical: str, horizontal: str) -> str:
-    """Which of two axes moves the score more."""
+    """Which of two axes moves the score more, where that is significant."""
     found = {swing.axis: swing for swing in swings(board)}
     pair = [found[axis] for axis in (vertical, horizontal) if axis in found]
     if len(pair) < 2:
         return f"Score by {axis_title(vertical)} and {axis_title(horizontal)}"
-    more, less = sorted(pair, key=lambda swing: -swing.mean)
-    if more.mean < 1.5 * less.mean:
+    more = mattering(board, vertical, horizontal)
+    first, second = sorted(pair, key=lambda swing: swing.axis != more)
+    moves = [number(swing.mean, 2) for swing in (first, second)]
+    if more == first.axis:
         return (
-            f"{_capital(axis_title(more.axis))} and {axis_title(less.axis)} matter about equally: "
-            f"each moves the score by {number(less.mean, 2)} to {number(more.mean, 2)} on its own"
+            f"{_capital(axis_title(first.axis))} matters more than {axis_title(second.axis)}: on "
+            f"its own it moves the score by {moves[0]} on average, against {moves[1]}"
         )
+    names = f"{_capital(axis_title(first.axis))} and {axis_title(second.axis)}"
+    if more is None:
+        return f"{names}: too few configurations to test which of them matters more"
     return (
-        f"{_capital(axis_title(more.axis))} matters more than {axis_title(less.axis)}: on its own "
-        f"it moves the score by {number(more.mean, 2)} on average, against {number(less.mean, 2)}"
+        f"{names}: no significant difference in how far each moves the score on its own, "
+        f"{moves[0]} and {moves[1]} on average"
     )
 
 
-def axis_finding(board: Leaderboard, axis: str) -> str:
-    """How far an axis moves the score on its own, and where its best value lies."""
+def axis_finding(board: Leaderboard, axis: str, p_values: Mapping[str, float]) -> str:
+    """How far an axis moves the score on its own, if significantly, and its highest score.
+
+    p_values: from `axis_p_values`.
+    """
     found, title = best_per_value(board, axis), axis_title(axis)
     if len(found) < 2:
         return f"Score by {title}"
     sign = 1 if board.mode == "max" else -1
     best = max(found, key=lambda point: sign * float(point["score"]))
-    top = f"highest score: {best['text']}"
+    top = f"highest score: {best['text']}" if sign > 0 else f"lowest score: {best['text']}"
     swing = next((swing for swing in swings(board) if swing.axis == axis), None)
     if swing is None:
         return f"{_capital(title)}, {top}"
-    return f"Changing only the {title} moves the score by {number(swing.mean, 2)}; {top}"
+    p_value, moves = p_values.get(axis), number(swing.mean, 2)
+    if p_value is None:
+        return f"{_capital(title)}: too few configurations to test whether it matters; {top}"
+    if p_value < SIGNIFICANCE:
+        return f"Changing only the {title} moves the score by {moves} on average; {top}"
+    return f"Changing only the {title} has no significant effect ({moves} on average); {top}"
 
 
 def epochs_finding(board: Leaderboard) -> str:
@@ -99,9 +113,9 @@ def _near_best(near: CostPoint, best: CostPoint) -> str:
     )
 
 
-def association_finding(told: Sequence[Association]) -> str:
+def association_finding(found: Sequence[Association]) -> str:
     """The axis with which most of the variance goes."""
-    first = told[0]
+    first = found[0]
     title = _capital(axis_title(first.axis))
     between = f"{100 * first.low:.0f} to {100 * first.high:.0f} %"
     return f"{title} goes with {100 * first.share:.0f} % of the scores' variance ({between})"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import altair as alt
@@ -19,6 +19,7 @@ from embft.leaderboard.axes import (
     swings,
     varying_axes,
 )
+from embft.leaderboard.axis_effects import axis_p_values
 from embft.leaderboard.findings import axis_finding, heatmap_finding
 from embft.leaderboard.labels import axis_title, is_log_axis, metric_label
 from embft.leaderboard.rows import Leaderboard
@@ -128,11 +129,11 @@ def axis_charts(board: Leaderboard) -> list[Chart]:
     """Score along each axis, the one that moves it furthest first."""
     order = [swing.axis for swing in swings(board)]
     order += [axis for axis in chart_axes(board) if axis not in order]
-    wanted = set(varying_axes(board))
-    return [_axis_chart(board, axis) for axis in order if axis in wanted and board.groups]
+    wanted, p_values = set(varying_axes(board)), axis_p_values(board)
+    return [_axis_chart(board, axis, p_values) for axis in order if axis in wanted and board.groups]
 
 
-def _axis_chart(board: Leaderboard, axis: str) -> Chart:
+def _axis_chart(board: Leaderboard, axis: str, p_values: Mapping[str, float]) -> Chart:
     split = split_axis(board, axis)
     points, best = effect_points(board, axis, split), best_per_value(board, axis, split)
     texts = [axis_value_text(board, axis, value) for value in axis_values(board, axis)]
@@ -163,7 +164,7 @@ def _axis_chart(board: Leaderboard, axis: str) -> Chart:
     layers = [*base, line, dots] if len(best) > 1 else [*base, dots]
     return Chart(
         key=f"axis-{slug(axis)}",
-        title=axis_finding(board, axis),
+        title=axis_finding(board, axis, p_values),
         note="A dot for each trial; dashed lines join the best of each value"
         + "".join(f"; {text}" for text in [baseline_note(board, bool(floor))] if text)
         + ".",

@@ -17,17 +17,17 @@ from embft.report.theme import ACCENT, INK, MUTED, RAMP, SURFACE
 def association_chart(board: Leaderboard) -> Chart | None:
     """The share of the variance that goes with each axis; None where the data cannot tell."""
     found = associations(board)
-    told = [item for item in found if item.told]
-    if not told:
+    shown = [item for item in found if item.significant]
+    if not shown:
         return None
     titles = axis_titles([item.axis for item in found])
     data = [
         {"axis": titles[item.axis], "share": item.share, "low": item.low, "high": item.high,
          "shown": f"{100 * item.share:.0f} %"}
-        for item in told
+        for item in shown
     ]  # fmt: skip
     base = alt.Chart(rows()).encode(
-        y=alt.Y("axis:N", sort=[titles[item.axis] for item in told], title=None, axis=flat_axis())
+        y=alt.Y("axis:N", sort=[titles[item.axis] for item in shown], title=None, axis=flat_axis())
     )
     scale = alt.Scale(domain=[0, 1], nice=False)
     x = alt.X("share:Q", title="share of the variance", scale=scale, axis=alt.Axis(format=".0%"))
@@ -37,12 +37,12 @@ def association_chart(board: Leaderboard) -> Chart | None:
     dots = base.mark_point(filled=True, size=80, color=ACCENT).encode(
         x=x, tooltip=tooltip_of(axis="axis", share="shown")
     )
-    silent = [titles[item.axis] for item in found if not item.told]
+    silent = [titles[item.axis] for item in found if not item.significant]
     note = "Association over all configurations, not cause; bars are 95 % intervals."
-    note += f" Of {', '.join(silent)} the data cannot tell." if silent else ""
+    note += f" No significant share: {', '.join(silent)}." if silent else ""
     return Chart(
         key="association",
-        title=association_finding(told),
+        title=association_finding(shown),
         note=note,
         spec=finish(alt.layer(bars, dots), data, 44 * len(data) + 20),
         size="half",

@@ -240,7 +240,7 @@ def test_association_finds_the_axis_that_matters_and_is_silent_otherwise(tmp_pat
         for i, rate in enumerate(rates)
     ]
     board = make_board(tmp_path, plans, pairs=(60, 120), resamples=10)
-    told = {item.axis: item.told for item in associations(board)}
+    told = {item.axis: item.significant for item in associations(board)}
     assert told == {RATE: True, RANK: False}
     few = make_board(tmp_path / "few", plans[:6], pairs=(60, 120), resamples=10)
     assert associations(few) == []
