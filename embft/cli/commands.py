@@ -1,4 +1,4 @@
-"""How every command ends: what the user can mend is told, an interruption is one."""
+"""How every command ends: what the user can fix without a traceback, an interruption with 130."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from embft.errors import EXIT_INPUT, EXIT_INTERRUPTED, EmbftError
 
 
 class Commands(click.Group):
-    """Prints what the user can mend without a traceback, and lists commands as they are used."""
+    """Prints what the user can fix without a traceback, and lists commands as they are used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """The commands in the order in which they are used."""
@@ -32,7 +32,7 @@ class Commands(click.Group):
             sys.exit(EXIT_INTERRUPTED)
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
-        """Run, and print what the user can mend without a traceback."""
+        """Run, and print what the user can fix without a traceback."""
         try:
             return super().main(*args, **kwargs)
         except EmbftError as error:

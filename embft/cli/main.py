@@ -199,7 +199,7 @@ def _run(
     except RayDiedError as error:
         return _Stopped(f"{error}.", EXIT_INTERRUPTED)
     except StorageError as error:
-        return _Stopped(f"Stopped: {error}. Make room first.", EXIT_FAILED, no_room=True)
+        return _Stopped(f"Stopped: {error}. Free some disk first.", EXIT_FAILED, no_room=True)
     return None
 
 

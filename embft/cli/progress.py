@@ -1,6 +1,6 @@
 """What a running sweep shows: a live view on a terminal, plain lines elsewhere.
 
-An observer of the sweep: it is told what happens, and knows neither Ray nor how trials run.
+An observer of the sweep: it is notified of what happens, and knows neither Ray nor how trials run.
 """
 
 from __future__ import annotations

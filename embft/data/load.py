@@ -166,7 +166,7 @@ def _storable(at: str, column: str | int, value: str) -> str:
     except UnicodeEncodeError as error:
         raise DataError(
             f"{at}, column {column!r}: {cut(value)} holds half a surrogate pair at character "
-            f"{error.start + 1}, which is no character; only Unicode text is allowed. Mend the "
+            f"{error.start + 1}, which is no character; only Unicode text is allowed. Fix the "
             f"escape (\\udXXX)."
         ) from None
     if "\0" in value:
@@ -222,13 +222,13 @@ def _label_parser(
             allowed = f"finite numbers from {label_range[0]:g} to {label_range[1]:g}"
         if number is None or (isinstance(number, bool) and label_range not in (None, (0.0, 1.0))):
             raise DataError(
-                f"{at}, column {column!r}: {cut(value)} is no label; allowed: {allowed}. Mend or "
+                f"{at}, column {column!r}: {cut(value)} is no label; allowed: {allowed}. Fix or "
                 f"remove the line."
             )
         if label_range is not None and not label_range[0] <= number <= label_range[1]:
             raise DataError(
                 f"{at}, column {column!r}: {cut(value)} lies outside `data.label_range`; allowed: "
-                f"{allowed}. Widen the range or mend the line."
+                f"{allowed}. Widen the range or fix the line."
             )
         return float(number)
 

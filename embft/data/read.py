@@ -34,7 +34,7 @@ def suffix_of(path: Path) -> str:
     suffix = "".join(path.suffixes[-2:] if path.suffix.lower() == ".gz" else path.suffixes[-1:])
     if suffix.lower() not in SUFFIXES:
         raise DataError(
-            f"{path}: the format is told by the suffix, which is {suffix or 'missing'!r} here; "
+            f"{path}: the suffix says the format, which is {suffix or 'missing'!r} here; "
             f"allowed: {', '.join(SUFFIXES)}. Rename or convert the file."
         )
     return suffix.lower()
@@ -257,7 +257,7 @@ def _headless(path: Path, places: Sequence[int]) -> Iterator[Row]:
             raise DataError(
                 f"{path}, line {line}: {len(row)} fields, but column {max(places)} is wanted "
                 f"(positions count from 0); the row begins {cut(row[0])}. Fields are separated by "
-                f"{form['delimiter']!r}; mend the line or `data.columns`."
+                f"{form['delimiter']!r}; fix the line or `data.columns`."
             )
         yield line, [row[place] for place in places]
 

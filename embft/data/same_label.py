@@ -170,6 +170,6 @@ def _label(at: str, column: str | int, value: object) -> str:
     if value is None or isinstance(value, float | dict | list | bytes) or not str(value).strip():
         raise DataError(
             f"{at}, column {column!r}: {cut(value)} is no class label; allowed: texts and whole "
-            f"numbers. Mend or remove the line."
+            f"numbers. Fix or remove the line."
         )
     return str(value)

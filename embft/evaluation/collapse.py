@@ -1,7 +1,7 @@
 """Four measures of how the embeddings fill their space: whether training squeezed them together.
 
 All are of embeddings scaled to length 1, since pairs are scored by cosine. None has a better
-direction of its own: a good model for few classes has a low rank, and an untrained one may have a
+direction of its own: a good model for few classes has a low rank, and a base model may have a
 high one. They are to be read against the base model's.
 """
 

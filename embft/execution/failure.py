@@ -41,8 +41,8 @@ def failure_of(folder: TrialDir, given: TrialInput, step: str, end: End, limits:
         reason = _OF_STATUS[end.exit_code]
         return Failure(reason, f"step {step!r} could not write into {folder.path}: {_SAYS[reason]}")
     if folder.failure_file.exists():
-        told = json.loads(folder.failure_file.read_bytes())
-        reason, message = FailureReason(told["reason"]), told["message"]
+        read = json.loads(folder.failure_file.read_bytes())
+        reason, message = FailureReason(read["reason"]), read["message"]
         advice = _advice(given, step) if reason is FailureReason.OUT_OF_MEMORY else ""
         return Failure(reason, message + advice)
     if end.exit_code == -signal.SIGKILL and end.by_kernel:

@@ -76,7 +76,7 @@ def run_trial(folder: TrialDir, limits: Limits | None = None) -> Status:
 
     Whatever happens to a worker, the folder holds a result afterwards; unless the sweep is asked to
     stop: then a training saves where it is, and the trial is pending. Raises StorageError where
-    the folder can hold no result: the trial goes on once there is room.
+    the folder can hold no result: the trial goes on once there is free disk.
     """
     try:
         folder.running_file.touch()
@@ -180,7 +180,7 @@ def _run_worker(step: str, folder: TrialDir, limits: Limits, deadline: float | N
         warm_up()
         worker.start()
         # The start of another worker, in another thread, would look whether this one has ended, and
-        # of two that ask at once one is told a wrong status.
+        # of two that ask at once one gets a wrong status.
         multiprocessing.process._children.discard(worker)  # type: ignore[attr-defined]
     end = watch(worker, limits, deadline)
     worker.close()

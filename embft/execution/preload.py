@@ -1,6 +1,6 @@
 """What the warm template does before workers are forked from it: import everything, once.
 
-A module of its own because importing it is all that a fork server can be told to do.
+A module of its own because importing it is all that a fork server can be asked to do.
 """
 
 from __future__ import annotations

@@ -84,7 +84,7 @@ def _tell(folder: TrialDir, error: Exception) -> int:
     """Write down why the step failed. Returns the exit status that says so too."""
     reason = _reason(error)
     message = str(error) if isinstance(error, EmbftError) else _last_line(error)
-    with suppress(OSError):  # the log may be what there is no room for
+    with suppress(OSError):  # the log may be what no longer fits on the disk
         traceback.print_exc()
         sys.stderr.flush()
     try:
@@ -145,7 +145,7 @@ def train_step(folder: TrialDir) -> None:
         "total_parameters": total_parameters(model),
         "artifact_bytes": artifact_bytes,
         "train_seconds": outcome.seconds,
-        "total_seconds": outcome.seconds + time.perf_counter() - clock - outcome.lately,
+        "total_seconds": outcome.seconds + time.perf_counter() - clock - outcome.since_resume,
         "peak_memory_mb": _peak_memory_mb(),
         "files": folder.trained_files(),
     }
@@ -170,7 +170,7 @@ def _use(given: TrialInput) -> None:
 
 def _identity(given: TrialInput) -> dict[str, Any]:
     """What the last digits of this training depend on. Another one's remains are not gone on from:
-    an upgraded package, another number of threads, a batch that memory had no room for.
+    an upgraded package, another number of threads, a batch that did not fit in memory.
     """
     device = default_device()
     precision = resolve_precision(given.spec.train.precision, device)

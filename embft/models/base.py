@@ -68,7 +68,7 @@ def build(folder: Path, spec: ModelSpec, train: TrainSpec) -> SentenceTransforme
 
 
 def load_base(folder: Path, spec: ModelSpec) -> SentenceTransformer:
-    """The untrained model, in the spec's dtype or else as it was saved.
+    """The base model, in the spec's dtype or else as it was saved.
 
     Raises ModelError when it cannot be loaded, or cannot do what the spec asks of it.
     """
@@ -204,7 +204,7 @@ def _set_length(model: SentenceTransformer, transformer: Transformer, asked: int
     fitting = min(wanted, positions)
     if fitting <= layout.before + layout.after:
         raise ModelError(
-            f"model.template: with {layout.template} tokens it leaves no room for a text in the "
+            f"model.template: with {layout.template} tokens no token is left for a text in the "
             f"{fitting} that this model reads: choose a shorter one"
         )
     if asked is not None and fitting < wanted:

@@ -20,7 +20,7 @@ from embft.storage.seal import damaged
 Embeddings = npt.NDArray[np.float32]
 
 # A good reload differs from the model in memory by exactly 0 on the same machine; the tolerance
-# leaves room for kernels that choose another order of summation.
+# allows for kernels that choose another order of summation.
 TOLERANCE = 1e-5
 # Below this, nothing was learned: rounding alone moves embeddings by about 1e-7.
 LEAST_CHANGE = 1e-6

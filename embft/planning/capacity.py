@@ -30,7 +30,7 @@ class Demand:
 
 def trials_at_once(demand: Demand, cores: int, memory: int, gpus: float = 0.0) -> int:
     """What `concurrent_trials: auto` comes to: as many as cores (with GPUs: as these) and memory
-    (bytes) leave room for, at least one, and no more than there are trials.
+    (bytes) allow, at least one, and no more than there are trials.
     """
     by_device = int(gpus / (demand.gpus or 1.0)) if gpus > 0 else cores // CORES_EACH
     by_memory = (memory - _SHARED_BYTES) // max(1, demand.worker)

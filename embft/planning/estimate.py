@@ -1,8 +1,8 @@
 """What a sweep will need of disk and memory, from the plan and from what was measured.
 
 Reads the headers of the base model's weights, so that a plan says it without torch. What is not
-measured (`measure.py`) is an estimate: of memory a lower bound, so that only what surely does not
-fit is refused.
+measured (`measure.py`) is an estimate: of memory a lower bound, so that only what cannot fit
+is refused.
 """
 
 from __future__ import annotations
@@ -214,7 +214,7 @@ def check_fits(plan: Plan, found: Need) -> None:
         raise EmbftError(
             f"the sweep needs about {size_text(found.disk)} of disk ({how}; "
             f"{size_text(found.kept)} of it in the end), and {size_text(free)} are free in "
-            f"{plan.folder.path}: make room, give another folder with --results, or keep fewer "
+            f"{plan.folder.path}: free some, give another folder with --results, or keep fewer "
             f"models (artifacts.keep is {plan.spec.artifacts.keep}; best and none keep less)"
         )
     if budget is not None and found.memory > budget:

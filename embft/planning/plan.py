@@ -50,7 +50,7 @@ class PlannedTrial:
         return found.status if found else None
 
     def input(self, threads: int, device: Device = "auto") -> TrialInput:
-        """What its worker is told."""
+        """What its worker is given."""
         return TrialInput(
             key=self.key,
             name=self.folder.name,
@@ -90,7 +90,7 @@ def make_plan(spec: SweepSpec, results: Path) -> Plan:
     """Expand the spec, hash data and models, and look up what is done already.
 
     A trial that another sweep below `results` has finished counts as done. Raises EmbftError for
-    whatever the user can mend.
+    whatever the user can fix.
     """
     folder = SweepDir(results / spec.name)
     read = {entry: find_files(entry) for entry in spec.evaluators}
@@ -130,7 +130,7 @@ def _scored_once(
 
 
 def _with_baselines(spec: SweepSpec) -> Iterator[tuple[Point, TrialSpec]]:
-    """The untrained model of each data and base, once, before the trials that compare with it.
+    """Each base model on each data, not fine-tuned, once, before the trials compared with it.
 
     One that the space names itself keeps its params: it is ranked among the others.
     """

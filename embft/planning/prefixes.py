@@ -17,7 +17,7 @@ _ANY_EPOCHS = TrainSpec.model_fields["epochs"].default
 
 
 def share_prefixes(trials: Sequence[PlannedTrial]) -> tuple[PlannedTrial, ...]:
-    """The trials, those that share a prefix from the shortest to the longest, and told so.
+    """The trials, those that share a prefix from the shortest to the longest, and marked so.
 
     The shortest of all groups come first, then all second ones: where several trials run at once,
     those of one group would start together and have nothing to share. Together the groups stay in

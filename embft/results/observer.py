@@ -1,4 +1,4 @@
-"""Who is told what happens in a running sweep: the terminal, the report, retention, trackers.
+"""Who hears of what happens in a running sweep: the terminal, the report, retention, trackers.
 
 An observer is given to the sweep (`scheduler.tune.run_trials`), which reads its trials' folders and
 calls the observer from one thread. Knows no Ray and starts nothing.

@@ -74,7 +74,7 @@ class TrialInput(_Record):
 
     @property
     def train_spec(self) -> TrainSpec:
-        """How to train, in parts that memory has room for."""
+        """How to train, in parts that fit in memory."""
         smaller = {"micro_batch_size": self.micro_batch_size} if self.micro_batch_size else {}
         return self.spec.train.model_copy(update=smaller)
 

@@ -74,7 +74,7 @@ def _serve(connection: Connection, limits: Limits) -> None:
             answer = {"status": run_trial(folder, replace(limits, asker=asked["asker"]))}
         except StorageError as error:
             answer = {"storage": [error.reason, str(error)]}
-        except Exception:  # noqa: BLE001 - told where it was asked
+        except Exception:  # noqa: BLE001 - raised where it was asked
             answer = {"error": traceback.format_exc()}
         connection.send_bytes(json.dumps(answer).encode())
 

@@ -156,7 +156,7 @@ def _connect(
 
 def _free_memory() -> int:
     """Bytes that are free, those of the warm template counted in however much of it has loaded:
-    `trials_at_once` leaves room for the whole of it.
+    `trials_at_once` accounts for the whole of it.
     """
     return available_memory() + template_memory(os.getpid())
 

@@ -145,7 +145,7 @@ class _Guarded:
 class InBackground(Observer):
     """Tells another observer the same in a thread of its own, in order: nobody waits for it.
 
-    At the sweep's end it has half a minute for what it has not been told yet.
+    At the sweep's end it has half a minute for what it has not been given yet.
     """
 
     def __init__(self, observer: Observer) -> None:
@@ -175,7 +175,7 @@ class InBackground(Observer):
         self.waiting.put(("on_stopping", ()))
 
     def on_end(self, error: BaseException | None) -> None:
-        """Pass it on, and wait until it has been told."""
+        """Pass it on, and wait until it has taken it."""
         self.waiting.put(("on_end", (error,)))
         self.thread.join(_DRAIN_SECONDS)
         if self.thread.is_alive():

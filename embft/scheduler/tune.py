@@ -82,15 +82,15 @@ class _Watch(tune.Callback):
     def __init__(self) -> None:
         self.error: StorageError | None = None
 
-    def on_trial_result(self, *_: Any, **told: Any) -> None:
+    def on_trial_result(self, *_: Any, **given: Any) -> None:
         """Ray calls this with what `TrialRunner.step` has returned."""
-        if "storage" in told["result"]:
-            reason, message = told["result"]["storage"]
+        if "storage" in given["result"]:
+            reason, message = given["result"]["storage"]
             self.error = StorageError(FailureReason(reason), message)
 
-    def on_trial_complete(self, *_: Any, **told: Any) -> None:
+    def on_trial_complete(self, *_: Any, **given: Any) -> None:
         """Of every figure of every trial Tune keeps the last 5 and 10, and nobody asks for them."""
-        getattr(told["trial"].run_metadata, "metric_n_steps", {}).clear()
+        getattr(given["trial"].run_metadata, "metric_n_steps", {}).clear()
 
 
 def run_trials(
@@ -100,7 +100,7 @@ def run_trials(
     observers: Sequence[Observer] = (),
     done: int = 0,
 ) -> list[str]:
-    """Run the trials to their records; what they came to is on disk, and observers are told.
+    """Run the trials to their records; what they came to is on disk, and observers are notified.
 
     done: how many trials of the sweep have finished before.
 
@@ -114,9 +114,9 @@ def run_trials(
     folder = SweepDir(cluster.scratch or trials[0].folder.sweep.path.resolve()).tune_folder
     watch, limits = _Watch(), _limits(resources, cluster)
     with Follower(trials, observers, done), _launching(cluster, limits) as server:
-        told = {"limits": dataclasses.asdict(limits), "server": server}
+        settings = {"limits": dataclasses.asdict(limits), "server": server}
         about = max(_PART, _PART_FOR_EACH * cluster.concurrent)
-        tuners = (_tuner(part, cluster, told, folder, watch) for part in _parts(trials, about))
+        tuners = (_tuner(part, cluster, settings, folder, watch) for part in _parts(trials, about))
         try:
             return _fit(tuners, cluster, watch)
         except (Interrupted, RayDiedError, StorageError) as end:
@@ -147,7 +147,7 @@ def _launching(cluster: Cluster, limits: Limits) -> Iterator[str | None]:
 
 
 def _tuner(
-    trials: Sequence[PlannedTrial], cluster: Cluster, told: Any, folder: Path, watch: _Watch
+    trials: Sequence[PlannedTrial], cluster: Cluster, settings: Any, folder: Path, watch: _Watch
 ) -> tune.Tuner:
     return tune.Tuner(
         tune.with_resources(
@@ -155,7 +155,7 @@ def _tuner(
         ),
         param_space={
             "trial": tune.grid_search([str(trial.folder.path.resolve()) for trial in trials]),
-            **told,
+            **settings,
         },
         tune_config=tune.TuneConfig(
             max_concurrent_trials=cluster.concurrent,

@@ -118,7 +118,7 @@ class TrialSpec(Fields):
         return self.train.method == "none"
 
     def baseline(self) -> TrialSpec:
-        """The untrained trial of the same data and base model."""
+        """The trial of the same data and base model without fine-tuning."""
         return self.model_copy(update={"train": TrainSpec(method="none"), "seed": 0})
 
     def normalised(self) -> TrialSpec:

@@ -1,7 +1,7 @@
 """What a value of the search space is called where people read it: in one short line, no Python.
 
 Covers values of every form that an axis may have: numbers, texts, paths, lists, mappings. Which of
-several values a name must be told apart from is for `distinct_names`.
+several values a name must be distinguished from is for `distinct_names`.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from embft.data.texts import normalise
 from embft.errors import EmbftError, nearest
 
 SURE = 0.5
-"""A language is told only where it is more likely than all others together.
+"""A language is named only where it is more likely than all others together.
 
 Measured on real English: 2 of 3,000 question titles full of product names and none of 2,000
 customer questions were then taken for another language.
@@ -81,19 +81,19 @@ def _pieces(text: str) -> set[str]:
 
 
 def language_of(text: str) -> str | None:
-    """The code of the text's language, or None where it cannot be told."""
+    """The code of the text's language, or None where it is uncertain."""
     code, confidence = _identifier().classify(text)
     return str(code) if confidence > SURE else None
 
 
 def main_language(texts: Sequence[str]) -> str | None:
-    """The language of most of the texts whose language can be told."""
+    """The language of most of the texts whose language is certain."""
     found = Counter(code for code in map(language_of, texts[:1000]) if code)
     return found.most_common(1)[0][0] if found else None
 
 
 def known_languages() -> list[str]:
-    """The codes of the languages that are told apart."""
+    """The codes of the languages that are distinguished."""
     return list(_identifier().labels)
 
 

@@ -32,7 +32,8 @@ MODELS = {"rewrite": 1, "back-translate": 2}
 class Settings:
     """What decides the answers.
 
-    models: folders; of back-translation the way out and the way back. max_new_tokens: of an answer.
+    models: folders; of back-translation one to the other language and one back.
+    max_new_tokens: of an answer.
     temperature, top_p: of sampling (Holtzman et al., 2020).
     """
 

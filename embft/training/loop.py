@@ -48,7 +48,7 @@ class Hooks:
 
     evaluate: scores the model as it stands, in the precision of the training; larger is better, and
     the metrics to remember.
-    on_resume: told the step after which an interrupted training goes on.
+    on_resume: given the step after which an interrupted training goes on.
     """
 
     evaluate: Callable[[], tuple[float, Metrics]]
@@ -62,13 +62,14 @@ class Hooks:
 class Trained:
     """What became of a training. best: the evaluation whose weights the model has now.
 
-    seconds: of training and evaluation, those before an interruption included; lately: since then.
+    seconds: of training and evaluation, those before an interruption included.
+    since_resume: those after it alone.
     """
 
     best: EpochScore
     history: tuple[EpochScore, ...]
     seconds: float
-    lately: float
+    since_resume: float
 
 
 @dataclass
