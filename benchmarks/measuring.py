@@ -121,7 +121,7 @@ def median(runs: Sequence[Run], pick: Callable[[Run], float]) -> float:
 
 def machine() -> dict[str, Any]:
     """What the figures were measured on."""
-    import torch
+    from embft.encoding.processor import has_instructions
 
     versions = ("torch", "sentence-transformers", "transformers", "peft", "ray")
     revision = subprocess.run(
@@ -131,7 +131,7 @@ def machine() -> dict[str, Any]:
     return {
         "processor": processor(),
         "cores": os.cpu_count(),
-        "bfloat16": bool(torch.cpu._is_avx512_bf16_supported()),
+        "bfloat16": has_instructions("avx512bf16"),
         "python": platform.python_version(),
         "packages": {name: importlib.metadata.version(name) for name in versions},
         "revision": revision,

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from embft.errors import EXIT_INPUT, EXIT_INTERRUPTED, EmbftError
+from embft.system.speedups import unsaid
 
 
 class Commands(click.Group):
@@ -30,6 +31,9 @@ class Commands(click.Group):
             end_descendants()
             _tell("interrupted: the same command carries on")
             sys.exit(EXIT_INTERRUPTED)
+        finally:
+            for sentence in unsaid():
+                _tell(sentence)
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Run, and print what the user can fix without a traceback."""

@@ -20,6 +20,7 @@ from embft.planning.estimate import duration_text
 from embft.results.folders import SweepDir
 from embft.results.observer import Observed, Observer
 from embft.results.records import Completed, EpochScore, TrialResult
+from embft.system.speedups import go_without, unsaid
 
 
 @dataclass
@@ -103,6 +104,7 @@ class SweepView(Observer):
         """Say what the trial came to."""
         self.open.pop(trial.key, None)
         self.done += 1
+        self._say_what_is_missing(result)
         where = f"[{self.done}/{self.total}]"
         if not isinstance(result, Completed):
             self._say(f"{where} {trial.name}: {result.status}: {result.reason}", "red")
@@ -115,6 +117,13 @@ class SweepView(Observer):
             sign = 1 if objective.mode == "max" else -1
             if self.best is None or sign * score > sign * self.best[0]:
                 self.best = (score, trial.name)
+
+    def _say_what_is_missing(self, result: TrialResult) -> None:
+        without = result.provenance.without if result.provenance else {}
+        for name, reason in without.items():
+            go_without(name, reason)
+        for sentence in unsaid():
+            self._say(sentence)
 
     def _line(self, text: str) -> None:
         """A line that the live view shows in its own way."""

@@ -6,12 +6,18 @@ not: 89 and 205 GFLOP/s on one core of an EPYC. Their sums differ in order, so i
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
+from functools import cache, partial
 
 import torch
 from torch.nn import Linear
+
+from embft.encoding.processor import has_instructions
+from embft.system.speedups import speedup
+
+_AVX512 = ("avx512f", "avx512bw", "avx512dq", "avx512vl")
+_Product = Callable[[torch.Tensor, torch.Tensor, torch.Tensor | None], torch.Tensor]
 
 
 @contextmanager
@@ -20,9 +26,12 @@ def fast_linear(model: torch.nn.Module) -> Iterator[None]:
 
     Nothing changes under autocast, where gradients flow, on a GPU, or without AVX-512.
     """
-    layers = list(_plain(model)) if _gains() else []
-    for layer in layers:
-        vars(layer)["forward"] = partial(_product, layer)
+    product = _faster_product()
+    layers = []
+    if product is not None:
+        layers = list(_plain(model))
+        for layer in layers:
+            vars(layer)["forward"] = partial(_forward, layer, product)
     try:
         yield
     finally:
@@ -30,8 +39,35 @@ def fast_linear(model: torch.nn.Module) -> Iterator[None]:
             vars(layer).pop("forward", None)  # the class's own again
 
 
-def _gains() -> bool:
-    return torch.backends.mkldnn.is_available() and torch.cpu._is_avx512_supported()
+def _faster_product() -> _Product | None:
+    """The product of values, weights and bias by oneDNN, where it gains something."""
+    gains = torch.backends.mkldnn.is_available() and has_instructions(*_AVX512)
+    return _by_onednn() if gains else None
+
+
+@cache
+def _by_onednn() -> _Product | None:
+    return speedup("oneDNN's float32 products", _onednn)
+
+
+def _onednn() -> _Product:
+    """Raises AttributeError where torch has no such operator, and ArithmeticError where the one
+    that it has gives another product.
+    """
+    operator = torch.ops.mkldnn._linear_pointwise
+
+    def product(
+        values: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None
+    ) -> torch.Tensor:
+        found: torch.Tensor = operator(values, weight, bias, "none", [], "")
+        return found
+
+    values, weight = torch.linspace(-1, 1, 48).view(2, 3, 8), torch.linspace(-1, 2, 40).view(5, 8)
+    for bias in (torch.linspace(0, 1, 5), None):
+        wanted = torch.nn.functional.linear(values, weight, bias)
+        if not torch.allclose(product(values, weight, bias), wanted, atol=1e-5):
+            raise ArithmeticError("its product of two small matrices is not torch's")
+    return product
 
 
 def _plain(model: torch.nn.Module) -> Iterator[Linear]:
@@ -43,11 +79,8 @@ def _plain(model: torch.nn.Module) -> Iterator[Linear]:
             yield each
 
 
-def _product(layer: Linear, values: torch.Tensor) -> torch.Tensor:
+def _forward(layer: Linear, product: _Product, values: torch.Tensor) -> torch.Tensor:
     other = values.dtype != torch.float32 or torch.is_autocast_enabled("cpu")
     if other or torch.is_grad_enabled():
         return Linear.forward(layer, values)
-    product: torch.Tensor = torch.ops.mkldnn._linear_pointwise(
-        values, layer.weight, layer.bias, "none", [], ""
-    )
-    return product
+    return product(values, layer.weight, layer.bias)

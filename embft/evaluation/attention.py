@@ -158,7 +158,7 @@ def _example(
 def _eager(model: SentenceTransformer) -> Iterator[None]:
     """While open, attention is computed by the plain implementation, which gives its weights."""
     inner: Any = model.transformers_model
-    before = inner.config._attn_implementation
+    before = getattr(inner.config, "_attn_implementation", "sdpa")
     inner.set_attn_implementation("eager")
     try:
         yield

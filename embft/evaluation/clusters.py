@@ -13,6 +13,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -185,8 +186,22 @@ def _spread(maps: Sequence[IntArray], side: npt.NDArray[np.bool_]) -> Found:
     return {"cluster_purity_spread": float(np.std(values, ddof=1))}
 
 
+@cache
+def _unusable() -> str | None:
+    """Why the two libraries cannot be used, or None: both stand on compilers of their own."""
+    with _quiet():
+        try:
+            import hdbscan  # noqa: F401 - asked whether they can be imported
+            import umap  # noqa: F401
+        except Exception as error:  # noqa: BLE001 - a compiler's, whatever it is
+            return f"UMAP and HDBSCAN cannot be used here ({error})"
+    return None
+
+
 def _unfit(embedded: Embedded) -> str | None:
     """Why these embeddings cannot be laid out, or None."""
+    if (reason := _unusable()) is not None:
+        return reason
     both = np.vstack([embedded.first, embedded.second])
     if len(embedded.first) < LEAST_PAIRS:
         return f"fewer than {LEAST_PAIRS} pairs ({len(embedded.first)})"

@@ -29,25 +29,29 @@ from embft.execution.failure import (
     Failure,
     failure_of,
 )
-from embft.execution.monitor import End, Limits, watch
+from embft.execution.monitor import ASKING, End, Limits, watch
 from embft.results.folders import TrialDir
 from embft.results.records import Attempt, Completed, EpochScore, Failed, Status, TrialInput
 from embft.storage.errors import StorageError, storage_reason
 from embft.storage.lock import hold_as_worker
 from embft.system.processes import end_templates
+from embft.system.speedups import speedup
 
 _ORPHAN_SECONDS = 1.0
 _TOGETHER_SECONDS = 1.0
 # Of all processes the kernel takes a worker first when memory runs out; its trial tells of it.
 _OOM_SCORE = "800"
 
-_STARTING = threading.Lock()  # what `_no_main` changes is the whole process's
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(["embft.execution.preload"])
 
 
 def warm_up() -> None:
     """Start the template, so that the first worker need not wait for it. Returns at once."""
+    speedup("a template that starts early", _warm_up)
+
+
+def _warm_up() -> None:
     resource_tracker.ensure_running()  # its start would let the signal through again
     # Ctrl-C on the terminal reaches it too, and would end it, with a traceback, while it imports.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
@@ -176,21 +180,20 @@ def _again(
 def _run_worker(step: str, folder: TrialDir, limits: Limits, deadline: float | None) -> End:
     """Start a worker and wait for its end."""
     worker = _CONTEXT.Process(target=_enter, args=(step, str(folder.path)), daemon=True)
-    with _STARTING, _no_main():
+    with ASKING, _no_main():
         warm_up()
         worker.start()
-        # The start of another worker, in another thread, would look whether this one has ended, and
-        # of two that ask at once one gets a wrong status.
-        multiprocessing.process._children.discard(worker)  # type: ignore[attr-defined]
     end = watch(worker, limits, deadline)
-    worker.close()
+    with ASKING:
+        worker.close()
     return end
 
 
 @contextmanager
 def _no_main() -> Iterator[None]:
     """In the block a new worker runs none of this program's main module, which multiprocessing
-    would have it do: the command's, or in a Ray actor Ray's, which imports all of Ray.
+    would have it do: the command's, or in a Ray actor Ray's, which imports all of Ray. That is the
+    whole process's: only for who holds `ASKING`.
     """
     main = sys.modules["__main__"]
     sys.modules["__main__"] = ModuleType("__main__")

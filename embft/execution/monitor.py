@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from dataclasses import dataclass
 from enum import StrEnum
+from multiprocessing import connection
 from pathlib import Path
 from typing import Protocol
 
@@ -24,6 +26,10 @@ _SHARE_SECONDS = 10.0  # what driver and Ray hold changes slowly
 # A worker whose threads only wait uses a ten thousandth of a core; one that works, all of one.
 _IDLE_SHARE = 0.005
 _IDLE_SECONDS = 0.05
+
+# Whenever a worker is started multiprocessing asks about all of them, and of two threads that ask
+# at once whether one has ended, one is told a wrong status: so whoever starts or asks holds this.
+ASKING = threading.Lock()
 
 
 class Breach(StrEnum):
@@ -85,7 +91,8 @@ class Worker(Protocol):
     def pid(self) -> int | None: ...  # noqa: D102
     @property
     def exitcode(self) -> int | None: ...  # noqa: D102
-    def join(self, timeout: float | None = None) -> None: ...  # noqa: D102
+    @property
+    def sentinel(self) -> int: ...  # noqa: D102
 
 
 def watch(worker: Worker, limits: Limits, deadline: float | None) -> End:
@@ -93,13 +100,20 @@ def watch(worker: Worker, limits: Limits, deadline: float | None) -> End:
     kills = _kernel_kills()
     memory, life = _Memory(worker.pid or 0, limits), _Life(worker.pid or 0)
     breach: Breach | None = None
-    while worker.exitcode is None:
+    while (status := _status(worker)) is None:
         if breach is None:
             breach = _breach(memory, life, limits, deadline)
             if breach is not None or limits.unasked():
                 _kill(worker.pid or 0)
-        worker.join(_WATCH_SECONDS)
-    return End(worker.exitcode, memory.peak, memory.limit, breach, _kernel_kills() > kills)
+    return End(status, memory.peak, memory.limit, breach, _kernel_kills() > kills)
+
+
+def _status(worker: Worker) -> int | None:
+    """What a worker ended with; None when it has not ended after a while."""
+    if not connection.wait([worker.sentinel], _WATCH_SECONDS):
+        return None
+    with ASKING:
+        return worker.exitcode
 
 
 def _breach(memory: _Memory, life: _Life, limits: Limits, deadline: float | None) -> Breach | None:

@@ -46,7 +46,9 @@ from embft.spec.objective import giving
 from embft.storage.errors import storage_reason
 from embft.storage.files import write_atomic
 from embft.storage.seal import check_digests
+from embft.system.speedups import missing
 from embft.training.checkpoint import Checkpoints
+from embft.training.kernels.entry import kernels
 from embft.training.loop import Hooks, Step, train
 from embft.training.precision import resolve_precision
 from embft.training.step import DivergedError
@@ -147,6 +149,7 @@ def train_step(folder: TrialDir) -> None:
         "train_seconds": outcome.seconds,
         "total_seconds": outcome.seconds + time.perf_counter() - clock - outcome.since_resume,
         "peak_memory_mb": _peak_memory_mb(),
+        "without": missing(),
         "files": folder.trained_files(),
     }
     folder.write_trained(trained)
@@ -178,6 +181,7 @@ def _identity(given: TrialInput) -> dict[str, Any]:
         "key": given.key,
         "threads": given.threads,
         "micro_batch_size": given.train_spec.micro_batch_size,
+        "compiled": device == "cpu" and kernels() is not None,
         **training_identity(precision, device),
     }
 
@@ -300,6 +304,7 @@ def score_step(folder: TrialDir) -> None:
                 threads=given.threads,
                 precision=resolve_precision(given.spec.train.precision, model.device.type),
                 device=default_device(),
+                training=trained.get("without", {}),
             ),
         )
     )

@@ -64,7 +64,8 @@ def _world(found: Provenance) -> Mapping[str, str]:
         "precision": found.precision,
         "device": found.device,
     }
-    return {**conditions, **found.packages}
+    without = {"speed-ups missing": ", ".join(sorted(found.without)) or "none"}
+    return {**conditions, **without, **found.packages}
 
 
 def _values(worlds: list[Mapping[str, str]], name: str) -> list[str]:

@@ -7,7 +7,9 @@ a model's folder brings runs only where the spec trusts it.
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Callable
 from contextvars import ContextVar
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,7 +19,7 @@ from safetensors import SafetensorError
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
 
-from embft.encoding.packing import forbid_packing
+from embft.encoding.packing import first_position, forbid_packing
 from embft.errors import ModelError
 from embft.models.adapter import add_adapter
 from embft.models.pooling import OUR_MODULES, replace_pooling
@@ -102,10 +104,8 @@ def open_model(folder: Path, spec: ModelSpec) -> SentenceTransformer:
 def _opened(folder: Path, spec: ModelSpec, arguments: dict[str, Any]) -> SentenceTransformer:
     try:
         if (folder / "modules.json").exists():
-            # Our modules are this package's own, not code of the folder: no trust is asked for.
-            return SentenceTransformer._load_with_module_classes(
+            return _loader()(
                 str(folder),
-                OUR_MODULES,
                 device=default_device(),
                 local_files_only=True,
                 trust_remote_code=spec.trust_remote_code,
@@ -114,6 +114,14 @@ def _opened(folder: Path, spec: ModelSpec, arguments: dict[str, Any]) -> Sentenc
         return _from_transformers(folder, arguments, trusted=spec.trust_remote_code)
     except (OSError, ValueError, KeyError, ImportError, SafetensorError) as error:
         raise ModelError(f"{folder}: cannot load the base model: {error}") from None
+
+
+def _loader() -> Callable[..., SentenceTransformer]:
+    """What loads a folder. Our modules are this package's own, not code of the folder: no trust is
+    asked for, where the library lets us say so; else a model with one of them needs it.
+    """
+    load = getattr(SentenceTransformer, "_load_with_module_classes", None)
+    return SentenceTransformer if load is None else partial(load, module_classes=OUR_MODULES)
 
 
 def _from_transformers(
@@ -222,7 +230,7 @@ def _positions(transformer: Transformer) -> int | None:
     A RoBERTa's table of positions begins with rows that no token gets.
     """
     positions = getattr(transformer.config, "max_position_embeddings", None) or 0
-    return int(positions) - transformer._infer_flatten_position_offset() if positions > 0 else None
+    return int(positions) - first_position(transformer) if positions > 0 else None
 
 
 def _set_layer(transformer: Transformer, layer: int) -> None:

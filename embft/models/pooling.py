@@ -89,7 +89,7 @@ def replace_pooling(model: SentenceTransformer, pooling: str, layout: Layout) ->
         else Pooling(width, pooling_mode=_MODES[pooling])
     )
     _refuse_misfit(model, pooling, int(module.get_embedding_dimension()))
-    model._modules[name] = module
+    setattr(model, name, module)
 
 
 def _refuse_misfit(model: SentenceTransformer, pooling: str, width: int) -> None:

@@ -7,12 +7,14 @@ import importlib.metadata
 import os
 import platform
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
 import embft
 from embft.results.records import Provenance
+from embft.system.speedups import missing
 
 _PACKAGES = (
     "numba",
@@ -36,8 +38,12 @@ def now() -> str:
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
-def provenance(*, started: str, threads: int, precision: str, device: str) -> Provenance:
-    """Describe this process's surroundings; `started` is when the trial began."""
+def provenance(
+    *, started: str, threads: int, precision: str, device: str, training: Mapping[str, str]
+) -> Provenance:
+    """Describe this process's surroundings. started: when the trial began. training: the speed-ups
+    that it was trained without, each with the reason.
+    """
     return Provenance(
         embft=embft.__version__,
         python=platform.python_version(),
@@ -48,6 +54,7 @@ def provenance(*, started: str, threads: int, precision: str, device: str) -> Pr
         precision=precision,
         device=device,
         packages=_versions(_PACKAGES),
+        without={**training, **missing()},
         revision=_git_revision(),
         started=started,
         finished=now(),
@@ -72,7 +79,12 @@ def token_identity() -> dict[str, str]:
 
 
 def _versions(packages: Sequence[str]) -> dict[str, str]:
-    return {name: importlib.metadata.version(name) for name in packages}
+    """Of those that are installed: numba, for one, training can do without."""
+    found = dict[str, str]()
+    for name in packages:
+        with suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found
 
 
 def processor() -> str:

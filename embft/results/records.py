@@ -115,7 +115,10 @@ class Timings(_Record):
 
 
 class Provenance(_Record):
-    """What the user did not choose but may have to know. Not part of the key."""
+    """What the user did not choose but may have to know. Not part of the key.
+
+    without: speed-ups that this machine had not, each with the reason.
+    """
 
     embft: str
     python: str
@@ -126,6 +129,7 @@ class Provenance(_Record):
     precision: str
     device: str
     packages: dict[str, str]
+    without: dict[str, str] = Field(default_factory=dict)
     revision: str | None
     started: str
     finished: str

@@ -17,11 +17,12 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import ray
-from ray._private.node import Node
 
 from embft.errors import EXIT_INTERRUPTED, EmbftError
 from embft.planning.capacity import Demand, gpu_share, trials_at_once
@@ -29,6 +30,7 @@ from embft.spec.resources import Resources
 from embft.storage.errors import StorageError
 from embft.system.machine import available_cores
 from embft.system.processes import available_memory, end_descendants, is_alive, template_memory
+from embft.system.speedups import go_without, speedup
 
 _ONE = Demand(trials=1, worker=0)
 _OBJECT_STORE_BYTES = 78_643_200  # the least that Ray takes; trials pass through files
@@ -129,17 +131,8 @@ def _connect(
     asked = resources.concurrent_trials
     if temporary is not None:
         cores = available_cores()
-        _leave_out_monitors()
-        ray.init(
-            address="local",  # not the one that RAY_ADDRESS, or an earlier `ray start`, names
-            num_cpus=cores if asked == "auto" else max(cores, asked),
-            include_dashboard=False,
-            object_store_memory=_OBJECT_STORE_BYTES,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            _temp_dir=temporary,
-            _node_ip_address="127.0.0.1",
-        )
+        speedup("a lean Ray", _leave_out_monitors)
+        _start_own(cores if asked == "auto" else max(cores, asked), temporary)
         memory = min(resources.memory or sys.maxsize, _free_memory())
         return _shared_out(resources, cores, cores, memory, demand, stop, Path(temporary))
     _check_reachable(str(address))
@@ -154,6 +147,28 @@ def _connect(
     return _shared_out(resources, cores, total, memory, demand, stop, None)
 
 
+def _start_own(cores: int, folder: str) -> None:
+    """Start a Ray of our own, whose state lies in the folder, for this machine alone, as far as
+    Ray takes settings for that, which it does not document.
+    """
+    settings: dict[str, Any] = {
+        "address": "local",  # not the one that RAY_ADDRESS, or an earlier `ray start`, names
+        "num_cpus": cores,
+        "include_dashboard": False,
+        "object_store_memory": _OBJECT_STORE_BYTES,
+        "log_to_driver": False,
+        "logging_level": logging.ERROR,
+    }
+    ours: dict[str, Any] = {"_temp_dir": folder, "_node_ip_address": "127.0.0.1"}
+    try:
+        ray.init(**settings, **ours)
+    except RuntimeError as error:
+        if "keyword" not in str(error):
+            raise
+        go_without("a folder of its own for Ray's state", str(error))
+        ray.init(**settings)
+
+
 def _free_memory() -> int:
     """Bytes that are free, those of the warm template counted in however much of it has loaded:
     `trials_at_once` accounts for the whole of it.
@@ -165,12 +180,16 @@ def _leave_out_monitors() -> None:
     """Have a Ray of our own run without autoscaler, log monitor and API server.
 
     Nothing here asks them, and they take 150 MB and seconds of every start
-    (docs/decisions/0010-a-lean-ray.md). Ray has no setting for it, so its class is changed; one
-    that starts them otherwise runs with them.
+    (docs/decisions/0010-a-lean-ray.md). Ray has no setting for it, so its class is changed. Raises
+    AttributeError where the class has no such methods; then they run.
     """
-    for name in ("start_monitor", "start_log_monitor", "start_api_server"):
-        if hasattr(Node, name):
-            setattr(Node, name, lambda self, **_: None)  # noqa: ARG005 - as they are called
+    from ray._private.node import Node
+
+    names = ("start_monitor", "start_log_monitor", "start_api_server")
+    for name in filter(partial(hasattr, Node), names):
+        setattr(Node, name, lambda self, **_: None)  # noqa: ARG005 - as they are called
+    if gone := [name for name in names if not hasattr(Node, name)]:
+        raise AttributeError(f"Ray's Node has no {', '.join(gone)}")
 
 
 def _shared_out(  # noqa: PLR0913, PLR0917 - what there is to share

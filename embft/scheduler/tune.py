@@ -90,7 +90,8 @@ class _Watch(tune.Callback):
 
     def on_trial_complete(self, *_: Any, **given: Any) -> None:
         """Of every figure of every trial Tune keeps the last 5 and 10, and nobody asks for them."""
-        getattr(given["trial"].run_metadata, "metric_n_steps", {}).clear()
+        metadata = getattr(given["trial"], "run_metadata", None)
+        getattr(metadata, "metric_n_steps", {}).clear()
 
 
 def run_trials(

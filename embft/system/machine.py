@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from functools import cache
+from pathlib import Path
 from typing import Literal
 
 from embft.errors import EmbftError
@@ -15,6 +17,19 @@ def available_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+@cache
+def processor_features() -> frozenset[str]:
+    """The instructions of the processor under Linux's names, `avx512f` and the like; none where
+    the system does not say.
+    """
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return frozenset()
+    named = (line.partition(":")[2] for line in lines if line.startswith(("flags", "Features")))
+    return frozenset(next(named, "").split())
 
 
 def resolve_device(asked: Device, *, cuda: bool, mps: bool) -> str:

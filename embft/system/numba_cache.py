@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 from contextlib import suppress
-from functools import cache
+from functools import cache, partial
 
-from numba.core.dispatcher import Dispatcher
+from embft.system.speedups import speedup
 
 
 @cache  # hundreds of functions, each with a look at its file
@@ -15,6 +15,12 @@ def keep_compiled(*packages: str) -> None:
 
     numba keeps it beside their files, or in the user's cache folder, until those files change.
     """
+    speedup("kept compiled functions", partial(_keep, packages))
+
+
+def _keep(packages: tuple[str, ...]) -> None:
+    from numba.core.dispatcher import Dispatcher
+
     for name, module in list(sys.modules.items()):
         if name.partition(".")[0] in packages:
             for function in vars(module).values():

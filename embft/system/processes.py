@@ -75,8 +75,9 @@ def no_collection() -> Iterator[None]:
 
 def release_memory() -> None:
     """Give the system back what this process has freed, which Arrow and glibc keep for later."""
-    if arrow := sys.modules.get("pyarrow"):
-        arrow.default_memory_pool().release_unused()
+    with suppress(AttributeError):  # an Arrow that keeps nothing
+        if arrow := sys.modules.get("pyarrow"):
+            arrow.default_memory_pool().release_unused()
     with suppress(OSError, AttributeError):  # a system without glibc
         ctypes.CDLL(None).malloc_trim(0)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from embft.training.kernels.noise import Noise
+from embft.training.noise import Noise
 
 # The bits of 1.0: a mask made of them is ready, where one of truth values would be cast, slowly.
 _ONES = {torch.bfloat16: np.uint16(0x3F80), torch.float16: np.uint16(0x3C00)}

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
+
+from embft.encoding.processor import has_instructions
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -22,12 +24,7 @@ def resolve_precision(asked: str, device: str) -> str:
 
 def _multiplies_bf16() -> bool:
     """Whether the CPU has instructions for products in bfloat16: AVX512_BF16, AMX, or Arm's."""
-    if torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported():
-        return True
-    # The names of Arm's are torch's own; only a build for Arm reports them.
-    ask: Callable[[], Mapping[str, Any]] = getattr(torch.cpu, "get_capabilities", dict)
-    capabilities = ask()
-    return bool(capabilities.get("bf16") or capabilities.get("sve_bf16"))
+    return any(map(has_instructions, ("avx512bf16", "amxtile", "bf16", "svebf16")))
 
 
 def autocast(precision: str, device: str) -> AbstractContextManager[Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -19,9 +19,9 @@ from embft.spec import TrainSpec
 from embft.spec.shape import Shape
 from embft.training.batches import Batch
 from embft.training.dropout import use_bulk_dropout
-from embft.training.kernels.encoder import FusedEncoder, fuse
+from embft.training.kernels.entry import kernels
 from embft.training.losses import FromEmbeddings, build_loss
-from embft.training.optimizer import ClippedAdamW
+from embft.training.optimizer import clipped_adamw
 from embft.training.precision import (
     FrozenWeights,
     autocast,
@@ -29,6 +29,9 @@ from embft.training.precision import (
     resolve_precision,
 )
 from embft.training.vocabulary import UsedRows, restore_table, train_used_rows
+
+if TYPE_CHECKING:
+    from embft.training.kernels.encoder import FusedEncoder
 
 _SCHEDULES = {"linear": "linear", "constant": "constant_with_warmup", "cosine": "cosine"}
 
@@ -71,10 +74,11 @@ class Stepper:
         self.loss = build_loss(model, self.encoder, spec.loss, micro_batch_size=micro, guide=guide)
         # Gradients that are sums of several passes' stay in float32.
         once = isinstance(self.loss, FromEmbeddings) and micro is None
-        self.narrow = torch.bfloat16 if once and self.precision == "bf16" else None
         self.trainable = {n: p for n, p in model.named_parameters() if p.requires_grad}
         compiled = self.device == "cpu" and self.precision != "fp16"
-        self.optimizer = ClippedAdamW([*self.trainable.values()], spec, compiled=compiled)
+        self.optimizer = clipped_adamw([*self.trainable.values()], spec, compiled=compiled)
+        takes_narrow = once and self.precision == "bf16" and self.optimizer.compiled is not None
+        self.narrow = torch.bfloat16 if takes_narrow else None
         if self.fused is not None:
             self.optimizer.halves = self.fused.halves
         if self.precision == "fp16":
@@ -96,7 +100,8 @@ class Stepper:
     def _fused(self) -> FusedEncoder | None:
         if self.dropout is None or self.precision == "fp16" or not self.encoder.packs:
             return None
-        return fuse(self.model, self.dropout)
+        loops = kernels()
+        return loops.fuse(self.model, self.dropout) if loops else None
 
     def _used_rows(self) -> UsedRows | None:
         """Weight decay moves every row, and a GIST guide reads the same features."""
@@ -204,9 +209,8 @@ class Stepper:
                 kind: value.to(parameter.device) for kind, value in found.items()
             }
         self.schedule.load_state_dict({"lr_lambdas": [None], **state["schedule"]})
-        for group, rate in zip(
-            self.optimizer.param_groups, state["schedule"]["_last_lr"], strict=True
-        ):
+        rates = self.schedule.get_last_lr()
+        for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
             group["lr"] = rate
         self.scaler.load_state_dict(state["scaler"])
 

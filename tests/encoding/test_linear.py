@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 import torch
 
+from embft.encoding import linear
 from embft.encoding.linear import fast_linear
+from embft.system import speedups
 
 
 def layers() -> torch.nn.Sequential:
     """Two plain layers around one that is not."""
     torch.manual_seed(0)
-    linear = torch.nn.Linear
-    return torch.nn.Sequential(linear(48, 96), torch.nn.GELU(), linear(96, 32, bias=False))
+    plain = torch.nn.Linear
+    return torch.nn.Sequential(plain(48, 96), torch.nn.GELU(), plain(96, 32, bias=False))
 
 
 def replaced(model: torch.nn.Module) -> int:
@@ -25,7 +30,7 @@ def with_avx512(monkeypatch: pytest.MonkeyPatch) -> None:
     """A processor that gains by it, as far as is asked: oneDNN computes on any."""
     if not torch.backends.mkldnn.is_available():
         pytest.skip("this torch has no oneDNN")
-    monkeypatch.setattr(torch.cpu, "_is_avx512_supported", lambda: True)
+    monkeypatch.setattr(linear, "has_instructions", lambda *_: True)
 
 
 @pytest.mark.usefixtures("with_avx512")
@@ -78,7 +83,34 @@ def test_an_error_leaves_the_layers_as_they_were() -> None:
 
 def test_without_avx512_nothing_changes(monkeypatch: pytest.MonkeyPatch) -> None:
     """There torch's own choice is as fast."""
-    monkeypatch.setattr(torch.cpu, "_is_avx512_supported", lambda: False)
+    monkeypatch.setattr(linear, "has_instructions", lambda *_: False)
     model = layers()
     with fast_linear(model):
         assert replaced(model) == 0
+
+
+def _wrong(values: torch.Tensor, weight: torch.Tensor, *_: Any) -> torch.Tensor:
+    return torch.zeros(*values.shape[:-1], len(weight))
+
+
+@pytest.mark.usefixtures("with_avx512")
+@pytest.mark.parametrize(
+    "operators", [SimpleNamespace(), SimpleNamespace(_linear_pointwise=_wrong)]
+)
+def test_torchs_own_products_serve_where_the_operator_is_gone_or_wrong(
+    monkeypatch: pytest.MonkeyPatch, operators: SimpleNamespace
+) -> None:
+    """Said once, and nothing fails."""
+    monkeypatch.setattr(torch.ops, "mkldnn", operators)
+    monkeypatch.setattr(speedups, "_missing", {})
+    monkeypatch.setattr(speedups, "_said", set())
+    linear._by_onednn.cache_clear()
+    model, values = layers(), torch.randn(3, 48)
+    for _ in range(2):
+        with torch.no_grad(), fast_linear(model):
+            assert replaced(model) == 0
+            assert torch.equal(model(values), layers()(values))
+    linear._by_onednn.cache_clear()
+    (sentence,) = speedups.unsaid()
+    assert "oneDNN" in sentence
+    assert not list(speedups.unsaid())

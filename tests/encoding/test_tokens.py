@@ -204,13 +204,13 @@ def test_whether_a_model_packs_is_tried_once(
     """However many texts are embedded; tried again once the model is built otherwise."""
     model = load_base(tiny_model, MODEL)
     tried: list[Any] = []
-    agrees = packing._agrees
+    agrees = packing._tried_on
 
     def counted(model: Any) -> bool:
         tried.append(model)
         return agrees(model)
 
-    monkeypatch.setattr(packing, "_agrees", counted)
+    monkeypatch.setattr(packing, "_tried_on", counted)
     for _ in range(3):
         encode(model, ["i love dogs", "cats"])
     assert len(tried) == 1

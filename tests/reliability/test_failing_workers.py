@@ -7,17 +7,16 @@ its trial's folder names, at the moment when it saves what it has trained. Nothi
 from __future__ import annotations
 
 import ipaddress
-import multiprocessing
 import os
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from multiprocessing import forkserver
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import psutil
 import pytest
@@ -26,7 +25,7 @@ import torch
 from embft.execution import launcher, worker
 from embft.execution.failure import failure_of
 from embft.execution.launcher import run_trial, warm_up
-from embft.execution.monitor import End, Limits, watch
+from embft.execution.monitor import ASKING, End, Limits, watch
 from embft.execution.worker import read_splits
 from embft.models.base import build
 from embft.models.resolve import spec_base
@@ -156,19 +155,23 @@ def test_what_may_pass_is_tried_again_and_counted(trial: TrialDir) -> None:
     assert "Segmentation fault" in result.attempts[0].message
 
 
-def test_nothing_else_asks_how_a_worker_ended(
-    trial: TrialDir, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """At its next start multiprocessing would: of two threads that ask, one is told "255"."""
-    known = []
+def _end_many(status: int) -> list[int]:
+    """How workers that end at once with this status are said to have ended."""
+    found = []
+    for _ in range(10):
+        worker = launcher._CONTEXT.Process(target=os._exit, args=(status,), daemon=True)
+        with ASKING, launcher._no_main():
+            worker.start()
+        found.append(watch(worker, Limits(), None).exit_code)
+    return found
 
-    def watched(worker: Any, *rest: Any) -> Any:
-        known.append(worker in multiprocessing.active_children())
-        return watch(worker, *rest)
 
-    monkeypatch.setattr(launcher, "watch", watched)
-    assert run_trial(trial) == "completed"
-    assert known == [False, False]
+def test_each_of_many_workers_is_said_to_end_as_it_did() -> None:
+    """At every start multiprocessing asks about all workers: of two that ask, one is told "255"."""
+    statuses = [0, 3, 5, 7]
+    with ThreadPoolExecutor(len(statuses)) as threads:
+        found = list(threads.map(_end_many, statuses))
+    assert found == [[status] * 10 for status in statuses]
 
 
 def test_attempts_end(trial: TrialDir) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import shutil
 import sys
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,13 +21,14 @@ from embft.data.pairs import Splits
 from embft.encoding.packing import can_pack
 from embft.models.base import build
 from embft.spec import LoraSpec, ModelSpec, TrainSpec
-from embft.training.kernels import functions, threads
-from embft.training.kernels import noise as noise_module
+from embft.training import noise as noise_module
+from embft.training.kernels import adamw, adapters, attention, functions, rows, threads
 from embft.training.kernels.encoder import FusedEncoder, fuse
 from embft.training.kernels.functions import Adapter, Texts
 from embft.training.kernels.loops import compiled
-from embft.training.kernels.noise import Noise
+from embft.training.kernels.noise import fill_blocks
 from embft.training.kernels.vectors import FLAT, erf, exp, product, transposed_product
+from embft.training.noise import Noise
 from embft.training.step import Stepper
 
 MODEL = ModelSpec(base="tiny")
@@ -416,10 +420,23 @@ def test_every_share_is_done_once(
         threads.together(ask_too_much, np.zeros(some_threads, np.float32))
 
 
+@pytest.mark.parametrize(
+    "loop", [rows.gelu, attention.attend, adapters.adapt, adamw.change, fill_blocks, count]
+)
+def test_what_numba_reads_of_a_loop_is_its_own_source(loop: Any) -> None:
+    """Numba looks at the source at a loop's file and line, for its cache among others. Since Python
+    3.12 a part of a file that is no whole statement ends that in a TokenError.
+    """
+    source = textwrap.dedent(inspect.getsource(loop.py_func))
+    (found,) = ast.parse(source).body
+    assert isinstance(found, ast.FunctionDef)
+    assert loop.py_func.__name__.startswith(f"{found.name}_")
+
+
 def test_shares_can_be_done_apart() -> None:
     """As threads of Python do them: those asked for, and no other."""
     done = np.zeros(5, np.float32)
-    count(done, 1, 3, 4, 0)
+    count(1, 3, 4, 0, done)
     assert done.tolist() == [0.0, 1.0, 1.0, 0.0, 4.0]
 
 

@@ -14,7 +14,7 @@ from torch.nn import Parameter
 from embft.data.pairs import Splits
 from embft.models.base import build
 from embft.spec import ModelSpec, TrainSpec
-from embft.training.optimizer import ClippedAdamW
+from embft.training.optimizer import ClippedAdamW, clipped_adamw
 from embft.training.step import Stepper
 
 MODEL = ModelSpec(base="tiny")
@@ -29,7 +29,7 @@ def _weights() -> list[Parameter]:
 
 def _optimizer(weights: list[Parameter], *, compiled: bool = True, **settings: Any) -> ClippedAdamW:
     spec = TrainSpec.model_validate({"learning_rate": 1e-2, **settings})
-    return ClippedAdamW(weights, spec, compiled=compiled)
+    return clipped_adamw(weights, spec, compiled=compiled)
 
 
 def _steps(

@@ -9,12 +9,14 @@ import pytest
 import torch
 
 from embft.data.pairs import Pairs
+from embft.encoding import processor
 from embft.models.base import build
 from embft.spec import ModelSpec, TrainSpec
 from embft.training.precision import resolve_precision
 from embft.training.step import Stepper
 
 ARM = {"architecture": "aarch64", "neon": True, "bf16": False, "sve_bf16": False}
+X86 = {"architecture": "x86_64", "avx512_bf16": False, "amx_tile": False}
 
 
 @pytest.mark.parametrize(
@@ -23,32 +25,38 @@ ARM = {"architecture": "aarch64", "neon": True, "bf16": False, "sve_bf16": False
         ({**ARM, "bf16": True}, "bf16"),
         ({**ARM, "sve_bf16": True}, "bf16"),
         (ARM, "fp32"),
-        ({"architecture": "x86_64", "avx512_bf16": False}, "fp32"),
-        (None, "fp32"),
+        ({**X86, "avx512_bf16": True}, "bf16"),
+        ({**X86, "amx_tile": True}, "bf16"),
+        ({**X86, "avx512_f": True}, "fp32"),
     ],
 )
-def test_auto_is_bfloat16_on_arm_that_has_it(
-    monkeypatch: pytest.MonkeyPatch, capabilities: dict[str, Any] | None, wanted: str
+def test_auto_is_bfloat16_where_the_processor_multiplies_it(
+    monkeypatch: pytest.MonkeyPatch, capabilities: dict[str, Any], wanted: str
 ) -> None:
-    """As torch says of the processor; a torch that does not say is taken for none."""
-    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
-    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
-    if capabilities is None:
-        monkeypatch.delattr(torch.cpu, "get_capabilities")
-    else:
-        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+    """As torch says of the processor."""
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
     assert resolve_precision("auto", "cpu") == wanted
     assert resolve_precision("auto", "mps") == "fp32"
     assert resolve_precision("bf16", "cpu") == "bf16"
 
 
-@pytest.mark.parametrize("feature", ["_is_avx512_bf16_supported", "_is_amx_tile_supported"])
-def test_auto_is_bfloat16_on_x86_that_has_it(monkeypatch: pytest.MonkeyPatch, feature: str) -> None:
-    """Either of the two instruction sets is enough."""
-    monkeypatch.setattr(torch.cpu, "get_capabilities", dict)
-    for each in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
-        monkeypatch.setattr(torch.cpu, each, lambda each=each: each == feature)
-    assert resolve_precision("auto", "cpu") == "bf16"
+@pytest.mark.parametrize(
+    ("features", "wanted"),
+    [
+        ({"avx512f", "avx512_bf16"}, "bf16"),
+        ({"amx_tile"}, "bf16"),
+        ({"asimd", "bf16"}, "bf16"),
+        ({"avx2", "avx512f"}, "fp32"),
+        (set(), "fp32"),
+    ],
+)
+def test_a_torch_that_does_not_say_leaves_it_to_the_system(
+    monkeypatch: pytest.MonkeyPatch, features: set[str], wanted: str
+) -> None:
+    """By Linux's names; a system that does not say either is taken for one without."""
+    monkeypatch.delattr(torch.cpu, "get_capabilities")
+    monkeypatch.setattr(processor, "processor_features", lambda: frozenset(features))
+    assert resolve_precision("auto", "cpu") == wanted
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])

@@ -7,6 +7,7 @@ computes as its own code does.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,14 +20,16 @@ from transformers.modeling_outputs import BaseModelOutputWithPastAndCrossAttenti
 
 from embft.encoding.encoder import Encoder, Tokenised
 from embft.encoding.packing import AGREES, PROBE, packed_starts
+from embft.system.speedups import speedup
 from embft.training.kernels import functions
 from embft.training.kernels.functions import Adapter, Texts
-from embft.training.kernels.noise import Noise
 from embft.training.kernels.vectors import LANES
+from embft.training.noise import Noise
 
 _LAYERS = {"BertLayer", "RobertaLayer", "XLMRobertaLayer", "CamembertLayer"}
 # Products of longer texts are large enough for a library, and in 16 bits it has faster ones.
 _LONGEST = 128
+_ROUNDING = 1e-5
 
 
 def fuse(model: SentenceTransformer, generator: np.random.Generator) -> FusedEncoder | None:
@@ -34,12 +37,19 @@ def fuse(model: SentenceTransformer, generator: np.random.Generator) -> FusedEnc
 
     generator: draws what dropout drops. The model must pack.
     """
+    return speedup("compiled layers", partial(_fused, model, generator))
+
+
+def _fused(model: SentenceTransformer, generator: np.random.Generator) -> FusedEncoder | None:
+    """As `fuse`. Raises ArithmeticError where the layers compute otherwise than we know them."""
     encoder: Any = getattr(model.transformers_model, "encoder", None)
     layers = getattr(encoder, "layer", ())
     if model.device.type != "cpu" or not layers or not all(map(_is_known, layers)):
         return None
     fused = FusedEncoder(encoder, generator)
-    return fused if _agrees(model, fused) else None
+    if not _agrees(model, fused):
+        raise ArithmeticError("they do not give this model's embeddings and gradients")
+    return fused
 
 
 def _is_known(layer: Any) -> bool:
@@ -81,18 +91,45 @@ def _is_known_linear(linear: Any) -> bool:
     )
 
 
-@torch.no_grad()
 def _agrees(model: SentenceTransformer, fused: FusedEncoder) -> bool:
-    """Whether the fused encoder gives this model's embeddings, tried in float32 without dropout."""
+    """Whether the fused encoder gives this model's embeddings and its layers' gradients, tried in
+    float32 without dropout.
+    """
     encoder = Encoder(model, Tokenised(model, [PROBE]))
     training = model.training
     model.eval()
-    wanted = encoder.embed(range(len(PROBE)))
-    fused.start()
-    found = encoder.embed(range(len(PROBE)))
-    fused.stop()
-    model.train(training)
-    return fused.calls > 0 and torch.allclose(found, wanted, atol=AGREES, rtol=AGREES)
+    try:
+        wanted = _trial(encoder, fused)
+        fused.start()
+        found = _trial(encoder, fused)
+    finally:
+        fused.stop()
+        model.train(training)
+    largest = max((float(each.abs().max()) for each in wanted[1:]), default=0.0)
+    close = partial(_alike, least=_ROUNDING * largest)
+    return (
+        fused.calls > 0
+        and torch.allclose(found[0], wanted[0], atol=AGREES, rtol=AGREES)
+        and all(map(close, found[1:], wanted[1:]))
+    )
+
+
+def _trial(encoder: Encoder, fused: FusedEncoder) -> list[torch.Tensor]:
+    """Embeddings of a few texts, and what a sum of their numbers' slopes is at trained weights."""
+    embeddings = encoder.embed(range(len(PROBE)))
+    weights = [p for p in fused.encoder.parameters() if p.requires_grad]
+    if not weights:
+        return [embeddings.detach()]
+    shares = torch.linspace(-1, 1, embeddings.numel()).view_as(embeddings)
+    total = (embeddings * shares).sum()
+    slopes = torch.autograd.grad(total, weights, allow_unused=True, materialize_grads=True)
+    return [embeddings.detach(), *slopes]
+
+
+def _alike(found: torch.Tensor, wanted: torch.Tensor, least: float) -> bool:
+    """least: the rounding of gradients of which nothing would be left in exact numbers."""
+    off = 10 * AGREES * float(wanted.abs().max()) + least
+    return torch.allclose(found, wanted, rtol=0.0, atol=off)
 
 
 class FusedEncoder:

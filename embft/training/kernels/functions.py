@@ -17,9 +17,9 @@ import torch
 from torch.autograd.function import once_differentiable
 
 from embft.training.kernels import adapters, attention, rows
-from embft.training.kernels.noise import Noise
 from embft.training.kernels.threads import together
 from embft.training.kernels.vectors import LANES
+from embft.training.noise import Noise
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ whose lock would make each thread wait for the others. Knows no torch.
 from __future__ import annotations
 
 import hashlib
-import inspect
 from collections.abc import Callable
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 from llvmlite import ir
@@ -39,14 +39,15 @@ def compiled(kinds: tuple[Any, ...], *arguments: Any) -> Callable[[Any], Any]:
     """A loop for values of these kinds, as float32 and bfloat16, compiled once for a machine.
 
     arguments: their types, None for an array of values, but for the last two: the number of the
-    share, and how many there are. What is made of it is called with the arguments before those,
-    then `first`, `end`, `shares` and `openmp`: it does the shares from first up to end, of so many,
-    by the OpenMP at that address (of GOMP_parallel), or one after another where that is 0. It
+    share, and how many there are. What is made of it is called with `first`, `end`, `shares` and
+    `openmp`, then the arguments before those two: it does the shares from first up to end, of so
+    many, by the OpenMP at that address (of GOMP_parallel), or one after another where that is 0. It
     releases Python's lock, and raises MemoryError where a share found no memory.
     """
     numbers = (types.int64, types.int64, types.int64, types.uintp)
     signatures = [
-        void(*(kind if each is None else each for each in arguments), *numbers) for kind in kinds
+        void(*numbers, types.Tuple([kind if each is None else each for each in arguments]))
+        for kind in kinds
     ]
 
     def decorate(function: Any) -> Any:
@@ -59,25 +60,30 @@ def compiled(kinds: tuple[Any, ...], *arguments: Any) -> Callable[[Any], Any]:
     return decorate
 
 
-_SOURCE = """
-def {name}({arguments}, first, end, shares, openmp):
-    if spread(share, ({arguments},), first, end, shares, openmp):
+def _all_shares(first: int, end: int, shares: int, openmp: int, *arguments: Any) -> None:
+    if _spread(_share, arguments, first, end, shares, openmp):
         raise MemoryError("no memory for a compiled loop")
-"""
+
+
+def _share() -> None:
+    """What `_all_shares` spreads; in each of its copies the loop itself."""
 
 
 def _in_shares(function: Any) -> Any:
-    """The function that numba compiles, with arguments of the loop's own names.
+    """A copy of `_all_shares` for this loop, which says that it stands where the loop does.
 
-    numba has no other way to hand on however many; and its cache looks at name and file.
+    numba keeps what it compiles by a function's file, line and name, and reads the source that
+    begins at that line: so it must be one that begins there.
     """
-    arguments = ", ".join([*inspect.signature(function).parameters][:-2])
+    code = _all_shares.__code__.replace(
+        co_filename=function.__code__.co_filename,
+        co_firstlineno=function.__code__.co_firstlineno,
+    )
+    space = {**globals(), "_share": part(function), "__name__": function.__module__}
     name = f"{function.__name__}_{_DIGEST}"
-    source = _SOURCE.format(name=name, arguments=arguments)
-    code = compile(source, function.__code__.co_filename, "exec")
-    space = {"spread": _spread, "share": part(function), "__name__": function.__module__}
-    exec(code, space)  # noqa: S102 - the text above, and names of ours
-    return space[name]
+    copy = FunctionType(code.replace(co_name=name, co_qualname=name), space, name)
+    copy.__qualname__ = name
+    return copy
 
 
 @native

@@ -1,0 +1,42 @@
+"""The one way to the compiled loops. Where they cannot be had, training computes without them.
+
+They need numba, llvmlite, and insides of both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from embft.system.speedups import speedup
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+    from embft.training.kernels.encoder import FusedEncoder
+
+
+class Kernels(NamedTuple):
+    """What the compiled loops do: `fuse` of `encoder.py`, `step` of `adamw.py`, and for dropout's
+    random words what `embft.training.noise` says.
+    """
+
+    fuse: Callable[[SentenceTransformer, np.random.Generator], FusedEncoder | None]
+    adamw_step: Callable[..., None]
+    fill: Callable[[npt.NDArray[np.uint64], npt.NDArray[np.uint64], int], None]
+
+
+@cache
+def kernels() -> Kernels | None:
+    """The compiled loops, compiled now where this machine has not kept them; None without them."""
+    return speedup("compiled loops", _load)
+
+
+def _load() -> Kernels:
+    from embft.training.kernels import adamw, encoder, noise
+
+    return Kernels(encoder.fuse, adamw.step, noise.fill)
