@@ -97,6 +97,11 @@ def _trained(spec: TrialSpec, shapes: Shapes) -> int:
     return spec.train.lora.rank * sum(linear)
 
 
+def count_weights(folder: Path) -> int:
+    """How many numbers a saved model's weights are."""
+    return _count(weight_shapes(folder))
+
+
 def _count(shapes: Shapes) -> int:
     return sum(math.prod(shape) for shape in shapes.values())
 

@@ -1,0 +1,144 @@
+"""The commands that take a finished trial out of its sweep: export and merge."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from embft.cli.data import TRUST
+from embft.errors import EmbftError
+
+if TYPE_CHECKING:
+    from embft.leaderboard.rows import Leaderboard
+    from embft.results.folders import TrialDir
+    from embft.shipping.export import Exported
+
+RESULTS = click.option(
+    "--results",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("results"),
+    show_default=True,
+    help="Where trials are looked for by name or key.",
+)
+_OUT = click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    required=True,
+    help="The folder to write; it must not exist.",
+)
+
+
+@click.command()
+@click.argument("sweep", type=click.Path(path_type=Path, file_okay=False))
+@click.argument("trial", default="recommended")
+@_OUT
+@click.option("--adapter", is_flag=True, help="The adapter alone, not merged into its base.")
+@click.option(
+    "--base-name", help="With --adapter: the base model's name where the adapter will be loaded."
+)
+@click.option("--push", metavar="REPO", help="Upload the folder to a model hub as OWNER/NAME.")
+@click.option("--public", is_flag=True, help="With --push: a repository that everyone can see.")
+@TRUST
+def export(  # noqa: PLR0913, PLR0917 - a parameter for each option
+    sweep: Path,
+    trial: str,
+    out: Path,
+    adapter: bool,
+    base_name: str | None,
+    push: str | None,
+    public: bool,
+    trusted: bool,
+) -> None:
+    """Export a TRIAL's model from a SWEEP's folder (results/NAME), the recommended one by default.
+
+    OUT is a folder that plain SentenceTransformer(OUT) loads on any machine, without a network and
+    without embft: adapters are merged into their base. It is loaded in a fresh process and compared
+    with the trial before the command succeeds. README.md in it is a model card.
+    """
+    from embft.leaderboard.build import build_leaderboard
+    from embft.leaderboard.lookup import find_row
+
+    if base_name and not adapter:
+        raise EmbftError("--base-name is for --adapter: the whole model needs no base")
+    if public and not push:
+        raise EmbftError("--public is for --push: without it nothing is uploaded")
+    if push:
+        from embft.shipping.push import check_repository
+
+        check_repository(push)
+    board = build_leaderboard(sweep)
+    folder = find_row(board, trial).folder
+    done = _export(str(folder.path), out, board, folder, adapter, base_name, trusted)
+    _say(done)
+    if push:
+        from embft.shipping.push import push as upload
+
+        click.echo(f"uploaded: {upload(out, push, private=not public)}")
+
+
+@click.command()
+@click.argument("trial")
+@_OUT
+@RESULTS
+@TRUST
+def merge(trial: str, out: Path, results: Path, trusted: bool) -> None:
+    """Merge a TRIAL's adapter into its base, and save the whole model to OUT.
+
+    The short form of `embft export`. TRIAL is a trial's folder, its name, the beginning of its key,
+    or the folder of an adapter that another tool has saved.
+    """
+    from embft.leaderboard.build import build_leaderboard
+    from embft.leaderboard.lookup import looked_up
+
+    folder = looked_up(trial, results)
+    board = None
+    if folder and folder.sweep.plan_file.exists():
+        board = build_leaderboard(folder.sweep.path)
+    name = str(folder.path) if folder else trial
+    _say(_export(name, out, board, folder, False, None, trusted, must_merge=True))
+
+
+def _export(  # noqa: PLR0913, PLR0917 - what both commands give
+    name: str,
+    out: Path,
+    board: Leaderboard | None,
+    folder: TrialDir | None,
+    adapter: bool,
+    base_name: str | None,
+    trusted: bool,
+    *,
+    must_merge: bool = False,
+) -> Exported:
+    from embft.models.trained import find_trained
+    from embft.shipping.card import model_card
+    from embft.shipping.export import export as run_export
+
+    found = find_trained(name, trusted=trusted)
+    if must_merge and not found.is_adapter:
+        raise EmbftError(
+            f"{name}: no adapter is here: give a trial that trained one; `embft export` also takes "
+            "whole models"
+        )
+    rows = board.rows if board else ()
+    row = next((r for r in rows if folder and r.folder.key == folder.key), None)
+    return run_export(
+        found,
+        out,
+        lambda facts: model_card(facts, board, row),
+        adapter=adapter,
+        base_name=base_name,
+    )
+
+
+def _say(done: Exported) -> None:
+    click.echo(f"{done.folder}: {done.facts.kind}, {done.facts.width} dimensions")
+    for sentence in done.checked.sentences():
+        click.echo(f"verified: {sentence}")
+    if done.facts.is_adapter and not done.facts.is_hub_name:
+        click.echo(
+            f"embft: the adapter names its base {done.facts.base!r}, which no hub knows: "
+            "README.md says how to load it; --base-name gives it another name",
+            err=True,
+        )
