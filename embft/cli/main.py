@@ -23,6 +23,7 @@ from embft.cli.data import (
     given_splits,
     new_console,
 )
+from embft.cli.ship import RESULTS, export, merge
 from embft.errors import EXIT_FAILED, EXIT_INTERRUPTED, EmbftError
 
 if TYPE_CHECKING:
@@ -340,6 +341,7 @@ main.add_command(data)
 @LABEL_RANGE
 @click.option("--by", multiple=True, help="Break test down by this column; may be repeated.")
 @_FORMAT
+@RESULTS
 @TRUST
 def evaluate(  # noqa: PLR0913, PLR0917 - a parameter for each option
     model: str,
@@ -349,11 +351,16 @@ def evaluate(  # noqa: PLR0913, PLR0917 - a parameter for each option
     label_range: tuple[float, float] | None,
     by: tuple[str, ...],
     form: str,
+    results: Path,
     trusted: bool,
 ) -> None:
-    """Score MODEL (a folder, a trial's folder, or a hub name) without training it."""
+    """Score MODEL (a folder, a hub name, or a trial) without training it.
+
+    A trial is named by its folder, its name or the beginning of its key.
+    """
     from embft.cli.tables import print_evaluation
     from embft.execution.evaluate import evaluate_model, read_evaluator
+    from embft.leaderboard.lookup import looked_up
 
     if not sources and not evaluators:
         raise EmbftError("nothing to score on: give --data, --evaluator, or both")
@@ -361,25 +368,14 @@ def evaluate(  # noqa: PLR0913, PLR0917 - a parameter for each option
     entries = [*(spec.evaluators if spec else ()), *map(read_evaluator, evaluators)]
     splits = given_splits(sources, label_range, columns, by) if sources else None
     check_breakdown(splits, by)
+    trial = looked_up(model, results)
+    model = str(trial.path) if trial else model
     found = evaluate_model(model, splits, list(dict.fromkeys(entries)), trusted=trusted)
     print_evaluation(new_console(), form, found, by)
 
 
-@main.command()
-@click.argument("trial")
-@click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True)
-def merge(trial: str, out: Path) -> None:
-    """Merge the adapter of a TRIAL's folder into its base, and save the whole model to OUT.
-
-    The saved model is loaded again and verified before the command succeeds.
-    """
-    from embft.execution.merge import merge as run_merge
-
-    found = run_merge(trial, out)
-    click.echo(
-        f"{out}: verified on {found.probe_texts} texts: {found.against_memory:.0e} from base and "
-        f"adapter, {found.against_base:.0e} from the base"
-    )
+main.add_command(export)
+main.add_command(merge)
 
 
 def _plan(spec: Path, results: Path, trusted: bool) -> Plan:

@@ -49,8 +49,7 @@ def find_scored(board: Leaderboard, name: str) -> Row:
 
 
 def find_trial(name: str, results: Path) -> TrialDir:
-    """As `looked_up`, for commands that take trials alone. Raises EmbftError where there is none.
-    """
+    """As `looked_up`, where nothing but a trial will do. Raises EmbftError where there is none."""
     found = looked_up(name, results)
     if found is None:
         known = _trials_below(results)

@@ -113,9 +113,7 @@ def _loading(facts: Facts) -> str:
 def _around(facts: Facts) -> Iterator[str]:
     yield f"Pooling: {facts.pooling}."
     if facts.template is not None:
-        yield (
-            f"Each text is put into `{facts.template}` by the tokenizer: give texts without it."
-        )
+        yield (f"Each text is put into `{facts.template}` by the tokenizer: give texts without it.")
     for name, prompt in facts.prompts.items():
         if prompt:
             yield f'Prompt `{name}`: `{prompt}`, by `model.encode(texts, prompt_name="{name}")`.'

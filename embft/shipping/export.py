@@ -25,7 +25,6 @@ from embft.data.dating import generate
 from embft.encoding.encoder import encode
 from embft.errors import EmbftError, ModelError, VerificationError
 from embft.models.adapter import ADAPTER_CONFIG, merge_adapter
-from embft.models.pooling import TextMean
 from embft.models.resolve import ORIGIN_FILE
 from embft.models.save import Origin, load_saved
 from embft.models.trained import Found, load_found
@@ -93,7 +92,7 @@ class _Made:
     """
 
     model: SentenceTransformer
-    trained_in: torch.dtype
+    trained_in: torch.dtype | None
     expected: Embeddings
 
 
@@ -164,7 +163,9 @@ def _disk_full_said(out: Path) -> Iterator[None]:
         if storage_reason(error) is None:
             raise
         reason = " ".join(str(error).split())[:200]
-        raise EmbftError(f"--out {out}: cannot be written: {reason}. Nothing is left there") from None
+        raise EmbftError(
+            f"--out {out}: cannot be written: {reason}. Nothing is left there"
+        ) from None
 
 
 def _origin(found: Found, base_name: str | None) -> Origin:
@@ -253,7 +254,7 @@ def _check(found: Found, folder: Path, made: _Made) -> Checked:
     return checked
 
 
-def _tolerance(dtype: torch.dtype) -> float:
+def _tolerance(dtype: torch.dtype | None) -> float:
     return _TOLERANCE if dtype == torch.float32 else _TOLERANCE_16_BIT
 
 
@@ -300,7 +301,7 @@ def _facts(  # noqa: PLR0913 - what a card needs comes from all of them
         trusted=found.spec.trust_remote_code,
         width=checked.own.shape[1],
         max_tokens=model.max_seq_length,
-        prompts=dict(model.prompts or {}),
+        prompts={name: text for name, text in (model.prompts or {}).items() if text},
         template=found.spec.template,
         pooling=found.spec.pooling or _pooling(model),
         verified=tuple(checked.sentences()),

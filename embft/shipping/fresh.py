@@ -47,7 +47,7 @@ def embed_fresh(
 
 
 def _surroundings(cache: Path) -> dict[str, str]:
-    """This process's environment with an empty hub cache, and no way to the hub."""
+    """The environment of this process with an empty hub cache, and no way to the hub."""
     offline = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "HF_HOME": str(cache / "hub")}
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("HF_", "TRANSFORMERS_"))}
     return {**kept, **offline, "TOKENIZERS_PARALLELISM": "false"}

@@ -49,7 +49,7 @@ def _weights(transformer: Any, before: int, after: int) -> WordWeights:
     names = [f"[AROUND {i}]" for i in range(len(around))]
     _put_around(tokenizer, names, known, before)
     transformer.processor = tokenizer
-    vocabulary = [tokenizer.convert_ids_to_tokens(i) or f"[UNUSED {i}]" for i in range(known)]
+    vocabulary = [str(tokenizer.convert_ids_to_tokens(i) or f"[UNUSED {i}]") for i in range(known)]
     return WordWeights([*vocabulary, *names], dict.fromkeys(names, _WEIGHT))
 
 

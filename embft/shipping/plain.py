@@ -17,8 +17,7 @@ def main(folder: str, asked: str, out: str) -> None:
     from sentence_transformers import SentenceTransformer
 
     given = json.loads(Path(asked).read_text())
-    more = {"trust_remote_code": True} if given["trusted"] else {}
-    model = SentenceTransformer(folder, **more)
+    model = SentenceTransformer(folder, trust_remote_code=given["trusted"])
     np.save(out, np.asarray(model.encode(given["texts"], show_progress_bar=False), np.float32))
 
 

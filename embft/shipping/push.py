@@ -11,7 +11,7 @@ def check_repository(repository: str) -> None:
     """Raise EmbftError where nothing can be uploaded under this name, before anything is done."""
     from huggingface_hub import constants, get_token
     from huggingface_hub.errors import HFValidationError
-    from huggingface_hub.utils import validate_repo_id
+    from huggingface_hub.utils._validators import validate_repo_id
 
     try:
         validate_repo_id(repository)

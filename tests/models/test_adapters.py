@@ -16,12 +16,13 @@ from transformers import AutoModel
 from embft.cli.main import main
 from embft.data.pairs import Pairs
 from embft.errors import EmbftError, ModelError, SpecError, VerificationError
-from embft.execution.merge import merge
+from embft.models.adapter import merge_adapter
 from embft.models.base import build, load_base
 from embft.models.resolve import find_base_model
 from embft.models.save import Origin, load_saved, save, trainable_parameters
 from embft.models.tiny_decoder import Size, make_decoder
-from embft.models.trained import load_trained
+from embft.models.trained import find_trained, load_trained
+from embft.shipping.export import export
 from embft.spec import LoraSpec, ModelSpec, TrainSpec, parse_spec
 from embft.training.loop import Hooks, train
 
@@ -70,9 +71,12 @@ def test_a_saved_adapter_is_the_same_in_every_loader(
     with torch.no_grad():
         states = peft(**model.tokenizer(TEXTS[:1], return_tensors="pt")).last_hidden_state
     np.testing.assert_allclose(states[0, -1].numpy(), expected[0], atol=1e-5)
-    found = merge(str(tmp_path / "adapter"), tmp_path / "merged")
-    assert found.against_memory <= 1e-5
-    assert found.against_base > 1e-3
+    adapted = load_saved(tmp_path / "adapter", base, spec)
+    merge_adapter(adapted)
+    adapted.save_pretrained(str(tmp_path / "merged"), create_model_card=False)
+    merged = SentenceTransformer(str(tmp_path / "merged"), device="cpu").encode(TEXTS)
+    np.testing.assert_allclose(merged, expected, atol=1e-5)
+    assert np.abs(merged - load_base(base, spec).encode(TEXTS)).max() > 1e-3
 
 
 def test_the_merged_model_needs_neither_base_nor_adapter(base: Path, tmp_path: Path) -> None:
@@ -86,7 +90,8 @@ def test_the_merged_model_needs_neither_base_nor_adapter(base: Path, tmp_path: P
     arguments = ["merge", str(tmp_path / "adapter"), "--out", str(out)]
     ran = CliRunner().invoke(main, arguments)
     assert ran.exit_code == 0, ran.output
-    assert "verified on 64 texts" in ran.output
+    assert "base and adapter merged" in ran.output
+    assert "A fresh process without embft and without a hub loaded this folder" in ran.output
     shutil.rmtree(own)
     shutil.rmtree(tmp_path / "adapter")
     found = SentenceTransformer(str(out), device="cpu").encode(TEXTS)
@@ -95,18 +100,21 @@ def test_the_merged_model_needs_neither_base_nor_adapter(base: Path, tmp_path: P
 
 def test_what_cannot_be_merged_is_refused(base: Path, tmp_path: Path) -> None:
     """No adapter, a folder that exists, an adapter of another base: each says so."""
-    with pytest.raises(ModelError, match="no adapter is here"):
-        merge(str(base), tmp_path / "merged")
+    ran = CliRunner().invoke(main, ["merge", str(base), "--out", str(tmp_path / "merged")])
+    assert (ran.exit_code, "no adapter is here" in ran.output) == (2, True)
     _trained(base, tmp_path / "adapter")
-    with pytest.raises(ModelError, match="exists already"):
-        merge(str(tmp_path / "adapter"), base)
+    found = find_trained(str(tmp_path / "adapter"))
+    with pytest.raises(EmbftError, match="exists already"):
+        export(found, base, lambda facts: facts.name)
     other = tmp_path / "other"
     make_decoder(other, "qwen3", TEXTS, Size(width=16, layers=1, vocabulary=300))
     config = tmp_path / "adapter" / "adapter_config.json"
     content = json.loads(config.read_text()) | {"base_model_name_or_path": str(other)}
     config.write_text(json.dumps(content))
     with pytest.raises(VerificationError, match="not fit"):
-        merge(str(tmp_path / "adapter"), tmp_path / "merged")
+        export(
+            find_trained(str(tmp_path / "adapter")), tmp_path / "merged", lambda facts: facts.name
+        )
 
 
 def test_variants_train_what_they_should(base: Path) -> None:

@@ -16,7 +16,6 @@ from embft.cli.main import main
 from embft.encoding.encoder import encode
 from embft.errors import ModelError, VerificationError
 from embft.execution.maps import write_map
-from embft.execution.merge import merge
 from embft.execution.worker import score_step, train_step
 from embft.models.resolve import LocalBase, find_base_model
 from embft.models.trained import find_trained, load_trained
@@ -24,6 +23,7 @@ from embft.models.verification import Probe
 from embft.planning.plan import make_plan
 from embft.planning.prepare import prepare
 from embft.results.folders import TrialDir
+from embft.shipping.export import export
 from embft.spec import parse_spec
 
 TEXTS = ["i love dogs", "you hate tea"]
@@ -97,7 +97,7 @@ def test_an_adapter_is_not_put_on_another_base(trials: dict[str, TrialDir], tmp_
             load_trained(str(name))
     for name in (trial.path, alone):
         with pytest.raises(ModelError, match="is not the one"):
-            merge(str(name), tmp_path / "merged")
+            export(find_trained(str(name)), tmp_path / "merged", lambda facts: facts.name)
     assert not (tmp_path / "merged").exists()
     with pytest.raises(ModelError, match="is not the one"):
         write_map(trial)
