@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from embft.execution.worker import score_step, train_step
-from embft.planning.plan import make_plan, prepare
+from embft.planning.plan import make_plan
+from embft.planning.prepare import prepare
 from embft.results.folders import TrialDir
 from embft.spec import parse_spec
 

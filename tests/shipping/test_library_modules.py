@@ -44,8 +44,12 @@ def test_the_mean_over_a_texts_tokens_needs_no_code_of_ours(
     model.save_pretrained(str(tmp_path / "saved"))
     assert "embft" not in (tmp_path / "saved" / "modules.json").read_text()
     found = SentenceTransformer(str(tmp_path / "saved"), device="cpu").encode(TEXTS)
-    np.testing.assert_allclose(found, wanted, atol=1e-6)
-    assert np.abs(of_all - wanted)[:2].max() > 1e-3
+    whole = np.isfinite(wanted).all(axis=1)  # a text of no token at all has no mean
+    np.testing.assert_allclose(found[whole], wanted[whole], atol=1e-6)
+    assert np.isfinite(found).all()
+    if (base, template) != ("qwen3", None):  # which has nothing around a text
+        assert whole.all()
+        assert np.abs(of_all - wanted)[:2].max() > 1e-3
 
 
 def test_a_model_of_library_modules_is_left_alone(tiny_model: Path) -> None:

@@ -33,8 +33,9 @@ def test_a_name_that_fits_several_or_none_says_so(sweep: dict[str, TrialDir]) ->
     results = sweep["lora"].sweep.path.parent
     with pytest.raises(EmbftError, match=r"fits 2 trials .*give more of the name, or its key"):
         find_trial("method=", results)
-    with pytest.raises(EmbftError, match=r"no trial 'metod=full'.*did you mean"):
-        find_trial("metod=full", results)
+    mistyped = sweep["full"].name.replace("method", "metod")
+    with pytest.raises(EmbftError, match=r"no trial 'metod=.*did you mean 'method=full"):
+        find_trial(mistyped, results)
     for model in ("sentence-transformers/all-MiniLM-L6-v2", "tiny-llama", "lora", "."):
         assert looked_up(model, results) is None
 
