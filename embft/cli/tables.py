@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich import box
@@ -54,8 +53,8 @@ def print_code(console: Console, plan: Plan) -> None:
     """Which code of the user's a sweep runs: a spec may come from somebody else."""
     for entry, files in plan.evaluators.items():
         if entry.is_users:
-            found = (str(Path(entry.folder or ".", name)) for name in files.sources)
-            text = f"Runs code: {', '.join(found) or 'installed'} (evaluator {entry.function})"
+            found = (str(files.folder / name) for name in files.sources)
+            text = f"Runs code: {', '.join(found) or 'installed'} (evaluator {entry.fields.title})"
             console.print(Text(text), soft_wrap=True)
 
 

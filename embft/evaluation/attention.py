@@ -11,18 +11,22 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from sentence_transformers import SentenceTransformer
-from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
 
 from embft.evaluation.context import Context, Found
-from embft.models.token_layout import Layout, token_layout
+from embft.metrics.metric import Metric
 from embft.results.folders import TrialDir
+from embft.spec.evaluators import Evaluator
 from embft.storage.files import write_atomic
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+    from embft.models.token_layout import Layout
 
 Array = npt.NDArray[np.float64]
 
@@ -32,28 +36,46 @@ MOST_TEXTS_IN_TRAINING = 32  # an evaluation may come every few seconds
 EXAMPLE_TOKENS = 48
 
 
-def attention(context: Context) -> dict[str, Found]:
-    """attention_<kind> of test's texts, at the layer that is pooled, each between 0 and 1; in
-    training of a few of dev's.
-
-    With a folder, also `attention.json` there: the shares by layer, and one text's tokens.
-    """
-    split = "test" if "test" in context.asked else "dev"
-    pairs = context.splits[split]
-    texts = list(dict.fromkeys([*pairs.text_1, *pairs.text_2]))
-    most = MOST_TEXTS if split == "test" else MOST_TEXTS_IN_TRAINING
-    drawn = np.random.default_rng(0).permutation(len(texts))[:most]
-    found = attention_shares(context.model, [texts[i] for i in sorted(drawn)])
-    if isinstance(found, str):
-        return {split: {f"attention_{kind}": found for kind in KINDS}}
-    if context.folder is not None:
-        path = TrialDir(context.folder).attention_file
-        write_atomic(path, json.dumps(found, allow_nan=False))
-    pooled = found["layers"][found["pooled_layer"] - 1]
-    return {split: {f"attention_{kind}": pooled[kind] for kind in KINDS}}
+_NAMES = ("the text", "the template", "BOS", "EOS", "itself")
 
 
-@torch.no_grad()
+class Attention(Evaluator):
+    """Where the pooled token looks."""
+
+    declared: ClassVar = tuple(
+        Metric(
+            f"attention_{kind}",
+            f"Attention on {name}",
+            f"share of the pooled position's attention on {name}, at the pooled layer, mean over "
+            "heads and texts",
+            direction=None,
+            computed_by="attention",
+        )
+        for kind, name in zip(KINDS, _NAMES, strict=True)
+    )
+    during_training: ClassVar = True
+
+    def run(self, context: Context, folder: Path | None) -> dict[str, Found]:  # noqa: ARG002
+        """attention_<kind> of test's texts, at the layer that is pooled, each between 0 and 1; in
+        training of a few of dev's.
+
+        With a folder, also `attention.json` there: the shares by layer, and one text's tokens.
+        """
+        split = "test" if "test" in context.asked else "dev"
+        pairs = context.splits[split]
+        texts = list(dict.fromkeys([*pairs.text_1, *pairs.text_2]))
+        most = MOST_TEXTS if split == "test" else MOST_TEXTS_IN_TRAINING
+        drawn = np.random.default_rng(0).permutation(len(texts))[:most]
+        found = attention_shares(context.model, [texts[i] for i in sorted(drawn)])
+        if isinstance(found, str):
+            return {split: {f"attention_{kind}": found for kind in KINDS}}
+        if context.folder is not None:
+            path = TrialDir(context.folder).attention_file
+            write_atomic(path, json.dumps(found, allow_nan=False))
+        pooled = found["layers"][found["pooled_layer"] - 1]
+        return {split: {f"attention_{kind}": pooled[kind] for kind in KINDS}}
+
+
 def attention_shares(model: SentenceTransformer, texts: list[str]) -> dict[str, Any] | str:
     """The mean shares by layer and one text token by token, or why there are none.
 
@@ -61,13 +83,18 @@ def attention_shares(model: SentenceTransformer, texts: list[str]) -> dict[str, 
     1. example: `tokens`, the `kind` of each and its `weight` at the pooled layer, of the longest
     text of up to EXAMPLE_TOKENS, or else of the shortest.
     """
+    import torch
+    from sentence_transformers.sentence_transformer.modules import Transformer
+
+    from embft.models.token_layout import token_layout
+
     if not isinstance(model[0], Transformer):
         return "the model has no attention"
     model.eval()
     layout, layer = token_layout(model.tokenizer), _pooled_layer(model)
     total: Array | None = None
     example: tuple[int, list[int], npt.NDArray[np.str_], Array] | None = None
-    with _eager(model):
+    with torch.no_grad(), _eager(model):
         for text in texts:
             rows, kinds, ids = _looks(model, layout, text)
             shares = np.array([[row[kinds == kind].sum() for kind in KINDS[:-1]] for row in rows])
@@ -95,6 +122,8 @@ def _looks(
 
     What the position gives itself is left out. A pooling over several is their weighted mean.
     """
+    import torch
+
     features = model.preprocess([text])
     inputs = {k: v.to(model.device) for k, v in features.items() if isinstance(v, torch.Tensor)}
     inner: Any = model.transformers_model
@@ -118,6 +147,8 @@ def token_kinds(layout: Layout, count: int) -> npt.NDArray[np.str_]:
 
 def _pooling_weights(model: SentenceTransformer, kinds: npt.NDArray[np.str_]) -> Array:
     """How much each token counts in the embedding, shape (tokens,); they add up to 1."""
+    from sentence_transformers.sentence_transformer.modules import Pooling
+
     pooling = next((m for m in model if isinstance(m, Pooling)), None)
     mode = pooling.pooling_mode if pooling is not None else "text_mean"
     mode = mode if isinstance(mode, str) else mode[0]

@@ -14,7 +14,8 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -23,8 +24,10 @@ from embft.data.pairs import Pairs
 from embft.evaluation.context import Context, Estimate, Found
 from embft.evaluation.embed import Embedded
 from embft.metrics.bootstrap import weighted_interval
-from embft.metrics.resampling import Units, sampling_units
-from embft.system.numba_cache import keep_compiled
+from embft.metrics.metric import SHARE, Metric
+from embft.metrics.resampling import Units, sampling_units, text_numbers
+from embft.results.units import UnitValues
+from embft.spec.evaluators import Evaluator
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -41,15 +44,41 @@ MOST_PAIRS = 5_000
 NOISE = -1
 
 
-def clusters(context: Context) -> dict[str, Found]:
-    """cluster_purity, clusters and noise of dev (one seed) and test; of test the spread too."""
-    splits, embedded = context.splits, context.embedded
-    if "test" not in context.asked:
-        return {"dev": cluster_metrics(embedded["dev"], splits.dev, SEEDS[:1])}
-    test = cluster_metrics(embedded["test"], splits.test)
-    if splits.test is splits.dev:
-        return {"dev": test, "test": test}
-    return {"dev": cluster_metrics(embedded["dev"], splits.dev, SEEDS[:1]), "test": test}
+def _quantity(name: str, label: str, formula: str) -> Metric:
+    return Metric(name, label, formula, direction=None, computed_by="clusters")
+
+
+class Clusters(Evaluator):
+    """Whether pairs of one label lie together on a map of the texts."""
+
+    declared: ClassVar = (
+        Metric(
+            "cluster_purity",
+            "Cluster purity",
+            "share of pairs in their cluster's majority label (UMAP, HDBSCAN); noise left out",
+            bounds=SHARE,
+            source="Manning, Raghavan and Schütze (2008), 16.3",
+            computed_by="clusters",
+            objective=True,
+        ),
+        _quantity("clusters", "Clusters", "clusters that HDBSCAN found"),
+        _quantity("noise", "Noise", "share of pairs that HDBSCAN left outside every cluster"),
+        _quantity(
+            "cluster_purity_spread",
+            "Spread of cluster purity",
+            "sd of cluster purity over five seeds of UMAP, ddof 1",
+        ),
+    )
+
+    def run(self, context: Context, folder: Path | None) -> dict[str, Found]:  # noqa: ARG002
+        """cluster_purity, clusters and noise of dev (one seed) and test; of test the spread too."""
+        splits, embedded = context.splits, context.embedded
+        if "test" not in context.asked:
+            return {"dev": cluster_metrics(embedded["dev"], splits.dev, SEEDS[:1])}
+        test = cluster_metrics(embedded["test"], splits.test)
+        if splits.test is splits.dev:
+            return {"dev": test, "test": test}
+        return {"dev": cluster_metrics(embedded["dev"], splits.dev, SEEDS[:1]), "test": test}
 
 
 def cluster_metrics(embedded: Embedded, pairs: Pairs, seeds: Sequence[int] = SEEDS) -> Found:
@@ -69,10 +98,10 @@ def cluster_metrics(embedded: Embedded, pairs: Pairs, seeds: Sequence[int] = SEE
     found = [_clustered(cluster, side) for cluster in maps]
     value = found[0]["cluster_purity"]
     if isinstance(value, float):
-        units = sampling_units(
-            *([side_[i] for i in kept] for side_ in (pairs.text_1, pairs.text_2))
-        )
-        found[0]["cluster_purity"] = Estimate(value, purity_interval(maps[0], side, units))
+        texts = [[column[i] for i in kept] for column in (pairs.text_1, pairs.text_2)]
+        interval = purity_interval(maps[0], side, sampling_units(*texts))
+        by_pair = _by_pair(maps[0], side, kept, texts)
+        found[0]["cluster_purity"] = Estimate(value, interval, by_pair)
     return {**found[0], **_spread(maps, side)}
 
 
@@ -85,6 +114,8 @@ def project_pairs(embedded: Embedded, seed: int = SEEDS[0]) -> FloatArray:
     with _quiet():
         import umap
         from sklearn.metrics.pairwise import cosine_distances
+
+        from embft.system.numba_cache import keep_compiled
 
         keep_compiled("umap", "pynndescent")
         points, metric = np.vstack([embedded.first, embedded.second]), "cosine"
@@ -159,6 +190,19 @@ def purity_interval(
         return found
 
     return weighted_interval(purities, units)
+
+
+def _by_pair(
+    cluster: IntArray, side: npt.NDArray[np.bool_], rows: IntArray, texts: Sequence[Sequence[str]]
+) -> UnitValues:
+    """1 for each pair with its cluster's majority label, else 0; noise has no weight."""
+    inside = cluster != NOISE
+    count = np.zeros((int(cluster.max()) + 1, 2))
+    np.add.at(count, (cluster[inside], side[inside].astype(np.int64)), 1)
+    majority = count.argmax(axis=1)[cluster] == side
+    values, weights = (flags.astype(np.float64) for flags in (majority, inside))
+    ids = tuple(map(str, rows.tolist()))
+    return UnitValues("pair", ids, values, weights, ends=text_numbers(*texts))
 
 
 def two_sided(label: FloatArray) -> npt.NDArray[np.bool_]:

@@ -7,12 +7,17 @@ high one. They are to be read against the base model's.
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import ClassVar
+
 import numpy as np
 import numpy.typing as npt
 
 from embft.data.pairs import Pairs
 from embft.evaluation.context import Context, Found
 from embft.evaluation.embed import Embedded, unit
+from embft.metrics.metric import Metric
+from embft.spec.evaluators import Evaluator
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -21,9 +26,44 @@ MOST_TEXTS = 5_000
 _CHUNK = 512
 
 
-def collapse(context: Context) -> dict[str, Found]:
-    """mean_cosine, effective_rank, uniformity and alignment of test's texts, each text once."""
-    return {"test": collapse_metrics(context.embedded["test"], context.splits.test)}
+def _quantity(name: str, label: str, formula: str, source: str) -> Metric:
+    return Metric(name, label, formula, direction=None, source=source, computed_by="collapse")
+
+
+class Collapse(Evaluator):
+    """Whether training squeezed the embeddings together."""
+
+    declared: ClassVar = (
+        _quantity(
+            "mean_cosine",
+            "Mean cosine",
+            "mean cosine of two different texts",
+            "Ethayarajh (2019)",
+        ),
+        _quantity(
+            "effective_rank",
+            "Effective rank",
+            "exp of the entropy of the singular values' shares (embeddings of length 1, texts "
+            "counted once)",
+            "Roy and Vetterli (2007)",
+        ),
+        _quantity(
+            "uniformity",
+            "Uniformity",
+            "log of the mean of exp(-2 |x - y|^2) of two different texts",
+            "Wang and Isola (2020)",
+        ),
+        _quantity(
+            "alignment",
+            "Alignment",
+            "mean of |x - y|^2 over the pairs labelled 1",
+            "Wang and Isola (2020)",
+        ),
+    )
+
+    def run(self, context: Context, folder: Path | None) -> dict[str, Found]:  # noqa: ARG002
+        """mean_cosine, effective_rank, uniformity and alignment of test's texts, each text once."""
+        return {"test": collapse_metrics(context.embedded["test"], context.splits.test)}
 
 
 def collapse_metrics(embedded: Embedded, pairs: Pairs) -> Found:

@@ -1,25 +1,33 @@
-"""What an evaluator is given, and what it may return. Computes nothing."""
+"""What an evaluator is given, and what it may return. Computes nothing, and loads no torch."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-
-from sentence_transformers import SentenceTransformer
+from typing import TYPE_CHECKING
 
 from embft.data.pairs import Splits
-from embft.evaluation.embed import EVALUATED, Embedded
+from embft.results.units import UnitValues
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+    from embft.evaluation.embed import Embedded
 
 Interval = tuple[float, float]
+EVALUATED = ("dev", "test")
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A value with its 95 % interval, None where there is none."""
+    """A value with its 95 % interval, None where there is none, and what it is made of by unit,
+    with which models are compared.
+    """
 
     value: float
     interval: Interval | None = None
+    by_unit: UnitValues | None = None
 
 
 Found = dict[str, float | str | Estimate]
@@ -44,10 +52,6 @@ class Context:
     seed: int
     asked: tuple[str, ...] = EVALUATED
     folder: Path | None = None
-
-
-Evaluator = Callable[[Context], dict[str, Found]]
-"""Metrics by split, `dev` and `test`; a split may be absent."""
 
 
 def reasons(metrics: Iterable[str], reason: str) -> Found:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-from sentence_transformers import SentenceTransformer
 
 from embft.data.pairs import Pairs, Splits
-from embft.encoding.encoder import encode
+from embft.evaluation.context import EVALUATED
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
 
 Embeddings = npt.NDArray[np.float32]
 Scores = npt.NDArray[np.float64]
-EVALUATED = ("dev", "test")
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,8 @@ def unit(embeddings: npt.NDArray[np.floating]) -> Scores:
 
 
 def _embed_all(model: SentenceTransformer, splits: Sequence[Pairs]) -> list[Embedded]:
+    from embft.encoding.encoder import encode
+
     columns = [column for pairs in splits for column in (pairs.text_1, pairs.text_2)]
     position = {text: i for i, text in enumerate(dict.fromkeys(t for c in columns for t in c))}
     vectors = encode(model, list(position))

@@ -1,89 +1,69 @@
-"""The evaluators by name, the user's own among them, and what their results must be.
+"""Runs a spec's evaluators on a model, and takes what they find.
 
-An evaluator takes a `Context` and returns metrics by split. Built-in ones are listed here; the
-user's are named `module:function` and may return metrics of test alone, flat. A fault in a user's
-function costs its metrics, never the trial: its reason is reported in their place.
+An evaluator is a class derived from `spec.evaluators.Evaluator` in a module of this package, found
+by its name. What each may return is in `context.py`; a user's function may also return one number
+for each unit in place of a metric, which is then their mean.
 """
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import math
-import os
-import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
-from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sentence_transformers import SentenceTransformer
+import numpy as np
 
 from embft.data.pairs import Pairs, Splits
-from embft.errors import EmbftError, nearest
-from embft.evaluation.attention import attention
-from embft.evaluation.clusters import clusters
-from embft.evaluation.collapse import collapse
-from embft.evaluation.context import Context, Estimate, Evaluator, Interval
-from embft.evaluation.embed import EVALUATED, Embedded, cosines, embed_splits
-from embft.evaluation.labelled import classification, clustering, sts
-from embft.evaluation.mteb_task import mteb_task
-from embft.evaluation.probe import probe
-from embft.evaluation.retrieval import retrieval_of_pairs
+from embft.evaluation.context import EVALUATED, Context, Estimate, Interval
+from embft.evaluation.embed import cosines, embed_splits
 from embft.evaluation.scoring import dev_threshold, score_dev
-from embft.metrics.metric import LEADERBOARD, PAIRS
-from embft.metrics.registry import computed_by
+from embft.metrics.bootstrap import weighted_interval
+from embft.metrics.registry import in_every_trial
 from embft.results.records import Metrics
+from embft.results.units import UnitValues
 from embft.spec import EvaluatorSpec
 
-__all__ = ["EVALUATORS", "Context", "Embedded", "Evaluated", "Evaluator", "evaluate"]
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
 
-EVALUATORS: dict[str, Evaluator] = {
-    "attention": attention,
-    "clusters": clusters,
-    "collapse": collapse,
-    "probe": probe,
-    "retrieval": retrieval_of_pairs,
-}
+Bound = tuple[EvaluatorSpec, Path | None]
+"""An entry of the spec, and the folder in which what it reads is frozen."""
 
-# Those that tell how a model changes while it trains: they run at every evaluation.
-DURING_TRAINING = frozenset({"attention"})
 
-# The names of the metrics that every trial has; an evaluator may not give them another meaning.
-RESERVED = frozenset({*computed_by(PAIRS), *computed_by(LEADERBOARD)})
+def _no_splits() -> dict[str, Any]:
+    return {split: {} for split in EVALUATED}
 
 
 @dataclass(frozen=True)
 class Evaluated:
-    """What the evaluators found, by metric; `undefined` says why a metric of theirs is absent."""
+    """What the evaluators found, by metric; `undefined` says why a metric of theirs is absent.
+
+    by_unit: split -> metric -> what it is made of, where its evaluator has that.
+    """
 
     dev: dict[str, float] = field(default_factory=dict)
     test: dict[str, float] = field(default_factory=dict)
     undefined: dict[str, str] = field(default_factory=dict)
     dev_intervals: dict[str, Interval] = field(default_factory=dict)
     test_intervals: dict[str, Interval] = field(default_factory=dict)
-
-
-Bound = tuple[EvaluatorSpec, Path | None]
-"""An entry of the spec, and the folder in which what it reads is frozen."""
+    by_unit: dict[str, dict[str, UnitValues]] = field(default_factory=_no_splits)
 
 
 def evaluate(context: Context, entries: Sequence[Bound]) -> Evaluated:
     """Run these evaluators, in this order.
 
-    Of two evaluators that give one metric the first counts. Raises EmbftError for a function that
-    `find_evaluator` does not find.
+    Of two evaluators that give one metric the first counts. Raises EmbftError for one that cannot
+    run, before any does.
     """
     found = Evaluated()
-    for entry, evaluator in [(entry, find_evaluator(entry, folder)) for entry, folder in entries]:
-        taken = RESERVED | found.dev.keys() | found.test.keys()
+    for entry, run in [(entry, entry.fields.load(folder)) for entry, folder in entries]:
+        taken = in_every_trial() | found.dev.keys() | found.test.keys()
         try:
-            result: Any = evaluator(context)
+            result: Any = run(context)
         except Exception as error:  # a user's function, and a package's task, may raise anything
-            if not (entry.is_users or entry.mteb):
+            if not entry.fields.foreign:
                 raise
             found.undefined[entry.label] = f"{type(error).__name__}: {error}"
             continue
@@ -105,25 +85,24 @@ def epoch_metrics(
     return {**metrics, **evaluate(context, extra).dev}
 
 
-def _take(
-    entry: EvaluatorSpec, result: Any, taken: set[str] | frozenset[str], found: Evaluated
-) -> None:
+def _take(entry: EvaluatorSpec, result: Any, taken: frozenset[str], found: Evaluated) -> None:
     for split, metrics in _by_split(entry.label, result, found.undefined).items():
-        kept: dict[str, float] = getattr(found, split)
         for name, value in metrics.items():
             metric = entry.prefixed(name) if isinstance(name, str) else name
-            reason = _fault(metric, value, taken)
-            if reason is None:
-                kept[metric] = float(_value(value))
-                if isinstance(value, Estimate) and value.interval:
-                    getattr(found, f"{split}_intervals")[metric] = value.interval
+            estimate = _name_fault(metric, taken) or _estimate(value)
+            if isinstance(estimate, Estimate):
+                _keep(found, split, metric, estimate)
             elif split == "test" or "test" not in result:
                 clash = metric in taken
-                found.undefined[f"{entry.label}.{metric}" if clash else str(metric)] = reason
+                found.undefined[f"{entry.label}.{metric}" if clash else str(metric)] = estimate
 
 
-def _value(value: Any) -> Any:
-    return value.value if isinstance(value, Estimate) else value
+def _keep(found: Evaluated, split: str, metric: str, estimate: Estimate) -> None:
+    getattr(found, split)[metric] = float(estimate.value)
+    if estimate.interval:
+        getattr(found, f"{split}_intervals")[metric] = estimate.interval
+    if estimate.by_unit is not None:
+        found.by_unit[split][metric] = estimate.by_unit
 
 
 def _by_split(name: str, result: Any, undefined: dict[str, str]) -> Mapping[str, Mapping[str, Any]]:
@@ -144,98 +123,42 @@ def _by_split(name: str, result: Any, undefined: dict[str, str]) -> Mapping[str,
     return result
 
 
-def _fault(metric: Any, value: Any, taken: set[str] | frozenset[str]) -> str | None:
-    """Why a value cannot be recorded under this name, or None."""
+def _name_fault(metric: Any, taken: frozenset[str]) -> str | None:
+    """Why nothing can be recorded under this name, or None."""
     if not isinstance(metric, str) or not metric.isidentifier():
         return f"a metric's name is letters, digits and _, not {metric!r}"
-    if metric in taken:
-        return "another metric has this name"
+    return "another metric has this name" if metric in taken else None
+
+
+def _estimate(value: Any) -> Estimate | str:
+    """The value that can be recorded, or why there is none."""
     if isinstance(value, str):
         return value
     try:
-        number = float(_value(value))
+        found = _read(value)
     except (TypeError, ValueError):
         return f"the evaluator gave {type(value).__name__}, not a number"
-    return None if math.isfinite(number) else f"the evaluator gave {number}"
+    if isinstance(found, Estimate) and not math.isfinite(found.value):
+        return f"the evaluator gave {found.value}"
+    return found
 
 
-def find_evaluator(entry: EvaluatorSpec, folder: Path | None = None) -> Evaluator:
-    """The function of an entry; `folder` is where what it reads is frozen.
-
-    The user's module is `module.py` there, or else whatever Python can import by that name. Raises
-    EmbftError that says what there is instead.
-    """
-    if entry.is_users:
-        return _users(str(entry.function), folder)
-    if entry.function:
-        return EVALUATORS[entry.function]
-    if entry.mteb:
-        return partial(mteb_task, entry.mteb)
-    if folder is None:
-        raise EmbftError(f"evaluator {entry.label!r}: its files are not frozen")
-    if entry.clustering:
-        return partial(clustering, entry.clustering, folder)
-    if entry.classification:
-        return partial(classification, entry.classification, folder)
-    return partial(sts, folder)
+def _read(value: Any) -> Estimate | str:
+    """A number, an estimate, or values by unit. Raises TypeError or ValueError for what is none."""
+    if isinstance(value, Estimate):
+        return value
+    if isinstance(value, UnitValues):
+        return _of_units(value)
+    if isinstance(value, list | tuple | np.ndarray) and np.ndim(value) == 1:
+        values = np.asarray(value, np.float64)
+        return _of_units(UnitValues("unit", tuple(map(str, range(len(values)))), values))
+    return Estimate(float(value))
 
 
-def _users(name: str, folder: Path | None) -> Evaluator:
-    module_name, _, function_name = name.partition(":")
-    module = _imported(name, module_name, folder)
-    function: Any = getattr(module, function_name, None)
-    if function is None:
-        there = [n for n, f in vars(module).items() if callable(f) and not n.startswith("_")]
-        raise EmbftError(
-            f"evaluator {name!r}: {module.__file__ or module_name} has no {function_name!r}; "
-            f"{nearest(function_name, there)}"
-        )
-    if not callable(function):
-        raise EmbftError(
-            f"evaluator {name!r}: {function_name} is of type {type(function).__name__}; "
-            "it must be a function that takes a Context and returns a dict of metrics"
-        )
-    evaluator: Evaluator = function
-    return evaluator
-
-
-def _imported(name: str, module: str, folder: Path | None) -> ModuleType:
-    path = None if folder is None else folder / f"{module.replace('.', '/')}.py"
-    with _importable(folder):
-        try:
-            if path is not None and path.is_file():
-                return _from_file(path)
-            return importlib.import_module(module)
-        except Exception as error:  # importing runs the user's code
-            raise EmbftError(
-                f"evaluator {name!r}: importing {module} failed: {type(error).__name__}: {error}"
-            ) from error
-
-
-def _from_file(path: Path) -> ModuleType:
-    """The module of a file, under a name of its own: a user's `metrics.py` hides nobody else's."""
-    spec = importlib.util.spec_from_file_location(f"embft_evaluator_{path.stem}", path)
-    if spec is None or spec.loader is None:
-        raise ImportError(f"{path} is no Python module")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up while it runs
-    spec.loader.exec_module(module)
-    return module
-
-
-@contextmanager
-def _importable(folder: Path | None) -> Iterator[None]:
-    """Let the user's module import what stands beside it, from its source and nothing else: byte
-    code that lies there was not part of the plan.
-    """
-    if folder is None:
-        yield
-        return
-    before = sys.pycache_prefix, sys.dont_write_bytecode
-    sys.pycache_prefix, sys.dont_write_bytecode = os.devnull, True
-    sys.path.insert(0, str(folder))
-    try:
-        yield
-    finally:
-        sys.path.remove(str(folder))
-        sys.pycache_prefix, sys.dont_write_bytecode = before
+def _of_units(found: UnitValues) -> Estimate | str:
+    if not len(found):
+        return "the evaluator gave no values"
+    if bad := int((~np.isfinite(found.values)).sum()):
+        return f"{bad} of the {len(found)} values that the evaluator gave are not finite numbers"
+    interval = weighted_interval(found.resampled, found.drawn) if len(found) > 1 else None
+    return Estimate(found.estimate(), interval, found)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -11,19 +13,89 @@ from embft.data.pairs import Pairs
 from embft.evaluation.context import Context, Estimate, Found, reasons
 from embft.evaluation.embed import Embedded, unit
 from embft.metrics.bootstrap import weighted_interval
-from embft.metrics.resampling import sampling_units
+from embft.metrics.metric import SHARE, Family, Metric
+from embft.metrics.resampling import sampling_units, text_numbers
 from embft.metrics.weighted import FloatArray, IntArray
+from embft.results.units import UnitValues
+from embft.spec.evaluators import Evaluator
 
 _CELLS = 8_000_000  # cosines in memory at once, 64 MB of float64
-_RETRIEVAL = ("mrr", "recall_at_1", "recall_at_10", "ndcg_at_10")
+
+MRR = Metric(
+    "mrr",
+    "Mean reciprocal rank",
+    "mean over queries of 1 / rank of the first relevant text",
+    bounds=SHARE,
+    source="Voorhees (1999)",
+    computed_by="retrieval",
+    objective=True,
+)
+NDCG_AT = Family(
+    "ndcg",
+    "nDCG@{k}",
+    "mean over queries of DCG / ideal DCG of the first {k}, discount 1 / log2(1 + rank)",
+    source="Järvelin and Kekäläinen (2002)",
+    computed_by="retrieval",
+)
+MRR_AT = Family(
+    "mrr",
+    "MRR@{k}",
+    "mean over queries of 1 / rank of the first relevant text, 0 beyond rank {k}",
+    source="Voorhees (1999)",
+    computed_by="retrieval",
+)
+MAP_AT = Family(
+    "map",
+    "MAP@{k}",
+    "mean over queries of the sum of precision at each relevant text among the first {k}, divided "
+    "by the number of relevant texts",
+    source="Manning, Raghavan and Schütze (2008), 8.4",
+    computed_by="retrieval",
+)
+RECALL_AT = Family(
+    "recall",
+    "Recall@{k}",
+    "mean over queries of the share of relevant texts among the first {k}",
+    source="Manning, Raghavan and Schütze (2008), 8.4",
+    computed_by="retrieval",
+)
+PRECISION_AT = Family(
+    "precision",
+    "Precision@{k}",
+    "mean over queries of the share of the first {k} that is relevant",
+    source="Manning, Raghavan and Schütze (2008), 8.4",
+    computed_by="retrieval",
+)
+SUCCESS_AT = Family(
+    "success",
+    "Success@{k}",
+    "share of queries with a relevant text among the first {k}",
+    source="trec_eval",
+    computed_by="retrieval",
+)
+_OF_PAIRS = (MRR, RECALL_AT.at(1), RECALL_AT.at(10), NDCG_AT.at(10))
+_NAMES = tuple(metric.name for metric in _OF_PAIRS)
 
 
-def retrieval_of_pairs(context: Context) -> dict[str, Found]:
-    """mrr, recall_at_1, recall_at_10 and ndcg_at_10 of dev and test; see `pair_retrieval`."""
-    splits, embedded = context.splits, context.embedded
-    test = pair_retrieval(embedded["test"], splits.test)
-    same = splits.test is splits.dev
-    return {"dev": test if same else pair_retrieval(embedded["dev"], splits.dev), "test": test}
+class Retrieval(Evaluator):
+    """How well the first texts of the positive pairs find their second texts."""
+
+    declared: ClassVar = (
+        *_OF_PAIRS,
+        NDCG_AT,
+        MRR_AT,
+        MAP_AT,
+        RECALL_AT,
+        PRECISION_AT,
+        SUCCESS_AT,
+    )
+
+    def run(self, context: Context, folder: Path | None) -> dict[str, Found]:  # noqa: ARG002
+        """mrr, recall_at_1, recall_at_10 and ndcg_at_10 of dev and test; see `pair_retrieval`."""
+        splits, embedded = context.splits, context.embedded
+        test = pair_retrieval(embedded["test"], splits.test)
+        same = splits.test is splits.dev
+        return {"dev": test if same else pair_retrieval(embedded["dev"], splits.dev), "test": test}
 
 
 def pair_retrieval(embedded: Embedded, pairs: Pairs) -> Found:
@@ -38,7 +110,7 @@ def pair_retrieval(embedded: Embedded, pairs: Pairs) -> Found:
     candidate = _numbered([pairs.text_2[i] for i in rows])
     if len(candidate) < 2:
         reason = f"fewer than 2 distinct texts to find ({len(candidate)})"
-        return reasons(_RETRIEVAL, reason)
+        return reasons(_NAMES, reason)
     relevant = [(query[pairs.text_1[i]], candidate[pairs.text_2[i]]) for i in rows]
     by_query, by_candidate = (
         dict(zip((texts[i] for i in rows), rows, strict=True))
@@ -47,7 +119,7 @@ def pair_retrieval(embedded: Embedded, pairs: Pairs) -> Found:
     vectors = embedded.first[list(map(by_query.__getitem__, query))]
     corpus = embedded.second[list(map(by_candidate.__getitem__, candidate))]
     if not (np.isfinite(vectors).all() and np.isfinite(corpus).all()):
-        return reasons(_RETRIEVAL, "embeddings are not finite numbers")
+        return reasons(_NAMES, "embeddings are not finite numbers")
     itself = np.array([candidate.get(text, -1) for text in query])
     found = by_query_metrics(vectors, corpus, np.unique(np.array(relevant), axis=0), itself)
     return _with_intervals(found, pairs, np.array([by_query[text] for text in query]))
@@ -126,8 +198,12 @@ def _rank_metrics(
 
 
 def _with_intervals(found: dict[str, FloatArray], pairs: Pairs, rows: IntArray) -> Found:
-    """The means over queries, with intervals from drawing each query as its first pair is drawn."""
+    """The means over queries, with intervals from drawing each query as its first pair is drawn.
+
+    rows (q,): the first pair of each query.
+    """
     units = sampling_units(pairs.text_1, pairs.text_2)
+    queries, ends = _as_units(pairs, rows)
 
     def estimate(values: FloatArray) -> Estimate:
         def mean(weights: FloatArray) -> FloatArray:
@@ -135,9 +211,16 @@ def _with_intervals(found: dict[str, FloatArray], pairs: Pairs, rows: IntArray) 
             means: FloatArray = mine @ values / mine.sum(axis=1)
             return means
 
-        return Estimate(float(values.mean()), weighted_interval(mean, units))
+        by_unit = UnitValues("query", queries, values, ends=ends)
+        return Estimate(float(values.mean()), weighted_interval(mean, units), by_unit)
 
     return {name: estimate(values) for name, values in found.items()}
+
+
+def _as_units(pairs: Pairs, rows: IntArray) -> tuple[tuple[str, ...], IntArray]:
+    """The queries' texts (q,), and numbers (q, 2) of the two texts of each one's first pair."""
+    first, second = ([texts[i] for i in rows.tolist()] for texts in (pairs.text_1, pairs.text_2))
+    return tuple(first), text_numbers(first, second)
 
 
 def _numbered(texts: Sequence[str]) -> dict[str, int]:

@@ -18,13 +18,12 @@ from pydantic import ValidationError
 
 from embft.data.pairs import Pairs, Splits
 from embft.errors import EmbftError
-from embft.evaluation.context import Context
-from embft.evaluation.embed import EVALUATED, Scores, cosines, embed_splits
+from embft.evaluation.context import EVALUATED, Context
+from embft.evaluation.embed import Scores, cosines, embed_splits
 from embft.evaluation.evaluators import Evaluated, evaluate
 from embft.evaluation.scoring import ScoredSplits, score_splits
 from embft.metrics.pairs import GroupRow, breakdown
 from embft.models.trained import load_trained
-from embft.planning.evaluator_sources import find_files
 from embft.results.folders import SweepDir
 from embft.spec import EvaluatorSpec
 
@@ -54,7 +53,7 @@ def read_evaluator(text: str, folder: Path = Path()) -> EvaluatorSpec:
     Raises EmbftError.
     """
     try:
-        entry = EvaluatorSpec.model_validate(yaml.safe_load(text), strict=False)
+        entry = EvaluatorSpec.of(yaml.safe_load(text))
     except (yaml.YAMLError, ValidationError) as error:
         reason = error.errors()[0] if isinstance(error, ValidationError) else {"msg": str(error)}
         where = ".".join(map(str, reason.get("loc", ())))
@@ -79,11 +78,11 @@ def evaluate_model(
     have its own data. Raises ModelError and VerificationError when the model cannot be loaded,
     EmbftError for an evaluator that cannot run, before anything is encoded.
     """
-    lacking = [e.label for e in evaluators if not (e.files or e.mteb or e.function == "probe")]
+    lacking = [e.label for e in evaluators if e.fields.needs_pairs and not e.files]
     if splits is None and lacking:
         raise EmbftError(f"evaluator {lacking[0]!r} needs pairs: give them with --data")
     with tempfile.TemporaryDirectory() as folder:
-        found = {entry: find_files(entry) for entry in evaluators}
+        found = {entry: entry.fields.find_files() for entry in evaluators}
         frozen = SweepDir(Path(folder))
         for files in found.values():
             files.freeze(frozen)

@@ -27,9 +27,9 @@ from embft.encoding.encoder import encode
 from embft.encoding.stopping import StoppedError, stoppable
 from embft.encoding.token_cache import TokenCache
 from embft.errors import EmbftError, FailureReason, ModelError, RecordError, VerificationError
-from embft.evaluation.context import Context
-from embft.evaluation.embed import EVALUATED, cosines, embed_splits
-from embft.evaluation.evaluators import DURING_TRAINING, Bound, epoch_metrics, evaluate
+from embft.evaluation.context import EVALUATED, Context
+from embft.evaluation.embed import cosines, embed_splits
+from embft.evaluation.evaluators import Bound, epoch_metrics, evaluate
 from embft.evaluation.scoring import score_splits
 from embft.execution.failure import EXIT_STATUS, EXIT_STOPPED
 from embft.models.base import build, default_device, load_base, use_device
@@ -42,6 +42,7 @@ from embft.results.folders import TrialDir
 from embft.results.provenance import now, provenance, token_identity, training_identity
 from embft.results.records import Completed, EpochScore, Metrics, Timings, TrialInput, Verification
 from embft.results.scores import write_scores
+from embft.results.units import write_units
 from embft.spec.objective import giving
 from embft.storage.errors import storage_reason
 from embft.storage.files import write_atomic
@@ -211,7 +212,7 @@ def _hooks(folder: TrialDir, given: TrialInput, dev: Pairs, model: Any) -> Hooks
     extra = [
         bound
         for bound in _evaluators(folder, given)
-        if bound[0] == chosen or bound[0].function in DURING_TRAINING
+        if bound[0] == chosen or bound[0].fields.during_training
     ]
 
     def tell(step: Step) -> None:
@@ -271,6 +272,8 @@ def score_step(folder: TrialDir) -> None:
             model, splits, embedded, scored.threshold, given.spec.seed, folder=folder.path
         )
         more = evaluate(context, _evaluators(folder, given))
+    if any(more.by_unit.values()):
+        write_units(folder.units_file, more.by_unit)
     without = scored.test_without_leaks
     evaluate_seconds = time.perf_counter() - clock
     folder.write_result(

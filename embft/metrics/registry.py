@@ -2,73 +2,18 @@
 
 The spec asks it what an objective may name, evaluators which names are taken, leaderboard and
 report what a metric is called and which way is better. A metric of pairs is declared in
-`pair_definitions.py`, beside its code. Computes nothing.
+`pair_definitions.py`, beside its code, an evaluator's in the evaluator's module; here stand the few
+that neither computes. Computes nothing.
 """
 
 from __future__ import annotations
 
-from embft.metrics.metric import (
-    CORRELATION,
-    LEADERBOARD,
-    PAIRS,
-    SHARE,
-    USERS,
-    Family,
-    Metric,
-)
+from collections.abc import Callable, Iterable, Iterator, Mapping
+
+from embft.metrics.metric import LEADERBOARD, SHARE, USERS, Family, Metric
 from embft.metrics.pair_definitions import PAIR_METRICS
 
-FAMILIES = (
-    Family(
-        "ndcg",
-        "nDCG@{k}",
-        "mean over queries of DCG / ideal DCG of the first {k}, discount 1 / log2(1 + rank)",
-        source="Järvelin and Kekäläinen (2002)",
-        computed_by="retrieval",
-    ),
-    Family(
-        "mrr",
-        "MRR@{k}",
-        "mean over queries of 1 / rank of the first relevant text, 0 beyond rank {k}",
-        source="Voorhees (1999)",
-        computed_by="retrieval",
-    ),
-    Family(
-        "map",
-        "MAP@{k}",
-        "mean over queries of the sum of precision at each relevant text among the first {k}, "
-        "divided by the number of relevant texts",
-        source="Manning, Raghavan and Schütze (2008), 8.4",
-        computed_by="retrieval",
-    ),
-    Family(
-        "recall",
-        "Recall@{k}",
-        "mean over queries of the share of relevant texts among the first {k}",
-        source="Manning, Raghavan and Schütze (2008), 8.4",
-        computed_by="retrieval",
-    ),
-    Family(
-        "precision",
-        "Precision@{k}",
-        "mean over queries of the share of the first {k} that is relevant",
-        source="Manning, Raghavan and Schütze (2008), 8.4",
-        computed_by="retrieval",
-    ),
-    Family(
-        "success",
-        "Success@{k}",
-        "share of queries with a relevant text among the first {k}",
-        source="trec_eval",
-        computed_by="retrieval",
-    ),
-)
-_FAMILY = {family.stem: family for family in FAMILIES}
-
-
-def _quantity(name: str, label: str, formula: str, computed_by: str, source: str = "") -> Metric:
-    return Metric(name, label, formula, direction=None, source=source, computed_by=computed_by)
-
+Source = Callable[[], Iterable[Metric | Family]]
 
 _OTHERS = (
     Metric(
@@ -80,175 +25,81 @@ _OTHERS = (
         source="Brier (1950); Zadrozny and Elkan (2002)",
         binary_only=True,
     ),
-    _quantity(
+    Metric(
         "welch_p",
         "p of Welch's t",
         "two-sided, Welch-Satterthwaite degrees of freedom",
-        PAIRS,
-        "Welch (1947)",
+        direction=None,
+        source="Welch (1947)",
     ),
-    _quantity("false_positives", "False positives", "label 0 with score >= threshold", PAIRS),
+    Metric("false_positives", "False positives", "label 0 with score >= threshold", direction=None),
     Metric(
-        "cluster_purity",
-        "Cluster purity",
-        "share of pairs in their cluster's majority label (UMAP, HDBSCAN); noise left out",
-        bounds=SHARE,
-        source="Manning, Raghavan and Schütze (2008), 16.3",
-        computed_by="clusters",
-        objective=True,
-    ),
-    _quantity("clusters", "Clusters", "clusters that HDBSCAN found", "clusters"),
-    _quantity(
-        "noise", "Noise", "share of pairs that HDBSCAN left outside every cluster", "clusters"
-    ),
-    _quantity(
-        "cluster_purity_spread",
-        "Spread of cluster purity",
-        "sd of cluster purity over five seeds of UMAP, ddof 1",
-        "clusters",
-    ),
-    Metric(
-        "probe_spearman",
-        "Probe Spearman",
-        "Spearman of cosine and label on 120 pairs of general English "
-        "(1 paraphrase, 0.5 same topic, 0 unrelated); 0.94 is the highest possible",
-        bounds=CORRELATION,
-        source="Spearman (1904)",
-        computed_by="probe",
-    ),
-    Metric(
-        "v_measure",
-        "V-measure",
-        "2 homogeneity x completeness / (homogeneity + completeness)",
-        bounds=SHARE,
-        source="Rosenberg and Hirschberg (2007)",
-        computed_by="clustering",
-        objective=True,
-    ),
-    _quantity(
-        "v_measure_spread", "Spread of v-measure", "sd over draws of texts, ddof 1", "clustering"
-    ),
-    Metric(
-        "classification_accuracy",
-        "Classification accuracy",
-        "mean over draws of the accuracy of a logistic regression on a few texts a label",
-        bounds=SHARE,
-        source="MTEB: Muennighoff and others (2023)",
-        computed_by="classification",
-        objective=True,
-    ),
-    Metric(
-        "classification_f1",
-        "Classification F1",
-        "as classification_accuracy, the mean over labels of F1",
-        bounds=SHARE,
-        source="MTEB: Muennighoff and others (2023)",
-        computed_by="classification",
-        objective=True,
-    ),
-    Metric(
-        "sts_spearman",
-        "STS Spearman",
-        "Spearman correlation of cosine and graded label on pairs of their own",
-        bounds=CORRELATION,
-        source="Spearman (1904)",
-        computed_by="sts",
-        objective=True,
-    ),
-    Metric(
-        "sts_pearson",
-        "STS Pearson",
-        "Pearson correlation of cosine and graded label on pairs of their own",
-        bounds=CORRELATION,
-        source="Pearson (1895)",
-        computed_by="sts",
-        objective=True,
-    ),
-    Metric(
-        "mrr",
-        "Mean reciprocal rank",
-        "mean over queries of 1 / rank of the first relevant text",
-        bounds=SHARE,
-        source="Voorhees (1999)",
-        computed_by="retrieval",
-        objective=True,
-    ),
-    _FAMILY["ndcg"].at(10),
-    _FAMILY["recall"].at(1),
-    _FAMILY["recall"].at(10),
-    *(
-        _quantity(
-            f"attention_{kind}",
-            f"Attention on {name}",
-            f"share of the pooled position's attention on {name}, at the pooled layer, mean "
-            "over heads and texts",
-            "attention",
-        )
-        for kind, name in (
-            ("content", "the text"),
-            ("template", "the template"),
-            ("bos", "BOS"),
-            ("eos", "EOS"),
-            ("self", "itself"),
-        )
-    ),
-    _quantity(
-        "mean_cosine",
-        "Mean cosine",
-        "mean cosine of two different texts",
-        "collapse",
-        "Ethayarajh (2019)",
-    ),
-    _quantity(
-        "effective_rank",
-        "Effective rank",
-        "exp of the entropy of the singular values' shares (embeddings of length 1, texts "
-        "counted once)",
-        "collapse",
-        "Roy and Vetterli (2007)",
-    ),
-    _quantity(
-        "uniformity",
-        "Uniformity",
-        "log of the mean of exp(-2 |x - y|^2) of two different texts",
-        "collapse",
-        "Wang and Isola (2020)",
-    ),
-    _quantity(
-        "alignment",
-        "Alignment",
-        "mean of |x - y|^2 over the pairs labelled 1",
-        "collapse",
-        "Wang and Isola (2020)",
-    ),
-    _quantity(
         "probe_drop",
         "Drop on the probe",
         "probe_spearman of the base model minus that of the trained one",
-        LEADERBOARD,
-        PAIRS,
+        direction=None,
+        computed_by=LEADERBOARD,
     ),
 )
 
-METRICS: dict[str, Metric] = {metric.name: metric for metric in (*PAIR_METRICS.values(), *_OTHERS)}
-"""The metrics that have a name of their own; `find` knows the families' other members too."""
+
+class _Registry(Mapping[str, Metric]):
+    """Metrics by name. A source that was added is asked once a name is not known without it."""
+
+    def __init__(self) -> None:
+        self._sources: list[Source] = []
+        self._others = {metric.name: metric for metric in _OTHERS}
+        self._families: list[Family] = []
+
+    def add_source(self, source: Source) -> None:
+        """Have this function asked for more metrics and families."""
+        self._sources.append(source)
+
+    def __getitem__(self, name: str) -> Metric:
+        found = PAIR_METRICS.get(name) or self._others.get(name)
+        if found is None:
+            self._ask()
+            members = (family.member(name) for family in self._families)
+            found = self._others.get(name) or next((each for each in members if each), None)
+        if found is None:
+            raise KeyError(name)
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        self._ask()
+        return iter([*PAIR_METRICS, *self._others])
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
+
+    @property
+    def families(self) -> list[Family]:
+        """The families, of which iterating gives only the members that something computes."""
+        self._ask()
+        return list(self._families)
+
+    def _ask(self) -> None:
+        """Take in what the sources have; two metrics of one name are an error of ours."""
+        while self._sources:
+            for declared in self._sources.pop()():
+                if isinstance(declared, Family):
+                    self._families.append(declared)
+                    continue
+                same = PAIR_METRICS.get(declared.name) or self._others.get(declared.name)
+                if same is not None:
+                    raise ValueError(f"there are two metrics called {declared.name}")
+                self._others[declared.name] = declared
 
 
-def find(name: str) -> Metric | None:
-    """The metric of this name, a family's members included; None where embft has none."""
-    members = (family.member(name) for family in FAMILIES)
-    return METRICS.get(name) or next((found for found in members if found), None)
+METRICS = _Registry()
+"""Every metric by its name; members of a family are found with any cut-off."""
 
 
 def metric(name: str) -> Metric:
     """The metric of this name; one that only a user's function knows counts upward."""
-    return find(name) or Metric(name, name.replace("_", " "), "", computed_by=USERS)
+    return METRICS.get(name) or Metric(name, name.replace("_", " "), "", computed_by=USERS)
 
 
-def computed_by(who: str, *, objective: bool = False) -> tuple[str, ...]:
-    """The names of the metrics that `who` computes. objective: those alone that may be one."""
-    return tuple(
-        found.name
-        for found in METRICS.values()
-        if found.computed_by == who and (found.objective or not objective)
-    )
+def in_every_trial() -> frozenset[str]:
+    """The names of what every trial may have, whatever its evaluators."""
+    return frozenset({*PAIR_METRICS, *(metric.name for metric in _OTHERS)})

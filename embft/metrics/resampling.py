@@ -94,7 +94,7 @@ def text_clusters(text_1: Sequence[str], text_2: Sequence[str]) -> IntArray:
 
     A text is the same text in either place.
     """
-    ends = _text_ids(text_1, text_2)
+    ends = text_numbers(text_1, text_2)
     if not len(ends):
         return np.zeros(0, dtype=np.int64)
     texts = int(ends.max()) + 1
@@ -111,10 +111,11 @@ def sampling_units(text_1: Sequence[str], text_2: Sequence[str]) -> Units:
         return independent_pairs(n)
     if sizes.max() <= GIANT_SHARE * n:
         return Units("clusters", cluster)
-    return _text_units(_text_ids(text_1, text_2))
+    return _text_units(text_numbers(text_1, text_2))
 
 
-def _text_ids(text_1: Sequence[str], text_2: Sequence[str]) -> IntArray:
+def text_numbers(text_1: Sequence[str], text_2: Sequence[str]) -> IntArray:
+    """Numbers (n, 2) of each pair's two texts, from 0, equal where the texts are."""
     if len(text_1) != len(text_2):
         raise ValueError(f"{len(text_1)} first texts for {len(text_2)} second texts")
     numbers: dict[str, int] = {}

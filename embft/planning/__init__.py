@@ -5,6 +5,5 @@ Start at `plan.py`, which writes nothing. `prepare.py` makes the sweep's folder 
 takes over what other sweeps have finished. `checks.py` refuses a loss or an objective that the data
 do not fit, `names.py` names the trials' folders, `prefixes.py` finds trials that share their
 beginning, `estimate.py` says what a sweep needs and `capacity.py` how many trials fit at once,
-`evaluator_sources.py` finds what the spec's evaluators read, `audit.py` audits the data. Starts no
-trial, and loads neither torch nor Ray.
+`audit.py` audits the data. Starts no trial, and loads neither torch nor Ray.
 """

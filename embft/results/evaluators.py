@@ -21,12 +21,13 @@ from embft.storage.seal import damaged, folder_digests
 class EvaluatorFiles:
     """What one entry reads. digest: of all of it, "" where it reads nothing.
 
-    tables: by `data`, `dev` and `train`. sources: the user's modules, by path below the folder.
+    tables: by `data`, `dev` and `train`. sources: the user's modules, by path below `folder`.
     """
 
     digest: str = ""
     tables: Mapping[str, Labelled | Pairs] = field(default_factory=dict)
     sources: Mapping[str, bytes] = field(default_factory=dict)
+    folder: Path = Path()
 
     def freeze(self, sweep: SweepDir) -> None:
         """Write everything into the sweep's folder, whole or not at all."""
@@ -66,4 +67,6 @@ def check_frozen(entry: EvaluatorSpec, folder: Path, digest: str) -> None:
     digests = folder_digests(folder)
     there = {k: v for k, v in digests.items() if k != MANIFEST and "__pycache__" not in k}
     if joined_digest(there) != digest:
-        raise damaged(folder / MANIFEST, f"not the code that {entry.function!r} was planned with")
+        raise damaged(
+            folder / MANIFEST, f"not the code that {entry.fields.title!r} was planned with"
+        )

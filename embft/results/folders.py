@@ -148,6 +148,7 @@ class TrialDir:
     failure_file = _Named("failure.json")
     probe_file = _Named("probe.npz")
     scores_file = _Named("scores.parquet")
+    units_file = _Named("units.parquet")
     attention_file = _Named("attention.json")
     map_file = _Named("map.parquet")
     log_file = _Named("log.txt")
@@ -260,9 +261,9 @@ class TrialDir:
         return digests(self.path, [self.probe_file, *model])
 
     def written_files(self) -> dict[str, str]:
-        """The digests that a record vouches for: scores by pair, attention, the saved model."""
+        """The digests that a record vouches for: scores by pair and unit, attention, the model."""
         model = [path for path in self.model_folder.rglob("*") if path.is_file()]
-        extra = [self.attention_file] if self.attention_file.exists() else []
+        extra = [path for path in (self.units_file, self.attention_file) if path.exists()]
         return digests(self.path, [self.scores_file, *extra, *model])
 
     def check_files(self, result: TrialResult, below: str = "") -> None:

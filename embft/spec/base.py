@@ -12,6 +12,11 @@ class Fields(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
+    @classmethod
+    def written(cls) -> dict[str, Any]:
+        """The fields as a spec has them, with their types."""
+        return {name: field.annotation for name, field in cls.model_fields.items()}
+
 
 def _text(value: str) -> str:
     if not value.strip():

@@ -1,162 +1,214 @@
-"""What a spec's `evaluators` may hold: built-in names, users' functions, and labelled texts.
+"""What a spec's `evaluators` may hold, and what every evaluator declares.
 
-Only their fields, and which metrics each gives. `evaluator_files.py` finds their files,
-`evaluation/` runs them.
+An evaluator is one module of `embft/evaluation/`, with one class: its fields in a spec, its
+metrics, the files that it reads, and its code. This module lies below them and finds each by its
+name, when it is first asked for; it runs none of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import PurePath
-from typing import Annotated, Any, Literal
+import importlib
+import json
+from collections.abc import Callable, Mapping
+from functools import cache, partial
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import (
+    Field,
+    SerializeAsAny,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    create_model,
+    model_serializer,
+    model_validator,
+)
+from pydantic_core import InitErrorDetails
 
-from embft.errors import nearest
-from embft.metrics.registry import computed_by
-from embft.spec.base import Column, ColumnsSpec, Fields, Names, Text
+from embft.errors import EmbftError, nearest
+from embft.metrics.metric import Family, Metric
+from embft.metrics.registry import METRICS
+from embft.spec.base import Fields
+
+if TYPE_CHECKING:
+    from embft.evaluation.context import Context, Found
+    from embft.results.evaluators import EvaluatorFiles
+
+EVALUATORS = (
+    "attention",
+    "classification",
+    "clustering",
+    "clusters",
+    "collapse",
+    "function",
+    "mteb",
+    "probe",
+    "retrieval",
+    "sts",
+)
+"""Each is the class of this name, with a capital, in the module `embft.evaluation.<name>`."""
+
+USERS = "function"
+"""The one that runs a function of the user's; plain text `module:function` stands for it."""
 
 Prefix = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,59}$")]
-KINDS = ("function", "clustering", "classification", "sts", "mteb")
-BUILT_IN = ("attention", "clusters", "collapse", "probe", "retrieval")
 
 
-class LabelledSpec(Fields):
-    """Texts with class labels: `data` is reported under test, `dev` is for choosing.
+class Evaluator(Fields):
+    """What an evaluator declares, beside its fields, and what it does.
 
-    labels: texts of these labels alone are read, for instance those that training held out.
+    Its module is loaded by `embft plan`, which has no time for torch: what is heavy is imported
+    where it is used.
+
+    declared: its metrics, and families of metrics with a cut-off. during_training: whether it runs
+    at each evaluation on dev. needs_pairs: whether it works on the pairs of dev and test. foreign:
+    whether it runs code that is not ours, so that what that raises costs its metrics alone.
     """
 
-    data: Text
-    dev: Text | None = None
-    text: Column = "text"
-    label: Column = "label"
-    # Not strict: what has passed a validator before is Python, where a list is no tuple.
-    labels: Annotated[Names, Field(min_length=2, strict=False)] | None = None
+    declared: ClassVar[tuple[Metric | Family, ...]] = ()
+    during_training: ClassVar[bool] = False
+    needs_pairs: ClassVar[bool] = True
+    foreign: ClassVar[bool] = False
+
+    @classmethod
+    def kind(cls) -> str:
+        """Its name in a spec."""
+        return cls.__name__.lower()
+
+    @property
+    def title(self) -> str:
+        """How messages call it."""
+        return self.kind()
+
+    def files(self) -> dict[str, str]:
+        """The data files that it reads: the name of the field -> path."""
+        return {}
+
+    def dev_metrics(self) -> frozenset[str] | None:
+        """The metrics that it has on dev, which may be the objective; None where only running it
+        can tell.
+        """
+        own = (metric for metric in self.declared if isinstance(metric, Metric))
+        return frozenset(metric.name for metric in own if metric.objective)
+
+    def content(self) -> dict[str, Any]:
+        """The fields that decide its result, as JSON: no paths, no defaults."""
+        decided: dict[str, Any] = self.model_dump(mode="json", exclude_defaults=True)
+        return {name: value for name, value in decided.items() if name not in self.files()}
+
+    def relative_to(self, folder: PurePath) -> Self:
+        """The same with its paths read as relative to `folder`."""
+        moved = {name: str(folder / path) for name, path in self.files().items()}
+        return self.model_copy(update=moved)
+
+    def find_files(self) -> EvaluatorFiles:
+        """What it reads, found and checked when a sweep is planned, before anything runs.
+
+        Raises EmbftError for what is missing or does not fit.
+        """
+        from embft.results.evaluators import EvaluatorFiles
+
+        return EvaluatorFiles()
+
+    def load(self, folder: Path | None) -> Callable[[Context], Mapping[str, Found]]:
+        """What runs it. folder: where what it reads is frozen, None where it reads nothing.
+
+        Raises EmbftError where it cannot run.
+        """
+        if self.files() and folder is None:
+            raise EmbftError(f"evaluator {self.title!r}: its files are not frozen")
+        return partial(self.run, folder=folder)
+
+    def run(self, context: Context, folder: Path | None) -> Mapping[str, Found]:
+        """Its metrics by split, `dev` and `test`; at least of the splits in `context.asked`, where
+        it has them.
+        """
+        raise NotImplementedError
 
 
-class ClusteringSpec(LabelledSpec):
-    """MTEB's clustering: draws of texts, k-means with as many clusters as labels, v-measure.
-
-    fraction: the share of the texts that is embedded. draw_size: texts of each draw, taken with
-    replacement; `all`: every text once, and another seed of k-means for each draw. batch_size: of
-    the mini-batch k-means.
-    """
-
-    fraction: float = Field(default=1.0, gt=0, le=1)
-    draws: int = Field(default=10, ge=1, le=1000)
-    draw_size: Literal["all"] | Annotated[int, Field(ge=2)] = 16_384
-    batch_size: int = Field(default=512, ge=1)
-    seed: int = Field(default=42, ge=0, lt=2**32)
+@cache
+def evaluator_class(kind: str) -> type[Evaluator]:
+    """The class of one of `EVALUATORS`."""
+    module = importlib.import_module(f"embft.evaluation.{kind}")
+    found: type[Evaluator] = getattr(module, kind.capitalize())
+    return found
 
 
-class ClassificationSpec(LabelledSpec):
-    """MTEB's classification: logistic regression on a few texts of each label.
-
-    train: where those are drawn from; without it from the scored file, whose other texts are scored
-    then.
-    """
-
-    train: Text | None = None
-    samples_per_label: int = Field(default=16, ge=1)
-    draws: int = Field(default=10, ge=1, le=1000)
-    seed: int = Field(default=42, ge=0, lt=2**32)
+def _declared() -> list[Metric | Family]:
+    return [each for kind in EVALUATORS for each in evaluator_class(kind).declared]
 
 
-class StsSpec(Fields):
-    """Pairs with graded labels: correlation of cosine and label."""
-
-    data: Text
-    dev: Text | None = None
-    columns: ColumnsSpec = ColumnsSpec()
-    # Lists come as Python's, once an entry has been looked at before its validation.
-    label_range: tuple[float, float] = Field(default=(0.0, 5.0), strict=False)
-
-    @model_validator(mode="after")
-    def _labelled_pairs(self) -> StsSpec:
-        if self.columns.label is None:
-            raise ValueError("pairs with a graded label are needed: columns.label must be a column")
-        return self
-
-
-class MtebSpec(Fields):
-    """A task of the mteb package, by its name there."""
-
-    task: Text
+METRICS.add_source(_declared)
 
 
 class EvaluatorSpec(Fields):
-    """One entry of `evaluators`; plain text stands for `function`.
+    """One entry of `evaluators`: the fields of an evaluator under its name, or its name alone.
 
-    function: a built-in evaluator, or `module:function` of the user's own; `folder` is where that
-    module stands, the spec's folder by default. name: put before the names of its metrics.
+    In a spec: `clusters`, `module:function`, `{clustering: {data: FILE}, name: banking}`.
+    `function` with the name of an evaluator says the same as the name alone. name: put before the
+    names of its metrics.
     """
 
     name: Prefix | None = None
-    function: Text | None = None
-    folder: Text | None = None
-    clustering: ClusteringSpec | None = None
-    classification: ClassificationSpec | None = None
-    sts: StsSpec | None = None
-    mteb: MtebSpec | None = None
+    kind: str
+    fields: SerializeAsAny[Evaluator]
+
+    @classmethod
+    def of(cls, given: Any) -> EvaluatorSpec:
+        """The entry that a spec has so. Raises pydantic's ValidationError."""
+        return cls.model_validate(given)
+
+    @classmethod
+    def written(cls) -> dict[str, Any]:
+        """The fields that an entry may have, with their types."""
+        users = evaluator_class(USERS).model_fields
+        own = {kind: evaluator_class(kind) for kind in EVALUATORS if kind != USERS}
+        return {"name": str, **{n: field.annotation for n, field in users.items()}, **own}
 
     @model_validator(mode="before")
     @classmethod
-    def _from_text(cls, value: Any) -> Any:
-        return {"function": value} if isinstance(value, str) else value
-
-    @model_validator(mode="after")
-    def _one_kind(self) -> EvaluatorSpec:
-        given = [kind for kind in KINDS if getattr(self, kind) is not None]
-        if len(given) != 1:
-            found = " and ".join(given) or "none"
-            raise ValueError(f"an evaluator is one of {', '.join(KINDS)}; here is {found}")
-        if self.function and self.function not in BUILT_IN and not self.is_users:
-            raise ValueError(
-                f"{self.function!r}: {nearest(self.function, BUILT_IN)}, or module:function for "
-                "your own"
-            )
-        if self.folder and not self.is_users:
-            raise ValueError("folder is for module:function only")
-        return self
+    def _read(cls, given: Any) -> Any:
+        if isinstance(given, Mapping) and isinstance(given.get("fields"), Evaluator):
+            return given
+        entry = {"function": given} if isinstance(given, str) else given
+        if not isinstance(entry, Mapping):
+            raise ValueError("an evaluator is a name, module:function, or a mapping of fields")
+        _refuse_unknown(entry, cls.written())
+        kind, fields = _split(entry)
+        return {"name": entry.get("name"), "kind": kind, "fields": _checked(kind, fields)}
 
     @model_serializer(mode="wrap")
     def _short(self, handler: SerializerFunctionWrapHandler) -> Any:
-        found = {name: value for name, value in handler(self).items() if value is not None}
-        return found["function"] if found.keys() == {"function"} else found
-
-    @property
-    def kind(self) -> str:
-        """Which of `KINDS` it is."""
-        return next(kind for kind in KINDS if getattr(self, kind) is not None)
+        found = handler(self)
+        name = {"name": found["name"]} if found.get("name") is not None else {}
+        fields = {k: v for k, v in found["fields"].items() if self.kind != USERS or v is not None}
+        if self.kind == USERS:
+            entry = {**name, **fields}
+        elif self.fields != type(self.fields).model_construct():
+            entry = {**name, self.kind: fields}
+        else:
+            entry = {**name, "function": self.kind}
+        return entry["function"] if entry.keys() == {"function"} else entry
 
     @property
     def is_users(self) -> bool:
         """Whether it is a function of the user's."""
-        module, colon, function = (self.function or "").partition(":")
-        return bool(module and colon and function)
+        return self.kind == USERS
 
     @property
     def label(self) -> str:
         """How messages call it."""
-        return self.name or self.function or (self.mteb.task if self.mteb else self.kind)
+        return self.name or self.fields.title
 
     @property
     def files(self) -> dict[str, str]:
         """The data files that it reads: what for -> path."""
-        fields = self.clustering or self.classification or self.sts
-        roles = ("data", "dev", "train")
-        found = {role: getattr(fields, role, None) for role in roles} if fields else {}
-        return {role: path for role, path in found.items() if path is not None}
+        return self.fields.files()
 
     def dev_metrics(self) -> frozenset[str] | None:
         """The names of its metrics on dev; None where only running it can tell."""
-        if self.is_users:
-            return None
-        names = computed_by(self.function or self.kind, objective=True)
-        if self.files and "dev" not in self.files:
-            names = ()
-        return frozenset(self.prefixed(name) for name in names)
+        found = self.fields.dev_metrics()
+        return None if found is None else frozenset(map(self.prefixed, found))
 
     def prefixed(self, metric: str) -> str:
         """A metric's name as it is recorded."""
@@ -164,21 +216,77 @@ class EvaluatorSpec(Fields):
 
     def content(self) -> Any:
         """What decides its result, the files' and modules' content apart: no paths."""
-        found = self.model_dump(mode="json", exclude_defaults=True)
-        if not isinstance(found, Mapping):
-            return found
-        kept = {name: value for name, value in found.items() if name != "folder"}
-        if self.files:
-            kept[self.kind] = {k: v for k, v in kept[self.kind].items() if k not in self.files}
-        return kept
+        shown = self.model_dump(mode="json", exclude_defaults=True)
+        if isinstance(shown, str):
+            return shown
+        decided = self.fields.content()
+        if self.is_users:
+            return {name: value for name, value in shown.items() if name in {"name", *decided}}
+        return {**shown, self.kind: decided} if self.kind in shown else shown
 
     def relative_to(self, folder: PurePath) -> EvaluatorSpec:
         """The same entry with its paths read as relative to `folder`."""
-        if self.is_users:
-            return self.model_copy(update={"folder": str(folder / (self.folder or ""))})
-        if not self.files:
-            return self
-        moved = {role: str(folder / path) for role, path in self.files.items()}
-        return self.model_copy(
-            update={self.kind: getattr(self, self.kind).model_copy(update=moved)}
-        )
+        return self.model_copy(update={"fields": self.fields.relative_to(folder)})
+
+
+def _refuse_unknown(entry: Mapping[str, Any], allowed: Mapping[str, Any]) -> None:
+    """Raise ValidationError, as pydantic does, for a field that no entry has."""
+    unknown = [
+        InitErrorDetails(type="extra_forbidden", loc=(str(name),), input=value)
+        for name, value in entry.items()
+        if name not in allowed
+    ]
+    if unknown:
+        raise ValidationError.from_exception_data("EvaluatorSpec", unknown)
+
+
+def _split(entry: Mapping[str, Any]) -> tuple[str, Any]:
+    """An entry's evaluator, and its fields as they were given."""
+    users = evaluator_class(USERS).model_fields
+    function = {k: v for k, v in entry.items() if k in users and v is not None}
+    given = [kind for kind in EVALUATORS if kind != USERS and entry.get(kind) is not None]
+    if "function" in function:
+        given.append(USERS)
+    if len(given) != 1:
+        found = " and ".join(given) or "none"
+        raise ValueError(f"an evaluator is one of {', '.join(EVALUATORS)}; here is {found}")
+    if given != [USERS] and function:
+        raise ValueError(f"{next(iter(function))} is for module:function only")
+    if given != [USERS]:
+        return given[0], entry[given[0]]
+    name = function["function"]
+    if isinstance(name, str) and ":" in name:
+        return USERS, function
+    if name not in EVALUATORS or name == USERS:
+        near = nearest(str(name), names())
+        raise ValueError(f"{name!r}: {near}, or module:function for your own")
+    others = [field for field in function if field != "function"]
+    if others:
+        raise ValueError(f"{others[0]} is for module:function only")
+    return name, {}
+
+
+def _checked(kind: str, given: Any) -> Evaluator:
+    """The fields as the evaluator's class. Raises ValidationError that says where."""
+    if isinstance(given, Evaluator):
+        return given
+    if kind == USERS:
+        return evaluator_class(kind).model_validate_json(json.dumps(given))
+    # Inside a field of that name, so that an error's location has it; as JSON, which is strict on
+    # types and still takes a list for a tuple.
+    found: Any = _named(kind).model_validate_json(json.dumps({kind: given}))
+    checked: Evaluator = getattr(found, kind)
+    return checked
+
+
+@cache
+def _named(kind: str) -> type[Fields]:
+    field: Any = {kind: (evaluator_class(kind), ...)}
+    made: type[Fields] = create_model(kind, __base__=Fields, **field)
+    return made
+
+
+def names() -> list[str]:
+    """The evaluators that need no fields, so that their name alone is an entry."""
+    found = {kind: evaluator_class(kind).model_fields for kind in EVALUATORS if kind != USERS}
+    return [k for k, fields in found.items() if not any(f.is_required() for f in fields.values())]

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from embft.errors import nearest
-from embft.metrics.metric import PAIRS
-from embft.metrics.registry import computed_by
+from embft.metrics.pair_definitions import PAIR_METRICS
 from embft.spec.evaluators import EvaluatorSpec
 
-PAIR_OBJECTIVES = computed_by(PAIRS, objective=True)
+PAIR_OBJECTIVES = tuple(name for name, metric in PAIR_METRICS.items() if metric.objective)
 
 
 def giving(metric: str, evaluators: Sequence[EvaluatorSpec]) -> EvaluatorSpec | None:

@@ -8,7 +8,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from embft.errors import SpecError, nearest
 from embft.spec.base import Fields
@@ -27,7 +27,7 @@ from embft.spec.resources import Artifacts, Resources
 from embft.spec.source import Source, Where, read_file, read_text
 from embft.spec.space import MAX_POINTS, Point, count_points, points, read_axes, with_point
 
-_Model = TypeVar("_Model", bound=BaseModel)
+_Model = TypeVar("_Model", bound=Fields)
 
 
 class PlannedPoint(Fields):
@@ -186,7 +186,7 @@ def _points(
             )
 
 
-_SECTIONS: dict[str, type[BaseModel]] = {"data": DataSpec, "model": ModelSpec, "train": TrainSpec}
+_SECTIONS: dict[str, type[Fields]] = {"data": DataSpec, "model": ModelSpec, "train": TrainSpec}
 
 
 def _validated(
@@ -239,7 +239,7 @@ def _origin(loc: Where, origin: Mapping[Where, Where]) -> Where:
     return loc
 
 
-def _words(loc: Where, error: Any, model: type[BaseModel], inner: Where) -> str:
+def _words(loc: Where, error: Any, model: type[Fields], inner: Where) -> str:
     name = ".".join(str(part) for part in loc)
     kind, context, given = error["type"], error.get("ctx", {}), error["input"]
     if kind == "extra_forbidden":
@@ -270,21 +270,21 @@ def _field(model: Any, loc: Where) -> Any:
             here = next(iter(get_args(here)), None)  # an item of a list
             continue
         options = [here, *get_args(here)]
-        inner = next((o for o in options if isinstance(o, type) and issubclass(o, BaseModel)), None)
-        if inner is None or part not in inner.model_fields:
+        inner = next((o for o in options if isinstance(o, type) and issubclass(o, Fields)), None)
+        if inner is None or part not in inner.written():
             return None
-        here = inner.model_fields[str(part)].annotation
+        here = inner.written()[str(part)]
     return here
 
 
-def _fields_at(model: type[BaseModel], loc: Where) -> list[str]:
+def _fields_at(model: type[Fields], loc: Where) -> list[str]:
     here = _field(model, loc)
     options = [here, *get_args(here)]
-    inner = next((o for o in options if isinstance(o, type) and issubclass(o, BaseModel)), model)
-    return list(inner.model_fields)
+    inner = next((o for o in options if isinstance(o, type) and issubclass(o, Fields)), model)
+    return list(inner.written())
 
 
-def _choices(model: type[BaseModel], loc: Where) -> list[str]:
+def _choices(model: type[Fields], loc: Where) -> list[str]:
     return list(dict.fromkeys(_words_in(_field(model, loc))))
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from embft.evaluation.clustering import Clustering
 from embft.leaderboard.build import build_leaderboard
 from embft.spec import load_spec
 from tests.conftest import ROOT, SHARED_DATA
@@ -41,7 +42,8 @@ def test_each_spec_is_the_grid_that_it_says(name: str, trials: int) -> None:
 
 def _titles(path: Path) -> None:
     """Titles of the spec's twenty topics: words that a topic has alone, and words of all topics."""
-    topics = [entry.clustering.labels for entry in load_spec(TINY).evaluators if entry.clustering]
+    entries = [entry.fields for entry in load_spec(TINY).evaluators]
+    topics = [fields.labels for fields in entries if isinstance(fields, Clustering)]
     draw = random.Random(0)  # noqa: S311 - texts
     lines = ["text,label"]
     for topic in (name for names in topics for name in names or ()):

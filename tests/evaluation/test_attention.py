@@ -15,8 +15,7 @@ from sentence_transformers import SentenceTransformer
 
 from embft.data.load import Columns, load_pairs
 from embft.data.pairs import Pairs, Splits
-from embft.evaluation import attention as module
-from embft.evaluation.attention import KINDS, attention, attention_shares
+from embft.evaluation.attention import KINDS, Attention, attention_shares
 from embft.evaluation.context import Context
 from embft.evaluation.evaluators import epoch_metrics
 from embft.execution.worker import score_step, train_step
@@ -93,7 +92,8 @@ def test_the_pooled_layer_is_the_one_reported(base: Path, tmp_path: Path) -> Non
     spec = ModelSpec(base=str(base), pooling="last", template="cluster", layer=1)
     model = load_base(base, spec)
     before = model.encode(TEXTS)
-    found = attention(Context(model, splits, {}, None, 0, folder=tmp_path))["test"]
+    context = Context(model, splits, {}, None, 0, folder=tmp_path)
+    found = Attention().run(context, None)["test"]
     kept = json.loads((tmp_path / "attention.json").read_text())
     assert kept["pooled_layer"] == 1
     assert found == {f"attention_{kind}": kept["layers"][0][kind] for kind in KINDS}
@@ -114,7 +114,7 @@ def test_texts_that_are_all_long_have_an_example_too(
         read.append(tokenizer)
         return token_layout(tokenizer)
 
-    monkeypatch.setattr(module, "token_layout", layout)
+    monkeypatch.setattr("embft.models.token_layout.token_layout", layout)
     long = [" ".join(TEXTS * n) for n in (9, 7, 8)]
     found = attention_shares(model, long)
     assert isinstance(found, dict)
@@ -126,14 +126,14 @@ def test_in_training_a_few_texts_of_dev_are_measured(base: Path) -> None:
     """Dev's alone, by the same names, and no file is left."""
     model = load_base(base, ModelSpec(base=str(base), pooling="last"))
     dev = Pairs(tuple(TEXTS * 30), tuple(f"{t} {i}" for i, t in enumerate(TEXTS * 30)), np.ones(90))
-    entry = EvaluatorSpec(function="attention")
+    entry = EvaluatorSpec.of("attention")
     found = epoch_metrics(model, dev, 0, [(entry, None)])
     shares = [found[f"attention_{kind}"] for kind in KINDS]
     assert sum(shares) == pytest.approx(1.0)
     assert "attention_content" not in epoch_metrics(model, dev, 0, [])
     splits = Splits(dev, dev, dev)
     in_training = Context(model, splits, {}, None, 0, ("dev",))
-    assert attention(in_training)["dev"] == dict(
+    assert Attention().run(in_training, None)["dev"] == dict(
         zip((f"attention_{kind}" for kind in KINDS), shares, strict=True)
     )
 

@@ -20,16 +20,16 @@ from sklearn.metrics import ndcg_score, v_measure_score
 from embft.cli.tables import print_code
 from embft.data.pairs import Pairs, Splits
 from embft.errors import DataError, EmbftError, ModelError
-from embft.evaluation import clusters, collapse, labelled, retrieval
+from embft.evaluation import clusters, collapse, retrieval
+from embft.evaluation.clustering import Clustering, v_measures
 from embft.evaluation.context import Context, Estimate, Found
 from embft.evaluation.embed import Embedded, cosines, embed_splits, pair_cosines
-from embft.evaluation.evaluators import EVALUATORS, Evaluated, evaluate, find_evaluator
+from embft.evaluation.evaluators import Evaluated, evaluate
+from embft.evaluation.labelled import read_labelled
 from embft.metrics.registry import METRICS
-from embft.planning.evaluator_sources import find_files, read_labelled
 from embft.planning.plan import make_plan
 from embft.results.folders import SweepDir
 from embft.spec import EvaluatorSpec, parse_spec
-from embft.spec.evaluators import ClusteringSpec, LabelledSpec
 
 Floats = npt.NDArray[np.float64]
 
@@ -53,7 +53,7 @@ def _values(found: Found) -> dict[str, float | str]:
 
 def _run(context: Context, names: list[str], folder: Path | None = None) -> Evaluated:
     """These evaluators by name; the user's modules stand in the folder."""
-    return evaluate(context, [(EvaluatorSpec(function=name), folder) for name in names])
+    return evaluate(context, [(EvaluatorSpec.of(name), folder) for name in names])
 
 
 @pytest.fixture
@@ -240,13 +240,13 @@ def _labelled() -> tuple[Floats, npt.NDArray[np.str_]]:
 def test_v_measure_of_each_draw_is_scikit_learns() -> None:
     """Each draw's score is scikit-learn's for the rows that Python's generator draws."""
     points, labels = _labelled()
-    spec = ClusteringSpec(data="x", draws=3, draw_size=200)
+    spec = Clustering(data="x", draws=3, draw_size=200)
     draw, expected = random.Random(42), []  # noqa: S311 - MTEB's own generator
     for _ in range(3):
         rows = draw.choices(range(120), k=200)
         model = MiniBatchKMeans(4, batch_size=512, n_init=1, random_state=42)
         expected.append(v_measure_score(labels[rows], model.fit_predict(points[rows])))
-    found = labelled.v_measures(points, labels.tolist(), spec)
+    found = v_measures(points, labels.tolist(), spec)
     assert found == pytest.approx(expected)
     assert 0.1 < found.mean() < 0.99
 
@@ -255,8 +255,8 @@ def test_v_measure_of_planted_clusters() -> None:
     """Clear classes give 1 in every draw."""
     labels = np.arange(90) % 3
     points = 50 * np.eye(3)[labels] + 0.01 * np.random.default_rng(0).normal(size=(90, 3))
-    spec = ClusteringSpec(data="x", draws=4, draw_size=60)
-    found = labelled.v_measures(points, [str(label) for label in labels], spec)
+    spec = Clustering(data="x", draws=4, draw_size=60)
+    found = v_measures(points, [str(label) for label in labels], spec)
     assert found.tolist() == [1.0] * 4
 
 
@@ -274,17 +274,17 @@ def test_labelled_texts_that_cannot_be_used(tmp_path: Path, content: str, messag
     path = tmp_path / "texts.csv"
     path.write_text(content)
     with pytest.raises(DataError, match=message):
-        read_labelled(path, LabelledSpec(data="x", label="category"))
+        read_labelled(path, label="category")
 
 
 def test_labelled_texts_are_read(tmp_path: Path) -> None:
     """Text and label columns are found by name or by position."""
     path = tmp_path / "texts.csv"
     path.write_text('text,category\n"Where, please?",way\nWhen?,time\n')
-    found = read_labelled(path, LabelledSpec(data="x", label="category"))
+    found = read_labelled(path, label="category")
     assert found.texts == ["Where, please?", "When?"]
     assert found.labels == ["way", "time"]
-    by_place = read_labelled(path, LabelledSpec(data="x", text=0, label=1))
+    by_place = read_labelled(path, 0, 1)
     assert by_place.texts[1:] == found.texts
 
 
@@ -453,7 +453,7 @@ def test_an_evaluator_that_is_not_there(mine: Path, name: str, message: str) -> 
     """The plan names what was given and what is near it, without running the user's code."""
     (mine / "crooked.py").write_text("def f(:\n")
     with pytest.raises(EmbftError, match=message):
-        find_files(EvaluatorSpec(function=name, folder=str(mine)))
+        EvaluatorSpec.of({"function": name, "folder": str(mine)}).fields.find_files()
 
 
 @pytest.mark.parametrize(
@@ -466,28 +466,29 @@ def test_an_evaluator_that_is_not_there(mine: Path, name: str, message: str) -> 
 def test_an_evaluator_that_cannot_run(mine: Path, name: str, message: str) -> None:
     """What only running the module shows is said when it is loaded."""
     with pytest.raises(EmbftError, match=message):
-        find_evaluator(EvaluatorSpec(function=name), mine)
+        EvaluatorSpec.of(name).fields.load(mine)
 
 
 def test_an_installed_function_is_found_by_import() -> None:
     """Without a file beside the spec the module comes from Python's own path."""
-    entry = EvaluatorSpec(function="embft.evaluation.collapse:collapse", folder="/")
-    assert find_files(entry).digest
-    assert find_evaluator(entry) is collapse.collapse
-    assert find_evaluator(EvaluatorSpec(function="probe")) is EVALUATORS["probe"]
+    name = "embft.evaluation.collapse:collapse_metrics"
+    entry = EvaluatorSpec.of({"function": name, "folder": "/"})
+    assert entry.fields.find_files().digest
+    found: Any = entry.fields.load(None)
+    assert found is collapse.collapse_metrics
 
 
 def test_what_is_frozen_runs_without_the_users_folder(
     context: Context, mine: Path, tmp_path: Path
 ) -> None:
     """The module and the one that it imports are kept; an edit of either changes the digest."""
-    entry = EvaluatorSpec(function="my_metrics:by_split", folder=str(mine))
-    files = find_files(entry)
+    entry = EvaluatorSpec.of({"function": "my_metrics:by_split", "folder": str(mine)})
+    files = entry.fields.find_files()
     assert set(files.sources) == {"my_metrics.py", "helper_of_mine.py"}
     files.freeze(SweepDir(tmp_path / "sweep"))
     frozen = SweepDir(tmp_path / "sweep").evaluator_folder(files.digest)
     (mine / "helper_of_mine.py").write_text("HALF = 0.75\n")
-    assert find_files(entry).digest != files.digest
+    assert entry.fields.find_files().digest != files.digest
     sys.modules.pop("helper_of_mine", None)
     assert evaluate(context, [(entry, frozen)]).dev == {"half": 0.5}
 
@@ -506,8 +507,8 @@ def test_a_plan_says_which_code_it_runs(tmp_path: Path, tiny_spec: str, mine: Pa
 
 def test_a_name_stands_before_the_metrics(context: Context, mine: Path) -> None:
     """Two entries of one evaluator are told apart by their names."""
-    entry = EvaluatorSpec(name="mine", function="my_metrics:by_split")
-    found = evaluate(context, [(entry, mine), (EvaluatorSpec(function="collapse"), None)])
+    entry = EvaluatorSpec.of({"name": "mine", "function": "my_metrics:by_split"})
+    found = evaluate(context, [(entry, mine), (EvaluatorSpec.of("collapse"), None)])
     assert found.test["mine_half"] == 0.25
     assert "effective_rank" in found.test
 
@@ -531,7 +532,7 @@ def test_one_model_is_evaluated_outside_a_sweep(tiny_model: Path, pair_files: Pa
 
     train, dev, test_file = (pair_files / f"{split}.jsonl" for split in ("train", "dev", "test"))
     splits = build_splits(*map(PairFile, (train, dev, test_file)))
-    entries = [EvaluatorSpec(function=name) for name in ("collapse", "retrieval")]
+    entries = [EvaluatorSpec.of(name) for name in ("collapse", "retrieval")]
     found = evaluate_model(str(tiny_model), splits, entries)
     rows = {(row["split"], row["metric"]): row for row in found.rows}
     test = rows["test", "spearman"]

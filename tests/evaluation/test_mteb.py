@@ -13,13 +13,13 @@ import pytest
 from embft.data.labelled import Labelled
 from embft.data.load import Columns, load_pairs
 from embft.errors import EmbftError
-from embft.evaluation import labelled
+from embft.evaluation.classification import Classification
+from embft.evaluation.clustering import Clustering
 from embft.evaluation.context import Context, Estimate, Found
 from embft.evaluation.evaluators import evaluate
-from embft.evaluation.mteb_task import as_mteb_model, task_metrics
-from embft.planning.evaluator_sources import find_files
+from embft.evaluation.mteb import Mteb, as_mteb_model, task_metrics
+from embft.evaluation.sts import Sts
 from embft.spec import EvaluatorSpec
-from embft.spec.evaluators import ClassificationSpec, ClusteringSpec
 from tests.conftest import SHARED_DATA
 
 pytestmark = [
@@ -92,9 +92,9 @@ def test_clustering_is_mtebs(minilm: Path, tmp_path: Path, fraction: float | Non
     from mteb.abstasks import AbsTaskClustering
 
     context, texts = _context(minilm), _titles(range(0, 20_000, 40))
-    spec = ClusteringSpec(data="x", draws=4, draw_size=400, fraction=fraction or 1.0)
+    evaluator = Clustering(data="x", draws=4, draw_size=400, fraction=fraction or 1.0)
     texts.write(tmp_path / "data.parquet")
-    ours = labelled.clustering(spec, tmp_path, context)["test"]
+    ours = evaluator.run(context, tmp_path)["test"]
     task = _local(
         AbsTaskClustering,
         _metadata("StackOverflowHere", "Clustering", "v_measure"),
@@ -151,7 +151,10 @@ def test_a_task_is_run_by_its_name(
         return
     assert named == ["Some.Task-v2"]
     direct = task_metrics(local(), context)
-    assert found.test == direct
+    assert found.test == {"mteb_Some_Task_v2": _value(direct, "mteb_Some_Task_v2")}
+    parts = found.by_unit["test"]["mteb_Some_Task_v2"]
+    assert (parts.unit, parts.ids) == ("task", ("test/default",))
+    assert parts.estimate() == pytest.approx(found.test["mteb_Some_Task_v2"], abs=1e-12)
     assert 0 < found.test["mteb_Some_Task_v2"] <= 1
 
 
@@ -164,10 +167,10 @@ def test_classification_is_mtebs(minilm: Path, tmp_path: Path) -> None:
     train, test = _titles(range(0, 20_000, 25)), _titles(range(7, 20_000, 40))
     numbers = {label: i for i, label in enumerate(sorted(set(train.labels)))}
     train, test = (Labelled(t.texts, [str(numbers[x]) for x in t.labels]) for t in (train, test))
-    spec = ClassificationSpec(data="x", train="y", draws=3)
+    evaluator = Classification(data="x", train="y", draws=3)
     test.write(tmp_path / "data.parquet")
     train.write(tmp_path / "train.parquet")
-    ours = labelled.classification(spec, tmp_path, context)["test"]
+    ours = evaluator.run(context, tmp_path)["test"]
     task = _local(
         AbsTaskClassification,
         _metadata("StackOverflowHere", "Classification", "accuracy"),
@@ -199,7 +202,7 @@ def test_sts_is_mtebs(minilm: Path, tmp_path: Path) -> None:
     pairs = load_pairs(path, Columns(5, 6, 4), (), (0, 5)).take(range(200))
     context = _context(minilm)
     pairs.write(tmp_path / "data.parquet")
-    ours = labelled.sts(tmp_path, context)["test"]
+    ours = Sts(data="x").run(context, tmp_path)["test"]
     task = _local(
         AbsTaskSTS,
         _metadata("StsHere", "STS", "cosine_spearman"),
@@ -219,6 +222,6 @@ def test_sts_is_mtebs(minilm: Path, tmp_path: Path) -> None:
 
 def test_a_task_that_mteb_has_not_is_refused_unrun() -> None:
     """A task's name is checked when the sweep is planned, without importing the package."""
-    assert find_files(EvaluatorSpec.model_validate({"mteb": {"task": "Banking77Classification"}}))
+    assert Mteb(task="Banking77Classification").find_files().digest
     with pytest.raises(EmbftError, match="did you mean 'Banking77Classification'"):
-        find_files(EvaluatorSpec.model_validate({"mteb": {"task": "Banking7Classification"}}))
+        Mteb(task="Banking7Classification").find_files()

@@ -19,6 +19,7 @@ from sklearn import metrics as sk
 
 from embft.metrics.bootstrap import bootstrap
 from embft.metrics.calibration import isotonic_brier, reliability_curve
+from embft.metrics.metric import LEADERBOARD, PAIRS, Metric
 from embft.metrics.pair_definitions import PAIR_METRICS, pair_metric
 from embft.metrics.pairs import (
     best_f1_threshold,
@@ -29,8 +30,9 @@ from embft.metrics.pairs import (
     weighted_metrics,
     welch_p,
 )
-from embft.metrics.registry import FAMILIES, METRICS, find, metric
+from embft.metrics.registry import METRICS, in_every_trial, metric
 from embft.metrics.weighted import FloatArray, Weighted, sort_pairs
+from embft.spec.evaluators import EVALUATORS
 
 DATING = Path(__file__).parents[3] / "shared" / "data" / "dating" / "eval.jsonl"
 
@@ -224,32 +226,50 @@ def test_reliability_bins_hold_their_edges() -> None:
 
 
 def test_every_metric_is_declared_once_with_all_that_others_read() -> None:
-    """Names are unique and each has its label, formula and direction; ranked ones their source."""
+    """Each has its label, formula, direction and who computes it; ranked ones their source."""
     score, label = _pairs(1, 60, graded=False, ties=False)
     assert pair_metrics(score, label, 0.1).keys() == PAIR_METRICS.keys() <= METRICS.keys()
+    assert len(METRICS) == len(list(METRICS)) > len(PAIR_METRICS)
     assert all(name == m.name and m.label and m.formula for name, m in METRICS.items())
     assert all(m.source for m in METRICS.values() if m.direction)
     assert not [m.name for m in METRICS.values() if m.objective and not m.direction]
     assert [m.name for m in METRICS.values() if not m.higher_is_better] == ["brier"]
+    assert {m.computed_by for m in METRICS.values()} <= {PAIRS, LEADERBOARD, *EVALUATORS}
+    assert in_every_trial() == {
+        name for name, m in METRICS.items() if m.computed_by in {PAIRS, LEADERBOARD}
+    }
 
 
 def test_the_registry_loads_nothing_slow() -> None:
-    """A spec asks it what an objective may be, so it needs neither scipy nor torch."""
-    code = "import sys, embft.metrics.registry; sys.exit(len({'scipy', 'torch'} & {*sys.modules}))"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    """A spec asks it what an objective may be, evaluators' metrics included, without torch."""
+    code = (
+        "import sys, embft.spec\nfrom embft.metrics.registry import METRICS\n"
+        "METRICS['spearman']\n"
+        "assert not {'scipy', 'torch'} & {*sys.modules}\n"
+        "assert METRICS['v_measure'].computed_by == 'clustering'\n"
+        "assert not {'scipy.stats', 'torch', 'sklearn', 'pandas', 'pyarrow'} & {*sys.modules}\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_a_cut_off_makes_a_member_of_its_family() -> None:
     """`ndcg_at_100` is known without being listed; what only looks so is not."""
-    found = find("ndcg_at_100")
-    assert found is not None
+    found = METRICS["ndcg_at_100"]
     assert (found.label, found.bounds, found.objective) == ("nDCG@100", (0.0, 1.0), True)
     assert "first 100," in found.formula
-    assert find("ndcg_at_10") == METRICS["ndcg_at_10"]
-    stems = [family.stem for family in FAMILIES]
+    assert METRICS["ndcg_at_10"] == METRICS.families[0].at(10)
+    stems = [family.stem for family in METRICS.families]
     assert stems == ["ndcg", "mrr", "map", "recall", "precision", "success"]
     for name in ("ndcg_at_0", "ndcg_at_010", "ndcg_at_", "ndcg", "my_ndcg_at_10", "ndcg_at_10_x"):
-        assert find(name) is None
+        assert name not in METRICS
+
+
+def test_two_metrics_of_one_name_are_refused() -> None:
+    """Whichever two modules declare them."""
+    registry = type(METRICS)()
+    registry.add_source(lambda: [Metric("auc", "Another", "")])
+    with pytest.raises(ValueError, match="two metrics called auc"):
+        registry.get("unknown")
 
 
 def test_a_metric_of_a_users_function_is_taken_as_it_is() -> None:

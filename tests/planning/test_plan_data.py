@@ -10,14 +10,12 @@ import pytest
 
 from embft.data.texts import normalise
 from embft.errors import DataError, EmbftError
-from embft.execution.worker import score_step, train_step
+from embft.evaluation.clustering import Clustering
+from embft.evaluation.labelled import read_labelled
 from embft.models.resolve import find_base_model
-from embft.planning.evaluator_sources import read_labelled
-from embft.planning.plan import Plan, make_plan
-from embft.planning.prepare import prepare
-from embft.results.records import Completed
+from embft.planning.plan import make_plan
 from embft.spec import LOSSES, load_spec, parse_spec
-from embft.spec.evaluators import LabelledSpec
+from tests.helpers.trials import run_whole
 
 ROOT = Path(__file__).resolve().parents[2]
 SHARED = ROOT.parent / "shared" / "data"
@@ -130,20 +128,6 @@ def test_the_sweep_of_the_sts_benchmark(tmp_path: Path, minilm: Path) -> None:
     assert not splits.train.is_binary
 
 
-def run_whole(plan: Plan) -> list[Completed]:
-    """Every trial of a plan, in this process."""
-    found = []
-    for trial in prepare(plan, retry_failed=False):
-        trial.folder.create(trial.input(threads=1))
-        if not trial.spec.is_baseline:
-            train_step(trial.folder)
-        score_step(trial.folder)
-        result = trial.folder.result()
-        assert isinstance(result, Completed)
-        found.append(result)
-    return found
-
-
 def test_a_users_evaluator_reads_train_as_lists(tmp_path: Path, tiny_spec: str) -> None:
     """In a trial too, where training's texts otherwise stay in their file."""
     (tmp_path / "mine.py").write_text(
@@ -230,8 +214,8 @@ def test_labels_that_are_held_out_are_never_trained_on(tmp_path: Path, minilm: P
         pytest.skip(f"no shared data at {SHARED}")
     plan = make_plan(load_spec(ROOT / "sweeps" / "held_out_labels.yaml"), tmp_path)
     held = next(entry for entry in plan.spec.evaluators if entry.name == "held_out")
-    assert held.clustering is not None
-    table = read_labelled(SHARED / "stackoverflow" / "titles.csv", held.clustering)
+    assert isinstance(held.fields, Clustering)
+    table = held.fields.read_table(SHARED / "stackoverflow" / "titles.csv")
     assert len(set(table.labels)) == 10
     assert len(table.texts) == 10_000
     known = {normalise(text) for text in table.texts}
@@ -244,6 +228,5 @@ def test_labels_that_are_held_out_are_never_trained_on(tmp_path: Path, minilm: P
 def test_a_label_that_no_text_has(tmp_path: Path) -> None:
     """A misspelt label of an evaluator is refused with the nearest one."""
     write(tmp_path / "t.jsonl", [{"text": f"t{i}", "label": "ab"[i % 2]} for i in range(6)])
-    fields = LabelledSpec.model_validate({"data": "x", "labels": ["a", "bb"]})
     with pytest.raises(DataError, match="no text has the label 'bb'"):
-        read_labelled(tmp_path / "t.jsonl", fields)
+        read_labelled(tmp_path / "t.jsonl", only=["a", "bb"])

@@ -12,6 +12,7 @@ import pickle
 import py_compile
 import shutil
 from pathlib import Path
+from typing import Any
 from unittest.mock import Mock
 
 import pytest
@@ -22,13 +23,11 @@ from embft.cli.console import new_console
 from embft.cli.main import main
 from embft.data.load import Columns, load_pairs
 from embft.errors import DataError, EmbftError, ModelError, RecordError, SpecError
-from embft.evaluation.evaluators import find_evaluator
 from embft.leaderboard.build import build_leaderboard
 from embft.leaderboard.export import to_csv
 from embft.models.base import build, load_base
 from embft.models.resolve import find_base_model
 from embft.models.save import Origin, load_saved, save
-from embft.planning.evaluator_sources import find_files
 from embft.planning.plan import make_plan
 from embft.planning.prepare import prepare
 from embft.results.dataset import write_manifest
@@ -102,8 +101,8 @@ def test_code_in_a_results_folder_is_that_of_the_plan(tmp_path: Path) -> None:
     """Neither another module under a new manifest is run, nor byte code that lies beside it."""
     code = "def found(context):\n    return {'x': 1.0}\n"
     (tmp_path / "mine.py").write_text(code)
-    entry = EvaluatorSpec(function="mine:found", folder=str(tmp_path))
-    files = find_files(entry)
+    entry = EvaluatorSpec.of({"function": "mine:found", "folder": str(tmp_path)})
+    files = entry.fields.find_files()
     files.freeze(SweepDir(tmp_path / "sweep"))
     folder = SweepDir(tmp_path / "sweep").evaluator_folder(files.digest)
     assert folder is not None
@@ -116,7 +115,8 @@ def test_code_in_a_results_folder_is_that_of_the_plan(tmp_path: Path) -> None:
     os.utime(other / "mine.py", ns=(found.st_mtime_ns, found.st_mtime_ns))
     py_compile.compile(str(other / "mine.py"), cached)
     check_frozen(entry, folder, files.digest)
-    assert find_evaluator(entry, folder)(Mock()) == {"x": 1.0}  # type: ignore[comparison-overlap]
+    found_by: Any = entry.fields.load(folder)(Mock())
+    assert found_by == {"x": 1.0}
     shutil.copy(other / "mine.py", folder / "mine.py")
     (folder / "manifest.json").unlink()
     write_manifest(folder)
