@@ -24,6 +24,7 @@ from embft.evaluation.evaluators import Evaluated, evaluate
 from embft.evaluation.scoring import ScoredSplits, score_splits
 from embft.metrics.pairs import GroupRow, breakdown
 from embft.models.trained import load_trained
+from embft.results.evaluators import find_files
 from embft.results.folders import SweepDir
 from embft.spec import EvaluatorSpec
 
@@ -82,7 +83,7 @@ def evaluate_model(
     if splits is None and lacking:
         raise EmbftError(f"evaluator {lacking[0]!r} needs pairs: give them with --data")
     with tempfile.TemporaryDirectory() as folder:
-        found = {entry: entry.fields.find_files() for entry in evaluators}
+        found = {entry: find_files(entry) for entry in evaluators}
         frozen = SweepDir(Path(folder))
         for files in found.values():
             files.freeze(frozen)

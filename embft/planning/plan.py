@@ -16,7 +16,7 @@ from embft.data.pairs import Splits
 from embft.models.resolve import LocalBase, spec_base
 from embft.planning.checks import check_loss, check_objective
 from embft.planning.names import readable
-from embft.results.evaluators import EvaluatorFiles
+from embft.results.evaluators import EvaluatorFiles, find_files
 from embft.results.folders import SweepDir, TrialDir
 from embft.results.key import trial_key
 from embft.results.records import Status, TrialInput
@@ -92,7 +92,7 @@ def make_plan(spec: SweepSpec, results: Path) -> Plan:
     whatever the user can fix.
     """
     folder = SweepDir(results / spec.name)
-    read = {entry: entry.fields.find_files() for entry in spec.evaluators}
+    read = {entry: find_files(entry) for entry in spec.evaluators}
     known = _Known({}, {}, folder.trials_by_key(), tuple(f.digest for f in read.values()))
     planned = [_planned(params, trial, folder, known) for params, trial in _with_baselines(spec)]
     trials = tuple(_scored_once(planned, known.data))

@@ -43,6 +43,13 @@ class EvaluatorFiles:
             write_manifest(temporary)
 
 
+def find_files(entry: EvaluatorSpec) -> EvaluatorFiles:
+    """What this entry reads, found and checked. Raises EmbftError for what is missing or does not
+    fit.
+    """
+    return entry.fields.find_files() or EvaluatorFiles()
+
+
 def table_file(folder: Path, role: str) -> Path:
     """Where a frozen table lies. role: `data`, `dev` or `train`."""
     return folder / f"{role}.parquet"

@@ -101,14 +101,12 @@ class Evaluator(Fields):
         moved = {name: str(folder / path) for name, path in self.files().items()}
         return self.model_copy(update=moved)
 
-    def find_files(self) -> EvaluatorFiles:
+    def find_files(self) -> EvaluatorFiles | None:
         """What it reads, found and checked when a sweep is planned, before anything runs.
 
-        Raises EmbftError for what is missing or does not fit.
+        None where it reads nothing. Raises EmbftError for what is missing or does not fit.
         """
-        from embft.results.evaluators import EvaluatorFiles
-
-        return EvaluatorFiles()
+        return None
 
     def load(self, folder: Path | None) -> Callable[[Context], Mapping[str, Found]]:
         """What runs it. folder: where what it reads is frozen, None where it reads nothing.

@@ -28,6 +28,7 @@ from embft.evaluation.evaluators import Evaluated, evaluate
 from embft.evaluation.labelled import read_labelled
 from embft.metrics.registry import METRICS
 from embft.planning.plan import make_plan
+from embft.results.evaluators import find_files
 from embft.results.folders import SweepDir
 from embft.spec import EvaluatorSpec, parse_spec
 
@@ -473,7 +474,7 @@ def test_an_installed_function_is_found_by_import() -> None:
     """Without a file beside the spec the module comes from Python's own path."""
     name = "embft.evaluation.collapse:collapse_metrics"
     entry = EvaluatorSpec.of({"function": name, "folder": "/"})
-    assert entry.fields.find_files().digest
+    assert find_files(entry).digest
     found: Any = entry.fields.load(None)
     assert found is collapse.collapse_metrics
 
@@ -483,12 +484,12 @@ def test_what_is_frozen_runs_without_the_users_folder(
 ) -> None:
     """The module and the one that it imports are kept; an edit of either changes the digest."""
     entry = EvaluatorSpec.of({"function": "my_metrics:by_split", "folder": str(mine)})
-    files = entry.fields.find_files()
+    files = find_files(entry)
     assert set(files.sources) == {"my_metrics.py", "helper_of_mine.py"}
     files.freeze(SweepDir(tmp_path / "sweep"))
     frozen = SweepDir(tmp_path / "sweep").evaluator_folder(files.digest)
     (mine / "helper_of_mine.py").write_text("HALF = 0.75\n")
-    assert entry.fields.find_files().digest != files.digest
+    assert find_files(entry).digest != files.digest
     sys.modules.pop("helper_of_mine", None)
     assert evaluate(context, [(entry, frozen)]).dev == {"half": 0.5}
 

@@ -31,7 +31,7 @@ from embft.models.save import Origin, load_saved, save
 from embft.planning.plan import make_plan
 from embft.planning.prepare import prepare
 from embft.results.dataset import write_manifest
-from embft.results.evaluators import check_frozen
+from embft.results.evaluators import check_frozen, find_files
 from embft.results.folders import SweepDir, TrialDir
 from embft.spec import EvaluatorSpec, ModelSpec, TrainSpec, load_spec, parse_spec
 from embft.storage.seal import sealed, unsealed
@@ -102,7 +102,7 @@ def test_code_in_a_results_folder_is_that_of_the_plan(tmp_path: Path) -> None:
     code = "def found(context):\n    return {'x': 1.0}\n"
     (tmp_path / "mine.py").write_text(code)
     entry = EvaluatorSpec.of({"function": "mine:found", "folder": str(tmp_path)})
-    files = entry.fields.find_files()
+    files = find_files(entry)
     files.freeze(SweepDir(tmp_path / "sweep"))
     folder = SweepDir(tmp_path / "sweep").evaluator_folder(files.digest)
     assert folder is not None
