@@ -15,8 +15,10 @@ import numpy.typing as npt
 
 from embft.data.pairs import Pairs
 from embft.leaderboard.pair_scores import Model, PairScores
-from embft.metrics.calibration import isotonic_brier
+from embft.metrics.calibration import Calibration, isotonic_brier
+from embft.metrics.contrast import Contrast, contrast, level_of_each
 from embft.metrics.pairs import GroupRow, breakdown
+from embft.metrics.resampling import Units, independent_pairs, sampling_units
 
 FloatArray = npt.NDArray[np.float64]
 _GRID = np.linspace(0, 1, 61)
@@ -103,17 +105,60 @@ def group_rows(model: Model, texts: Pairs, column: str) -> list[GroupRow]:
 
 def reliability(model: Model) -> tuple[float, list[dict[str, Any]]] | None:
     """Brier score on test and the reliability curve, calibrated on dev; None where undefined."""
-    if model.dev is None or not (model.test.is_binary and model.dev.is_binary):
-        return None
-    try:
-        found = isotonic_brier(model.dev.score, model.dev.label, model.test.score, model.test.label)
-    except ValueError:
+    found = _calibrated(model)
+    if found is None:
         return None
     points = [
         {"model": model.name, "predicted": b.predicted, "observed": b.observed, "pairs": b.n}
         for b in found.bins
     ]
     return found.brier, points
+
+
+def brier_change(before: Model, after: Model, texts: Pairs | None) -> Contrast | None:
+    """The Brier score on test of one model less that of another, on the same pairs."""
+    was, now = _calibrated(before), _calibrated(after)
+    if was is None or now is None:
+        return None
+    label = after.test.label
+    gap = (now.probability - label) ** 2 - (was.probability - label) ** 2
+    return contrast(gap, [(1.0, np.ones(len(label), bool))], _units(texts, len(label)))
+
+
+def extremes_differ(model: Model, texts: Pairs, column: str) -> bool | None:
+    """Whether the groups of the highest and the lowest margin differ significantly, corrected for
+    the number of couples of groups; None where that cannot be tested.
+    """
+    found = [(row.margin, row.group) for row in group_rows(model, texts, column)]
+    found = [(margin, group) for margin, group in found if margin is not None]
+    if len(found) < 2:
+        return None
+    group, label = np.asarray(texts.groups[column], dtype=str), model.test.label
+    (_, low), (_, high) = min(found), max(found)
+    terms = [
+        (sign if value == 1 else -sign, (group == name) & (label == value))
+        for name, sign in ((high, 1.0), (low, -1.0))
+        for value in (1, 0)
+    ]
+    level = level_of_each(len(found) * (len(found) - 1) // 2)
+    result = contrast(model.test.score, terms, _units(texts, len(label)), level)
+    return None if result is None else result.sign != 0
+
+
+def _units(texts: Pairs | None, count: int) -> Units:
+    if texts is None or len(texts) != count:
+        return independent_pairs(count)
+    return sampling_units(texts.text_1, texts.text_2)
+
+
+def _calibrated(model: Model) -> Calibration | None:
+    """Isotonic regression on dev, applied to test; None for graded labels and empty sets."""
+    if model.dev is None or not (model.test.is_binary and model.dev.is_binary):
+        return None
+    try:
+        return isotonic_brier(model.dev.score, model.dev.label, model.test.score, model.test.label)
+    except ValueError:
+        return None
 
 
 def _smoothed(share: FloatArray) -> FloatArray:

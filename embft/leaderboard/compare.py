@@ -1,7 +1,7 @@
 """Any two models on the same test pairs: differences by metric and by group, and where they part.
 
-Covers the trials that matter: the baseline and the best seed of the first configurations. Metric
-differences are compared as the leaderboard compares with its leader, uncorrected for their number.
+Covers the trials that matter: the baseline and the best seed of the first configurations. The
+intervals of one couple hold together over its metrics, and over its groups.
 """
 
 from __future__ import annotations
@@ -13,8 +13,6 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-from scipy import special
 
 from embft.data.pairs import Pairs
 from embft.leaderboard.before_after import shared_columns
@@ -22,8 +20,9 @@ from embft.leaderboard.labels import config_label, higher_is_better
 from embft.leaderboard.pair_scores import Model, models, read_scores
 from embft.leaderboard.rows import Leaderboard
 from embft.metrics.bootstrap import BootstrapResult, bootstrap
-from embft.metrics.comparison import compare
-from embft.metrics.resampling import Resampling, Units, sampling_units
+from embft.metrics.contrast import contrast, level_of_each
+from embft.metrics.joint import compare_all
+from embft.metrics.resampling import Resampling, Units, independent_pairs, sampling_units
 
 MOST_MODELS = 12
 # Half of the leaderboard's: only the spread of the difference is used, and a report is made often.
@@ -32,9 +31,9 @@ _RESAMPLING = Resampling(resamples=500)
 
 @dataclass(frozen=True)
 class Difference:
-    """First minus second, with a 95 % interval. name: a metric or a group's value.
+    """First minus second, with its interval. name: a metric or a group's value.
 
-    better: 1 where the first is better beyond doubt, -1 where the second is, 0 where neither.
+    better: 1 where the first is significantly better, -1 where the second is, 0 where neither.
     """
 
     name: str
@@ -93,7 +92,9 @@ def versus(
                 second=j,
                 metrics=metric_differences(resampled[i], resampled[j]),
                 groups={
-                    column: group_differences(first, second, texts.groups[column])
+                    column: group_differences(
+                        first, second, texts.groups[column], units, len(usable)
+                    )
                     for column in usable
                     if texts is not None and first.test.is_binary
                 },
@@ -103,57 +104,51 @@ def versus(
     return result
 
 
+def differences(first: Model, second: Model, texts: Pairs | None) -> dict[str, Difference]:
+    """First minus second on the same test pairs, by metric, as `metric_differences`."""
+    units = sampling_units(texts.text_1, texts.text_2) if texts is not None else None
+    one, two = (_resampled(model, units) for model in (first, second))
+    return {difference.name: difference for difference in metric_differences(one, two)}
+
+
 def metric_differences(first: BootstrapResult, second: BootstrapResult) -> tuple[Difference, ...]:
-    """First minus second in every metric that both have."""
+    """First minus second in every metric that both have, intervals for all of them together."""
     found = []
-    for name, value in first.estimates.items():
-        result = compare(first, second, name)
-        if result is None:
-            continue
+    for name, result in compare_all(first, second).items():
         sign = 1 if higher_is_better(name) else -1
         better = sign * (int(result.low > 0) - int(result.high < 0))
         found.append(
             Difference(
-                name, value, second.estimates[name], result.difference, result.low, result.high,
-                better,
+                name, first.estimates[name], second.estimates[name], result.difference, result.low,
+                result.high, better,
             )
         )  # fmt: skip
     return tuple(found)
 
 
-def group_differences(first: Model, second: Model, values: Sequence[Any]) -> tuple[Difference, ...]:
-    """First minus second in the margin of each group that has both labels twice.
+def group_differences(
+    first: Model, second: Model, values: Sequence[Any], units: Units | None = None, columns: int = 1
+) -> tuple[Difference, ...]:
+    """First minus second in the margin of each group that has both labels in two units at least.
 
-    The margin's difference is a difference of two means of paired differences, so its interval is
-    Welch's (1947).
+    values (n,): each pair's group; units: what hangs together among the pairs, None where nothing
+    does. The intervals hold together over the groups, and over so many columns of groups.
     """
-    names = np.asarray(values, dtype=str)
+    names, group = np.unique(np.asarray(values, dtype=str), return_inverse=True)
+    level = level_of_each(len(names) * columns)
+    drawn = units or independent_pairs(len(group))
     found = []
-    for name in sorted(set(names.tolist())):
-        inside = names == name
-        one, other = inside & (first.test.label == 1), inside & (first.test.label == 0)
-        if min(one.sum(), other.sum()) < 2:
+    for number, name in enumerate(names.tolist()):
+        rows = np.flatnonzero(group == number)
+        label, inside = first.test.label[rows], drawn.of(rows)
+        terms = [(1.0, label == 1), (-1.0, label == 0)]
+        one, two = first.test.score[rows], second.test.score[rows]
+        result = contrast(one - two, terms, inside, level)
+        if result is None:
             continue
-        gap = first.test.score - second.test.score
-        low, high = _welch_interval(gap[one], gap[other])
-        a, b = (
-            float(m.test.score[one].mean() - m.test.score[other].mean()) for m in (first, second)
-        )
-        found.append(Difference(name, a, b, a - b, low, high, int(low > 0) - int(high < 0)))
+        a, b = (float(v[label == 1].mean() - v[label == 0].mean()) for v in (one, two))
+        found.append(Difference(name, a, b, a - b, result.low, result.high, result.sign))
     return tuple(found)
-
-
-def _welch_interval(
-    one: npt.NDArray[np.float64], other: npt.NDArray[np.float64]
-) -> tuple[float, float]:
-    """The 95 % interval of a difference of means, written out: scipy's takes a millisecond each."""
-    gap = float(one.mean() - other.mean())
-    errors = [float(part.var(ddof=1)) / len(part) for part in (one, other)]
-    if sum(errors) == 0:
-        return gap, gap
-    squares = sum(e**2 / (len(p) - 1) for e, p in zip(errors, (one, other), strict=True))
-    reach = float(special.stdtrit(sum(errors) ** 2 / squares, 0.975)) * float(np.sqrt(sum(errors)))
-    return gap - reach, gap + reach
 
 
 def _resampled(model: Model, units: Units | None) -> BootstrapResult:

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
+import numpy as np
+
 from embft.leaderboard.labels import config_label
 from embft.leaderboard.rows import Leaderboard, Row
 from embft.results.records import Completed
@@ -84,6 +86,25 @@ def chosen_epochs(board: Leaderboard) -> list[tuple[float, float]]:
         for row in board.rows
         if row.completed and row.completed.best_epoch is not None and row.epochs
     ]
+
+
+def chance_of_last(board: Leaderboard, last: int) -> tuple[float, float]:
+    """How probable it is that at most, and that at least, so many trials are best at their last
+    evaluation where all of a trial's evaluations are equally good.
+
+    Trials of a single evaluation, which is always the last, say nothing: they are left out.
+    """
+    counts = [
+        len(row.epochs)
+        for row in board.rows
+        if row.completed and row.completed.best_epoch is not None and row.epochs
+    ]
+    chances = np.ones(1)  # of 0, 1, … trials
+    for count in counts:
+        if count > 1:
+            chances = np.convolve(chances, [1 - 1 / count, 1 / count])
+    last -= sum(count == 1 for count in counts)
+    return float(chances[: last + 1].sum()), float(chances[max(last, 0) :].sum())
 
 
 def cost_points(board: Leaderboard) -> list[CostPoint]:

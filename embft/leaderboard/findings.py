@@ -12,7 +12,14 @@ from embft.leaderboard.association import Association
 from embft.leaderboard.axes import best_per_value, swings
 from embft.leaderboard.axis_effects import SIGNIFICANCE, mattering
 from embft.leaderboard.before_after import overlap
-from embft.leaderboard.curves import CostPoint, by_steps, chosen_epochs, cost_points
+from embft.leaderboard.compare import Difference
+from embft.leaderboard.curves import (
+    CostPoint,
+    by_steps,
+    chance_of_last,
+    chosen_epochs,
+    cost_points,
+)
 from embft.leaderboard.labels import (
     axis_title,
     config_label,
@@ -23,7 +30,7 @@ from embft.leaderboard.labels import (
 from embft.leaderboard.maps import PairMap
 from embft.leaderboard.pair_scores import Model
 from embft.leaderboard.rows import Leaderboard, Row
-from embft.leaderboard.stability import PURITY, purity_change
+from embft.metrics.contrast import Contrast
 from embft.metrics.pairs import GroupRow
 from embft.spec.names import one_line
 
@@ -74,7 +81,7 @@ def axis_finding(board: Leaderboard, axis: str, p_values: Mapping[str, float]) -
 
 
 def epochs_finding(board: Leaderboard) -> str:
-    """Whether the trials had stopped improving when they ended."""
+    """Whether the trials had stopped improving when they ended, where that is no chance."""
     found = chosen_epochs(board)
     if not found:
         return "No trial has completed: the curves end where they were broken off"
@@ -82,11 +89,14 @@ def epochs_finding(board: Leaderboard) -> str:
     trials = f"{last} of {len(found)} trials" if len(found) > 1 else "the one trial"
     steps = by_steps(epoch.epoch for row in board.rows for epoch in row.epochs)
     one, more = ("evaluation", "training") if steps else ("epoch", "epochs")
+    fewer, as_many = chance_of_last(board, last)
     if last * 2 > len(found):
-        return f"The last {one} was the best one in {trials}: more {more} may still help"
+        hope = f": more {more} may still help" if as_many < SIGNIFICANCE else ""
+        return f"The last {one} was the best one in {trials}{hope}"
     if last:
         return f"Most trials were best before their last {one}; {trials} at the last one"
-    return f"Every trial was best before its last {one}: more {more} would not help"
+    longer = "; training longer did not help" if fewer < SIGNIFICANCE else ""
+    return f"Every trial was best before its last {one}{longer}"
 
 
 def cost_finding(board: Leaderboard) -> str:
@@ -144,27 +154,43 @@ def distribution_finding(before: Model | None, after: Model) -> str:
     return f"{wrong}, {percent(overlap(before))} before fine-tuning"
 
 
-def change_finding(metric: str, before: Row | None, after: Row) -> str:
-    """One test metric of one trial, before and after."""
+def change_finding(
+    metric: str, before: Row | None, after: Row, difference: Difference | None = None
+) -> str:
+    """One test metric of one trial, before and after; a direction only where it is significant.
+
+    difference: after minus before, tested on the same pairs, where their scores are on disk.
+    """
     name, now = metric_label(metric), after.test.get(metric)
     if now is None:
         return name
     was = before.test.get(metric) if before else None
     if was is None:
         return f"{name}: {number(now)}"
-    if before and metric == PURITY and purity_change(before, after) == "none":
-        return f"{name} {number(now)}: the change from {number(was)} is within its own spread"
-    word = "rises" if now > was else "falls" if now < was else "stays"
-    return f"{name} {word} from {number(was)} to {number(now)}"
+    if difference is None:
+        return f"{name}: {number(now)}, {number(was)} before fine-tuning"
+    return _changed(name, was, now, significant=difference.better != 0)
 
 
-def weakest_group_finding(column: str, rows: Sequence[GroupRow]) -> str:
-    """The group whose labels lie closest together."""
+def _changed(name: str, was: float, now: float, *, significant: bool) -> str:
+    if not significant:
+        return f"{name} {number(now)}: no significant change from {number(was)}"
+    return f"{name} {'rises' if now > was else 'falls'} from {number(was)} to {number(now)}"
+
+
+def weakest_group_finding(column: str, rows: Sequence[GroupRow], differ: bool | None = None) -> str:
+    """The group whose labels lie closest together, where that differs significantly.
+
+    differ: whether the closest and the furthest do, None where that cannot be tested.
+    """
     found = [(row.margin, row.group) for row in rows if row.margin is not None]
     title = axis_title(column)
     if len(found) < 2:
         return f"Margin by {title}"
     low, high = min(found), max(found)
+    if not differ:
+        untested = ", too few pairs to compare them" if differ is None else ", none significant"
+        return f"Margin by {title}: differences of up to {number(high[0] - low[0], 2)}{untested}"
     closest = f"{one_line(low[1])} (margin {number(low[0], 2)})"
     furthest = f"{one_line(high[1])} ({number(high[0], 2)})"
     return f"By {title}, the labels are closest in {closest} and furthest apart in {furthest}"
@@ -193,24 +219,29 @@ def map_finding(before: PairMap | None, after: PairMap) -> str:
     return f"{_capital(now)}, {percent(before.purity)} before fine-tuning"
 
 
-def purity_finding(before: PairMap | None, after: PairMap) -> str:
-    """Cluster purity before and after, with the number of clusters."""
+def purity_finding(
+    before: PairMap | None, after: PairMap, change: float | str | None = None
+) -> str:
+    """Cluster purity before and after, with the number of clusters. change: see `purity_change`."""
     if after.purity is None:
         return "Cluster purity is undefined: HDBSCAN found no cluster"
     now = f"{number(after.purity)} in {after.clusters} clusters"
     if before is None or before.purity is None:
         return f"Cluster purity: {now}"
-    word = "rises" if after.purity > before.purity else "falls"
     was = f"{number(before.purity)} in {before.clusters} clusters"
-    return f"Cluster purity {word} from {was} to {now}"
+    if isinstance(change, float) and change * (after.purity - before.purity) > 0:
+        return f"Cluster purity {'rises' if change > 0 else 'falls'} from {was} to {now}"
+    tested = ", no significant change" if change is not None else ""
+    return f"Cluster purity: {now}, {was} before fine-tuning{tested}"
 
 
-def calibration_finding(before: float | None, after: float) -> str:
-    """How far the probabilities are from what held; lower is better."""
-    if before is None:
-        return f"Brier score of the calibrated cosines: {number(after)} (lower is better)"
-    word = "falls" if after < before else "rises"
-    return f"Brier score {word} from {number(before)} to {number(after)} (lower is better)"
+def calibration_finding(before: float | None, after: float, change: Contrast | None = None) -> str:
+    """How far the probabilities are from what held; lower is better. change: after minus before."""
+    if before is None or change is None:
+        was = "" if before is None else f", {number(before)} before fine-tuning"
+        return f"Brier score of the calibrated cosines: {number(after)}{was} (lower is better)"
+    text = _changed("Brier score", before, after, significant=change.sign != 0)
+    return f"{text} (lower is better)"
 
 
 def mistakes_finding(counts: tuple[int, int] | None) -> str:

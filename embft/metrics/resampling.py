@@ -83,6 +83,10 @@ class Units:
         sizes = np.bincount(drawn).astype(np.float64)
         return float(sizes.sum() ** 2 / max((sizes**2).sum(), 1.0))
 
+    def of(self, rows: IntArray) -> Units:
+        """The units of these pairs alone."""
+        return Units(self.scheme, self.unit[rows], None if self.ends is None else self.ends[rows])
+
 
 def independent_pairs(n: int) -> Units:
     """Units for `n` pairs that share nothing."""

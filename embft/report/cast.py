@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import altair as alt
 
 from embft.data.pairs import Pairs
+from embft.leaderboard.compare import Difference, differences
 from embft.leaderboard.pair_scores import Model
 from embft.report.chart import ROWS
 from embft.report.theme import CATEGORIES, MUTED
@@ -52,6 +54,13 @@ class Cast:
         """The baseline, where it is not itself the subject."""
         found = next((model for model in self.models if model.row.is_baseline), None)
         return None if found is self.subject else found
+
+    @cached_property
+    def changes(self) -> dict[str, Difference]:
+        """By metric, the subject's test score minus the baseline's, tested on the same pairs."""
+        if self.before is None:
+            return {}
+        return differences(self.subject, self.before, self.texts)
 
 
 def shown_rows(name: str = ROWS) -> alt.Chart:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import altair as alt
 
 from embft.data.pairs import Pairs
-from embft.leaderboard.before_after import group_rows
+from embft.leaderboard.before_after import extremes_differ, group_rows
 from embft.leaderboard.findings import false_positives_finding, weakest_group_finding
 from embft.leaderboard.labels import axis_title
 from embft.report import format as fmt
@@ -47,7 +47,9 @@ def margins(cast: Cast, texts: Pairs, column: str) -> Chart | None:
     words = base.mark_text(fontWeight=600, aria=False).encode(text=alt.Text("shown:N"), color=ink)
     return Chart(
         key=f"margin-{slug(column)}",
-        title=weakest_group_finding(column, tables[cast.subject.name]),
+        title=weakest_group_finding(
+            column, tables[cast.subject.name], extremes_differ(cast.subject, texts, column)
+        ),
         note="Margin: mean cosine of label 1 minus that of label 0, in each group.",
         spec=finish(alt.layer(tiles, words), data, 38 * len(order) + 10, cast_params(cast)),
         size="half",

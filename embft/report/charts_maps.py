@@ -9,6 +9,7 @@ import altair as alt
 from embft.leaderboard.before_after import halves
 from embft.leaderboard.findings import map_finding, purity_finding
 from embft.leaderboard.maps import PairMap, least_purity, map_points, read_map
+from embft.leaderboard.stability import purity_change
 from embft.report import format as fmt
 from embft.report.cast import Cast, cast_params, model_colour, shown_rows
 from embft.report.chart import Chart, finish
@@ -120,8 +121,11 @@ def _purity(cast: Cast, found: dict[str, PairMap]) -> Chart:
     )
     return Chart(
         key="purity",
-        title=purity_finding(found.get(cast.before.name) if cast.before else None,
-                             found[cast.subject.name]),
+        title=purity_finding(
+            found.get(cast.before.name) if cast.before else None,
+            found[cast.subject.name],
+            purity_change(cast.before.row, cast.subject.row) if cast.before else None,
+        ),
         note="The share of pairs that have their cluster's more frequent label; HDBSCAN finds the "
         f"clusters on the map. The dotted line, {fmt.score(floor, 2)}, is what any clusters reach.",
         spec=finish(alt.layer(rule, stems, dots, words), data, 58 * cast.shown + 20,

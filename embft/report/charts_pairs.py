@@ -7,7 +7,13 @@ from typing import Any
 
 import altair as alt
 
-from embft.leaderboard.before_after import density, halves, reliability, roc_curve
+from embft.leaderboard.before_after import (
+    brier_change,
+    density,
+    halves,
+    reliability,
+    roc_curve,
+)
 from embft.leaderboard.findings import (
     calibration_finding,
     change_finding,
@@ -160,10 +166,11 @@ def calibration(cast: Cast) -> Chart | None:
     )
     ideal = alt.Chart(alt.NamedData("ideal")).mark_line(stroke=MUTED, strokeDash=[2, 3])
     earlier = found[cast.before.name] if cast.before else None
+    change = brier_change(cast.before, cast.subject, cast.texts) if cast.before else None
     ends = [{"predicted": v, "observed": v} for v in (0, 1)]
     return Chart(
         key="calibration",
-        title=calibration_finding(earlier[0] if earlier else None, now[0]),
+        title=calibration_finding(earlier[0] if earlier else None, now[0], change),
         note="Cosines turned into probabilities by isotonic regression on dev, checked on test; "
         "on the dotted line they hold. Larger dots are more pairs; bins of fewer than "
         f"{_FEWEST} are left out.",
@@ -179,7 +186,8 @@ def calibration(cast: Cast) -> Chart | None:
 
 
 def _change(cast: Cast, metric: str) -> str:
-    return change_finding(metric, cast.before.row if cast.before else None, cast.subject.row)
+    before = cast.before.row if cast.before else None
+    return change_finding(metric, before, cast.subject.row, cast.changes.get(metric))
 
 
 def _dots(cast: Cast, names: Sequence[str], title: str, step: int) -> dict[str, Any]:

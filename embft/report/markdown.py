@@ -85,7 +85,7 @@ def _comparison(board: Leaderboard, compare: tuple[str, str]) -> str:
     head = f"### {escape(first.label)} against {escape(second.label)}"
     rows = ["| metric, test | first | second | difference | 95 % interval | |",
             "|---|---:|---:|---:|---|---|"]  # fmt: skip
-    words = {1: "first is better", -1: "second is better", 0: "cannot be told apart"}
+    words = {1: "first is better", -1: "second is better", 0: "no significant difference"}
     for item in couple.metrics:
         cells = [fmt.score(item.first), fmt.score(item.second), fmt.signed(item.difference)]
         cells += [fmt.interval((item.low, item.high)), words[item.better]]

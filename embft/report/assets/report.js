@@ -74,7 +74,7 @@
     const body = rows.map(([name, a, b, difference, low, high, better], index) => {
       const reach = shared ? widest : reaches[index] || 1;
       const who = sign * better;
-      const word = who > 0 ? "first is better" : who < 0 ? "second is better" : "cannot be told apart";
+      const word = who > 0 ? "first is better" : who < 0 ? "second is better" : "no significant difference";
       const [one, two, gap, from, to] = sign > 0 ? [a, b, difference, low, high] : [b, a, -difference, -high, -low];
       return make("tr", {}, make("th", { scope: "row" }, name), make("td", { class: "n" }, plain(one)),
         make("td", { class: "n" }, plain(two)), make("td", { class: "n" }, signed(gap)),
@@ -99,12 +99,12 @@
     return card;
   }
   function summary(wins, losses, count) {
-    if (!wins && !losses) return "The two cannot be told apart in any of " + count + " metrics";
+    if (!wins && !losses) return "No significant difference in any of " + count + " metrics";
     if (wins === count || losses === count) return "The " + (wins ? "first" : "second") + " is better in all " + count + " metrics";
     const parts = [];
     if (wins) parts.push("the first is better in " + wins);
     if (losses) parts.push("the second is better in " + losses);
-    if (wins + losses < count) parts.push("they cannot be told apart in " + (count - wins - losses));
+    if (wins + losses < count) parts.push("no significant difference in " + (count - wins - losses));
     return "Of " + count + " metrics, " + parts.join("; ");
   }
   function showVersus() {
