@@ -6,7 +6,6 @@ Tables for `Model`s that were scored on the same test pairs. Draws nothing; metr
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,11 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from embft.data.pairs import Pairs
-from embft.leaderboard.pair_scores import Model, PairScores
+from embft.leaderboard.pair_scores import Model, PairScores, units_of
 from embft.metrics.calibration import Calibration, isotonic_brier
-from embft.metrics.contrast import Contrast, contrast, level_of_each
-from embft.metrics.pairs import GroupRow, breakdown
-from embft.metrics.resampling import Units, independent_pairs, sampling_units
+from embft.metrics.contrast import Contrast, contrast
 
 FloatArray = npt.NDArray[np.float64]
 _GRID = np.linspace(0, 1, 61)
@@ -95,14 +92,6 @@ def roc_curve(model: Model, seed: int = 0) -> list[RocPoint]:
     ]
 
 
-def group_rows(model: Model, texts: Pairs, column: str) -> list[GroupRow]:
-    """The breakdown of a model's test scores by a column; empty where labels are graded."""
-    if not model.test.is_binary or len(texts) != len(model.test.label):
-        return []
-    threshold = model.test.threshold if model.test.threshold is not None else 0.5
-    return breakdown(model.test.score, model.test.label, threshold, list(texts.groups[column]))
-
-
 def reliability(model: Model) -> tuple[float, list[dict[str, Any]]] | None:
     """Brier score on test and the reliability curve, calibrated on dev; None where undefined."""
     found = _calibrated(model)
@@ -122,33 +111,7 @@ def brier_change(before: Model, after: Model, texts: Pairs | None) -> Contrast |
         return None
     label = after.test.label
     gap = (now.probability - label) ** 2 - (was.probability - label) ** 2
-    return contrast(gap, [(1.0, np.ones(len(label), bool))], _units(texts, len(label)))
-
-
-def extremes_differ(model: Model, texts: Pairs, column: str) -> bool | None:
-    """Whether the groups of the highest and the lowest margin differ significantly, corrected for
-    the number of couples of groups; None where that cannot be tested.
-    """
-    found = [(row.margin, row.group) for row in group_rows(model, texts, column)]
-    found = [(margin, group) for margin, group in found if margin is not None]
-    if len(found) < 2:
-        return None
-    group, label = np.asarray(texts.groups[column], dtype=str), model.test.label
-    (_, low), (_, high) = min(found), max(found)
-    terms = [
-        (sign if value == 1 else -sign, (group == name) & (label == value))
-        for name, sign in ((high, 1.0), (low, -1.0))
-        for value in (1, 0)
-    ]
-    level = level_of_each(len(found) * (len(found) - 1) // 2)
-    result = contrast(model.test.score, terms, _units(texts, len(label)), level)
-    return None if result is None else result.sign != 0
-
-
-def _units(texts: Pairs | None, count: int) -> Units:
-    if texts is None or len(texts) != count:
-        return independent_pairs(count)
-    return sampling_units(texts.text_1, texts.text_2)
+    return contrast(gap, [(1.0, np.ones(len(label), bool))], units_of(texts, len(label)))
 
 
 def _calibrated(model: Model) -> Calibration | None:
@@ -178,8 +141,3 @@ def _rates(positive: FloatArray, ends: Any, weights: Any) -> FloatArray:
     x, y = np.r_[0, misses / misses[-1]], np.r_[0, hits / hits[-1]]
     rates: FloatArray = np.interp(_GRID, x, y)
     return rates
-
-
-def shared_columns(columns: Sequence[str], texts: Pairs, most: int = 24) -> list[str]:
-    """The group columns that the texts have, of at most `most` values each."""
-    return [c for c in columns if c in texts.groups and 1 < len(set(texts.groups[c])) <= most]

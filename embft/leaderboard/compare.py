@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from embft.data.pairs import Pairs
-from embft.leaderboard.before_after import shared_columns
+from embft.leaderboard.groups import shared_columns
 from embft.leaderboard.labels import config_label, higher_is_better
 from embft.leaderboard.pair_scores import Model, models, read_scores
 from embft.leaderboard.rows import Leaderboard

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from embft.data.pairs import Pairs
 from embft.leaderboard.labels import config_label
 from embft.leaderboard.rows import Leaderboard, Row
+from embft.metrics.resampling import Units, independent_pairs, sampling_units
 from embft.results.dataset import read_split, split_file
 from embft.results.scores import FloatArray, load_scores
 from embft.storage.seal import unsealed
@@ -151,3 +152,10 @@ def _count(path: Path, stamp: int) -> int:
 @lru_cache(maxsize=64)
 def _digest(path: Path, stamp: int) -> str:
     return _texts(path, stamp).digest()
+
+
+def units_of(texts: Pairs | None, count: int) -> Units:
+    """What is drawn when so many pairs are resampled; without their texts each by itself."""
+    if texts is None or len(texts) != count:
+        return independent_pairs(count)
+    return sampling_units(texts.text_1, texts.text_2)

@@ -27,12 +27,13 @@ _SHOWN = "indexof(shown, datum.model) >= 0"
 class Cast:
     """models: all that can be chosen. shown: how many of them, from the first, are shown at first.
 
-    texts: the test pairs' texts and groups, if they are on disk.
+    texts: the test pairs' texts and groups, if they are on disk. columns: the groups of the spec.
     """
 
     models: tuple[Model, ...]
     shown: int
     texts: Pairs | None
+    columns: Sequence[str] = ()
 
     @property
     def names(self) -> list[str]:

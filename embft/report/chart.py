@@ -35,7 +35,8 @@ _PICKED = {"name": "picked", "value": ""}
 class Chart:
     """One figure. key: its name in file names. title: the finding. note: how to read it.
 
-    spec: Vega-Lite without settings and with `width: container`. size: `wide` or `half`.
+    spec: Vega-Lite without settings and with `width: container`. size: `wide` or `half`. folded:
+    whether the page shows it only on demand, since it is long or of interest to few.
     """
 
     key: str
@@ -44,6 +45,7 @@ class Chart:
     spec: dict[str, Any]
     size: str = "wide"
     points: int = field(default=0)
+    folded: bool = False
 
 
 def rows() -> alt.NamedData:

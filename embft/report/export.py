@@ -8,10 +8,7 @@ from typing import Literal
 from embft.leaderboard.rows import Leaderboard
 from embft.leaderboard.table import scored
 from embft.report.chart import Chart, export_png, export_svg
-from embft.report.charts_attention import attention_charts
-from embft.report.charts_axes import axis_charts, heatmaps
-from embft.report.charts_curves import cost_charts, epochs_chart
-from embft.report.charts_many import association_chart, parallel_chart
+from embft.report.chart_list import draw_charts
 from embft.report.pairs import pairs_view
 from embft.storage.files import write_atomic
 
@@ -19,12 +16,8 @@ from embft.storage.files import write_atomic
 def all_charts(board: Leaderboard) -> list[Chart]:
     """Every chart of the report, in its order."""
     board = scored(board)
-    epochs = epochs_chart(board)
-    many = [association_chart(board), parallel_chart(board)]
-    pairs = pairs_view(board)
-    found = [*pairs.charts, *pairs.folded, *heatmaps(board), *axis_charts(board), *many, epochs]
-    found += attention_charts(board)
-    return [chart for chart in [*found, *cost_charts(board)] if chart is not None]
+    drawn = draw_charts(board, pairs_view(board).cast)
+    return [chart for charts in drawn.values() for chart in charts]
 
 
 def export_charts(

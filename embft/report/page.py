@@ -1,13 +1,13 @@
 """One sweep's HTML page: its sections in the order of a reader's questions.
 
-Covers what stands in which section and how the file is put together. Charts are made in
-`charts.py`, the table in `table.py`, the trials' pages in `trials.py`.
+Covers what stands in which section and how the file is put together. Charts are drawn in
+`charts/`, the table in `table.py`, the trials' pages in `trials.py`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -26,10 +26,7 @@ from embft.report import format as fmt
 from embft.report.audit import audit_lines
 from embft.report.cast import MOST_SHOWN
 from embft.report.chart import Chart, static_svg
-from embft.report.charts_attention import attention_charts
-from embft.report.charts_axes import axis_charts, heatmaps
-from embft.report.charts_curves import cost_charts, epochs_chart
-from embft.report.charts_many import association_chart, parallel_chart
+from embft.report.chart_list import Section, draw_charts
 from embft.report.comparison import compare_data
 from embft.report.pairs import pairs_view
 from embft.report.table import BAR_WIDTH, build_table
@@ -87,22 +84,8 @@ def _rendered(
 ) -> Iterator[str]:
     """The page in parts: of thousands of trials the whole takes hundreds of megabytes."""
     board = scored(board)
-    across, alone = heatmaps(board), axis_charts(board)
-    epochs, cost = epochs_chart(board), cost_charts(board)
-    association, lines = association_chart(board), parallel_chart(board)
-    folded = [*across[1:], *([lines] if lines else [])]
-    alone = [*([association] if association else []), *alone, *attention_charts(board)]
     pairs = pairs_view(board, compare or ())
-    drawn = [
-        *across[:1],
-        *folded,
-        *alone,
-        *([epochs] if epochs else []),
-        *cost,
-        *pairs.charts,
-        *pairs.folded,
-    ]
-    figures = {chart.key: figure(chart, picture=pictures) for chart in drawn}
+    drawn = draw_charts(board, pairs.cast)
     couples = compare_data(board, compare)
     context = {
         **_top(board),
@@ -110,12 +93,8 @@ def _rendered(
         "bar_width": BAR_WIDTH,
         "spark": SPARK,
         "pairs": pairs,
-        "pair_figures": [figures[chart.key] for chart in pairs.charts],
-        "pair_folded": [figures[chart.key] for chart in pairs.folded],
-        "axis_figures": [figures[chart.key] for chart in [*across[:1], *alone]],
-        "more_figures": [figures[chart.key] for chart in folded],
-        "epochs": figures[epochs.key] if epochs else None,
-        "cost": [figures[chart.key] for chart in cost],
+        "figures_of": _figures(drawn, pictures=pictures),
+        "mapped": any(chart.key == "map" for chart in drawn[Section.BEFORE_AFTER]),
         "agreements": agreements(board),
         "agreement_finding": agreement_finding(agreements(board)),
         "metric_label": metric_label,
@@ -129,7 +108,21 @@ def _rendered(
         "audit": audit_lines(board),
         "fmt": fmt,
     }
-    return _assembled(context, drawn, {"compare": couples})
+    charts = [chart for section in drawn.values() for chart in section]
+    return _assembled(context, charts, {"compare": couples})
+
+
+def _figures(
+    drawn: Mapping[Section, Sequence[Chart]], *, pictures: bool
+) -> dict[str, dict[str, list[Figure]]]:
+    """Section -> `shown` and `folded` -> figures."""
+    return {
+        section.value: {
+            name: [figure(c, picture=pictures) for c in charts if c.folded is folded]
+            for name, folded in (("shown", False), ("folded", True))
+        }
+        for section, charts in drawn.items()
+    }
 
 
 def _top(board: Leaderboard) -> dict[str, Any]:

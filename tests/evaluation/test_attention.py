@@ -25,7 +25,7 @@ from embft.models.token_layout import Layout, token_layout
 from embft.planning.plan import make_plan
 from embft.planning.prepare import prepare
 from embft.report.chart import static_svg
-from embft.report.charts_attention import attention_charts
+from embft.report.charts.attention import attention_charts
 from embft.results.records import Completed
 from embft.spec import EvaluatorSpec, ModelSpec, load_spec
 from tests.helpers.leaderboards import lora_lr

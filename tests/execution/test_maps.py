@@ -19,8 +19,8 @@ from embft.leaderboard.maps import least_purity, map_points, read_map
 from embft.leaderboard.pair_scores import Model, models
 from embft.leaderboard.rows import Leaderboard
 from embft.models.resolve import find_base_model
+from embft.report.export import all_charts
 from embft.report.page import render_report
-from embft.report.pairs import pairs_view
 from embft.results.dataset import write_manifest
 from embft.results.folders import TrialDir
 from embft.results.records import TrialInput
@@ -74,7 +74,7 @@ def test_points_keep_label_noise_and_proportions(board: Leaderboard) -> None:
 
 def test_the_charts_say_what_the_maps_files_say(board: Leaderboard) -> None:
     """Both charts are there, and their titles hold the purities of the files."""
-    charts = {chart.key: chart for chart in pairs_view(board).charts}
+    charts = {chart.key: chart for chart in all_charts(board)}
     assert number(1.0) in charts["purity"].title
     assert number(0.52) in charts["purity"].title
     assert "100 % of one label, 52 % before" in charts["map"].title

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from embft.leaderboard.before_after import brier_change, extremes_differ, group_rows, reliability
+from embft.leaderboard.before_after import brier_change, reliability
 from embft.leaderboard.compare import differences, group_differences
 from embft.leaderboard.curves import chance_of_last
 from embft.leaderboard.findings import (
@@ -17,6 +17,7 @@ from embft.leaderboard.findings import (
     epochs_finding,
     weakest_group_finding,
 )
+from embft.leaderboard.groups import extremes_differ, group_rows
 from embft.leaderboard.pair_scores import Model, PairScores, models, read_texts
 from embft.leaderboard.rows import Leaderboard
 from embft.metrics.pairs import pair_metrics

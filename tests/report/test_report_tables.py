@@ -12,17 +12,18 @@ from sklearn.metrics import roc_curve as sklearn_roc
 from embft.leaderboard.agreement import agreements
 from embft.leaderboard.association import associations, epsilon_squared
 from embft.leaderboard.axes import axis_pairs, heatmap, swings, visible_range
-from embft.leaderboard.before_after import group_rows, overlap, roc_curve
+from embft.leaderboard.before_after import overlap, roc_curve
 from embft.leaderboard.compare import comparable, group_differences, versus
 from embft.leaderboard.curves import chosen_epochs, cost_points, curve_points, pareto_front
 from embft.leaderboard.findings import cost_finding, epochs_finding, heatmap_finding
+from embft.leaderboard.groups import group_rows
 from embft.leaderboard.labels import config_label, ordered_values, value_text
 from embft.leaderboard.mistakes import mistake_counts, worst_mistakes
 from embft.leaderboard.pair_scores import Model, models, read_scores, read_texts
 from embft.leaderboard.parallel import parallel
 from embft.leaderboard.rows import Leaderboard
 from embft.leaderboard.table import scored, table_lines
-from embft.report.charts_curves import epochs_chart
+from embft.report.charts.curves import epochs_chart
 from embft.report.trials import SPARK, trial_pages
 from embft.spec.names import one_line
 from tests.helpers.leaderboards import LORA_LR_AXES, Plan, lora_lr, make_board, params

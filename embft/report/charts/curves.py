@@ -28,6 +28,7 @@ from embft.leaderboard.labels import axis_title
 from embft.leaderboard.rows import Leaderboard
 from embft.report import format as fmt
 from embft.report.chart import Chart, dimmed, finish, rows
+from embft.report.chart_list import Section, chart
 from embft.report.drawing import (
     baseline_data,
     baseline_note,
@@ -43,6 +44,7 @@ _THIN, _THICK = 1.4, 4.5  # pixels
 _PICKED = "datum.trial === picked || isArray(datum.trials) && indexof(datum.trials, picked) >= 0"
 
 
+@chart(Section.EPOCHS, 10)
 def epochs_chart(board: Leaderboard) -> Chart | None:
     """Dev score at each evaluation, a line for each trial, the chosen ones marked: over epochs, or
     over steps where some evaluations came within an epoch.
@@ -129,6 +131,7 @@ def epochs_chart(board: Leaderboard) -> Chart | None:
     )
 
 
+@chart(Section.COST, 10)
 def cost_charts(board: Leaderboard) -> list[Chart]:
     """Score against training time, and against the number of trained parameters."""
     points = cost_points(board)

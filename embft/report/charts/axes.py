@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import altair as alt
@@ -25,6 +26,7 @@ from embft.leaderboard.labels import axis_title, is_log_axis, metric_label
 from embft.leaderboard.rows import Leaderboard
 from embft.report import format as fmt
 from embft.report.chart import Chart, dimmed, finish, rows
+from embft.report.chart_list import Section, chart
 from embft.report.drawing import (
     baseline_data,
     baseline_note,
@@ -49,12 +51,11 @@ _CROWD = 120
 _ROOM_ACROSS, _ROOM_DOWN = 14, 12
 
 
+@chart(Section.MATTERED, 10)
 def heatmaps(board: Leaderboard) -> list[Chart]:
-    """A heatmap for each pair of axes that vary, rank by learning rate first."""
-    return [
-        _heatmap(board, vertical, horizontal)
-        for vertical, horizontal in axis_pairs(board)[:_MOST_HEATMAPS]
-    ]
+    """A heatmap for each pair of axes that vary, rank by learning rate first; others folded."""
+    found = [_heatmap(board, *axes) for axes in axis_pairs(board)[:_MOST_HEATMAPS]]
+    return [*found[:1], *(replace(drawn, folded=True) for drawn in found[1:])]
 
 
 def _heatmap(board: Leaderboard, vertical: str, horizontal: str) -> Chart:
@@ -125,6 +126,7 @@ def _heatmap(board: Leaderboard, vertical: str, horizontal: str) -> Chart:
     )
 
 
+@chart(Section.MATTERED, 30)
 def axis_charts(board: Leaderboard) -> list[Chart]:
     """Score along each axis, the one that moves it furthest first."""
     order = [swing.axis for swing in swings(board)]

@@ -13,12 +13,14 @@ from embft.leaderboard.stability import purity_change
 from embft.report import format as fmt
 from embft.report.cast import Cast, cast_params, model_colour, shown_rows
 from embft.report.chart import Chart, finish
+from embft.report.chart_list import Section, chart
 from embft.report.drawing import tooltip_of
 from embft.report.theme import CATEGORIES, INK, MUTED
 
 _PANEL = 205
 
 
+@chart(Section.BEFORE_AFTER, 30)
 def map_charts(cast: Cast) -> list[Chart]:
     """The map and the purity of every model that has a map; none unless the subject has one."""
     found = {m.name: pair_map for m in cast.models if (pair_map := read_map(m.row))}

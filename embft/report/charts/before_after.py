@@ -23,6 +23,7 @@ from embft.leaderboard.labels import metric_label
 from embft.report import format as fmt
 from embft.report.cast import Cast, cast_params, model_colour, shown_rows
 from embft.report.chart import Chart, finish
+from embft.report.chart_list import Section, chart
 from embft.report.drawing import share_axis, tooltip_of
 from embft.report.theme import CATEGORIES, INK, MUTED
 
@@ -31,6 +32,7 @@ _FEWEST = 10
 _SHARES = ("accuracy", "f1", "precision", "recall", "average_precision", "auc")
 
 
+@chart(Section.BEFORE_AFTER, 10)
 def distributions(cast: Cast) -> Chart:
     """The cosines of each kind of pairs, a strip for each model."""
     data = []
@@ -79,6 +81,7 @@ def distributions(cast: Cast) -> Chart:
     )
 
 
+@chart(Section.BEFORE_AFTER, 20)
 def roc(cast: Cast) -> Chart | None:
     """ROC curves with bands; None where labels are graded or all alike."""
     data = [
@@ -115,6 +118,7 @@ def roc(cast: Cast) -> Chart | None:
     )
 
 
+@chart(Section.BEFORE_AFTER, 50)
 def shares(cast: Cast) -> Chart | None:
     """The classification metrics that every model has; None where there are none."""
     names = [n for n in _SHARES if all(n in model.row.test for model in cast.models)]
@@ -129,6 +133,7 @@ def shares(cast: Cast) -> Chart | None:
     )
 
 
+@chart(Section.BEFORE_AFTER, 40)
 def effect_sizes(cast: Cast) -> Chart | None:
     """Cohen's d; None where labels are graded."""
     if not all("cohens_d" in model.row.test for model in cast.models):
@@ -143,6 +148,7 @@ def effect_sizes(cast: Cast) -> Chart | None:
     )
 
 
+@chart(Section.BEFORE_AFTER, 70)
 def calibration(cast: Cast) -> Chart | None:
     """How far probabilities from dev hold on test; None for graded labels."""
     found = {model.name: reliability(model) for model in cast.models}

@@ -2,18 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
+
 import altair as alt
 
 from embft.data.pairs import Pairs
-from embft.leaderboard.before_after import extremes_differ, group_rows
 from embft.leaderboard.findings import false_positives_finding, weakest_group_finding
+from embft.leaderboard.groups import extremes_differ, group_rows, shared_columns
 from embft.leaderboard.labels import axis_title
 from embft.report import format as fmt
 from embft.report.cast import Cast, cast_params, model_colour, shown_rows
 from embft.report.chart import Chart, finish
+from embft.report.chart_list import Section, chart
 from embft.report.drawing import flat_axis, ink_on, name_axis, slug, tooltip_of
 from embft.report.theme import RAMP
 from embft.spec.names import one_line
+
+# Groups of more values than these are folded away: their charts are long.
+_MANY_VALUES = 12
+
+
+@chart(Section.BEFORE_AFTER, 60)
+def group_charts(cast: Cast) -> Iterator[Chart | None]:
+    """Two charts for each column of groups that the test pairs have."""
+    texts = cast.texts
+    for column in shared_columns(cast.columns, texts) if texts is not None else ():
+        if texts is not None:
+            folded = len(set(texts.groups[column])) > _MANY_VALUES
+            for drawn in (margins(cast, texts, column), false_positives(cast, texts, column)):
+                yield drawn and replace(drawn, folded=folded)
 
 
 def margins(cast: Cast, texts: Pairs, column: str) -> Chart | None:

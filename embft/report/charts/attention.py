@@ -18,6 +18,7 @@ from embft.leaderboard.attention import (
 from embft.leaderboard.rows import Leaderboard
 from embft.report import format as fmt
 from embft.report.chart import Chart, finish, rows
+from embft.report.chart_list import Section, chart
 from embft.report.drawing import flat_axis, share_axis, tooltip_of
 from embft.report.theme import ACCENT, CATEGORIES, MUTED
 
@@ -25,6 +26,7 @@ _MOST_TOKENS = 96
 _MODELS = ["untrained", "recommended"]
 
 
+@chart(Section.MATTERED, 40)
 def attention_charts(board: Leaderboard) -> list[Chart]:
     """By layer, by token and over the training where the evaluator `attention` ran."""
     found = attention_of(board)
