@@ -1,4 +1,4 @@
-"""The most memory that a sweep holds: driver, Ray, template and worker together (PSS).
+"""The most memory that a sweep holds: driver, Ray, warm process and worker together (PSS).
 
     python benchmarks/memory.py
 

@@ -25,7 +25,8 @@ from embft.cli.progress import SweepView
 from embft.leaderboard.build import build_leaderboard
 from embft.planning.plan import Plan, PlannedTrial
 from embft.results.records import Status
-from embft.system.processes import process_memory, release_memory
+from embft.system.allocator import release_memory
+from embft.system.processes import process_memory
 
 _SPEC = """\
 name: many

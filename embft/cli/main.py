@@ -105,7 +105,7 @@ def sweep(  # noqa: PLR0913, PLR0917 - a parameter for each option
     Interrupted at any moment, the same command carries on: a finished trial is never run twice.
     Exit status: 0 all trials completed, 1 some failed, 2 the input is at fault, 130 interrupted.
     """
-    from embft.execution.launcher import template
+    from embft.execution.warm_process import warm_process
     from embft.planning.capacity import may_have_gpu
     from embft.planning.prefixes import share_prefixes
     from embft.planning.prepare import prepare
@@ -117,9 +117,9 @@ def sweep(  # noqa: PLR0913, PLR0917 - a parameter for each option
     here = address is None and not may_have_gpu(plan.spec.resources.device)
     with (
         plan.folder.lock(),
-        template(wanted=here and bool(plan.pending(retry_failed=retry_failed))),
+        warm_process(wanted=here and bool(plan.pending(retry_failed=retry_failed))),
     ):
-        # Imported beside the template.
+        # Imported beside the warm process.
         from embft.cli.tables import print_code, print_leaderboard, print_plan_line
         from embft.leaderboard.build import build_leaderboard
         from embft.report.output import Wanted, write_wanted
@@ -172,7 +172,7 @@ def _run(
     from embft.report.background import BackgroundReport
     from embft.scheduler import settings as ray_settings
     from embft.storage.errors import StorageError
-    from embft.system.processes import release_memory
+    from embft.system.allocator import release_memory
 
     need = known_need(plan, pending)
     check_fits(plan, need)

@@ -21,7 +21,7 @@ from embft.data.texts import different, text_ids
 from embft.encoding.linear import fast_linear
 from embft.encoding.packing import can_pack, pack, packed_attention
 from embft.encoding.token_cache import TokenCache, Tokens, collected
-from embft.system.processes import release_memory
+from embft.system.allocator import release_memory
 
 _CHUNK = 512  # texts tokenised at once
 _TOKENS = 2048  # tokens embedded at once outside of training

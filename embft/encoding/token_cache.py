@@ -23,7 +23,7 @@ from safetensors.torch import save_file
 from embft.errors import RecordError
 from embft.storage.files import new_folder, write_atomic
 from embft.storage.seal import canonical_json, check_digests, folder_digests, sealed, unsealed
-from embft.system.processes import release_memory
+from embft.system.allocator import release_memory
 
 # So many texts are tokenised in a fifth of a second, which no file is worth.
 _WORTH_IT = 10_000

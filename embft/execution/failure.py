@@ -7,6 +7,7 @@ import signal
 from dataclasses import dataclass
 
 from embft.errors import FailureReason
+from embft.execution.exits import EXIT_ORPHANED, EXIT_STATUS
 from embft.execution.monitor import Breach, End, Limits
 from embft.results.folders import TrialDir
 from embft.results.records import TrialInput
@@ -15,13 +16,7 @@ from embft.results.records import TrialInput
 PASSING = frozenset(
     {FailureReason.KILLED, FailureReason.CRASHED, FailureReason.HUNG, FailureReason.UNWRITABLE}
 )
-# The exit status of a worker that was asked to stop and has saved where it was.
-EXIT_STOPPED = 76
-# The exit status of a worker that saw its launcher or its template end.
-EXIT_ORPHANED = 75
-_TEMPLATE_GONE = {EXIT_ORPHANED, 255}  # 255: multiprocessing's, where nobody could ask the template
-# The exit statuses of a worker that could not even write down why it ends.
-EXIT_STATUS = {FailureReason.DISK_FULL: 64, FailureReason.UNWRITABLE: 65}
+_ORPHANED = {EXIT_ORPHANED, 255}  # 255: multiprocessing's, where nobody could ask the warm process
 _OF_STATUS = {status: reason for reason, status in EXIT_STATUS.items()}
 
 
@@ -89,10 +84,10 @@ def _by_signal(step: str, end: End) -> Failure:
             f"the worker was ended by {name} ({words}) in step {step!r} {held}: its log "
             "ends with where",
         )
-    if end.exit_code in _TEMPLATE_GONE:
+    if end.exit_code in _ORPHANED:
         return Failure(
             FailureReason.KILLED,
-            f"the warm template was ended, and the worker with it, in {step!r}",
+            f"the warm process was ended, and the worker with it, in {step!r}",
         )
     return Failure(
         FailureReason.CRASHED, f"the worker ended with status {end.exit_code} in step {step!r}"

@@ -1,78 +1,24 @@
-"""Starts a trial's worker processes, and turns their end into a result, or into another attempt.
+"""Runs one trial in worker processes, and turns their end into a result, or into another attempt.
 
-Workers are forked from a warm template, a server process that has the heavy imports done, so that
-isolation costs a fraction of a second. Knows no machine learning and no Ray; `watch.py` watches a
-worker, `failure.py` says what its end means.
+Knows no machine learning and no Ray. `warm_process.py` starts a worker, `monitor.py` watches it,
+`failure.py` says what its end means.
 """
 
 from __future__ import annotations
 
-import faulthandler
-import multiprocessing
 import os
-import signal
-import sys
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from multiprocessing import connection, forkserver, resource_tracker
-from pathlib import Path
-from types import ModuleType
 
 from embft.errors import FailureReason
-from embft.execution.failure import (
-    EXIT_ORPHANED,
-    EXIT_STATUS,
-    EXIT_STOPPED,
-    PASSING,
-    Failure,
-    failure_of,
-)
-from embft.execution.monitor import ASKING, End, Limits, watch
+from embft.execution.exits import EXIT_STATUS, EXIT_STOPPED
+from embft.execution.failure import PASSING, Failure, failure_of
+from embft.execution.monitor import End, Limits, watch
+from embft.execution.warm_process import forked_worker
 from embft.results.folders import TrialDir
 from embft.results.records import Attempt, Completed, EpochScore, Failed, Status, TrialInput
 from embft.storage.errors import StorageError, storage_reason
-from embft.storage.lock import hold_as_worker
-from embft.system.processes import end_templates
-from embft.system.speedups import speedup
 
-_ORPHAN_SECONDS = 1.0
 _TOGETHER_SECONDS = 1.0
-# Of all processes the kernel takes a worker first when memory runs out; its trial tells of it.
-_OOM_SCORE = "800"
-
-_CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["embft.execution.preload"])
-
-
-def warm_up() -> None:
-    """Start the template, so that the first worker need not wait for it. Returns at once."""
-    speedup("a template that starts early", _warm_up)
-
-
-def _warm_up() -> None:
-    resource_tracker.ensure_running()  # its start would let the signal through again
-    # Ctrl-C on the terminal reaches it too, and would end it, with a traceback, while it imports.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        forkserver.ensure_running()
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-@contextmanager
-def template(*, wanted: bool) -> Iterator[None]:
-    """Where it is wanted, a template that begins to import before the block, for as long as
-    this process lives. Where the block fails it is ended; it would first import to its end.
-    """
-    if wanted:
-        warm_up()
-    try:
-        yield
-    except Exception:
-        end_templates()
-        raise
 
 
 def run_trial(folder: TrialDir, limits: Limits | None = None) -> Status:
@@ -179,55 +125,8 @@ def _again(
 
 def _run_worker(step: str, folder: TrialDir, limits: Limits, deadline: float | None) -> End:
     """Start a worker and wait for its end."""
-    worker = _CONTEXT.Process(target=_enter, args=(step, str(folder.path)), daemon=True)
-    with ASKING, _no_main():
-        warm_up()
-        worker.start()
-    end = watch(worker, limits, deadline)
-    with ASKING:
-        worker.close()
-    return end
-
-
-@contextmanager
-def _no_main() -> Iterator[None]:
-    """In the block a new worker runs none of this program's main module, which multiprocessing
-    would have it do: the command's, or in a Ray actor Ray's, which imports all of Ray. That is the
-    whole process's: only for who holds `ASKING`.
-    """
-    main = sys.modules["__main__"]
-    sys.modules["__main__"] = ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = main
-
-
-def _enter(step: str, path: str) -> None:
-    """The first thing a worker does: its own log, no Ctrl-C of the terminal, no life alone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parents, args=(os.getppid(),), daemon=True).start()
-    folder = TrialDir(Path(path))
-    hold_as_worker(folder.open_log())  # not the one below, which programs it starts inherit
-    log = folder.open_log()
-    os.dup2(log, sys.stdout.fileno() if sys.stdout else 1)
-    os.dup2(log, 2)
-    faulthandler.enable(all_threads=False)  # so that the log tells where a segmentation fault was
-    with suppress(OSError):  # where the system has no such file
-        Path("/proc/self/oom_score_adj").write_text(_OOM_SCORE)
-    from embft.execution import worker
-
-    worker.run_step(step, folder)
-
-
-def _end_with_parents(template: int) -> None:
-    """End this worker as soon as its launcher or its template is gone, however they went."""
-    launcher = multiprocessing.parent_process()
-    watched = [launcher.sentinel] if launcher else []
-    while os.getppid() == template:
-        if connection.wait(watched, timeout=_ORPHAN_SECONDS):
-            break
-    os._exit(EXIT_ORPHANED)
+    with forked_worker(step, folder) as worker:
+        return watch(worker, limits, deadline)
 
 
 def _failed(folder: TrialDir, given: TrialInput, why: Failure, end: End, seconds: float) -> Failed:

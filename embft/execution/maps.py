@@ -21,11 +21,10 @@ from embft.results.dataset import read_split
 from embft.results.folders import TrialDir
 from embft.results.records import Completed
 from embft.storage.files import write_atomic
-from embft.system.machine import available_cores
-from embft.system.processes import available_memory
+from embft.system.machine import available_cores, available_memory
 
 # What a map takes seconds to import: once, by the server that the processes are forked from. Beside
-# a sweep that is its warm template, which has all of it but UMAP and HDBSCAN.
+# a sweep that is its warm process, which has all of it but UMAP and HDBSCAN.
 _PRELOADED = ["embft.execution.evaluate", "umap", "hdbscan"]
 
 

@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from embft.errors import EmbftError, RecordError
-from embft.execution.launcher import run_trial, template
+from embft.execution.launcher import run_trial
 from embft.execution.monitor import Limits
+from embft.execution.warm_process import warm_process
 from embft.planning.estimate import (
     CHECKPOINT_COPIES,
     CHECKPOINTS,
@@ -111,7 +112,7 @@ def _measure_all(
 
 def measured_seconds(plan: Plan) -> dict[str, float]:
     """Measure, and say how long each pending trial will take, by key. Holds the sweep's folder."""
-    with plan.folder.lock(), template(wanted=bool(plan.pending())):
+    with plan.folder.lock(), warm_process(wanted=bool(plan.pending())):
         pending = prepare(plan, retry_failed=False)
         found = measure(plan, pending)
     return {trial.key: predicted_seconds(plan, trial, found[trial.key]) for trial in pending}
@@ -170,7 +171,7 @@ def _measure(plan: Plan, trial: PlannedTrial, kind: TrialSpec, key: str, threads
     step, evaluation = _times(result)
     checkpoints = FLOAT * result.trainable_parameters * CHECKPOINT_COPIES * CHECKPOINTS
     memory = int((result.peak_memory_mb or 0) * 1e6)
-    # As its record tells it: the first worker of all also waited for the template.
+    # As its record tells it: the first worker of all also waited for the warm process.
     rest = result.timings.total - result.timings.train
     return Measured(step, evaluation, rest, model, checkpoints, memory)
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
 import time
 from dataclasses import dataclass
 from enum import StrEnum
@@ -18,7 +17,8 @@ from typing import Protocol
 
 import psutil
 
-from embft.system.processes import is_alive, overhead, process_memory
+from embft.execution.warm_process import ASKING, overhead
+from embft.system.processes import is_alive, process_memory
 
 _WATCH_SECONDS = 0.1
 _PEAK_SECONDS = 2.0  # reading memory exactly costs milliseconds, of the worker too
@@ -26,10 +26,6 @@ _SHARE_SECONDS = 10.0  # what driver and Ray hold changes slowly
 # A worker whose threads only wait uses a ten thousandth of a core; one that works, all of one.
 _IDLE_SHARE = 0.005
 _IDLE_SECONDS = 0.05
-
-# Whenever a worker is started multiprocessing asks about all of them, and of two threads that ask
-# at once whether one has ended, one is told a wrong status: so whoever starts or asks holds this.
-ASKING = threading.Lock()
 
 
 class Breach(StrEnum):
@@ -194,7 +190,7 @@ def _kernel_kills() -> int:
 
 
 def _kill(pid: int) -> None:
-    """Not Process.kill(): it asks the template, which may be busy starting another worker."""
+    """Not Process.kill(): it asks the warm process, which may be busy starting another worker."""
     try:
         os.kill(pid, signal.SIGKILL)
     except ProcessLookupError:

@@ -1,4 +1,4 @@
-"""What the warm template does before workers are forked from it: import everything, once.
+"""What the warm process does before workers are forked from it: import everything, once.
 
 A module of its own because importing it is all that a fork server can be asked to do.
 """
@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import gc
 
-from embft.system.processes import no_collection, unmap_read_pages
+from embft.system.allocator import unmap_read_pages
+from embft.system.garbage_collection import no_collection
 from embft.system.speedups import speedup
 
 with no_collection():  # which went through all that was imported so far over and over
-    from embft.execution import worker
+    from embft.execution import entry, worker
     from embft.training.kernels.entry import kernels
 
     kernels()
 
-__all__ = ["worker"]
+__all__ = ["entry", "worker"]
 
 # A worker's garbage collector writes into every object that it looks at, and what is written to is
 # no longer shared: 135 MB in each worker, of imports alone. Frozen objects are not looked at. Nor

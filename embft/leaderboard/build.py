@@ -28,7 +28,7 @@ from embft.results.plan_record import BASELINE
 from embft.results.records import Status
 from embft.spec import TrialSpec, trial_spec
 from embft.storage.seal import damaged
-from embft.system.processes import no_collection
+from embft.system.garbage_collection import no_collection
 
 _FAST_DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # by libyaml, where PyYAML has it
 

@@ -12,14 +12,13 @@ from pathlib import Path
 from sentence_transformers import SentenceTransformer
 
 from embft.encoding.encoder import encode
-from embft.errors import ModelError, RecordError, VerificationError
+from embft.errors import ModelError, VerificationError
 from embft.models.adapter import ADAPTER_CONFIG
 from embft.models.base import load_base
 from embft.models.resolve import LocalBase, content_digest, spec_base
 from embft.models.safety import check_agreed
 from embft.models.save import Origin, adapter_origin, load_saved, read_origin
-from embft.models.verification import Probe, check_unchanged, probe_texts
-from embft.results.dataset import read_split
+from embft.models.verification import Reference, check_unchanged
 from embft.results.folders import TrialDir
 from embft.results.records import Completed, TrialInput
 from embft.spec import ModelSpec
@@ -62,7 +61,7 @@ class Found:
 def load_trained(name: str, *, trusted: bool = False) -> SentenceTransformer:
     """The model of a hub name, a model's folder, an adapter's folder or a trial's folder.
 
-    Of a trial the files, the base's content and the embeddings of the probe are checked. Raises
+    Of a trial the files, the base's content and the reference embeddings are checked. Raises
     ModelError, RecordError, and VerificationError where it is not the model that was verified.
     """
     return load_found(find_trained(name, trusted=trusted))
@@ -75,7 +74,7 @@ def load_found(found: Found) -> SentenceTransformer:
     base = found.base().folder if found.is_adapter else None
     model = load_saved(found.saved, base, found.spec)
     if found.trial is not None:
-        _check_probe(model, found, *found.trial)
+        _check_reference(model, found, found.trial[0])
     return model
 
 
@@ -118,31 +117,17 @@ def _of_trial(name: str, folder: TrialDir, *, trusted: bool) -> Found:
     return Found(name, spec, folder.model_folder, origin, (folder, given))
 
 
-def _check_probe(
-    model: SentenceTransformer, found: Found, folder: TrialDir, given: TrialInput
-) -> None:
-    """Raise VerificationError unless the model embeds the probe's texts as when it was trained."""
-    if not folder.probe_file.exists():
-        return  # an older version's, whose digests have been checked
-    probe = Probe.read(folder.probe_file)
-    texts = probe.texts or _older_texts(folder, given)
-    if not texts:
-        return
+def _check_reference(model: SentenceTransformer, found: Found, folder: TrialDir) -> None:
+    """Raise VerificationError unless the model embeds these texts as when it was trained."""
+    if not folder.reference_file.exists():
+        return  # its files' digests have been checked
+    reference = Reference.read(folder.reference_file)
     try:
         check_unchanged(
-            encode(model, texts),
-            probe.trained,
+            encode(model, reference.texts),
+            reference.trained,
             str(model.dtype).removeprefix("torch."),
             quantised=found.spec.quantization != "none",
         )
     except VerificationError as error:
         raise VerificationError(f"{found.name}: {error}") from None
-
-
-def _older_texts(folder: TrialDir, given: TrialInput) -> tuple[str, ...]:
-    """The probe's texts as versions took them that did not write them beside the embeddings."""
-    try:
-        dev = read_split(folder.sweep.dataset(given.data), "dev")
-    except (FileNotFoundError, RecordError):
-        return ()
-    return probe_texts([*dev.text_1, *dev.text_2])

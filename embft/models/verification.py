@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from zipfile import BadZipFile
@@ -12,6 +11,7 @@ from zipfile import BadZipFile
 import numpy as np
 import numpy.typing as npt
 
+from embft.data.pairs import Pairs
 from embft.errors import VerificationError
 from embft.results.records import Verification
 from embft.storage.files import write_atomic
@@ -30,7 +30,7 @@ _ROUNDING_QUANTISED = 0.2
 
 
 @dataclass(frozen=True)
-class Probe:
+class Reference:
     """Embeddings of n texts, shape (n, width), by the base and by the trained model in memory."""
 
     texts: tuple[str, ...]
@@ -45,12 +45,12 @@ class Probe:
         write_atomic(path, content.getvalue())
 
     @classmethod
-    def read(cls, path: Path) -> Probe:
-        """What was written; without texts where an older version wrote it. Raises RecordError."""
+    def read(cls, path: Path) -> Reference:
+        """What was written. Raises RecordError."""
         try:
             with np.load(path, allow_pickle=False) as found:
-                texts = bytes(found["texts"]) if "texts" in found else b"[]"
-                return cls(tuple(json.loads(texts)), found["base"], found["trained"])
+                texts = tuple(json.loads(bytes(found["texts"])))
+                return cls(texts, found["base"], found["trained"])
         except (OSError, ValueError, KeyError, BadZipFile) as error:
             raise damaged(path, str(error)) from None
 
@@ -97,8 +97,9 @@ def check_unchanged(
     share = _largest_share(found, trained) if found.shape == trained.shape else float("inf")
     if not share <= allowed:
         raise VerificationError(
-            f"the model's embeddings of {len(trained)} probe texts differ from those that it had "
-            f"when it was trained by up to {share:.1e} of their length, {allowed:.0e} is allowed"
+            f"the model's embeddings of {len(trained)} reference texts differ from those that it "
+            f"had when it was trained by up to {share:.1e} of their length, {allowed:.0e} is "
+            "allowed"
         )
 
 
@@ -108,6 +109,6 @@ def _largest_share(found: Embeddings, trained: Embeddings) -> float:
     return float(shares.max(initial=0.0))
 
 
-def probe_texts(texts: Sequence[str], most: int = 64) -> tuple[str, ...]:
-    """The first different ones of these texts."""
-    return tuple(dict.fromkeys(texts))[:most]
+def reference_texts(dev: Pairs, most: int = 64) -> tuple[str, ...]:
+    """The first different texts of the dev split."""
+    return tuple(dict.fromkeys([*dev.text_1, *dev.text_2]))[:most]

@@ -14,7 +14,7 @@ from embft.system.machine import Device
 # The steps of a small model are too short to be divided among cores: two trials with a core each
 # are faster than one after another with two (`benchmarks/concurrency.py`).
 CORES_EACH = 1
-_SHARED_BYTES = 10**9  # what driver, Ray and template hold
+_SHARED_BYTES = 10**9  # what driver, Ray and warm process hold
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,7 @@ from embft.errors import EmbftError
 from embft.planning.capacity import Demand, trials_at_once
 from embft.planning.plan import Plan, PlannedTrial
 from embft.spec import TrialSpec
-from embft.system.machine import available_cores
-from embft.system.processes import available_memory
+from embft.system.machine import available_cores, available_memory
 
 FLOAT = 4  # bytes; models are trained and saved in float32
 # Weights, best weights and the optimizer's two moments; the newest, the one before, and one that

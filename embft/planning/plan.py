@@ -21,8 +21,8 @@ from embft.results.folders import SweepDir, TrialDir
 from embft.results.key import trial_key
 from embft.results.records import Status, TrialInput
 from embft.spec import DataSpec, EvaluatorSpec, Point, SweepSpec, TrialSpec
+from embft.system.garbage_collection import no_collection
 from embft.system.machine import Device
-from embft.system.processes import no_collection
 
 
 @dataclass(frozen=True)

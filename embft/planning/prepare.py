@@ -10,7 +10,7 @@ from embft.planning.plan import Plan, PlannedTrial
 from embft.results.plan_record import PLAN_SCHEMA, PlanRecord
 from embft.storage.files import sync_folder, write_atomic
 from embft.storage.seal import sealed
-from embft.system.processes import no_collection
+from embft.system.garbage_collection import no_collection
 
 
 @no_collection()

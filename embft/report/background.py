@@ -17,7 +17,7 @@ from embft.results.folders import SweepDir
 from embft.results.observer import Observed, Observer
 from embft.results.records import TrialResult
 from embft.storage.errors import storage_reason
-from embft.system.processes import release_memory
+from embft.system.allocator import release_memory
 
 # The report of so many trials is written by a process of its own, with which its memory goes: at
 # 10,000 it takes as much as all the rest of the sweep's own process.

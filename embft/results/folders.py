@@ -20,14 +20,16 @@ from embft.errors import NewerRecordError, RecordError
 from embft.results.records import (
     INPUT_FORM,
     RESULT_FORM,
+    TRAINED_FORM,
     Completed,
+    Trained,
     TrialInput,
     TrialResult,
     read_record,
 )
 from embft.storage.files import open_no_link, sync_folder, write_atomic
 from embft.storage.lock import folder_lock, is_held, wait_for_worker
-from embft.storage.seal import check_digests, damaged, digests, sealed, unsealed
+from embft.storage.seal import check_digests, digests, sealed, unsealed
 
 _DIGEST_LENGTH = 12
 
@@ -146,7 +148,7 @@ class TrialDir:
     progress_file = _Named("progress.jsonl")
     trained_file = _Named("trained.json")
     failure_file = _Named("failure.json")
-    probe_file = _Named("probe.npz")
+    reference_file = _Named("reference.npz")
     scores_file = _Named("scores.parquet")
     units_file = _Named("units.parquet")
     attention_file = _Named("attention.json")
@@ -195,7 +197,12 @@ class TrialDir:
         if interrupted is not None:
             goes_on = ("threads", "attempts", "micro_batch_size")
             given = given.model_copy(update={k: getattr(interrupted, k) for k in goes_on})
-            kept = {self.checkpoints_folder, self.trained_file, self.probe_file, self.model_folder}
+            kept = {
+                self.checkpoints_folder,
+                self.trained_file,
+                self.reference_file,
+                self.model_folder,
+            }
         self.path.mkdir(parents=True, exist_ok=True)
         for left in set(self.path.iterdir()) - kept:
             if left.is_dir() and not left.is_symlink():
@@ -244,21 +251,18 @@ class TrialDir:
         except FileNotFoundError:
             return None
 
-    def write_trained(self, trained: Mapping[str, Any]) -> None:
+    def write_trained(self, trained: Trained) -> None:
         """Keep what training came to for the step that scores."""
-        write_atomic(self.trained_file, sealed({"key": self.key, **trained}))
+        write_atomic(self.trained_file, sealed(json.loads(trained.model_dump_json())))
 
-    def read_trained(self) -> dict[str, Any]:
+    def read_trained(self) -> Trained:
         """What training came to. Raises RecordError if it is damaged or another trial's."""
-        found = unsealed(self.trained_file)
-        if found["key"] != self.key:
-            raise damaged(self.trained_file, f"it is of trial {found['key']}")
-        return found
+        return read_record(TRAINED_FORM, self.trained_file, self.key)
 
     def trained_files(self) -> dict[str, str]:
         """The digests of what a finished training has saved."""
         model = [path for path in self.model_folder.rglob("*") if path.is_file()]
-        return digests(self.path, [self.probe_file, *model])
+        return digests(self.path, [self.reference_file, *model])
 
     def written_files(self) -> dict[str, str]:
         """The digests that a record vouches for: scores by pair and unit, attention, the model."""

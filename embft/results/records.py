@@ -96,7 +96,7 @@ class EpochScore(_Record):
 class Verification(_Record):
     """How the saved model was shown to be the trained one.
 
-    Largest absolute differences between embeddings of the same probe texts: saved and loaded again
+    Largest absolute differences between embeddings of the same texts: saved and loaded again
     in a fresh process against the trained model in memory, and against the base model.
     """
 
@@ -112,6 +112,29 @@ class Timings(_Record):
     train: float
     evaluate: float
     total: float
+
+
+class Trained(_Record):
+    """`trained.json`: what a training leaves for the step that scores. Seconds and MB.
+
+    identity: what its last digits depend on. without: speed-ups that this machine had not, each
+    with the reason. files: path in the trial's folder -> SHA-256. Of a baseline there is only what
+    has no default.
+    """
+
+    key: str
+    started: str
+    total_parameters: int
+    identity: dict[str, str | int | bool | None] = Field(default_factory=dict)
+    best_epoch: int | float | None = None
+    epochs: tuple[EpochScore, ...] = ()
+    trainable_parameters: int = 0
+    artifact_bytes: int = 0
+    train_seconds: float = 0.0
+    total_seconds: float = 0.0
+    peak_memory_mb: float = 0.0
+    without: dict[str, str] = Field(default_factory=dict)
+    files: dict[InsidePath, str] = Field(default_factory=dict)
 
 
 class Provenance(_Record):
@@ -203,7 +226,8 @@ class Failed(_Result):
 TrialResult = Completed | Pruned | Failed
 RESULT_FORM = TypeAdapter[TrialResult](Annotated[TrialResult, Field(discriminator="status")])
 INPUT_FORM = TypeAdapter(TrialInput)
-_Form = TypeVar("_Form", bound=TrialInput | _Result)
+TRAINED_FORM = TypeAdapter(Trained)
+_Form = TypeVar("_Form", bound=TrialInput | Trained | _Result)
 
 
 def read_record(form: TypeAdapter[_Form], path: Path, key: str) -> _Form:
@@ -214,7 +238,9 @@ def read_record(form: TypeAdapter[_Form], path: Path, key: str) -> _Form:
     content = unsealed(path)
     refuse_newer(path, content, SCHEMA)
     try:
-        found = form.validate_python({**content, "spec": trial_spec(content.get("spec"))})
+        if "spec" in content:
+            content["spec"] = trial_spec(content["spec"])
+        found = form.validate_python(content)
     except ValidationError as error:
         raise damaged(path, str(error)) from None
     if found.key != key:

@@ -1,6 +1,6 @@
 """The sweep's own process runs the trials that Ray schedules on this machine: Ray's actors ask it.
 
-So all trials are forked from one warm template, which starts while Ray does. They ask over a socket
+So all trials are forked from one warm process, which starts while Ray does. They ask over a socket
 in a folder that only this user may enter. A trial ends with the actor that has asked for it.
 """
 

@@ -25,11 +25,12 @@ from typing import Any
 import ray
 
 from embft.errors import EXIT_INTERRUPTED, EmbftError
+from embft.execution.warm_process import warm_memory
 from embft.planning.capacity import Demand, gpu_share, trials_at_once
 from embft.spec.resources import Resources
 from embft.storage.errors import StorageError
-from embft.system.machine import available_cores
-from embft.system.processes import available_memory, end_descendants, is_alive, template_memory
+from embft.system.machine import available_cores, available_memory
+from embft.system.processes import end_descendants, is_alive
 from embft.system.speedups import go_without, speedup
 
 _ONE = Demand(trials=1, worker=0)
@@ -170,10 +171,10 @@ def _start_own(cores: int, folder: str) -> None:
 
 
 def _free_memory() -> int:
-    """Bytes that are free, those of the warm template counted in however much of it has loaded:
+    """Bytes that are free, those of the warm process counted in however much of it has loaded:
     `trials_at_once` accounts for the whole of it.
     """
-    return available_memory() + template_memory(os.getpid())
+    return available_memory() + warm_memory(os.getpid())
 
 
 def _leave_out_monitors() -> None:

@@ -24,8 +24,9 @@ from typing import Any
 from ray import tune
 
 from embft.errors import EmbftError, FailureReason
-from embft.execution.launcher import run_trial, warm_up
+from embft.execution.launcher import run_trial
 from embft.execution.monitor import Limits
+from embft.execution.warm_process import overhead, warm_memory, warm_up
 from embft.planning.plan import PlannedTrial
 from embft.results.folders import SweepDir, TrialDir
 from embft.results.observer import Observer
@@ -35,15 +36,16 @@ from embft.scheduler.follow import Follower
 from embft.spec.resources import Resources
 from embft.storage.errors import StorageError
 from embft.storage.lock import is_held
-from embft.system.processes import has_child, overhead, release_memory, template_memory
+from embft.system.allocator import release_memory
+from embft.system.processes import has_child
 
 # Ray Tune holds 30 KB of each trial that it was given until all have ended, so it is given a part
 # of them at a time: about so many, and so many for each that runs at once. Between two parts pass
-# two seconds, more where an actor has a template of its own, and whoever is ready waits.
+# two seconds, more where an actor has a warm process of its own, and whoever is ready waits.
 _PART, _PART_FOR_EACH = 250, 50
 _STOP_SECONDS = 0.2
 _SAVE_SECONDS = 20.0  # how long an interrupted sweep waits for trials whose workers it cannot see
-_TEMPLATE_BYTES = 500_000_000  # what the warm template adds to Ray's own share
+_WARM_BYTES = 500_000_000  # what the warm process adds to Ray's own share
 
 
 class TrialRunner(tune.Trainable):
@@ -136,8 +138,8 @@ def _parts(trials: Sequence[PlannedTrial], about: int) -> list[Sequence[PlannedT
 
 @contextlib.contextmanager
 def _launching(cluster: Cluster, limits: Limits) -> Iterator[str | None]:
-    """Where this process runs the trials. None where an actor does, from a template of its own: on
-    other machines, and on GPUs, since Ray tells each actor which of them it may use.
+    """Where this process runs the trials. None where an actor does, from a warm process of its own:
+    on other machines, and on GPUs, since Ray tells each actor which of them it may use.
     """
     if cluster.scratch is None or cluster.gpus_per_trial > 0:
         yield None
@@ -236,7 +238,7 @@ def _stop_if_asked(cluster: Cluster, watch: _Watch) -> None:
 def _limits(resources: Resources, cluster: Cluster) -> Limits:
     """What each trial may use. Raises EmbftError where that is nothing."""
     if resources.memory is not None:
-        ours = overhead(os.getpid()) - template_memory(os.getpid()) + _TEMPLATE_BYTES
+        ours = overhead(os.getpid()) - warm_memory(os.getpid()) + _WARM_BYTES
         if resources.memory <= ours:
             raise EmbftError(
                 f"resources.memory is {resources.memory / 1e9:.2f} GB, but embft and Ray alone "

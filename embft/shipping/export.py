@@ -28,7 +28,7 @@ from embft.models.adapter import ADAPTER_CONFIG, merge_adapter
 from embft.models.resolve import ORIGIN_FILE
 from embft.models.save import Origin, load_saved
 from embft.models.trained import Found, load_found
-from embft.models.verification import LEAST_CHANGE, Probe
+from embft.models.verification import LEAST_CHANGE, Reference
 from embft.planning.estimate import FLOAT, count_weights, free_disk, size_text
 from embft.shipping.card import Facts
 from embft.shipping.fresh import embed_fresh
@@ -51,15 +51,15 @@ _OTHER_BYTES = 50_000_000  # tokenizer, configuration, card
 class Checked:
     """A fresh process's embeddings, and the largest differences as shares of an embedding's length.
 
-    own: of `texts`; from_memory: their difference from the model in memory. from_probe: that of
-    the trial's `probe_texts` from those that it was verified by, None where there are none.
+    own: of `texts`; from_memory: their difference from the model in memory. from_reference: that of
+    the trial's `reference_texts` from those that it was verified by, None where there are none.
     """
 
     texts: tuple[str, ...]
     own: Embeddings
     from_memory: float
-    from_probe: float | None
-    probe_texts: int
+    from_reference: float | None
+    reference_texts: int
     tolerance: float
 
     def sentences(self) -> Iterator[str]:
@@ -69,10 +69,10 @@ class Checked:
             f"{len(self.texts)} texts differ from those of the model in memory by at most "
             f"{self.from_memory:.0e} of their length."
         )
-        if self.from_probe is not None:
+        if self.from_reference is not None:
             yield (
-                f"Of the trial's {self.probe_texts} probe texts they differ from those that the "
-                f"trained model gave by at most {self.from_probe:.0e}."
+                f"Of the trial's {self.reference_texts} reference texts they differ from those that "
+                f"the trained model gave by at most {self.from_reference:.0e}."
             )
 
 
@@ -235,22 +235,24 @@ def _texts() -> tuple[str, ...]:
 
 def _check(found: Found, folder: Path, made: _Made) -> Checked:
     """Load the folder in a fresh process. Raises VerificationError unless it is the same model."""
-    probe = Probe.read(found.trial[0].probe_file) if found.trial else None
-    more = probe.texts if probe else ()
+    reference = Reference.read(found.trial[0].reference_file) if found.trial else None
+    more = reference.texts if reference else ()
     texts = _texts()
     fresh = embed_fresh(folder, [*texts, *more], trusted=found.spec.trust_remote_code)
     checked = Checked(
         texts=texts,
         own=fresh[: len(texts)],
         from_memory=_largest_share(fresh[: len(texts)], made.expected),
-        from_probe=_largest_share(fresh[len(texts) :], probe.trained) if probe and more else None,
-        probe_texts=len(more),
+        from_reference=_largest_share(fresh[len(texts) :], reference.trained)
+        if reference and more
+        else None,
+        reference_texts=len(more),
         tolerance=_tolerance(made.model.dtype),
     )
     _require("those of the model in memory", checked.from_memory, checked.tolerance)
-    if probe and checked.from_probe is not None:
-        _require("those of the trained model", checked.from_probe, _tolerance(made.trained_in))
-        _require_change(fresh[len(texts) :], probe.base)
+    if reference and checked.from_reference is not None:
+        _require("those of the trained model", checked.from_reference, _tolerance(made.trained_in))
+        _require_change(fresh[len(texts) :], reference.base)
     return checked
 
 

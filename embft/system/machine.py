@@ -1,4 +1,4 @@
-"""The cores and the device that this process may compute on. Asks neither Ray nor torch."""
+"""The cores, the memory and the device that there are to compute on. Asks neither Ray nor torch."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import os
 from functools import cache
 from pathlib import Path
 from typing import Literal
+
+import psutil
 
 from embft.errors import EmbftError
 
@@ -30,6 +32,11 @@ def processor_features() -> frozenset[str]:
         return frozenset()
     named = (line.partition(":")[2] for line in lines if line.startswith(("flags", "Features")))
     return frozenset(next(named, "").split())
+
+
+def available_memory() -> int:
+    """Bytes that new processes may take without driving others out."""
+    return int(psutil.virtual_memory().available)
 
 
 def resolve_device(asked: Device, *, cuda: bool, mps: bool) -> str:

@@ -22,7 +22,7 @@ from embft.encoding.stopping import StoppedError, stoppable
 from embft.encoding.token_cache import TokenCache
 from embft.results.records import EpochScore, Metrics
 from embft.spec import TrainSpec
-from embft.system.processes import keep_freed_memory
+from embft.system.allocator import keep_freed_memory
 from embft.training.batches import Batch, Batches
 from embft.training.checkpoint import Checkpoint, Checkpoints
 from embft.training.random_state import random_state, restore_random_state
@@ -59,7 +59,7 @@ class Hooks:
 
 
 @dataclass(frozen=True)
-class Trained:
+class Outcome:
     """What became of a training. best: the evaluation whose weights the model has now.
 
     seconds: of training and evaluation, those before an interruption included.
@@ -117,7 +117,7 @@ def train(  # noqa: PLR0913 - what a training is made of
     prefix: Checkpoints | None = None,
     guide: Callable[[], SentenceTransformer] | None = None,
     tokens: TokenCache | None = None,
-) -> Trained:
+) -> Outcome:
     """Train in place and leave the weights of the best evaluation, the first of equals.
 
     With checkpoints, go on from the newest whole one. prefix: those that trainings which differ in
@@ -269,7 +269,7 @@ class _Training:
         for score in self.run.history:
             self.hooks.on_evaluation(score)
 
-    def finish(self) -> Trained:
+    def finish(self) -> Outcome:
         """Leave the best weights in the model, and the end for a longer training to begin from."""
         if self.prefix:
             self.prefix.save(self.run.step, self._checkpoint())
@@ -277,7 +277,7 @@ class _Training:
         self.stepper.finish()
         run = self.run
         seconds = self._now()
-        return Trained(run.history[run.best], tuple(run.history), seconds, seconds - run.seconds)
+        return Outcome(run.history[run.best], tuple(run.history), seconds, seconds - run.seconds)
 
 
 def _part(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:

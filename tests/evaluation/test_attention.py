@@ -18,7 +18,8 @@ from embft.data.pairs import Pairs, Splits
 from embft.evaluation.attention import KINDS, Attention, attention_shares
 from embft.evaluation.context import Context
 from embft.evaluation.evaluators import epoch_metrics
-from embft.execution.worker import score_step, train_step
+from embft.execution.score_step import score_step
+from embft.execution.train_step import train_step
 from embft.models.base import load_base
 from embft.models.tiny_decoder import Size, make_decoder
 from embft.models.token_layout import Layout, token_layout
@@ -213,7 +214,7 @@ evaluators: [attention]
     assert result.test["attention_content"] > 0
     assert trial.folder.attention_file.exists()
     plain = SentenceTransformer(str(trial.folder.model_folder), device="cpu")
-    with np.load(trial.folder.probe_file) as probe:
-        wanted = probe["trained"]
+    with np.load(trial.folder.reference_file) as reference:
+        wanted = reference["trained"]
     first = load_pairs(pair_files / "dev.jsonl", Columns()).text_1[0]
     np.testing.assert_allclose(plain.encode([first])[0], wanted[0], atol=1e-5)

@@ -59,11 +59,11 @@ def _run(job: dict[str, Any], asked: socket.socket) -> NoReturn:
 def _leave_ray_out() -> None:
     import torch
 
-    import embft.execution.worker
+    import embft.execution.train_step
     import embft.report.page
     import embft.scheduler.cluster
     import embft.scheduler.tune
-    from embft.execution import launcher
+    from embft.execution import launcher, warm_process
     from embft.execution.monitor import End
     from embft.execution.worker import run_step
 
@@ -108,8 +108,8 @@ def _leave_ray_out() -> None:
     setattr(embft.scheduler.cluster, "ray_cluster", no_cluster)  # noqa: B010 - mypy refuses the plain form
     setattr(embft.scheduler.tune, "run_trials", run_trials)  # noqa: B010
     setattr(launcher, "_run_worker", run_worker)  # noqa: B010
-    setattr(launcher, "warm_up", lambda: None)  # noqa: B010 - nothing is forked from a template
-    setattr(embft.execution.worker, "_STEP_INTERVAL", 0.0)  # noqa: B010 - each run writes the same lines
+    setattr(warm_process, "warm_up", lambda: None)  # noqa: B010 - nothing is forked from one
+    setattr(embft.execution.train_step, "_STEP_INTERVAL", 0.0)  # noqa: B010 - each run writes the same lines
     sys.modules["embft.report.page"]._rendered = lambda *_, **__: iter(["<!doctype html>\n"])  # type: ignore[attr-defined]
 
 

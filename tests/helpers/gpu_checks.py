@@ -13,7 +13,8 @@ import torch
 
 from embft.data.pairs import Pairs, Splits
 from embft.encoding.stopping import StoppedError
-from embft.execution.worker import score_step, train_step
+from embft.execution.score_step import score_step
+from embft.execution.train_step import train_step
 from embft.models.base import build
 from embft.planning.plan import make_plan
 from embft.planning.prepare import prepare

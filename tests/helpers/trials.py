@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from embft.execution.worker import score_step, train_step
+from embft.execution.score_step import score_step
+from embft.execution.train_step import train_step
 from embft.planning.plan import Plan
 from embft.planning.prepare import prepare
 from embft.results.records import Completed

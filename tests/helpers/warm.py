@@ -1,9 +1,9 @@
 """A process that has imported what commands and workers import, and forks for each command.
 
-Imports were a third of the tests' time: each sweep's driver has its own, and its warm template's
-take ten seconds of processor time. All else is as it is for a user: driver, template, Ray and
-workers are processes of their own, and the template is the driver's child. What is about imports,
-or the memory that they take, runs the command itself (`commands.py`).
+Imports were a third of the tests' time: each sweep's driver has its own, and its warm process's
+take ten seconds of processor time. All else is as it is for a user: driver, warm process, Ray
+and workers are processes of their own, and the warm process is the driver's child. What is about
+imports, or the memory that they take, runs the command itself (`commands.py`).
 
 A job comes over the socket: JSON, here with `arguments`, `cwd` and `environment`, beside the
 descriptors of output and errors. The answers are the process id of the fork that has it, and then
@@ -77,13 +77,13 @@ def _become(job: dict[str, Any]) -> list[str]:
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.close(nothing)
-    setattr(util, "spawnv_passfds", _template_by_fork)  # noqa: B010 - mypy refuses the plain form
+    setattr(util, "spawnv_passfds", _fork_server_by_fork)  # noqa: B010 - mypy refuses the plain form
     arguments: list[str] = job["arguments"]
     sys.argv[:] = ["embft", *arguments]
     return arguments
 
 
-def _template_by_fork(path: Any, arguments: Sequence[Any], passed: Sequence[int]) -> int:
+def _fork_server_by_fork(path: Any, arguments: Sequence[Any], passed: Sequence[int]) -> int:
     """In place of multiprocessing's: a fork server is forked, its imports made already."""
     code = str(arguments[-1])
     if "forkserver" not in code or threading.active_count() > 1:

@@ -16,10 +16,11 @@ from embft.cli.main import main
 from embft.encoding.encoder import encode
 from embft.errors import ModelError, VerificationError
 from embft.execution.maps import write_map
-from embft.execution.worker import score_step, train_step
+from embft.execution.score_step import score_step
+from embft.execution.train_step import train_step
 from embft.models.resolve import LocalBase, find_base_model
 from embft.models.trained import find_trained, load_trained
-from embft.models.verification import Probe
+from embft.models.verification import Reference
 from embft.planning.plan import make_plan
 from embft.planning.prepare import prepare
 from embft.results.folders import TrialDir
@@ -115,12 +116,13 @@ def test_the_base_that_is_back_is_accepted(trials: dict[str, TrialDir]) -> None:
 def test_a_model_that_embeds_otherwise_than_when_trained_is_refused(
     trials: dict[str, TrialDir], method: str, tmp_path: Path
 ) -> None:
-    """By the probe: whatever has changed the embeddings, digests or not."""
+    """By the reference embeddings: whatever has changed the embeddings, digests or not."""
     copy = tmp_path / "copy"
     shutil.copytree(trials[method].path, copy)
-    probe = Probe.read(copy / "probe.npz")
-    assert len(probe.texts) == len(probe.trained) > 20
-    Probe(probe.texts, probe.base, probe.trained * 1.01).write(copy / "probe.npz")
+    file = TrialDir(copy).reference_file
+    reference = Reference.read(file)
+    assert len(reference.texts) == len(reference.trained) > 20
+    Reference(reference.texts, reference.base, reference.trained * 1.01).write(file)
     with pytest.raises(VerificationError, match="differ from those that it had"):
         load_trained(str(copy))
 

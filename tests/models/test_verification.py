@@ -12,7 +12,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from embft.errors import ModelError, VerificationError
-from embft.execution.worker import score_step, train_step
+from embft.execution.score_step import score_step
+from embft.execution.train_step import train_step
 from embft.planning.plan import make_plan
 from embft.planning.prepare import prepare
 from embft.results.folders import TrialDir

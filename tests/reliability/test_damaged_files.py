@@ -166,7 +166,7 @@ def test_a_damaged_folder_is_never_read_as_whole(finished: tuple[Rig, Path, Path
     print(f"\n{told} damages told, harmless in: {', '.join(sorted(harmless))}")
     assert harmless <= {
         ".lock", "leaderboard.csv", "leaderboard.json", "report.html", "spec.yaml", "log.txt",
-        "progress.jsonl", "probe.npz", "trained.json", "leaks.json", "train.parquet",
+        "progress.jsonl", "reference.npz", "trained.json", "leaks.json", "train.parquet",
         "manifest.json", "audit.json", "digests.json", "trial.json",
     }  # fmt: skip
 

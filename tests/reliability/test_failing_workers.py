@@ -22,11 +22,12 @@ import psutil
 import pytest
 import torch
 
-from embft.execution import launcher, worker
+from embft.execution import train_step, warm_process
 from embft.execution.failure import failure_of
-from embft.execution.launcher import run_trial, warm_up
-from embft.execution.monitor import ASKING, End, Limits, watch
-from embft.execution.worker import read_splits
+from embft.execution.inputs import read_splits
+from embft.execution.launcher import run_trial
+from embft.execution.monitor import End, Limits, watch
+from embft.execution.warm_process import ASKING, overhead, warm_memory, warm_up
 from embft.models.base import build
 from embft.models.resolve import spec_base
 from embft.planning.plan import make_plan
@@ -36,7 +37,7 @@ from embft.results.records import Completed, Failed
 from embft.spec import parse_spec
 from embft.storage.errors import StorageError
 from embft.storage.lock import wait_for_worker
-from embft.system.processes import overhead, template_memory, tree_memory
+from embft.system.processes import tree_memory
 from embft.training.step import DivergedError
 from tests.helpers.commands import embft, start, start_cold, wait_for
 
@@ -44,7 +45,7 @@ FAULTS = """
 import os, sys
 
 def hook(event, arguments):
-    if event != "open" or "probe.npz" not in os.path.basename(str(arguments[0])):
+    if event != "open" or "reference.npz" not in os.path.basename(str(arguments[0])):
         return
     file = os.path.join(os.path.dirname(str(arguments[0])), "data", "fault")
     fault = next((p for p in (file, file + "-once") if os.path.exists(p)), None)
@@ -76,7 +77,7 @@ while len(held) < 400:
 
 @pytest.fixture(scope="module", autouse=True)
 def faulty_workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """A warm template whose workers can meet faults."""
+    """A warm process whose workers can meet faults."""
     folder = tmp_path_factory.mktemp("site")
     (folder / "sitecustomize.py").write_text(FAULTS)
     before = os.environ.get("PYTHONPATH")
@@ -159,8 +160,8 @@ def _end_many(status: int) -> list[int]:
     """How workers that end at once with this status are said to have ended."""
     found = []
     for _ in range(10):
-        worker = launcher._CONTEXT.Process(target=os._exit, args=(status,), daemon=True)
-        with ASKING, launcher._no_main():
+        worker = warm_process._CONTEXT.Process(target=os._exit, args=(status,), daemon=True)
+        with ASKING, warm_process._no_main():
             worker.start()
         found.append(watch(worker, Limits(), None).exit_code)
     return found
@@ -246,7 +247,7 @@ def test_a_worker_over_its_memory_is_ended(trial: TrialDir) -> None:
     assert result.memory_limit_mb < result.peak_memory_mb < 1.3 * result.memory_limit_mb
     assert "train.batch_size" in result.message
     assert "lora" in result.message
-    assert 200e6 < template_memory(os.getpid()) < 600e6, "what it is forked from counts once"
+    assert 200e6 < warm_memory(os.getpid()) < 600e6, "what it is forked from counts once"
 
 
 @pytest.mark.long
@@ -255,7 +256,7 @@ def test_a_sweep_keeps_to_its_memory(tmp_path: Path, tiny_spec: str) -> None:
     budget = 1_800_000_000
     spec = tiny_spec.replace("epochs: 2", "epochs: 20") + f"resources: {{memory: {budget}}}\n"
     (tmp_path / "tiny.yaml").write_text(spec)
-    # Not warm: the budget knows a template by its command line.
+    # Not warm: the budget knows a warm process by its command line.
     sweep = start_cold("sweep", "tiny.yaml", cwd=tmp_path)
     wanted = "results/tiny/trials/method*/trial.json"
     wait_for(lambda: len(list(tmp_path.glob(wanted))) == 4)
@@ -321,16 +322,16 @@ def test_broken_weights_are_a_training_that_diverged(trial: TrialDir) -> None:
     with torch.no_grad():
         next(model.parameters()).fill_(float("nan"))
     with pytest.raises(DivergedError, match="learning_rate"):
-        worker._evaluate(model, splits.dev, given, ())
+        train_step._evaluate(model, splits.dev, given, ())
 
 
 @pytest.mark.parametrize("status", [75, 255])
-def test_a_killed_template_kills_its_worker(trial: TrialDir, status: int) -> None:
+def test_a_killed_warm_process_kills_its_worker(trial: TrialDir, status: int) -> None:
     """The record says so, and not that the worker crashed."""
     end = End(status, 0, None, None, by_kernel=False)
     failure = failure_of(trial, trial.read_input(), "train", end, Limits())
     assert failure.reason == "killed"
-    assert "template" in failure.message
+    assert "warm process" in failure.message
 
 
 @pytest.fixture

@@ -45,10 +45,12 @@ def test_an_interruption_ends_cleanly(
     assert [record for record in records if '"failed"' in record] == []
 
 
-def test_ctrl_c_while_the_template_imports(tmp_path: Path, tiny_spec: str) -> None:
-    """It reaches the template as well, which says nothing and ends with the sweep."""
+def test_ctrl_c_while_the_warm_process_imports(tmp_path: Path, tiny_spec: str) -> None:
+    """It reaches the warm process as well, which says nothing and ends with the sweep."""
     (tmp_path / "tiny.yaml").write_text(tiny_spec)
-    sweep = start_cold("sweep", "tiny.yaml", cwd=tmp_path)  # a warm template has imported it all
+    sweep = start_cold(
+        "sweep", "tiny.yaml", cwd=tmp_path
+    )  # the tests' own warm process has imported it all
     wait_for(lambda: any("forkserver" in " ".join(p.cmdline()) for p in relatives(tmp_path)))
     time.sleep(1)
     os.killpg(sweep.pid, signal.SIGINT)
@@ -58,7 +60,7 @@ def test_ctrl_c_while_the_template_imports(tmp_path: Path, tiny_spec: str) -> No
     wait_for_the_end(tmp_path, 15)
 
 
-def test_a_refused_sweep_leaves_no_template(tmp_path: Path, tiny_spec: str) -> None:
+def test_a_refused_sweep_leaves_no_warm_process(tmp_path: Path, tiny_spec: str) -> None:
     """It begins to import before all is known that may be refused, and ends with the command."""
     (tmp_path / "tiny.yaml").write_text(f"{tiny_spec}resources: {{memory: 1MB}}\n")
     sweep = start_cold("sweep", "tiny.yaml", cwd=tmp_path)

@@ -1,4 +1,4 @@
-"""Random `kill -9` of driver, Ray, actor, template, workers and all of them, on real Ray.
+"""Random `kill -9` of driver, Ray, actor, warm process, workers and all of them, on real Ray.
 
 No finished trial is lost or started again, the records come out as of an undisturbed sweep, and no
 process stays. The starts are counted by an audit hook in the workers (`kill_log.py`).
@@ -37,7 +37,7 @@ resources: {{max_failures: 100}}
 # A worker that was killed alone leaves an attempt in its trial's record, rightly.
 _ATTEMPTS = re.compile(r'"attempts":\[[^]]*\],')
 TARGETS = (
-    "driver", "ray", "actor", "template", "worker", "worker", "worker", "all", "second driver",
+    "driver", "ray", "actor", "warm process", "worker", "worker", "worker", "all", "second driver",
 )  # fmt: skip
 
 

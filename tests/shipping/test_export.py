@@ -16,7 +16,7 @@ from sentence_transformers import SentenceTransformer
 from embft.cli.main import main
 from embft.errors import EmbftError, VerificationError
 from embft.models.trained import find_trained, load_trained
-from embft.models.verification import Probe
+from embft.models.verification import Reference
 from embft.results.folders import TrialDir
 from embft.shipping import export as module
 from embft.spec import parse_spec
@@ -46,7 +46,7 @@ def merged(sweep: dict[str, TrialDir], tmp_path_factory: pytest.TempPathFactory)
     trial = sweep["lora"]
     ran = _run("export", trial.sweep.path, trial.key[:7], "--out", out)
     assert "base and adapter merged" in ran.output
-    assert "probe texts" in ran.output
+    assert "reference texts" in ran.output
     return out
 
 
@@ -54,13 +54,13 @@ def test_an_adapter_over_a_local_base_loads_anywhere(
     sweep: dict[str, TrialDir], merged: Path, tiny_model: Path, tmp_path: Path
 ) -> None:
     """By plain sentence-transformers, moved, without the sweep, the base or a network; it equals
-    the trial's probe, template included, and names no folder of this machine.
+    the trial's reference texts, template included, and names no folder of this machine.
     """
     moved = tmp_path / "elsewhere"
     shutil.copytree(merged, moved)
-    probe = Probe.read(sweep["lora"].probe_file)
-    np.testing.assert_allclose(_plain(moved, probe.texts), probe.trained, atol=1e-5)
-    assert np.abs(probe.trained - probe.base).max() > 1e-3
+    reference = Reference.read(sweep["lora"].reference_file)
+    np.testing.assert_allclose(_plain(moved, reference.texts), reference.trained, atol=1e-5)
+    assert np.abs(reference.trained - reference.base).max() > 1e-3
     content = _texts_of(merged)
     assert str(tiny_model.parent) not in content
     assert str(sweep["lora"].sweep.path) not in content

@@ -12,7 +12,9 @@ import weakref
 import numpy as np
 import pytest
 
-from embft.system.processes import no_collection, process_memory, release_memory
+from embft.system.allocator import release_memory
+from embft.system.garbage_collection import no_collection
+from embft.system.processes import process_memory
 from tests.helpers.commands import python
 
 GLIBC = platform.libc_ver()[0] == "glibc"
@@ -103,7 +105,7 @@ def test_what_was_freed_is_given_back() -> None:
 STEPS = """
 import resource, sys
 import numpy as np
-from embft.system.processes import keep_freed_memory
+from embft.system.allocator import keep_freed_memory
 
 def step():
     blocks = [np.ones(500_000) for _ in range(30)]
@@ -130,7 +132,7 @@ UNMAP = """
 import numpy as np
 import psutil
 import sklearn.linear_model
-from embft.system.processes import unmap_read_pages
+from embft.system.allocator import unmap_read_pages
 
 given = np.random.default_rng(1).standard_normal((200, 3))
 fitted = sklearn.linear_model.LinearRegression().fit(given, given @ [1.0, 2.0, 3.0])

@@ -18,14 +18,15 @@ from embft.data.pairs import Pairs
 from embft.encoding.stopping import StoppedError
 from embft.evaluation.embed import pair_cosines
 from embft.evaluation.scoring import score_dev
-from embft.execution.worker import score_step, train_step
+from embft.execution.score_step import score_step
+from embft.execution.train_step import train_step
 from embft.models.base import build
 from embft.planning.plan import make_plan
 from embft.planning.prepare import prepare
 from embft.results.records import Attempt
 from embft.spec import LossSpec, ModelSpec, TrainSpec, parse_spec
 from embft.training.checkpoint import Checkpoints
-from embft.training.loop import Hooks, Trained, train
+from embft.training.loop import Hooks, Outcome, train
 
 MODEL = ModelSpec(base="tiny")
 BASE = TrainSpec(epochs=3, batch_size=8, learning_rate=5e-3, warmup_steps=3)
@@ -54,7 +55,7 @@ def _run(
     stop_at: int | None = None,
     *,
     steps: list[int] | None = None,
-) -> tuple[Trained, dict[str, torch.Tensor]]:
+) -> tuple[Outcome, dict[str, torch.Tensor]]:
     """A training of a fresh model; with `stop_at`, stopped after that step. Fills `steps`."""
     torch.manual_seed(99)  # what a process drew before must not matter
     if spec.loss.traits.shapes != ("labelled",):
@@ -75,7 +76,7 @@ def _score(model: SentenceTransformer, pairs: Pairs) -> tuple[float, dict[str, f
     return dev.get("spearman", 0.0), dev
 
 
-def _curve(trained: Trained) -> list[dict[str, Any]]:
+def _curve(trained: Outcome) -> list[dict[str, Any]]:
     return [score.model_dump(exclude={"seconds"}) for score in trained.history]
 
 
@@ -211,9 +212,10 @@ def test_a_finished_training_is_taken_up_by_the_same_packages_alone(
     train_step(folder)
     assert folder.trained_file.read_bytes() == written
     trained = folder.read_trained()
-    folder.write_trained({**trained, "identity": {**trained["identity"], "torch": "1.0"}})
+    other = {**trained.identity, "torch": "1.0"}
+    folder.write_trained(trained.model_copy(update={"identity": other}))
     train_step(folder)
-    assert folder.read_trained()["identity"] == trained["identity"]
+    assert folder.read_trained().identity == trained.identity
 
 
 def test_what_an_attempt_came_to_stays_when_it_is_interrupted(

@@ -1,0 +1,181 @@
+"""A trial's first worker: train the model that the trial's input describes, and save it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from sentence_transformers import SentenceTransformer
+from transformers import set_seed
+
+from embft.data.pairs import Pairs, Splits
+from embft.encoding.encoder import encode
+from embft.encoding.token_cache import TokenCache
+from embft.errors import EmbftError, ModelError, RecordError
+from embft.evaluation.evaluators import Bound, epoch_metrics
+from embft.execution.inputs import (
+    bound_evaluators,
+    read_base,
+    read_splits,
+    use_resources,
+)
+from embft.models.base import build, default_device, load_base
+from embft.models.save import Origin, save, total_parameters, trainable_parameters
+from embft.models.verification import Reference, reference_texts
+from embft.results.folders import TrialDir
+from embft.results.provenance import now, token_identity, training_identity
+from embft.results.records import Metrics, Trained, TrialInput
+from embft.spec.objective import giving
+from embft.storage.seal import check_digests
+from embft.system.processes import peak_memory
+from embft.system.speedups import missing
+from embft.training.checkpoint import Checkpoints
+from embft.training.kernels.entry import kernels
+from embft.training.loop import Hooks, Outcome, Step, train
+from embft.training.precision import resolve_precision
+from embft.training.step import DivergedError
+
+_STEP_INTERVAL = 0.5  # seconds between two lines of progress
+
+
+def train_step(folder: TrialDir) -> None:
+    """Train the model and save it, with reference embeddings for the verification.
+
+    Goes on from what an interrupted attempt has left, if that is whole.
+    """
+    started, clock = now(), time.perf_counter()
+    given = folder.read_input()
+    use_resources(given)
+    identity = _identity(given)
+    if _is_trained(folder, identity):
+        return
+    base = read_base(given)
+    splits = read_splits(folder, given)
+    texts = reference_texts(splits.dev)
+    set_seed(given.spec.seed)  # a new adapter's weights are drawn
+    model = build(base.folder, given.spec.model, given.train_spec)
+    before = encode(model, texts)  # a new adapter changes nothing yet
+    outcome = _train(folder, given, identity, model, splits)
+    Reference(texts, before, encode(model, texts)).write(folder.reference_file)
+    artifact_bytes = save(model, folder.model_folder, Origin.of(base))
+    folder.write_trained(
+        Trained(
+            key=given.key,
+            started=started,
+            identity=identity,
+            best_epoch=outcome.best.epoch,
+            epochs=tuple(outcome.history),
+            trainable_parameters=trainable_parameters(model),
+            total_parameters=total_parameters(model),
+            artifact_bytes=artifact_bytes,
+            train_seconds=outcome.seconds,
+            total_seconds=outcome.seconds + time.perf_counter() - clock - outcome.since_resume,
+            peak_memory_mb=peak_memory() / 1e6,
+            without=missing(),
+            files=folder.trained_files(),
+        )
+    )
+
+
+def _train(
+    folder: TrialDir,
+    given: TrialInput,
+    identity: dict[str, Any],
+    model: SentenceTransformer,
+    splits: Splits,
+) -> Outcome:
+    return train(
+        model,
+        given.train_spec,
+        splits.train,
+        given.spec.seed,
+        _hooks(folder, given, splits.dev, model),
+        checkpoints=Checkpoints(folder.checkpoints_folder, identity),
+        prefix=_shared_prefix(folder, given, identity),
+        guide=lambda: load_base(read_base(given).folder, given.spec.model),
+        tokens=TokenCache(folder.sweep.tokens_folder, _token_identity(given)),
+    )
+
+
+def _shared_prefix(
+    folder: TrialDir, given: TrialInput, identity: dict[str, Any]
+) -> Checkpoints | None:
+    if given.prefix is None:
+        return None
+    shared = folder.sweep.prefixes_folder / given.prefix
+    return Checkpoints(shared, {**identity, "key": given.prefix})
+
+
+def _identity(given: TrialInput) -> dict[str, Any]:
+    """What the last digits of this training depend on. Another one's remains are not gone on from:
+    an upgraded package, another number of threads, a batch that did not fit in memory.
+    """
+    device = default_device()
+    precision = resolve_precision(given.spec.train.precision, device)
+    return {
+        "key": given.key,
+        "threads": given.threads,
+        "micro_batch_size": given.train_spec.micro_batch_size,
+        "compiled": device == "cpu" and kernels() is not None,
+        **training_identity(precision, device),
+    }
+
+
+def _token_identity(given: TrialInput) -> dict[str, Any]:
+    """What decides the tokens of the training texts."""
+    model = given.spec.model.model_dump(mode="json", exclude={"base", "revision"})
+    return {"data": given.data_digest, "base": given.model_digest, "model": model} | (
+        token_identity()
+    )
+
+
+def _is_trained(folder: TrialDir, identity: dict[str, Any]) -> bool:
+    """Whether an interrupted attempt has left a finished training, ours and every file whole."""
+    try:
+        trained = folder.read_trained()
+        check_digests(folder.path, trained.files)
+    except (FileNotFoundError, RecordError):
+        return False
+    return trained.identity == identity
+
+
+def _hooks(folder: TrialDir, given: TrialInput, dev: Pairs, model: Any) -> Hooks:
+    """How a training is scored, what it tells the progress file, and what stops it."""
+    last = -_STEP_INTERVAL
+    chosen = giving(given.spec.objective.metric, given.spec.evaluators)
+    extra = [
+        bound
+        for bound in bound_evaluators(folder, given)
+        if bound[0] == chosen or bound[0].fields.during_training
+    ]
+
+    def tell(step: Step) -> None:
+        nonlocal last
+        if time.monotonic() - last >= _STEP_INTERVAL:
+            last = time.monotonic()
+            folder.append_progress({"event": "step", **vars(step)})
+
+    return Hooks(
+        evaluate=lambda: _evaluate(model, dev, given, extra),
+        on_evaluation=lambda s: folder.append_progress({"event": "epoch", **s.model_dump()}),
+        on_step=tell,
+        on_resume=lambda step: folder.append_progress({"event": "resumed", "step": step}),
+        should_stop=folder.sweep.stop_file.exists,
+    )
+
+
+def _evaluate(
+    model: Any, dev: Pairs, given: TrialInput, extra: Sequence[Bound]
+) -> tuple[float, Metrics]:
+    """The objective on dev, larger is better, and dev's metrics, evaluators' among them."""
+    objective = given.spec.objective
+    try:
+        metrics = epoch_metrics(model, dev, given.spec.seed, extra)
+    except ModelError as error:
+        # Scored before training too, where it was whole: a last step's loss may still be finite.
+        raise DivergedError(str(error)) from None
+    if objective.metric not in metrics:
+        raise EmbftError(f"the objective {objective.metric} is undefined on the dev split")
+    value = metrics[objective.metric]
+    return (value if objective.mode == "max" else -value), metrics
