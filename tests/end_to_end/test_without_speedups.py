@@ -59,7 +59,7 @@ def test_a_sweep_without_any_speed_up(tmp_path: Path, tiny_spec: str) -> None:
     sweep = start_cold("sweep", "tiny.yaml", cwd=tmp_path, PYTHONPATH=path)
     said, _ = sweep.communicate(timeout=280)
     assert sweep.returncode == 0, said
-    for name in ("compiled loops", "oneDNN's float32 products", "a template that starts early"):
+    for name in ("compiled loops", "oneDNN's float32 products", "a warm process that starts early"):
         assert said.count(f"ran without {name}, which only costs time") == 1, said
     assert "Traceback" not in said
     for folder in (tmp_path / "results" / "tiny" / "trials").iterdir():

@@ -62,7 +62,7 @@ def test_a_folder_that_takes_nothing_is_no_error(tmp_path: Path) -> None:
         "    for i in range(x.size): x[i] = 2 * x[i]\n"
         "x = np.ones(3, np.float32)\n"
         "twice(0, 1, 1, 0, x)\n"
-        "from embft.cli.precompile import keep_compiled\n"
+        "from embft.system.numba_cache import keep_compiled\n"
         "keep_compiled('__main__')\n"
         "print(x.sum())\n"
     )
