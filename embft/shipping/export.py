@@ -71,8 +71,8 @@ class Checked:
         )
         if self.from_reference is not None:
             yield (
-                f"Of the trial's {self.reference_texts} reference texts they differ from those that "
-                f"the trained model gave by at most {self.from_reference:.0e}."
+                f"Of the trial's {self.reference_texts} reference texts they differ from those "
+                f"that the trained model gave by at most {self.from_reference:.0e}."
             )
 
 
