@@ -82,7 +82,7 @@ def _checked(fill: Callable[[_Words, _Words, int], None]) -> Callable[[_Words, _
     """The function. Raises ArithmeticError where it draws other words than numpy."""
     states = np.random.Generator(np.random.SFC64(0)).integers(_WORD, size=(2, 4, 3), dtype="u8")
     found, wanted = np.empty((7, 3), np.uint64), np.empty((7, 3), np.uint64)
-    fill(states, found, 4)
+    fill(states.copy(), found, 4)  # it goes on from them where they lie
     fill_by_numpy(states, wanted, 4)
     if not np.array_equal(found, wanted):
         raise ArithmeticError("they are not those of numpy's generator")

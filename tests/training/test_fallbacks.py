@@ -83,6 +83,7 @@ def test_numpy_draws_the_same_bits(use: Use) -> None:
         use(loops)
         generator.state = state
         found.append(noise.Noise.draw(0.3, 100_003, np.random.Generator(generator)).bits)
+        assert bool(missing()) == (len(found) == 3)
     for bits in found[1:]:
         np.testing.assert_array_equal(bits, found[0])
     assert "numpy" in missing()["compiled random bits"]
