@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic_core import to_jsonable_python
 
-from embft.leaderboard.joined import SWEEP
+from embft.leaderboard.joined import SWEEP, JoinedTrial
 from embft.leaderboard.rows import Row
 from embft.spec import TrialSpec
 from embft.spec.base import Fields
@@ -22,30 +22,28 @@ Written = Mapping[str, Any]
 """Which fields the values of an axis name; a field that is itself a mapping has its own."""
 
 
-def written_fields(trials: Sequence[Mapping[str, Any]]) -> Mapping[str, Written]:
+def written_fields(trials: Sequence[JoinedTrial]) -> Mapping[str, Written]:
     """For each axis with mappings as values the fields that at least one of them names."""
     found: dict[str, dict[str, Any]] = {}
     for trial in trials:
-        for axis, value in trial["params"].items():
+        for axis, value in trial.params.items():
             if isinstance(value, Mapping):
                 _add(found.setdefault(axis, {}), value)
     return found
 
 
-def on_axis(
-    axis: str, trial: Mapping[str, Any], spec: TrialSpec, fields: Written | None = None
-) -> Any:
+def on_axis(axis: str, trial: JoinedTrial, spec: TrialSpec, fields: Written | None = None) -> Any:
     """The trial's value on an axis as plain data, or None where it has no effect.
 
     fields: of a section those to show; without them those that differ from their defaults.
     """
     section = axis.partition(".")[0]
-    named = trial["params"] and axis == "train.method"  # an untrained trial of the space itself
+    named = trial.params and axis == "train.method"  # an untrained trial of the space itself
     untrained = spec.is_baseline and section not in {"model", "data"} and not named
     if untrained or (axis.startswith("train.lora") and spec.train.method != "lora"):
         return None
     if axis == SWEEP:
-        return trial["sweep_name"]
+        return trial.sweep_name
     value: Any = spec
     for name in axis.split("."):
         # None for a section that this trial does not have, or a text in its place.

@@ -16,7 +16,7 @@ import yaml
 from pydantic import ValidationError
 
 from embft.leaderboard.axis_values import on_axis, with_names, written_fields
-from embft.leaderboard.joined import SWEEP, joined_plan
+from embft.leaderboard.joined import JoinedPlan, JoinedTrial, joined_plan
 from embft.leaderboard.luck import winners_luck
 from embft.leaderboard.ranking import rank_groups
 from embft.leaderboard.rows import Group, Leaderboard, Row
@@ -39,53 +39,59 @@ def build_leaderboard(*folders: Path) -> Leaderboard:
 
     Raises RecordError for what is missing or damaged, EmbftError for sweeps that do not compare.
     """
-    plan = joined_plan(folders)
-    axes, alive = plan["axes"], {folder: SweepDir(folder).is_running() for folder in folders}
-    fields = written_fields(plan["trials"])
-    rows = _named([_row(t, axes, fields, alive=alive[t[SWEEP]]) for t in plan["trials"]])
-    rows = with_probe_drop(with_names(rows, axes))
-    groups = rank_groups(rows, plan["metric"], higher=plan["mode"] == "max")
+    plan = joined_plan([SweepDir(folder) for folder in folders])
+    rows = with_probe_drop(_rows(plan))
+    groups = rank_groups(rows, plan.metric, higher=plan.mode == "max")
+    first = SweepDir(folders[0])
     board = Leaderboard(
-        name=plan["name"],
-        description=plan["description"],
-        metric=plan["metric"],
-        mode=plan["mode"],
-        axes=tuple(axes),
-        seeds=tuple(plan["seeds"]),
+        name=plan.name,
+        description=plan.description,
+        metric=plan.metric,
+        mode=plan.mode,
+        axes=plan.axes,
+        seeds=plan.seeds,
         rows=tuple(_ranked_rows(rows, groups)),
         groups=tuple(groups),
         baseline=_baseline(rows, groups),
-        pairs=plan["pairs"],
-        group_columns=tuple(plan["group_columns"]),
+        pairs=plan.pairs,
+        group_columns=plan.group_columns,
         cautions=(),
         verdict=(),
-        audit=frozen_audit(SweepDir(folders[0]).dataset(plan["data"][0])),
-        folder=SweepDir(folders[0]),
-        optimism=winners_luck(groups, plan["metric"]) if plan["test_is_dev"] else None,
+        audit=frozen_audit(first.dataset(plan.data[0])),
+        folder=first,
+        optimism=winners_luck(groups, plan.metric) if plan.test_is_dev else None,
+        dev_is_cut=plan.dev_is_cut,
+        test_is_dev=plan.test_is_dev,
     )
-    board = replace(board, cautions=tuple(cautions(board, plan)))
+    board = replace(board, cautions=tuple(cautions(board)))
     return replace(board, verdict=tuple(verdict(board)))
 
 
-def _row(
-    trial: Mapping[str, Any], axes: Sequence[str], fields: Mapping[str, Any], *, alive: bool
-) -> Row:
+def _rows(plan: JoinedPlan) -> list[Row]:
+    """A row for each trial, with short names for its values on the axes."""
+    alive = {sweep for sweep in {t.sweep for t in plan.trials} if sweep.is_running()}
+    fields = written_fields(plan.trials)
+    rows = [_row(trial, plan.axes, fields, alive=trial.sweep in alive) for trial in plan.trials]
+    return with_names(_named(rows), plan.axes)
+
+
+def _row(trial: JoinedTrial, axes: Sequence[str], fields: Mapping[str, Any], *, alive: bool) -> Row:
+    folder = trial.folder
     try:
-        spec = trial_spec(trial["spec"])
+        spec = trial_spec(trial.spec)
     except ValidationError as error:
-        raise damaged(SweepDir(trial[SWEEP]).plan_file, str(error)) from None
-    folder = SweepDir(trial[SWEEP]).trial(trial["folder"])
+        raise damaged(trial.sweep.plan_file, str(error)) from None
     result = folder.result()
     running = alive and result is None and folder.progress_file.exists()
     return Row(
         trial=folder.name,
         folder=folder,
         status=result.status if result else Status.RUNNING if running else Status.PENDING,
-        is_baseline=spec.is_baseline and not trial["params"],
+        is_baseline=spec.is_baseline and not trial.params,
         seed=spec.seed,
         params={axis: on_axis(axis, trial, spec, fields.get(axis)) for axis in axes},
         result=result,
-        to_yaml=partial(one_trial_yaml, spec, trial["sweep_name"]),
+        to_yaml=partial(one_trial_yaml, spec, trial.sweep_name),
     )
 
 

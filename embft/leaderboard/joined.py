@@ -7,78 +7,109 @@ anything else is refused.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from embft.errors import EmbftError, RecordError
 from embft.leaderboard.pair_scores import file_digest
 from embft.results.dataset import split_file
-from embft.results.folders import SweepDir
-from embft.results.plan_record import read_plan
+from embft.results.folders import SweepDir, TrialDir
+from embft.results.plan_record import PlanRecord, read_plan
 
-SWEEP = "sweep"
+SWEEP = "sweep"  # the axis on which sweeps differ that were trained on other data
 # What decides no score, or is a result's own and not a choice to compare.
 _NO_AXIS = ("seed", "objective", "evaluators", "data")
 
 
-def joined_plan(folders: Sequence[Path]) -> dict[str, Any]:
-    """The plans of these sweeps as one, in which each trial names its `sweep` folder.
+@dataclass(frozen=True)
+class JoinedTrial:
+    """One trial: its folder, its sweep, and what that one's plan has of it as plain data."""
 
-    Its `axes` are the parameters that the sweeps vary and whatever else differs between their
-    trials. Raises RecordError for a folder that holds no sweep, EmbftError for sweeps that cannot
-    be ranked together.
+    folder: TrialDir
+    sweep: SweepDir
+    sweep_name: str
+    params: Mapping[str, Any]
+    spec: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class JoinedPlan:
+    """The plans of some sweeps as one.
+
+    axes: the parameters that the sweeps vary and whatever else differs between their trials, under
+    dotted paths; `sweep` where their training data differ.
     """
-    plans = [read_plan(SweepDir(folder)) for folder in folders]
-    for folder, plan in zip(folders[1:], plans[1:], strict=True):
-        _check_comparable(folders[0], plans[0], folder, plan)
-    trials = list(_each_once(folders, plans))
-    first = plans[0]
+
+    name: str
+    description: str
+    metric: str
+    mode: str
+    seeds: tuple[int, ...]
+    trials: tuple[JoinedTrial, ...]
+    axes: tuple[str, ...]
+    data: tuple[str, ...]
+    pairs: Mapping[str, int]
+    group_columns: tuple[str, ...]
+    dev_is_cut: bool
+    test_is_dev: bool
+
+
+def joined_plan(sweeps: Sequence[SweepDir]) -> JoinedPlan:
+    """The plans of these sweeps as one. What there is only once is the first one's.
+
+    Raises RecordError for a folder that holds no sweep, EmbftError for sweeps that cannot be ranked
+    together.
+    """
+    plans = [read_plan(sweep) for sweep in sweeps]
+    for sweep, plan in zip(sweeps[1:], plans[1:], strict=True):
+        _check_comparable(sweeps[0], plans[0], sweep, plan)
+    trials = tuple(_each_once(sweeps, plans))
     columns = [set(plan["group_columns"]) for plan in plans]
-    return {
-        **first,
-        "name": " + ".join(plan["name"] for plan in plans),
-        "description": _described(plans),
-        "seeds": sorted({seed for plan in plans for seed in plan["seeds"]}),
-        "trials": trials,
-        "axes": _axes(plans, trials),
-        "group_columns": sorted(set.intersection(*columns)),
-        "dev_is_cut": any(plan["dev_is_cut"] for plan in plans),
-        "test_is_dev": any(plan["test_is_dev"] for plan in plans),
-    }
+    return JoinedPlan(
+        name=" + ".join(plan["name"] for plan in plans),
+        description=_described(plans),
+        metric=plans[0]["metric"],
+        mode=plans[0]["mode"],
+        seeds=tuple(sorted({seed for plan in plans for seed in plan["seeds"]})),
+        trials=trials,
+        axes=tuple(_axes(plans, trials)),
+        data=tuple(plans[0]["data"]),
+        pairs=plans[0]["pairs"],
+        group_columns=tuple(sorted(set.intersection(*columns))),
+        dev_is_cut=any(plan["dev_is_cut"] for plan in plans),
+        test_is_dev=any(plan["test_is_dev"] for plan in plans),
+    )
 
 
-def _described(plans: Sequence[Mapping[str, Any]]) -> str:
+def _described(plans: Sequence[PlanRecord]) -> str:
     if len(plans) == 1:
-        return str(plans[0]["description"])
+        return plans[0]["description"]
     return " ".join(f"{plan['name']}: {plan['description']}" for plan in plans)
 
 
-def _each_once(
-    folders: Sequence[Path], plans: Sequence[Mapping[str, Any]]
-) -> Iterator[dict[str, Any]]:
+def _each_once(sweeps: Sequence[SweepDir], plans: Sequence[PlanRecord]) -> Iterator[JoinedTrial]:
     """The trials of all sweeps; of one that several sweeps have, the copy that has a record."""
-    found: dict[str, dict[str, Any]] = {}
-    for folder, plan in zip(folders, plans, strict=True):
+    found: dict[str, JoinedTrial] = {}
+    for sweep, plan in zip(sweeps, plans, strict=True):
         for trial in plan["trials"]:
-            place = SweepDir(folder).trial(trial["folder"])
-            known = found.get(place.key)
-            if known is None or not _finished(known):
-                found[place.key] = {**trial, SWEEP: folder, "sweep_name": plan["name"]}
+            folder = sweep.trial(trial["folder"])
+            known = found.get(folder.key)
+            if known is None or not known.folder.result_file.exists():
+                found[folder.key] = JoinedTrial(
+                    folder, sweep, plan["name"], trial["params"], trial["spec"]
+                )
     yield from found.values()
 
 
-def _finished(trial: Mapping[str, Any]) -> bool:
-    return SweepDir(trial[SWEEP]).trial(trial["folder"]).result_file.exists()
-
-
-def _axes(plans: Sequence[Mapping[str, Any]], trials: Sequence[Mapping[str, Any]]) -> list[str]:
+def _axes(plans: Sequence[PlanRecord], trials: Sequence[JoinedTrial]) -> list[str]:
     """The parameters on which at least two trials differ, in the order of the specs."""
-    trained = [trial for trial in trials if trial["params"] or not _is_untrained(trial)]
-    points = [trial["params"] for trial in trained]
+    trained = [t for t in trials if t.params or t.spec["train"]["method"] != "none"]
+    points = [trial.params for trial in trained]
     names = list(dict.fromkeys(name for point in points for name in point))
     if len(plans) == 1:
         return [name for name in names if len({repr(point.get(name)) for point in points}) > 1]
-    fields = [dict(_flat(trial["spec"])) for trial in trained]
+    fields = [dict(_flat(trial.spec)) for trial in trained]
     names += [name for field in fields for name in field if not name.startswith(_NO_AXIS)]
     axes = [
         name
@@ -88,10 +119,6 @@ def _axes(plans: Sequence[Mapping[str, Any]], trials: Sequence[Mapping[str, Any]
     ]
     same_data = len({tuple(plan["data"]) for plan in plans}) == 1
     return axes if same_data else [SWEEP, *axes]
-
-
-def _is_untrained(trial: Mapping[str, Any]) -> bool:
-    return bool(trial["spec"]["train"]["method"] == "none")
 
 
 def _without_effect(name: str, fields: Sequence[Mapping[str, Any]]) -> bool:
@@ -112,26 +139,26 @@ def _flat(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
 
 
 def _check_comparable(
-    one: Path, first: Mapping[str, Any], other: Path, second: Mapping[str, Any]
+    one: SweepDir, first: PlanRecord, other: SweepDir, second: PlanRecord
 ) -> None:
     goals = [f"{plan['metric']} ({plan['mode']})" for plan in (first, second)]
     if goals[0] != goals[1]:
         raise EmbftError(
-            f"{one} ranks by {goals[0]} and {other} by {goals[1]}: one report ranks by one "
-            "objective; write a report for each"
+            f"{one.path} ranks by {goals[0]} and {other.path} by {goals[1]}: one report ranks by "
+            "one objective; write a report for each"
         )
     if _evaluated(one, first) != _evaluated(other, second):
         raise EmbftError(
-            f"{one} and {other} were scored on different dev or test pairs: their scores cannot "
-            "stand in one ranking; write a report for each"
+            f"{one.path} and {other.path} were scored on different dev or test pairs: their scores "
+            "cannot stand in one ranking; write a report for each"
         )
 
 
-def _evaluated(folder: Path, plan: Mapping[str, Any]) -> set[tuple[str, str]]:
+def _evaluated(sweep: SweepDir, plan: PlanRecord) -> set[tuple[str, str]]:
     """The content of the pairs on which a sweep's trials are scored."""
     return {
         (_digest(split_file(data, "dev")), _digest(split_file(data, "test")))
-        for data in map(SweepDir(folder).dataset, plan["data"])
+        for data in map(sweep.dataset, plan["data"])
     }
 
 

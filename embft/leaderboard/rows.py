@@ -123,7 +123,8 @@ class Leaderboard:
     groups: completed configurations by rank. axes: the parameters that vary, in the spec's order.
     cautions: what a reader must beware of, in sentences. comparisons: how many configurations were
     compared with the leader. scheme: what was resampled for the intervals. optimism: how much of
-    the leader's score is luck, where there is no test split.
+    the leader's score is luck, where there is no test split. dev_is_cut: dev was taken from train.
+    test_is_dev: there is no test split, and dev stands in its place.
     """
 
     name: str
@@ -142,6 +143,8 @@ class Leaderboard:
     audit: Mapping[str, Any] | None
     folder: SweepDir
     optimism: Optimism | None = None
+    dev_is_cut: bool = False
+    test_is_dev: bool = False
 
     @property
     def recommended(self) -> Group | None:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from statistics import fmean
-from typing import Any
 
 from embft.leaderboard.labels import config_label, metric_label, number, percent
 from embft.leaderboard.ranking import MOST_COMPARED, SIGNIFICANCE
@@ -105,15 +104,15 @@ def _costs(chosen: Group) -> str:
     )
 
 
-def cautions(board: Leaderboard, plan: Mapping[str, Any]) -> Iterator[str]:
+def cautions(board: Leaderboard) -> Iterator[str]:
     """What a reader must beware of."""
-    if plan["test_is_dev"]:
+    if board.test_is_dev:
         yield (
             "There is no test split: the numbers are optimistic, because epoch, threshold, "
             "calibration and winner were chosen on the very pairs that are reported"
             f"{_luck(board)}. Give data.test pairs that nothing was chosen on."
         )
-    if plan["dev_is_cut"]:
+    if board.dev_is_cut:
         yield "No dev split was given: a part of train was set aside for choosing."
     if failed := board.count(Status.FAILED):
         yield f"{failed} of {_trained(board)} trials failed; their reasons are below."

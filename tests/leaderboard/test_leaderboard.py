@@ -28,8 +28,6 @@ from embft.results.dataset import read_split
 from embft.spec import parse_spec
 from tests.helpers.leaderboards import lora_lr
 
-PLAN = {"test_is_dev": False, "dev_is_cut": False}
-
 
 @pytest.fixture(scope="module")
 def board(tmp_path_factory: pytest.TempPathFactory) -> Leaderboard:
@@ -167,7 +165,7 @@ def test_each_number_of_the_answer_is_the_boards(board: Leaderboard) -> None:
 def test_no_number_of_the_answer_is_from_elsewhere(board: Leaderboard) -> None:
     """Whatever number stands in verdict and cautions is one of the tables' own."""
     leaky = with_leaks(board, 0.4321)
-    said = [*verdict(leaky), *cautions(leaky, PLAN)]
+    said = [*verdict(leaky), *cautions(leaky)]
     known = {number(value) for value in table_numbers(leaky)}
     known |= {number(abs(value)) for value in table_numbers(leaky)}
     found = re.findall(r"\N{MINUS SIGN}?\d+\.\d{3}", " ".join(said))
@@ -211,8 +209,8 @@ def test_scores_without_leaks_stand_beside_those_with(board: Leaderboard) -> Non
     keys = [column.key for column in build_table(leaky).columns]
     assert "leaks" in keys
     assert "leaks" not in [column.key for column in build_table(board).columns]
-    assert any("0.432" in sentence for sentence in cautions(leaky, PLAN))
-    assert not any("also stand" in sentence for sentence in cautions(board, PLAN))
+    assert any("0.432" in sentence for sentence in cautions(leaky))
+    assert not any("also stand" in sentence for sentence in cautions(board))
 
 
 def test_the_probes_change_is_against_the_own_baseline(board: Leaderboard) -> None:
@@ -253,20 +251,20 @@ def test_what_learned_nothing_does_not_set_the_scale(board: Leaderboard) -> None
 
 def test_cautions_name_what_a_reader_must_know(board: Leaderboard) -> None:
     """No test split, one seed, unfinished trials and audit problems are each said."""
-    said = list(cautions(board, {"test_is_dev": True, "dev_is_cut": True}))
+    said = list(cautions(replace(board, test_is_dev=True, dev_is_cut=True)))
     assert any("optimistic" in sentence for sentence in said)
     assert any("One seed only" in sentence for sentence in said)
     problem = {"severity": "problem", "message": "42 pairs leak."}
     audited = replace(board, audit={"findings": [problem]})
-    assert "42 pairs leak." in list(cautions(audited, PLAN))
-    assert "42 pairs leak." not in list(cautions(board, PLAN))
+    assert "42 pairs leak." in list(cautions(audited))
+    assert "42 pairs leak." not in list(cautions(board))
 
 
 def test_a_test_that_disagrees_with_dev_is_said(board: Leaderboard) -> None:
     """When test puts another surely ahead of dev's leader, the reader learns it."""
     second = replace(board.groups[1], difference=0.05, p_value=0.001, score=0.99)
     turned = replace(board, groups=(board.groups[0], second, *board.groups[2:]))
-    assert any("surely ahead" in sentence for sentence in cautions(turned, PLAN))
+    assert any("surely ahead" in sentence for sentence in cautions(turned))
 
 
 def test_csv_has_the_promised_columns(board: Leaderboard) -> None:
