@@ -8,11 +8,11 @@ bias and the skewness that plain quantiles ignore; levels are first widened as S
 the normal (Hesterberg, 2015), for the number of units drawn.
 
 Seeds add t(S - 1) sd / sqrt(S) for S seeds, joined to the pairs' interval by squares on each side
-(Zou and Donner, 2008). The sd leaves out what the choice of pairs alone makes seeds differ by,
-which the pairs' interval holds already (the component of the analysis of variance). Resampling
-three seeds with replacement would find only two thirds of their variance, and could never reach
-the tails; with one seed nothing is known of it, and the interval says how sure the score of that
-one model is.
+(Zou and Donner, 2008). What the choice of pairs makes seeds differ by is in both parts: subtracted
+from the sd, as the analysis of variance has it, it left 90 % intervals of two seeds, simulated.
+Resampling three seeds with replacement would find only two thirds of their variance, and could
+never reach the tails; with one seed nothing is known of it, and the interval says how sure the
+score of that one model is.
 """
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ class BootstrapResult:
     `estimates` are means over seeds, and `by_seed` (seeds,) what they are means of. `samples`
     (resamples,) are the means over seeds of each resample, NaN where undefined; with the scheme
     `texts` they spread too far by themselves, and `spread` sets them right with the help of
-    `pair_samples`. `pairs_noise` is the variance between seeds that comes of the
-    pairs. A metric without an interval has its reason in `reasons`, where intervals were asked for.
+    `pair_samples`. A metric without an interval has its reason in `reasons`, where intervals were
+    asked for.
     """
 
     estimates: dict[str, float]
@@ -67,9 +67,13 @@ class BootstrapResult:
     by_seed: Metrics
     samples: Metrics
     pair_samples: Metrics
-    pairs_noise: dict[str, float]
     effective_units: float
     resampling: Resampling
+
+    @property
+    def excess(self) -> float:
+        """How many times too often a draw of texts counts the pairs' own variance."""
+        return 1.0 if self.resampling.linear else 2.0
 
 
 def bootstrap(
@@ -140,16 +144,16 @@ def weighted_interval(
     return float(low), float(high)
 
 
-def spread(samples: FloatArray, pair_samples: FloatArray | None) -> float:
+def spread(samples: FloatArray, pair_samples: FloatArray | None, excess: float = 2.0) -> float:
     """The share of the samples' distance from the estimate that is real.
 
-    1 unless texts were drawn. Then the variance robust to shared texts is the samples' less twice
-    the pairs' own (see `resampling`), and never less than the pairs' own.
+    1 unless texts were drawn. Then the variance robust to shared texts is the samples' less
+    `excess` times the pairs' own (see `resampling`), and never less than the pairs' own.
     """
     if pair_samples is None:
         return 1.0
     total, own = float(np.nanvar(samples)), float(np.nanvar(pair_samples))
-    return float(np.sqrt(max(total - 2 * own, own) / total)) if total > 0 else 1.0
+    return float(np.sqrt(max(total - excess * own, own) / total)) if total > 0 else 1.0
 
 
 def _by_seed(seeds: Sequence[SortedPairs], only: Collection[str] | None) -> Metrics:
@@ -163,12 +167,9 @@ def _resampled(
     seeds: Sequence[SortedPairs], by_seed: Metrics, drawn: Units, plan: Resampling
 ) -> BootstrapResult:
     """All but the intervals."""
-    samples = _seed_metrics(seeds, weight_chunks(drawn, plan), by_seed) if by_seed else {}
-    inner: Metrics = {}
-    if drawn.ends is not None and by_seed:
-        inner = _seed_metrics(seeds, pair_weight_chunks(drawn, plan), by_seed)
-    # Where texts are drawn, the draw of pairs has the pairs' noise once and not three times.
-    noise = inner or samples
+    samples, inner = _drawn_means(seeds, by_seed, weight_chunks(drawn, plan), plan), {}
+    if drawn.ends is not None:
+        inner = _drawn_means(seeds, by_seed, pair_weight_chunks(drawn, plan), plan)
     return BootstrapResult(
         estimates={name: float(values.mean()) for name, values in by_seed.items()},
         intervals={},
@@ -176,12 +177,20 @@ def _resampled(
         scheme=drawn.scheme,
         resamples=plan.count(len(drawn.unit)),
         by_seed=by_seed,
-        samples={name: samples[name].mean(axis=0) for name in by_seed},
-        pair_samples={name: inner[name].mean(axis=0) for name in by_seed if inner},
-        pairs_noise={name: _pairs_noise(by_seed[name], noise[name]) for name in by_seed},
+        samples=samples,
+        pair_samples=inner,
         effective_units=drawn.effective,
         resampling=plan,
     )
+
+
+def _drawn_means(
+    seeds: Sequence[SortedPairs], by_seed: Metrics, chunks: Iterator[FloatArray], plan: Resampling
+) -> Metrics:
+    """The means over seeds (R,) of each metric under these weights."""
+    drawn = _seed_metrics(seeds, chunks, by_seed) if by_seed else {}
+    means = {name: (drawn[name].mean(axis=0), by_seed[name].mean()) for name in by_seed}
+    return {name: value + (values - value) / plan.step for name, (values, value) in means.items()}
 
 
 def _seed_metrics(
@@ -194,15 +203,6 @@ def _seed_metrics(
         for name in parts[0][0]
         if all(name in each for each in parts[0])
     }
-
-
-def _pairs_noise(by_seed: FloatArray, samples: FloatArray) -> float:
-    """By how much resampling the pairs raises the variance between seeds: what pairs add to it."""
-    between = samples.var(axis=0, ddof=1) if len(by_seed) > 1 else np.zeros(1)
-    between = between[np.isfinite(between)]
-    if len(by_seed) < 2 or not len(between):
-        return 0.0
-    return max(float(between.mean() - by_seed.var(ddof=1)), 0.0)
 
 
 def _add_interval(result: BootstrapResult, name: str, deleted: FloatArray) -> None:
@@ -258,7 +258,7 @@ def _with_seeds(low: float, high: float, name: str, result: BootstrapResult) -> 
     if count < 2:
         return Interval(low, high)
     centre = float(by_seed.mean())
-    variance = max(float(by_seed.var(ddof=1)) - result.pairs_noise[name], 0.0)
+    variance = float(by_seed.var(ddof=1))
     half = special.stdtrit(count - 1, 0.5 + result.resampling.level / 2) * np.sqrt(variance / count)
     return Interval(
         float(min(centre - np.hypot(centre - low, half), low)),

@@ -1,14 +1,13 @@
-"""Whether one configuration is really better than another on the same evaluation pairs.
+"""Whether one configuration is better than another on the same evaluation pairs.
 
-Covers the paired comparison of two, Holm's correction for many, and the set that cannot be told
-apart from the best. It works on what `bootstrap` drew: all configurations that were scored on the
+Covers the paired comparison of two; of many, `best` says which may be the best. It works on what `bootstrap` drew: all configurations that were scored on the
 same pairs with the same seed share their resamples, so a difference is taken within each resample
 and what the pairs do to both alike cancels out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,12 +18,17 @@ from embft.metrics.bootstrap import BootstrapResult, spread
 
 @dataclass(frozen=True)
 class Comparison:
-    """Best less other, turned so that above 0 the best is better; interval and two-sided p."""
+    """One score less another, turned so that above 0 the first is better; interval and two-sided p.
+
+    p_adjusted: corrected for all comparisons that were made together, whose intervals then hold
+    together; None for a single one.
+    """
 
     difference: float
     low: float
     high: float
     p_value: float
+    p_adjusted: float | None = None
 
 
 def compare(
@@ -69,33 +73,6 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return [float(value) for value in corrected]
 
 
-def tied_with_best(
-    results: Mapping[str, BootstrapResult],
-    metric: str,
-    *,
-    higher_is_better: bool = True,
-    alpha: float = 0.05,
-) -> dict[str, float]:
-    """The configurations that cannot be told apart from the best, with their corrected p.
-
-    The best is among them, with p 1. Configurations that leave the metric undefined are not.
-    """
-    sign = 1.0 if higher_is_better else -1.0
-    scored = {name: r for name, r in results.items() if metric in r.estimates}
-    if not scored:
-        return {}
-    best = max(scored, key=lambda name: sign * scored[name].estimates[metric])
-    found = {
-        name: compare(scored[best], other, metric, higher_is_better=higher_is_better)
-        for name, other in scored.items()
-        if name != best
-    }
-    # What cannot be compared has not been told apart.
-    raw = [1.0 if c is None else c.p_value for c in found.values()]
-    corrected = dict(zip(found, holm(raw), strict=True))
-    return {best: 1.0} | {name: p for name, p in corrected.items() if p >= alpha}
-
-
 def _check_same_resamples(best: BootstrapResult, other: BootstrapResult) -> None:
     drawn = [(r.scheme, r.resamples, r.effective_units, r.resampling) for r in (best, other)]
     if drawn[0] != drawn[1]:
@@ -124,4 +101,4 @@ def _pairs_variance(best: BootstrapResult, other: BootstrapResult, metric: str) 
     inner = None
     if metric in best.pair_samples:
         inner = best.pair_samples[metric] - other.pair_samples[metric]
-    return float(np.nanvar(samples, ddof=1)) * spread(samples, inner) ** 2
+    return float(np.nanvar(samples, ddof=1)) * spread(samples, inner, best.excess) ** 2

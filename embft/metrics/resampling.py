@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -35,6 +36,7 @@ GIANT_SHARE = 0.1
 # Weights at once: so few that they stay in a core's cache, where all takes half as long, but enough
 # rows for products of matrices, and never more than two megabytes.
 _CACHED_WEIGHTS, _FEWEST_ROWS, _MOST_WEIGHTS = 1 << 16, 48, 1 << 18
+STEP = 0.25  # a power of two: weights are exact in single precision
 _MAX_ELEMENTS = 5 * 10**7
 _MIN_RESAMPLES = 200
 _MIN_DELETIONS = 20
@@ -47,6 +49,12 @@ class Resampling:
     """How many resamples, the intervals' level, the seed that all draws follow from, which metrics
     are wanted (`only`; None for all), and whether intervals are, which who compares does without.
 
+    linear: for comparisons. Weights go only `STEP` of the way from 1 to those of a resample, and
+    the scores' distances from the estimate are divided by it: what is left is the error to first
+    order (the infinitesimal jackknife: Jaeckel, 1972). The differences of two similar models are so
+    small that the higher orders, which resampling counts three times and more, matter: with 100
+    pairs they raise the variance by 15 to 25 %.
+
     Above 50,000 pairs fewer are drawn, down to 200: by then the intervals are narrow.
     """
 
@@ -55,6 +63,12 @@ class Resampling:
     seed: int = 0
     only: tuple[str, ...] | None = None
     intervals: bool = True
+    linear: bool = False
+
+    @property
+    def step(self) -> float:
+        """How far weights go from 1 to those of a resample."""
+        return STEP if self.linear else 1.0
 
     def count(self, n: int) -> int:
         """The resamples drawn for `n` pairs."""
@@ -76,12 +90,20 @@ class Units:
         default_factory=dict, init=False, repr=False, compare=False
     )
 
-    @property
+    @cached_property
     def effective(self) -> float:
-        """How many units of equal size would carry as much (Kish, 1965)."""
-        drawn = self.unit if self.ends is None else self.ends.ravel()
-        sizes = np.bincount(drawn).astype(np.float64)
-        return float(sizes.sum() ** 2 / max((sizes**2).sum(), 1.0))
+        """How many independent pairs would carry as much: n^2 over the number of pairs of pairs
+        that share a unit or a text, each pair with itself among them (Kish, 1965).
+        """
+        shared = _squares(self.unit)
+        if self.ends is not None:
+            # Two pairs of the same two texts share both, and count once.
+            shared = _squares(self.ends.ravel()) - shared
+        return float(len(self.unit) ** 2 / max(shared, 1.0))
+
+
+def _squares(numbers: IntArray) -> float:
+    return float((np.bincount(numbers).astype(np.float64) ** 2).sum())
 
     def of(self, rows: IntArray) -> Units:
         """The units of these pairs alone."""
@@ -153,13 +175,13 @@ def deletion_chunks(units: Units, seed: int) -> Iterator[FloatArray]:
     return _kept(units, ("deletions", seed), _deletions(units, seed))
 
 
-def _identity(resampling: Resampling) -> tuple[int, int]:
+def _identity(resampling: Resampling) -> tuple[int, int, float]:
     """What decides on the weights."""
-    return resampling.resamples, resampling.seed
+    return resampling.resamples, resampling.seed, resampling.step
 
 
 def _kept(units: Units, what: Hashable, chunks: Iterator[FloatArray]) -> Iterator[FloatArray]:
-    """The chunks, or what was kept of them. Weights are small whole numbers: float32 is exact."""
+    """The chunks, or what was kept of them: float32 is exact for numbers of few binary digits."""
     if what in units.kept:
         yield from (part.astype(np.float64) for part in units.kept[what])
         return
@@ -174,17 +196,25 @@ def _kept(units: Units, what: Hashable, chunks: Iterator[FloatArray]) -> Iterato
 
 
 def _weights(units: Units, resampling: Resampling) -> Iterator[FloatArray]:
+    step = resampling.step
     for counts in _count_chunks(_text_or_unit(units), len(units.unit), resampling, stream=0):
         if units.ends is None:
-            yield _take(counts, units.unit)
+            yield _shrunk(_take(counts, units.unit), step)
+        elif resampling.linear:
+            # To first order, the product of two counts is their sum.
+            yield _shrunk(counts[:, units.ends].sum(axis=2) - 1.0, step)
         else:
             yield counts[:, units.ends[:, 0]] * counts[:, units.ends[:, 1]]
+
+
+def _shrunk(weights: FloatArray, step: float) -> FloatArray:
+    return weights if step == 1 else 1.0 + step * (weights - 1.0)
 
 
 def _pair_weights(units: Units, resampling: Resampling) -> Iterator[FloatArray]:
     drawn = int(units.unit.max()) + 1
     for counts in _count_chunks(drawn, len(units.unit), resampling, stream=1):
-        yield _take(counts, units.unit)
+        yield _shrunk(_take(counts, units.unit), resampling.step)
 
 
 def _deletions(units: Units, seed: int) -> Iterator[FloatArray]:

@@ -18,7 +18,7 @@ from embft.metrics.bootstrap import (
     hierarchical,
     weighted_interval,
 )
-from embft.metrics.comparison import compare, holm, tied_with_best
+from embft.metrics.comparison import compare
 from embft.metrics.optimism import Folds, cross_fit_optimism
 from embft.metrics.pairs import pair_metrics
 from embft.metrics.resampling import (
@@ -172,29 +172,6 @@ def test_real_difference_is_found_and_turned_as_asked() -> None:
     assert (same.difference, same.p_value) == (0.0, 1.0)
     with pytest.raises(ValueError, match="resampled differently"):
         compare(good, bootstrap(score, label, 0.5, resampling=Resampling(seed=1)), "auc")
-
-
-def test_holm_equals_the_worked_example() -> None:
-    """Step-down: each p times those left, never below the one before, in the given order."""
-    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
-    assert holm([0.9, 0.8]) == [1.0, 1.0]
-    assert holm([]) == []
-
-
-def test_tied_set_has_the_near_and_not_the_far() -> None:
-    """The best and a copy with a little noise are tied; a model of pure noise is not."""
-    rng = np.random.default_rng(5)
-    score, label = _binormal(rng, 300)
-    scores = {
-        "best": score,
-        "near": score + 0.1 * rng.normal(size=300),
-        "noise": rng.normal(size=300),
-        "constant": np.zeros(300),
-    }
-    results = {name: bootstrap(s, label, 0.5) for name, s in scores.items()}
-    assert set(tied_with_best(results, "auc")) == {"best", "near"}
-    assert "constant" not in tied_with_best(results, "spearman")
-    assert tied_with_best(results, "no such metric") == {}
 
 
 def test_seeds_widen_the_interval() -> None:

@@ -1,0 +1,405 @@
+"""Which of many configurations may be the best, what each may lose, and the ranks it may have.
+
+All were scored on the same units (pairs, queries, …); the question is about their true scores.
+Covers multiple comparisons with the best (Hsu, 1981; for unequal variances his constrained
+intervals, 1996, 4.2), simultaneous intervals of ranks (Mogstad, Romano, Shaikh and Wilhelm, 2024),
+and comparisons with one of them (Dunnett, 1955). One method for any number of configurations, for
+one seed and for several; Holm's correction, which knows no correlations, is not needed.
+
+**How.** A difference of two scores has a variance from the units, found by resampling them, and
+one from the seeds (`seed_variance`). The largest of many standardised differences has a
+distribution that depends on how they are correlated: it is simulated, with normal errors that have
+the covariances found, divided by errors that are themselves estimated, so that with one other
+configuration it is Student's t. If i is the best, no other is ahead of it by more than the
+critical value of i against all others, at 95 %. So
+
+- i may be the best where no other is ahead of it by more than that: the set of the best, in which
+  the true best is missing in 5 % of all sweeps;
+- what i loses against the true best is at most the largest of what those in the set may be ahead
+  of it, for all i at once, in 95 % of all sweeps;
+- rank intervals and differences to one configuration hold at once, each family by itself.
+
+**Scope.** With one seed these are statements about the trained models at hand. Whether the
+configurations differ, of which another seed would give another model, takes two seeds or more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from scipy import special
+
+from embft.metrics.bootstrap import BootstrapResult
+from embft.metrics.comparison import Comparison
+from embft.metrics.seed_variance import SeedVariance, seed_variance
+from embft.metrics.weighted import BoolArray, FloatArray, IntArray
+
+Scope = Literal["trained models", "configurations"]
+LEVEL = 0.95
+_DRAWS, _FEWEST_DRAWS = 4000, 2000
+_FEW = 25  # with more configurations fewer errors are drawn
+Draws = npt.NDArray[np.float32]
+_STILL = 1e-12  # differences and errors below this are rounding
+
+
+@dataclass(frozen=True)
+class Field:
+    """K configurations that were scored on the same units.
+
+    scores (K,): means over seeds, turned so that higher is better. covariance (K, K): that of the
+    scores over resamples of the units, with `floor` (K, K), a variance that no difference falls
+    below. freedom: its degrees of freedom, the independent units less one. seeds (K, S): a score
+    for each seed, NaN where there is none. fixed (K,): configurations without a seed, such as a
+    model that was not trained.
+    """
+
+    scores: FloatArray
+    covariance: FloatArray
+    freedom: float
+    seeds: FloatArray
+    fixed: BoolArray
+    floor: FloatArray | None = None
+
+
+def field_of(
+    results: Sequence[BootstrapResult],
+    metric: str,
+    *,
+    higher_is_better: bool = True,
+    seeds: Sequence[Sequence[int]] | None = None,
+    fixed: Sequence[bool] | None = None,
+) -> Field:
+    """The field of configurations that `bootstrap.hierarchical` resampled alike.
+
+    seeds: the seeds of each one's scores; without them those at the same place are paired. Raises
+    ValueError where two were not resampled alike, KeyError where one leaves the metric undefined.
+    """
+    drawn = {(r.scheme, r.resamples, r.effective_units, r.resampling) for r in results}
+    if len(drawn) > 1:
+        raise ValueError(f"resampled differently: {sorted(map(str, drawn))}")
+    sign = 1.0 if higher_is_better else -1.0
+    by_seed = [sign * result.by_seed[metric] for result in results]
+    names = seeds if seeds is not None else [range(len(values)) for values in by_seed]
+    covariance, floor = _covariances(results, metric)
+    return Field(
+        scores=np.array([values.mean() for values in by_seed]),
+        covariance=covariance,
+        freedom=max(results[0].effective_units - 1, 1.0),
+        seeds=_table(by_seed, names),
+        fixed=np.zeros(len(results), bool) if fixed is None else np.asarray(fixed, bool),
+        floor=floor,
+    )
+
+
+def _covariances(
+    results: Sequence[BootstrapResult], metric: str
+) -> tuple[FloatArray, FloatArray | None]:
+    """The covariance (K, K) over resamples, and where texts were drawn the variance of each
+    difference that the pairs alone make.
+    """
+    first = results[0]
+    unbiased = first.effective_units / max(first.effective_units - 1, 1.0)
+    total = _covariance(np.stack([r.samples[metric] for r in results]))
+    if metric not in first.pair_samples:
+        return unbiased * total, None
+    own = _covariance(np.stack([r.pair_samples[metric] for r in results]))
+    return unbiased * (total - first.excess * own), unbiased * _of_differences(own)
+
+
+def _covariance(samples: FloatArray) -> FloatArray:
+    """(K, K) of samples (K, R), over the resamples that define all of them."""
+    found: FloatArray = np.atleast_2d(np.cov(samples[:, np.isfinite(samples).all(axis=0)]))
+    return found
+
+
+def _of_differences(covariance: FloatArray) -> FloatArray:
+    """Variances of differences (K, K)."""
+    own = np.diag(covariance)
+    return np.maximum(own[:, None] + own - 2 * covariance, 0.0)
+
+
+def _table(by_seed: Sequence[FloatArray], names: Sequence[Sequence[int]]) -> FloatArray:
+    """Scores (K, S) with a column for each seed."""
+    column = {seed: i for i, seed in enumerate(sorted({seed for each in names for seed in each}))}
+    table = np.full((len(by_seed), len(column)), np.nan)
+    for row, (values, seeds) in enumerate(zip(by_seed, names, strict=True)):
+        table[row, [column[seed] for seed in seeds]] = values
+    return table
+
+
+class Contest:
+    """What can be said of a field at `level`; everything is computed when it is first asked for.
+
+    The same field gives the same answers to the last digit.
+    """
+
+    def __init__(self, field: Field, *, level: float = LEVEL, seed: int = 0) -> None:
+        self.field, self.level = field, level
+        self._parts = _parts(field)
+        self._seed = seed
+
+    @property
+    def scope(self) -> Scope:
+        """Whether the answers are about these trained models or about their configurations."""
+        return "trained models" if self._parts.seeds is None else "configurations"
+
+    @property
+    def seeds(self) -> SeedVariance | None:
+        """How much scores vary with the seed; None where no configuration has two."""
+        return self._parts.seeds
+
+    @cached_property
+    def leader(self) -> int:
+        """The configuration with the highest score."""
+        return int(np.argmax(self.field.scores))
+
+    @cached_property
+    def error(self) -> FloatArray:
+        """The standard error of each difference (K, K)."""
+        error: FloatArray = np.sqrt(self._parts.variance)
+        return error
+
+    @cached_property
+    def ahead(self) -> FloatArray:
+        """(K, K): by how much each (column) is ahead of each (row)."""
+        difference: FloatArray = self.field.scores - self.field.scores[:, None]
+        return difference
+
+    @cached_property
+    def p_best(self) -> FloatArray:
+        """(K,): for each, the p-value of its being the best, corrected for all the others."""
+        seen = _standardised(self.ahead, self.error).max(axis=1)
+        return _shares(self._extremes.highest, seen)
+
+    @cached_property
+    def p_best_raw(self) -> FloatArray:
+        """(K,): as `p_best`, against the one furthest ahead alone, and not corrected."""
+        one_sided: FloatArray = special.stdtr(
+            self._parts.freedom, -_standardised(self.ahead, self.error)
+        )
+        raw: FloatArray = one_sided.min(axis=1)
+        return raw
+
+    @cached_property
+    def in_best_set(self) -> BoolArray:
+        """(K,): which may be the best; the true best is missing in 1 - level of all cases."""
+        return self.p_best > 1 - self.level
+
+    @cached_property
+    def critical(self) -> FloatArray:
+        """(K,): how many standard errors the others seem ahead of each at most, if it is the best.
+
+        Never below 0.
+        """
+        found = np.quantile(self._extremes.highest, self.level, axis=0)
+        return np.maximum(found, 0.0)
+
+    @cached_property
+    def loss_high(self) -> FloatArray:
+        """(K,): the most that each loses against the true best, for all of them at once."""
+        return -self.difference_to_best[:, 0]
+
+    @cached_property
+    def difference_to_best(self) -> FloatArray:
+        """(K, 2): the interval of each one's score less the best of the others', for all at once.
+
+        Its ends are on both sides of 0, or 0 (Hsu's constrained intervals).
+        """
+        others = ~np.eye(len(self.field.scores), dtype=bool)
+        most = np.where(
+            others & self.in_best_set, self.ahead + self.critical * self.error, 0.0
+        ).max(axis=1, initial=0.0)
+        least = np.where(others, self.critical[:, None] * self.error - self.ahead, np.inf)
+        high = np.where(self.in_best_set, np.maximum(least.min(axis=1), 0.0), 0.0)
+        return np.stack([-most, np.where(np.isfinite(high), high, 0.0)], axis=1)
+
+    def ranks(self, among: BoolArray | None = None) -> tuple[IntArray, IntArray]:
+        """The lowest and the highest rank (K,) that each may have among some, for all at once."""
+        counted = np.ones(len(self.field.scores), bool) if among is None else among
+        reach = float(np.quantile(self._extremes.furthest, self.level))
+        apart = _standardised(self.ahead, self.error)
+        better = (apart[:, counted] > reach).sum(axis=1)
+        worse = (apart[:, counted] < -reach).sum(axis=1)
+        return 1 + better, counted.sum() - worse
+
+    def against(self, one: int) -> list[Comparison]:
+        """Each one's score less that of `one`: intervals that hold at once, and corrected p-values.
+
+        The comparison of `one` with itself is 0, with a p-value of 1.
+        """
+        reach = float(np.quantile(self._extremes.largest[:, one], self.level))
+        difference, error = -self.ahead[:, one], self.error[:, one]
+        apart = np.abs(_standardised(difference, error))
+        raw = 2 * special.stdtr(self._parts.freedom[:, one], -apart)
+        adjusted = _shares(self._extremes.largest[:, [one]], apart)
+        return [
+            Comparison(float(d), float(d - reach * e), float(d + reach * e), float(p), float(q))
+            for d, e, p, q in zip(difference, error, raw, np.maximum(adjusted, raw), strict=True)
+        ]
+
+    def better_than(self, one: int) -> BoolArray:
+        """(K,): which are better than `one`, for all at once (Dunnett's one-sided comparison)."""
+        apart = _standardised(self.ahead[one], self.error[one])
+        return np.asarray(apart > self.critical[one])
+
+    @cached_property
+    def _extremes(self) -> _Extremes:
+        return _extremes(self._parts, np.random.default_rng([self._seed, 5]))
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """The variances of all differences (K, K), and what they are made of.
+
+    units: the evaluation units' part. own (K,): what a configuration's seeds add, with its degrees
+    of freedom; shared (K, K): what the seeds add that others have too; weights (K, S): each seed's
+    share of a mean.
+    """
+
+    covariance: FloatArray
+    units: FloatArray
+    units_freedom: float
+    own: FloatArray
+    own_freedom: FloatArray
+    shared: FloatArray
+    weights: FloatArray
+    seeds: SeedVariance | None
+
+    @property
+    def variance(self) -> FloatArray:
+        total: FloatArray = self.units + self.own[:, None] + self.own + self.shared
+        return total
+
+    @property
+    def freedom(self) -> FloatArray:
+        """Degrees of freedom (K, K) of the variances (Satterthwaite, 1946)."""
+        parts = self.units**2 / self.units_freedom
+        if self.seeds is not None:
+            own = self.own**2 / self.own_freedom
+            both = own[:, None] + own
+            if self.seeds.together:
+                both = (self.own[:, None] + self.own) ** 2 / self.own_freedom.min()
+            parts = parts + both + self.shared**2 / self.seeds.shared_freedom
+        with np.errstate(divide="ignore", invalid="ignore"):
+            found = self.variance**2 / parts
+        return np.where(np.isfinite(found), found, self.units_freedom)
+
+
+def _parts(field: Field) -> _Parts:
+    """The variances of a field's differences."""
+    k, trained = len(field.scores), ~field.fixed
+    units = _of_differences(field.covariance)
+    if field.floor is not None:
+        units = np.maximum(units, field.floor)
+    here = np.isfinite(field.seeds) & trained[:, None]
+    count = np.maximum(here.sum(axis=1), 1)
+    weights = here / count[:, None]
+    own, own_freedom, shared = np.zeros(k), np.ones(k), np.zeros((k, k))
+    found = seed_variance(field.seeds[trained]) if trained.any() else None
+    if found is not None:
+        own[trained] = found.own / count[trained]
+        own_freedom[:] = found.own_freedom.max()
+        own_freedom[trained] = found.own_freedom
+        shared = found.shared * ((weights[:, None] - weights[None]) ** 2).sum(axis=2)
+    return _Parts(field.covariance, units, field.freedom, own, own_freedom, shared, weights, found)
+
+
+@dataclass(frozen=True)
+class _Extremes:
+    """Draws of the extremes of standardised differences when all scores are equal.
+
+    highest (N, K): by how much the highest is ahead of each; largest (N, K): the largest absolute
+    difference to each; furthest (N,): the largest of all.
+    """
+
+    highest: Draws
+    largest: Draws
+    furthest: Draws
+
+
+def _extremes(parts: _Parts, rng: np.random.Generator) -> _Extremes:
+    k = len(parts.own)
+    n = min(_DRAWS, max(_DRAWS * _FEW // k, _FEWEST_DRAWS))
+    apart = _apart(parts, rng, n)
+    highest, largest = np.zeros((n, k), np.float32), np.zeros((n, k), np.float32)
+    for i in range(k):
+        drawn = apart(i)
+        highest[:, i] = drawn.max(axis=1)
+        largest[:, i] = np.maximum(highest[:, i], -drawn.min(axis=1))
+    return _Extremes(highest, largest, largest.max(axis=1))
+
+
+def _apart(parts: _Parts, rng: np.random.Generator, n: int) -> Callable[[int], Draws]:
+    """Draws (n, K) of the standardised differences to one configuration.
+
+    In single precision: they are ranked and counted, and there are many.
+    """
+    k = len(parts.own)
+    size, basis = np.linalg.eigh(parts.covariance)
+    basis = basis * np.sqrt(np.maximum(size, 0.0))
+    units = (rng.standard_normal((n, k)) @ basis.T).astype(np.float32)
+    scale = _scales(rng, parts.units_freedom, (n, 1))
+    # Where a floor raised a variance, the draws are stretched to it.
+    plain = np.sqrt(_of_differences(basis @ basis.T))
+    if parts.seeds is None:
+        units, shrink = units / np.sqrt(scale), _inverse(plain)
+        return lambda one: (units - units[:, [one]]) * shrink[one]
+    stretch = np.sqrt(parts.units).astype(np.float32) * _inverse(plain)
+    seeds, own, shared_scale = _seed_errors(parts, rng, n)
+
+    def drawn(one: int) -> Draws:
+        strayed = (units - units[:, [one]]) * stretch[one] + (seeds - seeds[:, [one]])
+        variance = parts.units[one].astype(np.float32) * scale + own + own[:, [one]]
+        variance += parts.shared[one].astype(np.float32) * shared_scale
+        found: Draws = strayed / np.sqrt(np.maximum(variance, _STILL))
+        return found
+
+    return drawn
+
+
+def _seed_errors(parts: _Parts, rng: np.random.Generator, n: int) -> tuple[Draws, Draws, Draws]:
+    """Draws of what seeds make scores stray by (n, K), of the estimated variances of that which
+    each has for itself (n, K), and of the scale of what they share (n, 1).
+    """
+    found, k = parts.seeds, len(parts.own)
+    assert found is not None  # noqa: S101 - for mypy
+    shared = rng.standard_normal((n, parts.weights.shape[1])) @ parts.weights.T
+    strayed = np.sqrt(found.shared) * shared + np.sqrt(parts.own) * rng.standard_normal((n, k))
+    size = (n, 1 if found.together else k)
+    own = parts.own.astype(np.float32) * _scales(rng, parts.own_freedom[: size[1]], size)
+    return strayed.astype(np.float32), own, _scales(rng, found.shared_freedom, (n, 1))
+
+
+def _scales(rng: np.random.Generator, freedom: float | FloatArray, size: tuple[int, int]) -> Draws:
+    """Draws of an estimated variance over the true one."""
+    drawn: Draws = (rng.chisquare(freedom, size) / freedom).astype(np.float32)
+    return drawn
+
+
+def _inverse(error: FloatArray) -> Draws:
+    """1 / error, and 0 without an error."""
+    found: Draws = np.divide(1.0, error, out=np.zeros_like(error), where=error > _STILL).astype(
+        np.float32
+    )
+    return found
+
+
+def _standardised(difference: FloatArray, error: FloatArray) -> FloatArray:
+    """Differences over their errors; 0 without a difference, infinite without an error."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found = difference / np.where(error > _STILL, error, 0.0)
+    return np.where(np.abs(difference) <= _STILL, 0.0, found)
+
+
+def _shares(draws: Draws, seen: FloatArray) -> FloatArray:
+    """The share of the draws (N, K) or (N, 1) that is at least what was seen (K,), for each of K.
+
+    Counted with what was seen itself, so that it is never 0.
+    """
+    found: FloatArray = ((draws >= seen).sum(axis=0) + 1.0) / (len(draws) + 1.0)
+    return found
