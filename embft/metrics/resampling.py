@@ -101,13 +101,13 @@ class Units:
             shared = _squares(self.ends.ravel()) - shared
         return float(len(self.unit) ** 2 / max(shared, 1.0))
 
-
-def _squares(numbers: IntArray) -> float:
-    return float((np.bincount(numbers).astype(np.float64) ** 2).sum())
-
     def of(self, rows: IntArray) -> Units:
         """The units of these pairs alone."""
         return Units(self.scheme, self.unit[rows], None if self.ends is None else self.ends[rows])
+
+
+def _squares(numbers: IntArray) -> float:
+    return float((np.bincount(numbers).astype(np.float64) ** 2).sum())
 
 
 def independent_pairs(n: int) -> Units:
