@@ -1,8 +1,9 @@
 """Whether one configuration is better than another on the same evaluation pairs.
 
-Covers the paired comparison of two; of many, `best` says which may be the best. It works on what `bootstrap` drew: all configurations that were scored on the
-same pairs with the same seed share their resamples, so a difference is taken within each resample
-and what the pairs do to both alike cancels out.
+Covers the paired comparison of two; of many, `best` says which may be the best. It works on what
+`bootstrap` drew: all configurations that were scored on the same pairs with the same seed share
+their resamples, so a difference is taken within each resample and what the pairs do to both alike
+cancels out.
 """
 
 from __future__ import annotations
