@@ -209,7 +209,8 @@ def test_variances_that_differ_are_moderated() -> None:
 
 def test_the_linear_error_leaves_out_what_resampling_counts_three_times() -> None:
     """The variance of the difference of two similar models is the one that repeated draws have."""
-    differences, found = [], {False: [], True: []}
+    differences: list[float] = []
+    found: dict[bool, list[float]] = {False: [], True: []}
     for i in range(200):
         rng = np.random.default_rng([7, i])
         label, shared = (np.arange(100) % 2).astype(np.float64), rng.normal(size=100)
