@@ -218,7 +218,7 @@ def test_the_linear_error_leaves_out_what_resampling_counts_three_times() -> Non
         for linear, variances in found.items():
             plan = Resampling(200, only=("auc",), intervals=False, linear=linear)
             one, two = (hierarchical([s], label, [0.5], resampling=plan) for s in scores)
-            variances.append(np.var(one.samples["auc"] - two.samples["auc"]))
+            variances.append(float(np.var(one.samples["auc"] - two.samples["auc"])))
         differences.append(one.estimates["auc"] - two.estimates["auc"])
     truth = np.var(differences)
     assert np.mean(found[True]) / truth < 1.25
