@@ -20,6 +20,8 @@ from embft.leaderboard.findings import (
     distribution_finding,
 )
 from embft.leaderboard.labels import metric_label
+from embft.metrics.metric import SHARE
+from embft.metrics.pair_definitions import PAIR_METRICS
 from embft.report import format as fmt
 from embft.report.cast import Cast, cast_params, model_colour, shown_rows
 from embft.report.chart import Chart, finish
@@ -29,7 +31,8 @@ from embft.report.theme import CATEGORIES, INK, MUTED
 
 # A share of fewer pairs than this is mostly noise.
 _FEWEST = 10
-_SHARES = ("accuracy", "f1", "precision", "recall", "average_precision", "auc")
+# From the threshold's to those of the order: metrics of 0/1 labels that are shares.
+_SHARES = [m.name for m in PAIR_METRICS.values() if m.binary_only and m.bounds == SHARE][::-1]
 
 
 @chart(Section.BEFORE_AFTER, 10)
