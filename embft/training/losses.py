@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -115,8 +115,7 @@ class FromEmbeddings:
         ).sum()
 
     def _value(self, parts: list[torch.Tensor], labels: torch.Tensor | None) -> torch.Tensor:
-        value: torch.Tensor = self.loss.compute_loss_from_embeddings(parts, labels)
-        return value
+        return _total(self.loss.compute_loss_from_embeddings(parts, labels))
 
 
 class _FromFeatures:
@@ -128,5 +127,11 @@ class _FromFeatures:
     def __call__(self, columns: Columns, labels: torch.Tensor | None) -> torch.Tensor:
         device = self.encoder.model.device
         features = [self.encoder.tokens.padded(column, device) for column in columns]
-        value: torch.Tensor = self.loss(features, labels)
+        return _total(self.loss(features, labels))
+
+
+def _total(value: torch.Tensor | Mapping[str, torch.Tensor]) -> torch.Tensor:
+    """A loss of several terms gives each under its name; what is trained on is their sum."""
+    if isinstance(value, torch.Tensor):
         return value
+    return torch.stack(list(value.values())).sum()

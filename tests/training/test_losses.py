@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from embft.models.base import build
 from embft.spec import LOSSES, LossSpec, ModelSpec, Shape, TrainSpec, unfit_reason
 from embft.training.batches import Batches, without_duplicates
 from embft.training.loop import Hooks, train
-from embft.training.losses import _CLASSES
+from embft.training.losses import _CLASSES, FromEmbeddings
 from embft.training.step import Stepper
 from tests.conftest import make_pairs
 
@@ -52,6 +53,17 @@ def test_every_loss_trains(
     )
     assert np.isfinite(losses).all()
     assert any(not torch.equal(p, old) for p, old in zip(model.parameters(), before, strict=True))
+
+
+def test_a_loss_of_several_terms_is_their_sum() -> None:
+    """Some losses of the library give each term under its name, as its trainer sums them."""
+
+    def terms(parts: list[torch.Tensor], _: torch.Tensor | None) -> dict[str, torch.Tensor]:
+        return {"near": parts[0].mean(), "far": parts[1].mean()}
+
+    encoder: Any = SimpleNamespace(embed=lambda _: torch.arange(8.0).reshape(4, 2))
+    loss = FromEmbeddings(encoder, SimpleNamespace(compute_loss_from_embeddings=terms), None)
+    assert loss([[0, 1], [2, 3]], None).item() == 1.5 + 5.5
 
 
 def _guide(tiny_model: Path) -> SentenceTransformer:
