@@ -374,6 +374,23 @@ def evaluate(  # noqa: PLR0913, PLR0917 - a parameter for each option
     print_evaluation(new_console(), form, found, by)
 
 
+@main.command()
+@_FORMAT
+def metrics(form: str) -> None:
+    """List every metric: its direction and range, and who computes it.
+
+    Where objective is yes, `objective.metric` may name it; an evaluator's metrics need its entry
+    in `evaluators`. Retrieval has its metrics with any cut-off, such as `ndcg_at_100`. JSON and CSV
+    have each metric's formula and source too.
+    """
+    from embft.cli.tables import metric_records, print_records
+
+    records = metric_records()
+    if form == "table":
+        records = [{k: v for k, v in r.items() if k not in {"formula", "source"}} for r in records]
+    print_records(new_console(), form, records, "Metrics")
+
+
 main.add_command(export)
 main.add_command(merge)
 

@@ -23,6 +23,7 @@ from embft.leaderboard.labels import (
 )
 from embft.leaderboard.rows import Group, Leaderboard
 from embft.leaderboard.table import row_label
+from embft.metrics.registry import METRICS
 from embft.planning.estimate import SWEEP_SECONDS, Need, duration_text, free_disk, size_text
 from embft.planning.plan import Plan, PlannedTrial
 from embft.results.records import Status
@@ -83,6 +84,26 @@ def plan_records(plan: Plan, seconds: Mapping[str, float] | None = None) -> list
             **({"seconds": _rounded(seconds.get(trial.key))} if seconds else {}),
         }
         for trial in plan.trials
+    ]
+
+
+def metric_records() -> list[dict[str, Any]]:
+    """A record for each metric of the registry; an end of its range is None where there is none."""
+    words = {"max": "higher", "min": "lower"}
+    return [
+        {
+            "metric": name,
+            "label": metric.label,
+            "better": words.get(str(metric.direction)),
+            "lowest": metric.bounds[0],
+            "highest": metric.bounds[1],
+            "computed_by": metric.computed_by,
+            "objective": "yes" if metric.objective else "no",
+            "labels": "0 and 1" if metric.binary_only else None,
+            "formula": metric.formula,
+            "source": metric.source or None,
+        }
+        for name, metric in METRICS.items()
     ]
 
 
