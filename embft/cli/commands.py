@@ -52,6 +52,14 @@ class Commands(click.Group):
         sys.exit(EXIT_INPUT)
 
 
+def quiet_libraries() -> None:
+    """No progress bars and no warnings of transformers beside the answer of a command."""
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+
+
 def _tell(message: str) -> None:
     with suppress(OSError):  # the output may lie on the disk that is full; the status still says it
         click.echo(f"embft: {message}", err=True)

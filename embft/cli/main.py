@@ -24,6 +24,7 @@ from embft.cli.data import (
     new_console,
 )
 from embft.cli.ship import RESULTS, export, merge
+from embft.cli.verify import verify
 from embft.errors import EXIT_FAILED, EXIT_INTERRUPTED, EmbftError
 
 if TYPE_CHECKING:
@@ -393,6 +394,7 @@ def metrics(form: str) -> None:
 
 main.add_command(export)
 main.add_command(merge)
+main.add_command(verify)
 
 
 def _plan(spec: Path, results: Path, trusted: bool) -> Plan:

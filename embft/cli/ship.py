@@ -111,10 +111,12 @@ def _export(  # noqa: PLR0913, PLR0917 - what both commands give
     *,
     must_merge: bool = False,
 ) -> Exported:
+    from embft.cli.commands import quiet_libraries
     from embft.models.trained import find_trained
     from embft.shipping.card import model_card
     from embft.shipping.export import export as run_export
 
+    quiet_libraries()
     found = find_trained(name, trusted=trusted)
     if must_merge and not found.is_adapter:
         raise EmbftError(

@@ -15,7 +15,7 @@ from embft.results.records import Provenance
 def mixed_worlds(board: Leaderboard) -> Iterator[str]:
     """Say so where trials ran under different versions, on different machines, or otherwise."""
     known = [p for row in board.rows if (p := _provenance(row))]
-    worlds = [_world(provenance) for provenance in known]
+    worlds = [conditions(provenance) for provenance in known]
     names = list(dict.fromkeys(name for world in worlds for name in world))
     different = {name: _values(worlds, name) for name in names}
     found = [
@@ -55,8 +55,9 @@ def _provenance(row: Row) -> Provenance | None:
     return row.completed.provenance if row.completed else None
 
 
-def _world(found: Provenance) -> Mapping[str, str]:
-    conditions = {
+def conditions(found: Provenance) -> Mapping[str, str]:
+    """What a trial ran under, by name."""
+    named = {
         "embft": found.embft,
         "Python": found.python,
         "processor": found.processor,
@@ -65,7 +66,7 @@ def _world(found: Provenance) -> Mapping[str, str]:
         "device": found.device,
     }
     without = {"speed-ups missing": ", ".join(sorted(found.without)) or "none"}
-    return {**conditions, **without, **found.packages}
+    return {**named, **without, **found.packages}
 
 
 def _values(worlds: list[Mapping[str, str]], name: str) -> list[str]:

@@ -73,8 +73,7 @@ def load_found(found: Found) -> SentenceTransformer:
         return load_base(found.base().folder, found.spec)
     base = found.base().folder if found.is_adapter else None
     model = load_saved(found.saved, base, found.spec)
-    if found.trial is not None:
-        _check_reference(model, found, found.trial[0])
+    _check_reference(model, found)
     return model
 
 
@@ -117,11 +116,18 @@ def _of_trial(name: str, folder: TrialDir, *, trusted: bool) -> Found:
     return Found(name, spec, folder.model_folder, origin, (folder, given))
 
 
-def _check_reference(model: SentenceTransformer, found: Found, folder: TrialDir) -> None:
+def trial_reference(found: Found) -> Reference | None:
+    """The embeddings by which a trial's model was verified; None where there are none."""
+    if found.trial is None or not found.trial[0].reference_file.exists():
+        return None
+    return Reference.read(found.trial[0].reference_file)
+
+
+def _check_reference(model: SentenceTransformer, found: Found) -> None:
     """Raise VerificationError unless the model embeds these texts as when it was trained."""
-    if not folder.reference_file.exists():
+    reference = trial_reference(found)
+    if reference is None:
         return  # its files' digests have been checked
-    reference = Reference.read(folder.reference_file)
     try:
         check_unchanged(
             encode(model, reference.texts),

@@ -94,7 +94,7 @@ def check_unchanged(
     like. Differences are shares of an embedding's length, for it may run on another machine now.
     """
     allowed = _ROUNDING_QUANTISED if quantised else _ROUNDING.get(dtype, 5e-2)
-    share = _largest_share(found, trained) if found.shape == trained.shape else float("inf")
+    share = largest_share(found, trained)
     if not share <= allowed:
         raise VerificationError(
             f"the model's embeddings of {len(trained)} reference texts differ from those that it "
@@ -103,9 +103,15 @@ def check_unchanged(
         )
 
 
-def _largest_share(found: Embeddings, trained: Embeddings) -> float:
-    lengths = np.maximum(np.linalg.norm(trained, axis=1), 1e-12)
-    shares: npt.NDArray[np.floating] = np.linalg.norm(found - trained, axis=1) / lengths
+def largest_share(found: Embeddings, expected: Embeddings) -> float:
+    """The largest difference of two texts' embeddings, as a share of the expected one's length.
+
+    found, expected: of the same texts, shape (n, width); infinite where the shapes differ.
+    """
+    if found.shape != expected.shape:
+        return float("inf")
+    lengths = np.maximum(np.linalg.norm(expected, axis=1), 1e-12)
+    shares: npt.NDArray[np.floating] = np.linalg.norm(found - expected, axis=1) / lengths
     return float(shares.max(initial=0.0))
 
 

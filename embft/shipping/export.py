@@ -27,8 +27,8 @@ from embft.errors import EmbftError, ModelError, VerificationError
 from embft.models.adapter import ADAPTER_CONFIG, merge_adapter
 from embft.models.resolve import ORIGIN_FILE
 from embft.models.save import Origin, load_saved
-from embft.models.trained import Found, load_found
-from embft.models.verification import LEAST_CHANGE, Reference
+from embft.models.trained import Found, load_found, trial_reference
+from embft.models.verification import LEAST_CHANGE, largest_share
 from embft.planning.estimate import FLOAT, count_weights, free_disk, size_text
 from embft.shipping.card import Facts
 from embft.shipping.fresh import embed_fresh
@@ -118,7 +118,7 @@ def export(
         with _loadable(found, folder, adapter=adapter) as plain:
             checked = _check(found, plain, made)
         facts = _facts(found, out.name, made.model, origin, checked, adapter=adapter)
-        _write_about(folder, found, origin, checked)
+        _write_about(folder, found, origin, checked, adapter=adapter)
         write_atomic(folder / CARD, describe(facts))
     return Exported(out, facts, checked)
 
@@ -235,15 +235,15 @@ def _texts() -> tuple[str, ...]:
 
 def _check(found: Found, folder: Path, made: _Made) -> Checked:
     """Load the folder in a fresh process. Raises VerificationError unless it is the same model."""
-    reference = Reference.read(found.trial[0].reference_file) if found.trial else None
+    reference = trial_reference(found)
     more = reference.texts if reference else ()
     texts = _texts()
     fresh = embed_fresh(folder, [*texts, *more], trusted=found.spec.trust_remote_code)
     checked = Checked(
         texts=texts,
         own=fresh[: len(texts)],
-        from_memory=_largest_share(fresh[: len(texts)], made.expected),
-        from_reference=_largest_share(fresh[len(texts) :], reference.trained)
+        from_memory=largest_share(fresh[: len(texts)], made.expected),
+        from_reference=largest_share(fresh[len(texts) :], reference.trained)
         if reference and more
         else None,
         reference_texts=len(more),
@@ -273,14 +273,6 @@ def _require_change(fresh: Embeddings, base: Embeddings) -> None:
         raise VerificationError(
             "the exported model gives the base model's embeddings: what was trained is not in it"
         )
-
-
-def _largest_share(found: Embeddings, expected: Embeddings) -> float:
-    if found.shape != expected.shape:
-        return float("inf")
-    lengths = np.maximum(np.linalg.norm(expected, axis=1), 1e-12)
-    shares: npt.NDArray[np.floating] = np.linalg.norm(found - expected, axis=1) / lengths
-    return float(shares.max(initial=0.0))
 
 
 def _facts(  # noqa: PLR0913 - what a card needs comes from all of them
@@ -324,12 +316,15 @@ def _pooling(model: SentenceTransformer) -> str:
     return mode if isinstance(mode, str) else " and ".join(mode)
 
 
-def _write_about(folder: Path, found: Found, origin: Origin, checked: Checked) -> None:
+def _write_about(
+    folder: Path, found: Found, origin: Origin, checked: Checked, *, adapter: bool
+) -> None:
     """`embft.json`: where the model comes from, and texts with the embeddings that it must give."""
     trial = found.trial[1] if found.trial else None
     content = {
         "embft": embft.__version__,
         "base": asdict(origin),
+        "adapter": adapter,
         "trial": None if trial is None else {"key": trial.key, "name": trial.name},
         "data_digest": None if trial is None else trial.data_digest,
         "files": folder_digests(folder),
