@@ -69,7 +69,7 @@ def generate(name: str, out: Path) -> None:
 
 
 @data.command()
-@click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path, dir_okay=False))
+@click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path))
 @COLUMNS
 @LABEL_RANGE
 @click.option("--model", help="Find texts that are too long for this base model too.")

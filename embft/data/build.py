@@ -6,7 +6,6 @@ Where the section's fields meet the readers of `data/`, which know no spec.
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 from embft.data.load import Columns, PairFile
 from embft.data.nli import NliFile
@@ -68,22 +67,22 @@ def _made(spec: DataSpec) -> Splits:
 
 def _train(spec: DataSpec) -> Source:
     if spec.text is not None:
-        return TextFile(Path(spec.text.file), spec.text.column)
+        return TextFile(spec.text.file, spec.text.column)
     if spec.nli is not None:
         fields = spec.nli.model_dump(exclude={"file"})
-        return NliFile(Path(spec.nli.file), **fields)
+        return NliFile(spec.nli.file, **fields)
     columns = _columns(spec.columns)
-    return PairFile(Path(str(spec.train)), columns, spec.groups, spec.label_range)
+    return PairFile(spec.train or "", columns, spec.groups, spec.label_range)
 
 
 def _same_label(spec: SameLabelSpec, shape: Shape | None) -> SameLabel:
     fields = spec.model_dump(exclude={"file"})
-    return SameLabel(Path(spec.file), **fields, shape=shape or Shape.POSITIVES)
+    return SameLabel(spec.file, **fields, shape=shape or Shape.POSITIVES)
 
 
 def _file(split: SplitSpec) -> PairFile:
     columns = _columns(split.columns or ColumnsSpec())
-    return PairFile(Path(split.file), columns, split.groups or (), split.label_range)
+    return PairFile(split.file, columns, split.groups or (), split.label_range)
 
 
 def _columns(spec: ColumnsSpec) -> Columns:

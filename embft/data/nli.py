@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
-from embft.data.load import place_of, text_of
+from embft.data.files import DataFiles, Given
+from embft.data.names import cut
 from embft.data.pairs import Pairs
-from embft.data.read import cut, read_rows
+from embft.data.read import read_rows
+from embft.data.values import is_missing, text_of
 from embft.errors import DataError
 
 _MEANINGS = {
@@ -32,11 +33,16 @@ class NliFile:
     have both an entailment and a contradiction; else positives, of all that have an entailment.
     """
 
-    path: Path
+    path: Given
     premise: str | int = "premise"
     hypothesis: str | int = "hypothesis"
     label: str | int = "label"
     negatives: bool = True
+
+    @property
+    def files(self) -> DataFiles:
+        """The files."""
+        return DataFiles(self.path)
 
     def load(self) -> Pairs:
         """A row for each entailment; contradictions take turns. Raises DataError."""
@@ -55,7 +61,7 @@ class NliFile:
         if not rows:
             wanted = "both an entailment and a contradiction" if self.negatives else "an entailment"
             raise DataError(
-                f"{self.path}: none of its {len(found)} premises has {wanted}. Give a file that "
+                f"{self.files}: none of its {len(found)} premises has {wanted}. Give a file that "
                 f"has them" + (", or set `data.nli.negatives: false`." if self.negatives else ".")
             )
         third = [negative or "" for *_, negative in rows] if self.negatives else None
@@ -63,8 +69,7 @@ class NliFile:
 
     def _rows(self) -> Iterator[tuple[str, str, str]]:
         columns = [self.premise, self.hypothesis, self.label]
-        for line, (premise, hypothesis, label) in read_rows(self.path, columns, required=3):
-            at = place_of(self.path, line)
+        for at, (premise, hypothesis, label) in read_rows(self.files, columns, required=3):
             yield (
                 text_of(at, self.premise, premise),
                 text_of(at, self.hypothesis, hypothesis),
@@ -72,8 +77,9 @@ class NliFile:
             )
 
 
-def _meaning(at: str, column: str | int, value: object) -> str:
-    key = "" if value is None else str(value).strip().lower()
+def _meaning(at: object, column: str | int, value: object) -> str:
+    # Where some labels are missing, pandas writes the others as 0.0, 1.0 and 2.0.
+    key = "" if is_missing(value) else str(value).strip().lower().removesuffix(".0")
     if isinstance(value, bool) or key not in _MEANINGS:
         raise DataError(
             f"{at}, column {column!r}: {cut(value)} is no label of inference; allowed: entailment, "

@@ -26,6 +26,7 @@ from embft.data.column import (
     take,
     write_columns,
 )
+from embft.data.origin import Origin
 from embft.spec.shape import Shape
 
 SPLITS = ("train", "dev", "test")
@@ -38,7 +39,8 @@ class Pairs:
     text_1, text_2: n texts each. label: shape (n,), float64 in [0, 1]; binary labels are 0.0 and
     1.0, graded scores are scaled by the range that the spec names. groups: column name -> n values,
     the columns by which scores are broken down. text_3: n hard negatives, of triplets only.
-    labelled: whether the labels were given; where they were not, each is 1.0.
+    labelled: whether the labels were given; where they were not, each is 1.0. origin: where the
+    rows were read, if they were read from files.
 
     shape says what a row is: `labelled` (text_1, text_2, label); `positives` (text_1 is the anchor,
     text_2 belongs to it); `triplets` (anchor, positive, and text_3, which does not belong to it).
@@ -50,6 +52,7 @@ class Pairs:
     groups: Mapping[str, Sequence[str]] = field(default_factory=dict)
     text_3: Sequence[str] | None = None
     labelled: bool = True
+    origin: Origin | None = field(default=None, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.text_3 is not None and self.labelled:
@@ -97,7 +100,8 @@ class Pairs:
         first, second, *others = kept.finished()
         third = None if self.text_3 is None else others.pop(0)
         groups = dict(zip(self.groups, others, strict=True))
-        return Pairs(first, second, self.label[wanted], groups, third, self.labelled)
+        origin = None if self.origin is None else self.origin.take(wanted)
+        return Pairs(first, second, self.label[wanted], groups, third, self.labelled, origin)
 
     def in_memory(self) -> Pairs:
         """The same with lists, of pairs that were opened."""
@@ -108,6 +112,7 @@ class Pairs:
             {name: list(values) for name, values in self.groups.items()},
             None if self.text_3 is None else list(self.text_3),
             self.labelled,
+            self.origin,
         )
 
     def digest(self) -> str:

@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 
 from embft.data.draw import Draw
-from embft.data.load import place_of, text_of
+from embft.data.files import DataFiles, Given
 from embft.data.pairs import Pairs, Splits
-from embft.data.read import cut, read_rows
+from embft.data.read import read_rows
 from embft.data.shapes import as_labelled, to_shape
 from embft.data.texts import normalise
+from embft.data.values import class_of, text_of
 from embft.errors import DataError, nearest
 from embft.spec.shape import Shape
 
@@ -34,12 +34,17 @@ class SameLabel:
     once. shape: of train; a hard negative is a text of another label.
     """
 
-    path: Path
+    path: Given
     text: str | int = "text"
     label: str | int = "label"
     pairs: int | None = None
     labels: Sequence[str] | float | None = None
     shape: Shape = Shape.POSITIVES
+
+    @property
+    def files(self) -> DataFiles:
+        """The files."""
+        return DataFiles(self.path)
 
     def split(self, dev_fraction: float, seed: int) -> Splits:
         """Train of the texts of the chosen labels; dev of a fraction of their texts, set aside.
@@ -66,15 +71,14 @@ class SameLabel:
     def _made(self, name: str, texts: ByLabel, seed: int) -> Pairs:
         once = sum(len(of_label) // 2 for of_label in texts.values())
         count = min(JUDGED, once) if name != "train" else self.pairs or once
-        return draw_triplets(texts, count, Draw(seed, name), f"{self.path} ({name})")
+        return draw_triplets(texts, count, Draw(seed, name), f"{self.files} ({name})")
 
     def _texts(self) -> dict[str, list[str]]:
         """The distinct texts of each label, labels in order. Texts of two labels are left out."""
         found: dict[str, tuple[str, str]] = {}
         ambiguous = set()
-        for line, (text, label) in read_rows(self.path, [self.text, self.label], required=2):
-            at = place_of(self.path, line)
-            shown, named = text_of(at, self.text, text), _label(at, self.label, label)
+        for at, (text, label) in read_rows(self.files, [self.text, self.label], required=2):
+            shown, named = text_of(at, self.text, text), class_of(at, self.label, label)
             if found.setdefault(normalise(shown), (shown, named))[1] != named:
                 ambiguous.add(normalise(shown))
         by_label: dict[str, list[str]] = {}
@@ -85,7 +89,7 @@ class SameLabel:
         if few or len(by_label) < 2:
             here = f"{few[0]!r} has {len(by_label[few[0]])}" if few else f"here are {len(by_label)}"
             raise DataError(
-                f"{self.path}: pairs of the same label need two labels or more, with {MIN_TEXTS} "
+                f"{self.files}: pairs of the same label need two labels or more, with {MIN_TEXTS} "
                 f"different texts each; {here}"
             )
         return dict(sorted(by_label.items()))
@@ -103,13 +107,13 @@ class SameLabel:
             for label in self.labels:
                 if label not in texts:
                     raise DataError(
-                        f"{self.path}: no text has the label {label!r}; {nearest(label, names)}"
+                        f"{self.files}: no text has the label {label!r}; {nearest(label, names)}"
                     )
         trained = [name for name in names if name in chosen]
         held = [name for name in names if name not in chosen]
         if len(trained) < 2 or len(held) == 1:
             raise DataError(
-                f"{self.path}: {len(trained)} labels to train on and {len(held)} held out: pairs "
+                f"{self.files}: {len(trained)} labels to train on and {len(held)} held out: pairs "
                 f"of different labels need two at least. Change `data.same_label.labels`."
             )
         return trained, held
@@ -164,12 +168,3 @@ class _Deck:
                 self.seen.add(key)
                 return self.texts[one], self.texts[other]
         return None
-
-
-def _label(at: str, column: str | int, value: object) -> str:
-    if value is None or isinstance(value, float | dict | list | bytes) or not str(value).strip():
-        raise DataError(
-            f"{at}, column {column!r}: {cut(value)} is no class label; allowed: texts and whole "
-            f"numbers. Fix or remove the line."
-        )
-    return str(value)

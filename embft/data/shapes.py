@@ -7,6 +7,7 @@ the shapes are says `Pairs`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -52,12 +53,14 @@ def as_labelled(pairs: Pairs, name: str = "dev") -> Pairs:
     rows = [row for row, _, _ in ordered]
     anchors = pairs.take(rows)
     label = np.array([-rank for _, rank, _ in ordered])
-    return Pairs(anchors.text_1, [text for *_, text in ordered], label, anchors.groups)
+    texts = [text for *_, text in ordered]
+    return Pairs(anchors.text_1, texts, label, anchors.groups, origin=anchors.origin)
 
 
 def _positives(pairs: Pairs, name: str) -> Pairs:
     kept = pairs.take(_positive_rows(pairs, name))
-    return Pairs.unlabelled(kept.text_1, kept.text_2, groups=kept.groups)
+    found = Pairs.unlabelled(kept.text_1, kept.text_2, groups=kept.groups)
+    return replace(found, origin=kept.origin)
 
 
 def _triplets(pairs: Pairs, name: str) -> Pairs:
@@ -69,9 +72,9 @@ def _triplets(pairs: Pairs, name: str) -> Pairs:
             f"triplets (`data.columns.text_3`), or pairs with label 0."
         )
     kept = pairs.take([row for row, *_ in found])
-    return Pairs.unlabelled(
-        kept.text_1, [yes for _, yes, _ in found], [no for *_, no in found], kept.groups
-    )
+    positives, negatives = [yes for _, yes, _ in found], [no for *_, no in found]
+    made = Pairs.unlabelled(kept.text_1, positives, negatives, kept.groups)
+    return replace(made, origin=kept.origin)
 
 
 _MAKERS: dict[Shape, Callable[[Pairs, str], Pairs]] = {

@@ -7,11 +7,11 @@ masks, and the difference between the two embeddings is all that there is to lea
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
-from embft.data.load import place_of, text_of
+from embft.data.files import DataFiles, Given
 from embft.data.pairs import Pairs
 from embft.data.read import read_rows
+from embft.data.values import text_of
 from embft.errors import DataError
 
 
@@ -19,15 +19,20 @@ from embft.errors import DataError
 class TextFile:
     """A file with a column of texts."""
 
-    path: Path
+    path: Given
     column: str | int = "text"
+
+    @property
+    def files(self) -> DataFiles:
+        """The files."""
+        return DataFiles(self.path)
 
     def texts(self) -> list[str]:
         """The texts in their order. Raises DataError."""
-        rows = read_rows(self.path, [self.column], required=1)
-        found = [text_of(place_of(self.path, line), self.column, text) for line, (text,) in rows]
+        rows = read_rows(self.files, [self.column], required=1)
+        found = [text_of(at, self.column, text) for at, (text,) in rows]
         if not found:
-            raise DataError(f"{self.path}: the file holds no texts; give a file with at least one.")
+            raise DataError(f"{self.files}: the file holds no texts; give one that does.")
         return found
 
     def load(self) -> Pairs:

@@ -8,21 +8,21 @@ keeps its shape.
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Protocol
 
 from embft.data.cut import cut_dev
+from embft.data.files import DataFiles
 from embft.data.pairs import Pairs, Splits
 from embft.data.shapes import as_labelled
 from embft.errors import DataError
 
 
 class Source(Protocol):
-    """A file, and how it becomes pairs."""
+    """A file, or several that are one set, and how they become pairs."""
 
     @property
-    def path(self) -> Path:
-        """The file."""
+    def files(self) -> DataFiles:
+        """The files."""
 
     def load(self) -> Pairs:
         """Its pairs. Raises DataError."""
@@ -41,16 +41,17 @@ def build_splits(
     when dev or test is train's own file.
     """
     for name, other in (("dev", dev), ("test", test)):
-        if other is not None and _same_file(train.path, other.path):
+        shared = train.files.shared_with(other.files) if other is not None else None
+        if shared is not None:
             raise DataError(
-                f"{other.path}: `data.{name}` is the same file as `data.train`; scores on training "
+                f"{shared}: `data.{name}` is the same file as `data.train`; scores on training "
                 f"pairs tell nothing. Leave `data.{name}` out, and a part of train is set aside."
             )
     train_pairs = train.load()
     train_left, dev_pairs = (
-        (train_pairs, dev.load()) if dev else cut_dev(train_pairs, dev_fraction, str(train.path))
+        (train_pairs, dev.load()) if dev else cut_dev(train_pairs, dev_fraction, str(train.files))
     )
-    repeats = test is None or (dev is not None and _same_file(dev.path, test.path))
+    repeats = test is None or (dev is not None and _same(dev, test))
     judged = as_labelled(dev_pairs)
     return Splits(
         train_left,
@@ -68,8 +69,14 @@ def with_files(made: Splits, dev: Source | None, test: Source | None) -> Splits:
     return made if test is None else replace(made, test=as_labelled(test.load()))
 
 
-def _same_file(one: Path, other: Path) -> bool:
-    try:
-        return one.samefile(other)
-    except OSError:
-        return False  # the reader says what is wrong with it
+def _same(dev: Source, test: Source) -> bool:
+    """Whether both are the same files. Raises DataError where they have only some in common."""
+    shared = dev.files.shared_with(test.files)
+    if shared is None:
+        return False
+    if [f.path.resolve() for f in dev.files.files] != [f.path.resolve() for f in test.files.files]:
+        raise DataError(
+            f"{shared}: this file is in `data.dev` and in `data.test`, which have other files "
+            "besides: what is chosen on its pairs would be reported on them. Give it to one."
+        )
+    return True

@@ -20,7 +20,7 @@ from embft.metrics.resampling import independent_pairs
 from embft.metrics.weighted import FloatArray, IntArray
 from embft.results.evaluators import table_file
 from embft.results.units import UnitValues
-from embft.spec.base import Text
+from embft.spec.base import Files
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -33,7 +33,7 @@ class Classification(OnLabelledTexts):
     then.
     """
 
-    train: Text | None = None
+    train: Files | None = None
     samples_per_label: int = Field(default=16, ge=1)
     draws: int = Field(default=10, ge=1, le=1000)
     seed: int = Field(default=42, ge=0, lt=2**32)

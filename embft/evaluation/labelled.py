@@ -12,13 +12,15 @@ from typing import Annotated
 
 from pydantic import Field
 
+from embft.data.files import DataFiles, Given
 from embft.data.labelled import Labelled
 from embft.data.pairs import Pairs
-from embft.data.read import cut, read_rows
+from embft.data.read import read_rows
+from embft.data.values import class_of, text_of
 from embft.errors import DataError, nearest
 from embft.evaluation.context import Context, Found
 from embft.results.evaluators import EvaluatorFiles, joined_digest, table_file
-from embft.spec.base import Column, Names, Text
+from embft.spec.base import Column, Files, Names, Paths
 from embft.spec.evaluators import Evaluator
 
 SOURCE = "MTEB: Muennighoff and others (2023)"
@@ -29,10 +31,10 @@ _ROLE_OF = {"dev": "dev", "test": "data"}
 class OnFiles(Evaluator):
     """An evaluator with data of its own: `data` is reported under test, `dev` is for choosing."""
 
-    data: Text
-    dev: Text | None = None
+    data: Files
+    dev: Files | None = None
 
-    def files(self) -> dict[str, str]:
+    def files(self) -> dict[str, Paths]:
         """Those of `data`, `dev` and `train` that are given."""
         found = {role: getattr(self, role, None) for role in _ROLES}
         return {role: path for role, path in found.items() if path is not None}
@@ -41,17 +43,17 @@ class OnFiles(Evaluator):
         """None without a file of dev."""
         return super().dev_metrics() if self.dev is not None else frozenset()
 
-    def read_table(self, path: Path) -> Labelled | Pairs:
+    def read_table(self, path: Given) -> Labelled | Pairs:
         """What is in one of its files. Raises DataError."""
         raise NotImplementedError
 
     def find_files(self) -> EvaluatorFiles:
         """Its files, read and checked."""
-        tables = {role: self._table(role, Path(path)) for role, path in self.files().items()}
+        tables = {role: self._table(role, path) for role, path in self.files().items()}
         digests = {role: table.digest() for role, table in tables.items()}
         return EvaluatorFiles(joined_digest(digests), tables)
 
-    def _table(self, role: str, path: Path) -> Labelled | Pairs:
+    def _table(self, role: str, path: Given) -> Labelled | Pairs:
         try:
             return self.read_table(path)
         except DataError as error:
@@ -70,36 +72,31 @@ class OnLabelledTexts(OnFiles):
     label: Column = "label"
     labels: Annotated[Names, Field(min_length=2)] | None = None
 
-    def read_table(self, path: Path) -> Labelled:
+    def read_table(self, path: Given) -> Labelled:
         """See `read_labelled`."""
         return read_labelled(path, self.text, self.label, self.labels)
 
 
 def read_labelled(
-    path: Path, text: Column = "text", label: Column = "label", only: Sequence[str] | None = None
+    path: Given, text: Column = "text", label: Column = "label", only: Sequence[str] | None = None
 ) -> Labelled:
-    """Texts and class labels from a file's two columns; formats as for pairs. Raises DataError.
+    """Texts and class labels from two columns of these files, as for pairs. Raises DataError.
 
     Also where there are fewer than 2 different labels, or where a label asked for is not there.
     """
-    names: list[Column] = [text, label]
+    files = DataFiles(path)
     texts, labels, there = [], [], set[str]()
-    for line, (content, name) in read_rows(path, names, required=2):
-        if not isinstance(content, str) or not content.strip():
-            raise DataError(
-                f"{path}, line {line}: {cut(content)} in column {names[0]!r} is no text"
-            )
-        if name is None or not str(name).strip():
-            raise DataError(f"{path}, line {line}: column {names[1]!r} has no label")
-        there.add(str(name))
-        if only is None or str(name) in only:
-            texts.append(content)
-            labels.append(str(name))
+    for at, (content, named) in read_rows(files, [text, label], required=2):
+        shown, name = text_of(at, text, content), class_of(at, label, named)
+        there.add(name)
+        if only is None or name in only:
+            texts.append(shown)
+            labels.append(name)
     for wanted in only or ():
         if wanted not in there:
-            raise DataError(f"{path}: no text has the label {wanted!r}; {nearest(wanted, there)}")
+            raise DataError(f"{files}: no text has the label {wanted!r}; {nearest(wanted, there)}")
     if len(set(labels)) < 2:
-        raise DataError(f"{path}: column {names[1]!r} needs at least 2 different labels")
+        raise DataError(f"{files}: column {label!r} needs at least 2 different labels")
     return Labelled(texts, labels)
 
 

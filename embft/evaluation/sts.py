@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 from pydantic import model_validator
 
+from embft.data.files import Given
 from embft.data.pairs import Pairs
 from embft.evaluation.context import Context, Estimate, Found
 from embft.evaluation.embed import pair_cosines
@@ -53,7 +54,7 @@ class Sts(OnFiles):
             raise ValueError("pairs with a graded label are needed: columns.label must be a column")
         return self
 
-    def read_table(self, path: Path) -> Pairs:
+    def read_table(self, path: Given) -> Pairs:
         """Pairs with their labels."""
         from embft.data.load import Columns, load_pairs
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any
 
 from embft.leaderboard.rows import Leaderboard
@@ -86,7 +87,8 @@ def _place(pair: Mapping[str, Any]) -> str:
     if "row" not in pair:
         return ""
     label = f", label {_text(pair['label'])}" if isinstance(pair.get("label"), int | float) else ""
-    return f"{pair.get('split', '')} row {_text(pair['row'])}{label}"
+    at = f" ({PurePath(str(pair['at'])).name})" if "at" in pair else ""
+    return f"{pair.get('split', '')} row {_text(pair['row'])}{at}{label}"
 
 
 def _texts(pair: Mapping[str, Any]) -> tuple[str, ...]:

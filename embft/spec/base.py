@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import PurePath
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -35,10 +36,27 @@ def _listed(value: Any) -> Any:
     )
 
 
+Paths = str | tuple[str, ...]
+
+
+def _one(value: Paths) -> Paths:
+    return value[0] if isinstance(value, tuple) and len(value) == 1 else value
+
+
+def moved(given: Paths, folder: PurePath) -> Paths:
+    """The same files, their paths read as relative to `folder`."""
+    if isinstance(given, tuple):
+        return tuple(str(moved(each, folder)) for each in given)
+    # The user's own folder, and an address, are nowhere in this one.
+    return given if given.startswith("~") or "://" in given else str(folder / given)
+
+
 Text = Annotated[str, AfterValidator(_text)]
 # A set, written as a list or as one name: order, and what stands in it twice, make no other trial.
 Names = Annotated[tuple[Text, ...], BeforeValidator(_listed), AfterValidator(_as_set)]
 Numbers = Annotated[tuple[int, ...], AfterValidator(_as_set)]
+# A file, a pattern or a folder; several are shards of one set.
+Files = Annotated[Text | Annotated[Names, Field(min_length=1)], AfterValidator(_one)]
 Column = Annotated[str, AfterValidator(_text)] | Annotated[int, Field(ge=0)]
 
 

@@ -6,11 +6,11 @@ Only shapes and bounds of single values; `embft/data/build.py` turns a section i
 from __future__ import annotations
 
 from pathlib import PurePath
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from embft.spec.base import Column, ColumnsSpec, Fields, Names, Text
+from embft.spec.base import Column, ColumnsSpec, Fields, Files, Names, moved
 from embft.spec.shape import Shape
 
 SOURCES = ("dataset", "train", "text", "nli", "same_label")
@@ -23,7 +23,7 @@ def _ordered(label_range: tuple[float, float] | None) -> None:
 
 
 class _File(Fields):
-    file: Text
+    file: Files
 
 
 class SplitSpec(_File):
@@ -85,12 +85,12 @@ class DataSpec(Fields):
     """
 
     dataset: Literal["dating"] | None = None
-    train: Text | None = None
+    train: Files | None = None
     text: TextSpec | None = None
     nli: NliSpec | None = None
     same_label: SameLabelSpec | None = None
-    dev: Text | SplitSpec | None = None
-    test: Text | SplitSpec | None = None
+    dev: Files | SplitSpec | None = None
+    test: Files | SplitSpec | None = None
     columns: ColumnsSpec = ColumnsSpec()
     groups: Names = ()
     label_range: tuple[float, float] | None = None
@@ -146,10 +146,10 @@ class DataSpec(Fields):
 
     def split(self, name: Literal["dev", "test"]) -> SplitSpec | None:
         """The dev or test file with everything said about how it is read, if there is one."""
-        given: str | SplitSpec | None = getattr(self, name)
+        given: str | tuple[str, ...] | SplitSpec | None = getattr(self, name)
         if given is None:
             return None
-        own = SplitSpec(file=given) if isinstance(given, str) else given
+        own = given if isinstance(given, SplitSpec) else SplitSpec(file=given)
         # A range for the labels of other columns says nothing of these.
         label_range = self.label_range if own.columns in {None, self.columns} else None
         return SplitSpec(
@@ -170,7 +170,7 @@ class DataSpec(Fields):
         )
 
 
-def _moved(given: str | _File, folder: PurePath) -> str | _File:
-    if isinstance(given, str):
-        return str(folder / given)
-    return given.model_copy(update={"file": str(folder / given.file)})
+def _moved(given: str | tuple[str, ...] | _File, folder: PurePath) -> Any:
+    if isinstance(given, _File):
+        return given.model_copy(update={"file": moved(given.file, folder)})
+    return moved(given, folder)

@@ -28,7 +28,7 @@ from pydantic_core import InitErrorDetails
 from embft.errors import EmbftError, nearest
 from embft.metrics.metric import Family, Metric
 from embft.metrics.registry import METRICS
-from embft.spec.base import Fields
+from embft.spec.base import Fields, Paths, moved
 
 if TYPE_CHECKING:
     from embft.evaluation.context import Context, Found
@@ -80,8 +80,8 @@ class Evaluator(Fields):
         """How messages call it."""
         return self.kind()
 
-    def files(self) -> dict[str, str]:
-        """The data files that it reads: the name of the field -> path."""
+    def files(self) -> dict[str, Paths]:
+        """The data files that it reads: the name of the field -> path, or paths."""
         return {}
 
     def dev_metrics(self) -> frozenset[str] | None:
@@ -98,8 +98,9 @@ class Evaluator(Fields):
 
     def relative_to(self, folder: PurePath) -> Self:
         """The same with its paths read as relative to `folder`."""
-        moved = {name: str(folder / path) for name, path in self.files().items()}
-        return self.model_copy(update=moved)
+        return self.model_copy(
+            update={name: moved(paths, folder) for name, paths in self.files().items()}
+        )
 
     def find_files(self) -> EvaluatorFiles | None:
         """What it reads, found and checked when a sweep is planned, before anything runs.
@@ -199,8 +200,8 @@ class EvaluatorSpec(Fields):
         return self.name or self.fields.title
 
     @property
-    def files(self) -> dict[str, str]:
-        """The data files that it reads: what for -> path."""
+    def files(self) -> dict[str, Paths]:
+        """The data files that it reads: what for -> path, or paths."""
         return self.fields.files()
 
     def dev_metrics(self) -> frozenset[str] | None:

@@ -219,7 +219,8 @@ def _clearest(error: ValidationError) -> Any:
 
     def reached(complaint: Any) -> tuple[int, bool]:
         of_words = complaint["type"] == "literal_error"
-        return len(complaint["loc"]), of_words == isinstance(complaint["input"], str)
+        depth = sum(not _is_tag(part) for part in complaint["loc"])
+        return depth, of_words == isinstance(complaint["input"], str)
 
     return max((e for e in found if e["loc"][:1] == first), key=reached)
 

@@ -99,7 +99,8 @@ def test_parquet_types(tmp_path: Path) -> None:
     [
         ("a.csv", b"text_1,text_2,label\na,b\xff,1\n", ["line 2", "byte 4", "0xff", "UTF-8"]),
         ("a.jsonl", "\ufeff".encode() + b"\xe9", ["line 1", "byte 4", "0xe9"]),
-        ("a.csv", "text_1,text_2,label\na,b,1\n".encode("utf-16"), ["line 1", "UTF-16"]),
+        ("a.csv", "text_1,text_2,label\n".encode("utf-16-le"), ["line 1", "NUL", "UTF-16"]),
+        ("a.csv", b"\xff\xfe\xff", ["UTF-16", "byte"]),
         ("a.csv", b"text_1,text_2,label\na,b\0,1\n", ["line 2", "byte 4", "NUL"]),
         ("a.jsonl", b'{"text_1":"a\\u0000","text_2":"b","label":1}', ["line 1", "text_1", "NUL"]),
         ("a.jsonl", b'{"text_1":"a","text_2":"\\ud800","label":1}', ["line 1", "surrogate"]),
@@ -107,17 +108,19 @@ def test_parquet_types(tmp_path: Path) -> None:
         ("a.csv", b"", ["no pairs"]),
         ("a.csv", b"text_1,text_2,label\n", ["no pairs"]),
         ("a.csv", b"text_1,test_2,label\na,b,1\n", ["'text_2'", "did you mean 'test_2'", "label"]),
-        ("a.csv", b"text_1;text_2;label\na;b;1\n", ["separated by ';'"]),
+        ("a.csv", b"text_1;text_2;labl\na;b;1\n", ["'label'", "did you mean 'labl'"]),
         ("a.csv", b"text_1,text_2,label,label\na,b,1,1\n", ["'label' twice"]),
         ("a.csv", b"text_1,text_2,label\n\na,b,c,1\n", ["line 3", "4 fields", "has 3"]),
         ("a.csv", b'text_1,text_2,label\na,b,1\n"c,d,1\ne,f,1\n', ["line 3", "quote"]),
         ("a.csv", b"text_1,text_2,label\ra,b,1\r", ["line 1", "carriage return"]),
         ("a.jsonl", b'{"text_1":"a","text_2":"b","label":1}\n{"text_1":', ["line 2", "not a JSON"]),
-        ("a.jsonl", b"\n[1]\n", ["line 2", "[1]", "no object"]),
+        ("a.jsonl", b"\n[1]\n", ["record 1 (line 2)", "1 is JSON but no object"]),
+        ("a.jsonl", b'{"text_1":"a","text_2":"b","label":1}\n[1]', ["line 2", "[1]", "no object"]),
         ("a.jsonl", b"[" * 100_000, ["line 1", "not a JSON"]),
         ("a.jsonl", b'{"text_1":"a","text_1":"b"}', ["line 1", "'text_1' occurs twice"]),
         ("a.jsonl", b'{"text_1":"a","label":1}', ["line 1", "'text_2'", "has: label, text_1"]),
-        ("a.jsonl", b'{"text_1":5,"text_2":"b","label":1}', ["line 1", "'text_1'", "5 is no text"]),
+        ("a.jsonl", b'{"text_1":.5,"text_2":"b","label":1}', ["line 1", "not a JSON"]),
+        ("a.jsonl", b'{"text_1":0.5,"text_2":"b","label":1}', ["line 1", "'text_1'", "0.5 is no"]),
         ("a.jsonl", b'{"text_1":null,"text_2":"b","label":1}', ["line 1", "None is no text"]),
         ("a.csv", "text_1,text_2,label\na,\u00a0,1\n", ["line 2", "'text_2'", "empty"]),
         ("a.txt", b"a", ["'.txt'", ".jsonl, .csv"]),
@@ -377,7 +380,7 @@ def test_splits(write: Write) -> None:
     ]
     parts = {"train": rows, "dev": rows[:4], "test": rows[4:10]}
     train, dev, test = (PairFile(write(f"{k}.jsonl", jsonl(v))) for k, v in parts.items())
-    again = PairFile(dev.path.parent / "." / "dev.jsonl")
+    again = PairFile(f"{dev.files.files[0].path.parent}/./dev.jsonl")
     full = build_splits(train, dev, test)
     assert [len(full[name]) for name in ("train", "dev", "test")] == [40, 4, 6]
     assert (full.dev_is_cut, full.test_is_dev) == (False, False)

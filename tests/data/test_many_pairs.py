@@ -6,6 +6,7 @@ import hashlib
 import json
 import random
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -126,7 +127,10 @@ def test_the_audit_of_pairs_in_a_file(
     whole = audit(splits, **asked)  # type: ignore[arg-type]
     assert {f.name for f in whole.findings} >= {"leak_dev_from_train", "overlong_texts"}
     request.getfixturevalue("small_parts")
-    in_file = Splits(_in_file(train, tmp_path), dev, dev, test_is_dev=True)
+    pairs = _in_file(train, tmp_path)
+    named = audit(Splits(pairs, dev, dev, test_is_dev=True), **asked)  # type: ignore[arg-type]
+    assert "given.jsonl, line" in json.dumps(named.to_json())
+    in_file = Splits(replace(pairs, origin=None), dev, dev, test_is_dev=True)
     found = audit(in_file, **asked)  # type: ignore[arg-type]
     assert found.to_json() == whole.to_json()
     assert _content(drop_leaked(in_file, found).train) == _content(drop_leaked(splits, whole).train)

@@ -265,8 +265,8 @@ def test_v_measure_of_planted_clusters() -> None:
     ("content", "message"),
     [
         ("text,category\na,x\nb,x\n", "at least 2 different labels"),
-        ("text,category\n ,x\nb,y\n", "line 2.*is no text"),
-        ("text,category\na,\nb,y\n", "line 2.*has no label"),
+        ("text,category\n ,x\nb,y\n", "line 2.*the text is empty"),
+        ("text,category\na,\nb,y\n", "line 2.*the label is missing"),
         ("text,kind\na,x\n", "no column 'category'"),
     ],
 )

@@ -14,6 +14,7 @@ from embft.data.audit.corpus import make_corpus
 from embft.data.audit.findings import SEVERITIES, Audit, Finding
 from embft.data.audit.labels import TokenLengths, balance, false_negatives, overlong, wordless
 from embft.data.audit.near import near_pairs
+from embft.data.audit.oddities import oddities
 from embft.data.audit.overlap import contradictions, duplicates, leaked_rows, leaks, shared_texts
 from embft.data.audit.quality import quality
 from embft.data.audit.shortcuts import shortcuts
@@ -43,6 +44,7 @@ def audit(
         shared_texts(corpus),
         balance(corpus),
         wordless(corpus),
+        oddities(corpus),
         overlong(corpus, token_lengths, max_tokens),
         shortcuts(corpus),
         false_negatives(corpus),

@@ -17,7 +17,10 @@ from embft.data.pairs import SPLITS, Pairs, Splits
 from embft.data.texts import IntArray, different, hashes, normalise, numbered, pair_ids, text_ids
 
 Sides = tuple[IntArray, IntArray]
+Bools = npt.NDArray[np.bool_]
 _WORD = re.compile(r"[^\W_]")
+# How pandas, R, SQL and spreadsheets write that there is no value.
+_UNSAID = {"nan", "none", "null", "na", "n/a", "#n/a", "<na>", "nat", "nil", "undefined", "\\n"}
 
 
 @dataclass(frozen=True)
@@ -26,8 +29,9 @@ class Corpus:
 
     exact, normal: split -> (identifiers of text_1, of text_2), of the texts as they are and as
     `normalise` makes them. negatives: of splits of triplets, the identifiers of text_3 as in
-    `exact`. lengths, wordless: of each `exact` identifier the number of characters, and whether
-    there is neither a letter nor a digit among them.
+    `exact`. lengths, wordless, broken, unsaid: of each `exact` identifier the number of characters,
+    whether there is neither a letter nor a digit among them, whether it has a line break, and
+    whether it is a word by which programs write that there is no value.
     """
 
     splits: Mapping[str, Pairs]
@@ -35,7 +39,9 @@ class Corpus:
     normal: Mapping[str, Sides]
     negatives: Mapping[str, IntArray]
     lengths: npt.NDArray[np.int32]
-    wordless: npt.NDArray[np.bool_]
+    wordless: Bools
+    broken: Bools
+    unsaid: Bools
 
     def exact_pairs(self, split: str) -> IntArray:
         """An identifier for each row's ordered pair of texts, word for word."""
@@ -59,6 +65,12 @@ class Corpus:
         """The identifiers of all texts of a split, word for word."""
         return np.concatenate([*self.exact[split], *self._negatives(split)])
 
+    def sides(self, split: str) -> dict[str, IntArray]:
+        """The identifiers of a split's texts, word for word, by column."""
+        first, second = self.exact[split]
+        third = {"text_3": self.negatives[split]} if split in self.negatives else {}
+        return {"text_1": first, "text_2": second, **third}
+
     def _negatives(self, split: str) -> Sequence[IntArray]:
         return [self.negatives[split]] if split in self.negatives else []
 
@@ -73,26 +85,31 @@ def make_corpus(splits: Splits) -> Corpus:
     others = {name: pairs.text_3 for name, pairs in parts.items() if pairs.text_3 is not None}
     columns = [*sides, *others.values()]
     ids = text_ids(*columns)
-    of_exact, lengths, wordless = _looked_at(columns, ids)
+    of_exact, lengths, *flags = _looked_at(columns, ids)
     exact = dict(zip(parts, zip(ids[::2], ids[1::2], strict=False), strict=False))
     normal = {name: (of_exact[first], of_exact[second]) for name, (first, second) in exact.items()}
     negatives = dict(zip(others, ids[len(sides) :], strict=True))
-    return Corpus(parts, exact, normal, negatives, lengths, wordless)
+    return Corpus(parts, exact, normal, negatives, lengths, *flags)
 
 
 def _looked_at(
     columns: Sequence[Sequence[str]], ids: Sequence[IntArray]
-) -> tuple[IntArray, npt.NDArray[np.int32], npt.NDArray[np.bool_]]:
-    """Of each different text: the normalised one's identifier, its length, whether wordless."""
+) -> tuple[IntArray, npt.NDArray[np.int32], Bools, Bools, Bools]:
+    """Of each different text: the normalised one's identifier, its length, and whether it is
+    wordless, broken, unsaid.
+    """
     keys: list[IntArray] = []
     lengths: list[npt.NDArray[np.int32]] = []
-    wordless: list[npt.NDArray[np.bool_]] = []
+    flags: list[list[Bools]] = [[], [], []]
     for texts in different(columns, ids):
         normal = [normalise(text) for text in texts]
         keys.append(hashes(normal))
         lengths.append(np.array([len(text) for text in texts], np.int32))
-        wordless.append(np.array([_WORD.search(text) is None for text in normal], bool))
-    return numbered(np.concatenate(keys)), np.concatenate(lengths), np.concatenate(wordless)
+        flags[0].append(np.array([_WORD.search(text) is None for text in normal], bool))
+        flags[1].append(np.array(["\n" in text or "\r" in text for text in texts], bool))
+        flags[2].append(np.array([text.strip().casefold() in _UNSAID for text in texts], bool))
+    wordless, broken, unsaid = map(np.concatenate, flags)
+    return numbered(np.concatenate(keys)), np.concatenate(lengths), wordless, broken, unsaid
 
 
 def first_rows(keys: IntArray, wanted: IntArray) -> IntArray:

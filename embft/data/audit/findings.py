@@ -79,10 +79,12 @@ def shorten(text: str) -> str:
 
 
 def example(pairs: Pairs, split: str, row: int, **more: object) -> dict[str, Any]:
-    """One pair as an example; rows count from 1, as in the file."""
+    """One pair as an example; rows count from 1. at: the file and line that it was read from."""
+    at = {} if pairs.origin is None else {"at": pairs.origin.at(row)}
     return {
         "split": split,
         "row": int(row) + 1,
+        **at,
         "text_1": shorten(pairs.text_1[row]),
         "text_2": shorten(pairs.text_2[row]),
         "label": float(pairs.label[row]),
