@@ -443,7 +443,7 @@ def test_inference_labels_beside_missing_ones(tmp_path: Path) -> None:
         ("a.csv", b"\xd0\xcf\x11\xe0....", "workbook of Excel"),
         ("a.jsonl", b"\x80\x04....", "a pickle, which could run code"),
         ("a.csv.gz", b"text_1,text_2,label\n", "take the suffix .gz away"),
-        ("a.txt", b"a\n", "the suffix, which is '.txt' here; allowed: .jsonl, .csv"),
+        ("a.txt", b"a\n", "which is '.txt' here; allowed: .jsonl, .csv"),
     ],
 )
 def test_files_of_other_kinds(tmp_path: Path, name: str, content: bytes, words: str) -> None:
