@@ -121,7 +121,7 @@ def sweep(  # noqa: PLR0913, PLR0917 - a parameter for each option
         warm_process(wanted=here and bool(plan.pending(retry_failed=retry_failed))),
     ):
         # Imported beside the warm process.
-        from embft.cli.tables import print_code, print_leaderboard, print_plan_line
+        from embft.cli.tables import print_code, print_leaderboard, print_notes, print_plan_line
         from embft.leaderboard.build import build_leaderboard
         from embft.report.output import Wanted, write_wanted
         from embft.results.records import Status
@@ -131,6 +131,7 @@ def sweep(  # noqa: PLR0913, PLR0917 - a parameter for each option
         pending = share_prefixes(prepare(plan, retry_failed=retry_failed))
         print_plan_line(console, plan, pending)
         print_code(console, plan)
+        print_notes(console, plan)
         waiting = {trial.key for trial in pending}
         finished = (trial.folder for trial in plan.trials if trial.key not in waiting)
         keeper = Keeper(plan.spec.artifacts, plan.spec.objective, finished)
@@ -226,7 +227,7 @@ def _end_stopped(console: Console, stopped: _Stopped, spec: Path) -> NoReturn:
 @TRUST
 def plan(spec: Path, results: Path, form: str, measuring: bool, trusted: bool) -> None:
     """Show the trials of SPEC, which are done and which are pending, and what they need."""
-    from embft.cli.tables import plan_records, print_code, print_need, print_records
+    from embft.cli.tables import plan_records, print_code, print_need, print_notes, print_records
     from embft.execution.measure import known_need, measured_seconds
     from embft.planning.prefixes import share_prefixes
 
@@ -237,6 +238,7 @@ def plan(spec: Path, results: Path, form: str, measuring: bool, trusted: bool) -
     print_records(console, form, plan_records(made, seconds), title)
     if form == "table":
         print_code(console, made)
+        print_notes(console, made)
         print_need(console, made, known_need(made, share_prefixes(made.pending())), seconds)
 
 

@@ -59,6 +59,12 @@ def print_code(console: Console, plan: Plan) -> None:
             console.print(Text(text), soft_wrap=True)
 
 
+def print_notes(console: Console, plan: Plan) -> None:
+    """What is done with properties of the base models that a user may not expect."""
+    for note in plan.notes:
+        console.print(Text(f"Note: {note}"), soft_wrap=True)
+
+
 def print_need(console: Console, plan: Plan, need: Need, seconds: Mapping[str, float]) -> None:
     """What a plan's pending trials need. seconds: each one's, where measured."""
     free = size_text(free_disk(plan.folder.path))

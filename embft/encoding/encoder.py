@@ -20,6 +20,7 @@ from sentence_transformers import SentenceTransformer
 from embft.data.texts import different, text_ids
 from embft.encoding.linear import fast_linear
 from embft.encoding.packing import can_pack, pack, packed_attention
+from embft.encoding.prompts import preprocess
 from embft.encoding.token_cache import TokenCache, Tokens, collected
 from embft.system.allocator import release_memory
 
@@ -100,7 +101,7 @@ def _tokens(model: SentenceTransformer, columns: Sequence[Sequence[str]]) -> Tok
     ids = text_ids(*columns)
     release_memory()
     batches = (
-        model.preprocess(texts[start : start + _CHUNK])
+        preprocess(model, texts[start : start + _CHUNK])
         for texts in different(columns, ids)
         for start in range(0, len(texts), _CHUNK)
     )
@@ -126,7 +127,8 @@ class Encoder:
         flat, lengths = self.tokens.end_to_end(texts), self.tokens.lengths(texts)
         packed = pack(flat, lengths, self.model.device, self.tokens.pad_token)
         with packed_attention(self.model, packed) as batch:
-            return self._embeddings(batch)[: len(texts)]
+            features = {**self.tokens.tokens.constant, **batch}  # a prompt's length among them
+            return self._embeddings(features)[: len(texts)]
 
     def _halves(self, texts: Sequence[int]) -> torch.Tensor:
         half = len(texts) // 2
@@ -145,7 +147,7 @@ class Encoder:
 @torch.no_grad()
 def encode(model: SentenceTransformer, texts: Sequence[str]) -> npt.NDArray[np.float32]:
     """Embeddings as `model.encode` gives them, shape (n, width), in the order of the texts."""
-    if model.default_prompt_name is not None or not can_pack(model) or not texts:
+    if not can_pack(model) or not texts:
         found = model.encode(list(texts), show_progress_bar=False, convert_to_numpy=True)
         return np.asarray(found, dtype=np.float32)
     model.eval()

@@ -29,6 +29,7 @@ from sentence_transformers.sentence_transformer.modules import (
 from transformers import AttentionInterface
 from transformers.masking_utils import AttentionMaskInterface
 
+from embft.encoding.prompts import preprocess
 from embft.system.speedups import speedup
 
 _ATTENTION = "embft_packed"
@@ -308,15 +309,16 @@ def _built(model: SentenceTransformer) -> Any:
 @torch.no_grad()
 def _tried_on(model: SentenceTransformer) -> bool:
     """True. Raises ArithmeticError where packed batches give other embeddings."""
-    features = [model.preprocess([text]) for text in PROBE]
+    features = [preprocess(model, [text]) for text in PROBE]
     lengths = np.array([each["input_ids"].shape[1] for each in features])
     flat = {
         name: torch.cat([each[name][0] for each in features])
         for name, value in features[0].items()
         if isinstance(value, torch.Tensor)
     }
+    constant = {k: v for k, v in features[0].items() if not isinstance(v, torch.Tensor)}
     with packed_attention(model, pack(flat, lengths, model.device, pad_token=0)) as packed:
-        found = model(packed)["sentence_embedding"][:-1]
+        found = model({**constant, **packed})["sentence_embedding"][:-1]
     alone = [
         model({name: _moved(value, model.device) for name, value in each.items()})
         for each in features

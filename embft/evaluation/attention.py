@@ -11,12 +11,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
+from embft.encoding.prompts import preprocess
 from embft.evaluation.context import Context, Found
 from embft.metrics.metric import Metric
 from embft.results.folders import TrialDir
@@ -124,17 +126,24 @@ def _looks(
     """
     import torch
 
-    features = model.preprocess([text])
+    features = preprocess(model, [text])
     inputs = {k: v.to(model.device) for k, v in features.items() if isinstance(v, torch.Tensor)}
     inner: Any = model.transformers_model
     given = inner(**inputs, output_attentions=True).attentions
     heads = torch.stack([layer[0].mean(dim=0) for layer in given]).double().cpu().numpy()
     ids = features["input_ids"][0].tolist()
-    kinds = token_kinds(layout, len(ids))
+    kinds = token_kinds(_with_prompt(layout, features.get("prompt_length")), len(ids))
     weights = _pooling_weights(model, kinds)
     others = heads * (1.0 - np.eye(len(ids)))
     looks: Array = np.einsum("q,lqk->lk", weights, others)
     return looks, kinds, ids
+
+
+def _with_prompt(layout: Layout, length: int | None) -> Layout:
+    """The layout with the words of a default prompt counted as a template's. length: of tokens
+    before the text, BOS among them.
+    """
+    return layout if not length else replace(layout, prefix=length - layout.bos)
 
 
 def token_kinds(layout: Layout, count: int) -> npt.NDArray[np.str_]:

@@ -8,12 +8,14 @@ from threadpoolctl import threadpool_limits
 from embft.data.pairs import Splits
 from embft.errors import EmbftError, ModelError
 from embft.evaluation.evaluators import Bound
-from embft.models.base import use_device
+from embft.models.anatomy import anatomy
+from embft.models.base import default_device, use_device
 from embft.models.resolve import LocalBase, spec_base
 from embft.results.dataset import open_splits
 from embft.results.evaluators import check_frozen
 from embft.results.folders import TrialDir
 from embft.results.records import TrialInput
+from embft.training.precision import resolve_precision
 
 
 def use_resources(given: TrialInput) -> None:
@@ -38,6 +40,12 @@ def read_base(given: TrialInput) -> LocalBase:
     if base.digest != given.model_digest:
         raise ModelError(f"{base.folder}: the base model has changed since the trial was planned")
     return base
+
+
+def precision_of(given: TrialInput) -> str:
+    """In which precision the trial computes: as its spec says, its base and its device allow."""
+    architecture = anatomy(spec_base(given.spec.model).folder).architecture
+    return resolve_precision(given.spec.train.precision, default_device(), architecture)
 
 
 def bound_evaluators(folder: TrialDir, given: TrialInput) -> list[Bound]:

@@ -15,7 +15,13 @@ from embft.evaluation.context import EVALUATED, Context
 from embft.evaluation.embed import cosines, embed_splits
 from embft.evaluation.evaluators import Evaluated, evaluate
 from embft.evaluation.scoring import ScoredSplits, score_splits
-from embft.execution.inputs import bound_evaluators, read_base, read_splits, use_resources
+from embft.execution.inputs import (
+    bound_evaluators,
+    precision_of,
+    read_base,
+    read_splits,
+    use_resources,
+)
 from embft.models.base import default_device, load_base
 from embft.models.save import load_saved, total_parameters
 from embft.models.verification import Reference, verify
@@ -26,7 +32,6 @@ from embft.results.records import Completed, Timings, Trained, TrialInput, Verif
 from embft.results.scores import write_scores
 from embft.results.units import write_units
 from embft.system.processes import peak_memory
-from embft.training.precision import resolve_precision
 
 
 def score_step(folder: TrialDir) -> None:
@@ -52,7 +57,7 @@ def score_step(folder: TrialDir) -> None:
             provenance=provenance(
                 started=trained.started,
                 threads=given.threads,
-                precision=resolve_precision(given.spec.train.precision, model.device.type),
+                precision=precision_of(given),
                 device=default_device(),
                 training=trained.without,
             ),

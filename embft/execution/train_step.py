@@ -16,6 +16,7 @@ from embft.errors import EmbftError, ModelError, RecordError
 from embft.evaluation.evaluators import Bound, epoch_metrics
 from embft.execution.inputs import (
     bound_evaluators,
+    precision_of,
     read_base,
     read_splits,
     use_resources,
@@ -33,7 +34,6 @@ from embft.system.speedups import missing
 from embft.training.checkpoint import Checkpoints
 from embft.training.kernels.entry import kernels
 from embft.training.loop import Hooks, Outcome, Step, train
-from embft.training.precision import resolve_precision
 from embft.training.step import DivergedError
 
 _STEP_INTERVAL = 0.5  # seconds between two lines of progress
@@ -112,13 +112,12 @@ def _identity(given: TrialInput) -> dict[str, Any]:
     an upgraded package, another number of threads, a batch that did not fit in memory.
     """
     device = default_device()
-    precision = resolve_precision(given.spec.train.precision, device)
     return {
         "key": given.key,
         "threads": given.threads,
         "micro_batch_size": given.train_spec.micro_batch_size,
         "compiled": device == "cpu" and kernels() is not None,
-        **training_identity(precision, device),
+        **training_identity(precision_of(given), device),
     }
 
 

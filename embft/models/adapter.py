@@ -15,8 +15,10 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from sentence_transformers import SentenceTransformer
+from transformers.pytorch_utils import Conv1D
 
-from embft.errors import ModelError, VerificationError, nearest
+from embft.errors import ModelError, VerificationError
+from embft.models.targets import check_targets, default_targets
 from embft.spec import LoraSpec
 
 ADAPTER_CONFIG = "adapter_config.json"
@@ -26,40 +28,35 @@ _DORA = "lora_magnitude_vector"
 
 
 def add_adapter(model: SentenceTransformer, lora: LoraSpec) -> None:
-    """Freeze the base and add low-rank matrices to its target modules."""
-    targets = lora.target_modules
+    """Freeze the base, all of it, and add low-rank matrices to its target modules.
+
+    Raises ModelError where a target is no layer of it.
+    """
+    model.requires_grad_(False)
     config = LoraConfig(
         r=lora.rank,
         lora_alpha=lora.alpha,  # type: ignore[arg-type]  # a float works and need not be whole
         lora_dropout=lora.dropout,
-        target_modules=list(targets) if isinstance(targets, tuple) else targets,
+        target_modules=_targets(model, lora),
         use_rslora=lora.variant == "rslora",
         use_dora=lora.variant == "dora",
     )
     try:
         model.add_adapter(config)
-    except ValueError as error:
-        raise ModelError(_target_advice(model, lora, error)) from None
+    except (ValueError, TypeError) as error:
+        raise ModelError(f"train.lora: {error}") from None
 
 
-def _target_advice(model: SentenceTransformer, lora: LoraSpec, error: ValueError) -> str:
-    linear = {
-        name.rpartition(".")[2]
-        for name, module in model.named_modules()
-        if isinstance(module, torch.nn.Linear)
-    }
+def _targets(model: SentenceTransformer, lora: LoraSpec) -> list[str] | str:
+    if lora.target_modules == "all-linear":
+        return "all-linear"
+    inner: Any = model.transformers_model
+    layers = [n for n, m in inner.named_modules() if isinstance(m, torch.nn.Linear | Conv1D)]
     if lora.target_modules is None:
-        return (
-            "train.lora.target_modules: this architecture has no default; say all-linear, or "
-            f"name some of its linear layers: {', '.join(sorted(linear))}"
-        )
-    named = lora.target_modules if isinstance(lora.target_modules, tuple) else ()
-    unknown = [name for name in named if name not in linear]
-    if not unknown:
-        return f"train.lora: {error}"
-    return f"train.lora.target_modules: no layer is called {unknown[0]!r}: " + nearest(
-        unknown[0], linear
-    )
+        return list(default_targets(layers))
+    named = list(lora.target_modules)
+    check_targets(named, layers)
+    return named
 
 
 def read_adapter(folder: Path) -> dict[str, torch.Tensor]:

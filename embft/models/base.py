@@ -22,6 +22,14 @@ from sentence_transformers.sentence_transformer.modules import Pooling, Transfor
 from embft.encoding.packing import first_position, forbid_packing
 from embft.errors import ModelError
 from embft.models.adapter import add_adapter
+from embft.models.anatomy import anatomy
+from embft.models.fitness import (
+    LEFT_PADDING,
+    bitsandbytes_reason,
+    check_base,
+    layer_reason,
+    loaded_dtype,
+)
 from embft.models.pooling import OUR_MODULES, replace_pooling
 from embft.models.safety import check_folder
 from embft.models.template import wrap_texts
@@ -70,11 +78,21 @@ def build(folder: Path, spec: ModelSpec, train: TrainSpec) -> SentenceTransforme
 
 
 def load_base(folder: Path, spec: ModelSpec) -> SentenceTransformer:
-    """The base model, in the spec's dtype or else as it was saved.
+    """The base model, in the spec's dtype or else as it was saved; on a CPU 16 bits become 32.
 
-    Raises ModelError when it cannot be loaded, or cannot do what the spec asks of it.
+    Raises ModelError when it cannot be loaded, has a property that would not hold everywhere, or
+    cannot do what the spec asks of it.
     """
-    model = open_model(folder, spec)
+    check_folder(folder, trusted=spec.trust_remote_code)
+    found = anatomy(folder)
+    check_base(found, spec)
+    on_cpu = default_device() == "cpu"
+    dtype = loaded_dtype(found, spec, on_cpu=on_cpu)
+    model = open_model(folder, spec.model_copy(update={"dtype": dtype}))
+    if spec.similarity is not None:
+        model.similarity_fn_name = spec.similarity
+    if spec.template is not None:  # in the place of words that the base puts before texts
+        model.default_prompt_name = None
     if _changes_texts(spec):
         _set_texts(model, spec)
     elif spec.max_tokens is not None:
@@ -96,6 +114,8 @@ def open_model(folder: Path, spec: ModelSpec) -> SentenceTransformer:
     arguments = _model_arguments(spec)
     check_folder(folder, trusted=spec.trust_remote_code)
     model = _opened(folder, spec, arguments)
+    if model.truncate_dim is not None:
+        model.register_forward_hook(_truncate)
     if spec.attn_implementation is not None:
         forbid_packing(model)
     return model
@@ -122,6 +142,12 @@ def _loader() -> Callable[..., SentenceTransformer]:
     """
     load = getattr(SentenceTransformer, "_load_with_module_classes", None)
     return SentenceTransformer if load is None else partial(load, module_classes=OUR_MODULES)
+
+
+def _truncate(model: Any, _: Any, features: dict[str, Any]) -> dict[str, Any]:
+    """Keep an embedding's first numbers, as `encode` does: in training and by whoever calls it."""
+    features["sentence_embedding"] = features["sentence_embedding"][:, : model.truncate_dim]
+    return features
 
 
 def _from_transformers(
@@ -161,10 +187,7 @@ def _model_arguments(spec: ModelSpec) -> dict[str, Any]:
 def _quantization(kind: str) -> Any:
     """Settings for bitsandbytes: LLM.int8 (Dettmers et al., 2022), NF4 (Dettmers et al., 2023)."""
     if importlib.util.find_spec("bitsandbytes") is None:
-        raise ModelError(
-            f"model.quantization is {kind}, which needs the package bitsandbytes: "
-            "pip install bitsandbytes, or set it to none"
-        )
+        raise ModelError(bitsandbytes_reason(kind))
     from transformers import BitsAndBytesConfig
 
     if kind == "8bit":
@@ -236,10 +259,7 @@ def _positions(transformer: Transformer) -> int | None:
 def _set_layer(transformer: Transformer, layer: int) -> None:
     count = int(transformer.config.num_hidden_layers)
     if not -count - 1 <= layer <= count:
-        raise ModelError(
-            f"model.layer is {layer}, but this model has {count} layers: give 0 (the embeddings) "
-            f"to {count} (the last), or -1 (the last) to {-count - 1}"
-        )
+        raise ModelError(layer_reason(layer, count))
     last = layer in {-1, count}
     output: Any = "last_hidden_state" if last else ["hidden_states", layer]
     transformer.modality_config["text"]["method_output_name"] = output
@@ -249,10 +269,7 @@ def _set_padding(model: SentenceTransformer, side: str) -> None:
     tokenizer: Any = _transformer(model, "padding_side").tokenizer
     tokenizer.padding_side = side
     if side == "left" and _shift(model) > _LARGEST_SHIFT:
-        raise ModelError(
-            "model.padding_side is left, but this model counts positions from the start of the "
-            "row, so that padding would change the embeddings: leave it out, or set it to right"
-        )
+        raise ModelError(LEFT_PADDING)
 
 
 def _shift(model: SentenceTransformer) -> float:

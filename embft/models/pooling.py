@@ -13,6 +13,7 @@ from sentence_transformers.base.modules.module import Module
 from sentence_transformers.sentence_transformer.modules import Dense, Pooling
 
 from embft.errors import ModelError
+from embft.models.fitness import NO_POOLING
 from embft.models.token_layout import Layout
 
 # `eos` is the last token of a text that has EOS appended, which the tokenizer does.
@@ -81,7 +82,7 @@ def replace_pooling(model: SentenceTransformer, pooling: str, layout: Layout) ->
     found = ((n, m) for n, m in model.named_children() if isinstance(m, Pooling | TextMean))
     name, own = next(found, (None, None))
     if name is None or own is None:
-        raise ModelError("model.pooling: this base has no pooling that could be replaced")
+        raise ModelError(NO_POOLING)
     width = int(own.embedding_dimension)
     module: Module = (
         TextMean(width, layout.before, layout.after)

@@ -129,12 +129,26 @@ def _local_folder(base: str) -> Path | None:
     try:
         path = Path(base).expanduser()
         if path.is_dir():
+            _refuse_trial(path)
             return path.resolve()
     except (OSError, RuntimeError, ValueError) as error:  # too long a name, no such user, a NUL
         raise ModelError(f"model.base is {base[:80]!r}: {error}") from None
     if base.startswith((".", "/", "~")):
         raise ModelError(f"model.base is {base!r}: there is no such folder")
     return None
+
+
+def _refuse_trial(folder: Path) -> None:
+    """A trial's model is a base, where it is a whole one; the trial's folder is none."""
+    model = folder / "model"
+    if not (folder / "trial.json").is_file():
+        return
+    if (model / "adapter_config.json").is_file():
+        raise ModelError(
+            f"model.base is {folder}: this trial trained an adapter: merge it first (embft merge "
+            f"{folder} --out FOLDER), and give that folder"
+        )
+    raise ModelError(f"model.base is {folder}, the folder of a trial: give {model}")
 
 
 def _offline_package(base: str, revision: str | None) -> tuple[str, Path] | None:

@@ -15,6 +15,7 @@ from tokenizers import normalizers, processors
 from transformers import PreTrainedTokenizerFast
 
 from embft.errors import ModelError
+from embft.models.fitness import special_reason
 from embft.models.token_layout import BOS, EOS, PREFIX, SUFFIX, own_specials
 from embft.spec.templates import around
 
@@ -58,10 +59,7 @@ def _wanted(
     if not wanted:
         return [i for i in own if i != token]
     if token is None:
-        raise ModelError(
-            f"model.{name}: this base's tokenizer has no {name.upper()} token: leave model.{name} "
-            "out, or set it to false" + (", and choose another pooling" if name == "eos" else "")
-        )
+        raise ModelError(special_reason(name))
     return own if token in own else [token, *own] if name == "bos" else [*own, token]
 
 

@@ -15,6 +15,7 @@ from embft.data.build import load_data
 from embft.data.pairs import Splits
 from embft.models.resolve import LocalBase, spec_base
 from embft.planning.checks import check_loss, check_objective
+from embft.planning.models import BaseChecks
 from embft.planning.names import readable
 from embft.results.evaluators import EvaluatorFiles, find_files
 from embft.results.folders import SweepDir, TrialDir
@@ -66,13 +67,17 @@ class PlannedTrial:
 
 @dataclass(frozen=True)
 class Plan:
-    """A sweep's trials, baselines first, in the order in which they run one at a time."""
+    """A sweep's trials, baselines first, in the order in which they run one at a time.
+
+    notes: what is done with properties of the base models, a sentence each.
+    """
 
     spec: SweepSpec
     folder: SweepDir
     trials: tuple[PlannedTrial, ...]
     data: Mapping[str, Splits]
     evaluators: Mapping[EvaluatorSpec, EvaluatorFiles] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @no_collection()
     def pending(self, *, retry_failed: bool = False) -> tuple[PlannedTrial, ...]:
@@ -93,23 +98,25 @@ def make_plan(spec: SweepSpec, results: Path) -> Plan:
     """
     folder = SweepDir(results / spec.name)
     read = {entry: find_files(entry) for entry in spec.evaluators}
-    known = _Known({}, {}, folder.trials_by_key(), tuple(f.digest for f in read.values()))
+    digests, bases = tuple(f.digest for f in read.values()), BaseChecks(spec.resources.device)
+    known = _Known({}, {}, folder.trials_by_key(), digests, bases)
     planned = [_planned(params, trial, folder, known) for params, trial in _with_baselines(spec)]
     trials = tuple(_scored_once(planned, known.data))
     used = {trial.data_digest: known.data[trial.data_digest] for trial in trials}
-    return Plan(spec, folder, trials, used, read)
+    return Plan(spec, folder, trials, used, read, tuple(bases.notes()))
 
 
 @dataclass(frozen=True)
 class _Known:
     """What planning looks up once. data: splits by digest; folders: those on disk, by key;
-    evaluators: the digest of what each reads.
+    evaluators: the digest of what each reads; bases: what has been checked of the models.
     """
 
     digests: dict[DataSpec, str]
     data: dict[str, Splits]
     folders: Mapping[str, TrialDir]
     evaluators: tuple[str, ...]
+    bases: BaseChecks
 
 
 def _scored_once(
@@ -151,6 +158,7 @@ def _planned(params: Point, trial: TrialSpec, sweep: SweepDir, known: _Known) ->
         check_objective(trial.objective.metric, splits)
     check_loss(trial, known.data[digest])
     model = spec_base(trial.model)
+    known.bases.check(trial, model)
     key = trial_key(trial, digest, model.digest, known.evaluators)
     # A folder with this key is the trial's, whatever its readable part says.
     folder = known.folders.get(key) or sweep.trial(f"{readable(params, trial)}-{key}")

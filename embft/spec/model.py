@@ -30,6 +30,7 @@ class ModelSpec(Fields):
 
     base: a hub name or a folder, in sentence-transformers' or plain Hugging Face format, encoder or
     decoder. layer: an index into the hidden states, 0 the embeddings, -1 the last layer's.
+    similarity: for a base that says another, which embft cannot compare by.
     """
 
     base: Text = "sentence-transformers/all-MiniLM-L6-v2"
@@ -45,6 +46,7 @@ class ModelSpec(Fields):
     attn_implementation: Literal["eager", "sdpa", "flash_attention_2"] | None = None
     quantization: Literal["none", "8bit", "4bit"] = "none"
     trust_remote_code: bool = False
+    similarity: Literal["cosine"] | None = None
 
     @model_validator(mode="after")
     def _eos_is_there(self) -> ModelSpec:

@@ -12,6 +12,7 @@ from sentence_transformers.sentence_transformer.losses.matryoshka import shrink
 
 from embft.encoding.encoder import Encoder
 from embft.errors import EmbftError
+from embft.models.fitness import dims_reason
 from embft.spec import LossSpec
 
 _CLASSES: dict[str, type[torch.nn.Module]] = {
@@ -58,10 +59,7 @@ def build_loss(
     """
     width = model.get_embedding_dimension() or 0
     if spec.matryoshka_dims and max(spec.matryoshka_dims) > width:
-        raise EmbftError(
-            f"train.loss.matryoshka_dims has {max(spec.matryoshka_dims)}, "
-            f"but this model's embeddings have {width} dimensions"
-        )
+        raise EmbftError(dims_reason(max(spec.matryoshka_dims), width))
     arguments = _arguments(spec)
     if "gist" in spec.name and guide is not None:
         arguments["guide"] = guide()

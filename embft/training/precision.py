@@ -9,14 +9,19 @@ from typing import Any
 import torch
 
 from embft.encoding.processor import has_instructions
+from embft.models.fitness import trains_in_16_bits
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-def resolve_precision(asked: str, device: str) -> str:
-    """`fp32`, `bf16` or `fp16`. `auto` is bf16 where the processor multiplies it natively."""
+def resolve_precision(asked: str, device: str, architecture: str = "") -> str:
+    """`fp32`, `bf16` or `fp16`. `auto` is bf16 where the processor multiplies it natively and the
+    model's architecture stays finite with it.
+    """
     if asked != "auto":
         return asked
+    if not trains_in_16_bits(architecture):
+        return "fp32"
     if device == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported() else "fp32"
     return "bf16" if device == "cpu" and _multiplies_bf16() else "fp32"

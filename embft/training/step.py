@@ -60,7 +60,9 @@ class Stepper:
     ) -> None:
         self.model, self.spec = model, spec
         self.device = model.device.type
-        self.precision = resolve_precision(spec.precision, self.device)
+        config: Any = getattr(model.transformers_model, "config", None)
+        architecture = getattr(config, "model_type", "")
+        self.precision = resolve_precision(spec.precision, self.device, architecture)
         self.labels = _labels(pairs, self.model.device)
         self.encoder = Encoder(model, tokens or Tokenised(model, pairs.columns))
         self.columns = self.encoder.tokens.columns

@@ -15,15 +15,15 @@ from transformers import AutoModel
 
 from embft.cli.main import main
 from embft.data.pairs import Pairs
-from embft.errors import EmbftError, ModelError, SpecError, VerificationError
+from embft.errors import EmbftError, ModelError, VerificationError
 from embft.models.adapter import merge_adapter
-from embft.models.base import build, load_base
+from embft.models.base import build, load_base, open_model
 from embft.models.resolve import find_base_model
 from embft.models.save import Origin, load_saved, save, trainable_parameters
 from embft.models.tiny_decoder import Size, make_decoder
 from embft.models.trained import find_trained, load_trained
 from embft.shipping.export import export
-from embft.spec import LoraSpec, ModelSpec, TrainSpec, parse_spec
+from embft.spec import LoraSpec, ModelSpec, TrainSpec
 from embft.training.loop import Hooks, train
 
 TEXTS = ["i love dogs", "you never hate the cats and we like tea", "music"]
@@ -131,13 +131,12 @@ def test_variants_train_what_they_should(base: Path) -> None:
 
 
 def test_a_wrong_target_is_refused(base: Path) -> None:
-    """With the layers that there are, and for a word that is no list with what is allowed."""
-    lora = LoraSpec(target_modules=("query",))
-    with pytest.raises(ModelError, match=r"no layer is called 'query'.*q_proj"):
-        build(base, ModelSpec(base=str(base)), TrainSpec(method="lora", lora=lora))
-    spec = "name: x\ndata: {dataset: dating}\ntrain: {method: lora, lora: {target_modules: all}}\n"
-    with pytest.raises(SpecError, match="target_modules"):
-        parse_spec(spec)
+    """With the layers that there are; `all` is the name of no layer either."""
+    for targets in (("query",), ("q_proj", "query"), ("all",)):
+        lora = LoraSpec(target_modules=targets)
+        told = rf"no linear layer of this base is called '{targets[-1]}'.*q_proj"
+        with pytest.raises(ModelError, match=told):
+            build(base, ModelSpec(base=str(base)), TrainSpec(method="lora", lora=lora))
 
 
 def test_a_template_that_is_lost_would_be_noticed(base: Path, tmp_path: Path) -> None:
@@ -158,7 +157,7 @@ def test_an_adapter_of_a_16_bit_base_is_trained_in_float32(
     half = tmp_path / "half"
     AutoModel.from_pretrained(base, dtype=torch.bfloat16).save_pretrained(half)
     load_base(base, ModelSpec(base=str(base))).tokenizer.save_pretrained(half)
-    spec = ModelSpec(base=str(half), pooling="mean")
+    spec = ModelSpec(base=str(half), pooling="mean", dtype="bfloat16")
     train_spec = TrainSpec.model_validate({
         "method": "lora", "lora": {"variant": variant, "dropout": 0}, "precision": precision,
         "epochs": 1, "batch_size": 2, "learning_rate": 1e-5, "schedule": "constant",
@@ -196,7 +195,7 @@ def test_float16_weights_are_not_trained_in_fp16(base: Path, tmp_path: Path) -> 
     AutoModel.from_pretrained(base, dtype=torch.float16).save_pretrained(half)
     load_base(base, ModelSpec(base=str(base))).tokenizer.save_pretrained(half)
     spec = TrainSpec(method="full", precision="fp16", batch_size=2)
-    model = build(half, ModelSpec(base=str(half)), spec)
+    model = open_model(half, ModelSpec(base=str(half)))  # as on a GPU: a CPU would widen it
     pairs = Pairs(tuple(TEXTS), tuple(TEXTS), np.array([0.0, 1.0, 1.0]))
     with pytest.raises(EmbftError, match=r"set model\.dtype to float32"):
         train(model, spec, pairs, 1, Hooks(evaluate=lambda: (0.0, {})))
