@@ -23,6 +23,8 @@ from embft.cli.data import (
     given_splits,
     new_console,
 )
+from embft.cli.planned import planned
+from embft.cli.power import power
 from embft.cli.ship import RESULTS, export, merge
 from embft.cli.verify import verify
 from embft.errors import EXIT_FAILED, EXIT_INTERRUPTED, EmbftError
@@ -114,7 +116,7 @@ def sweep(  # noqa: PLR0913, PLR0917 - a parameter for each option
 
     console = new_console()
     tracking = list(map(find_tracker, trackers))
-    plan = _plan(spec, results, trusted)
+    plan = planned(spec, results, trusted)
     here = address is None and not may_have_gpu(plan.spec.resources.device)
     with (
         plan.folder.lock(),
@@ -227,11 +229,12 @@ def _end_stopped(console: Console, stopped: _Stopped, spec: Path) -> NoReturn:
 @TRUST
 def plan(spec: Path, results: Path, form: str, measuring: bool, trusted: bool) -> None:
     """Show the trials of SPEC, which are done and which are pending, and what they need."""
+    from embft.cli.power import known_power
     from embft.cli.tables import plan_records, print_code, print_need, print_notes, print_records
     from embft.execution.measure import known_need, measured_seconds
     from embft.planning.prefixes import share_prefixes
 
-    made = _plan(spec, results, trusted)
+    made = planned(spec, results, trusted)
     seconds = measured_seconds(made) if measuring else {}
     title = f"{made.spec.name}: {len(made.trials)} trials"
     console = new_console()
@@ -240,6 +243,8 @@ def plan(spec: Path, results: Path, form: str, measuring: bool, trusted: bool) -
         print_code(console, made)
         print_notes(console, made)
         print_need(console, made, known_need(made, share_prefixes(made.pending())), seconds)
+        for line in known_power(made):
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 @main.command()
@@ -320,6 +325,7 @@ def leaderboard(folders: tuple[Path, ...], form: str) -> None:
         print_leaderboard(new_console(), board)
 
 
+main.add_command(power)
 main.add_command(data)
 
 
@@ -397,13 +403,3 @@ def metrics(form: str) -> None:
 main.add_command(export)
 main.add_command(merge)
 main.add_command(verify)
-
-
-def _plan(spec: Path, results: Path, trusted: bool) -> Plan:
-    from embft.models.safety import check_agreed
-    from embft.planning.plan import make_plan
-    from embft.spec import load_spec
-
-    loaded = load_spec(spec)
-    check_agreed(any(point.model.trust_remote_code for point in loaded.points), agreed=trusted)
-    return make_plan(loaded, results)

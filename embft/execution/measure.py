@@ -80,7 +80,11 @@ def measure(plan: Plan, pending: Sequence[PlannedTrial]) -> dict[str, Measured]:
         kinds.setdefault(key, (trial, kind))
     measured = _measure_all(plan, kinds, need(plan, pending).at_once)
     found = {trial: measured[key] for trial, key in key_of.items()}
-    content = {"version": 1, "trials": {key: vars(value) for key, value in found.items()}}
+    content = {
+        "version": 1,
+        "trials": {key: vars(value) for key, value in found.items()},
+        "baseline": next((t.key for t in pending if t.spec.is_baseline), None),
+    }
     write_atomic(plan.folder.measured_file, sealed(content))
     return found
 
@@ -167,6 +171,9 @@ def _measure(plan: Plan, trial: PlannedTrial, kind: TrialSpec, key: str, threads
     if not isinstance(result, Completed):
         reason = result.message if isinstance(result, Failed) else "it has no result"
         raise EmbftError(f"cannot measure {trial.folder.name}: {reason}")
+    if kind.is_baseline:
+        # Nothing else has the whole model scored before the sweep: with it power can be foreseen.
+        write_atomic(plan.folder.measured_scores, folder.scores_file.read_bytes())
     model = sum(p.stat().st_size for p in folder.model_folder.rglob("*") if p.is_file())
     step, evaluation = _times(result)
     checkpoints = FLOAT * result.trainable_parameters * CHECKPOINT_COPIES * CHECKPOINTS

@@ -59,6 +59,7 @@ class SweepDir:
     leaderboard_csv = _Named("leaderboard.csv")
     leaderboard_json = _Named("leaderboard.json")
     measured_file = _Named("measured.json")
+    measured_scores = _Named("measured.parquet")  # the base model's, before it has a record
     events_file = _Named("events.jsonl")  # of the tracker `jsonl`
     trials_folder = _Named("trials")
     data_folder = _Named("data")

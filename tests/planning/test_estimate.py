@@ -21,6 +21,7 @@ from embft.planning.estimate import (
     weight_shapes,
 )
 from embft.planning.plan import make_plan
+from embft.planning.power import sweep_power
 from embft.planning.prefixes import share_prefixes
 from embft.planning.prepare import prepare
 from embft.spec import parse_spec
@@ -112,6 +113,9 @@ def test_measuring_predicts_and_leaves_nothing_behind(tmp_path: Path, tiny_spec:
     assert read_measured(plan) == found
     assert not plan.folder.measuring_folder.exists()
     assert all(trial.folder.result() is None for trial in pending)
+    foreseen = sweep_power(plan)
+    assert foreseen is not None
+    assert foreseen.basis == "base model"
     trial = next(t for t in pending if t.spec.train.method == "full")
     assert predicted_seconds(plan, trial, found[trial.key]) > found[trial.key].rest
     trial.folder.create(trial.input(threads=1))

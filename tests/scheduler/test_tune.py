@@ -313,6 +313,18 @@ def test_plan_leaderboard_and_report_commands(finished: Path) -> None:
     assert (finished / "report.html").exists()
 
 
+def test_power_comes_from_trained_trials(finished: Path) -> None:
+    """Once trials have scores, their own differences say what is detectable; plan repeats it."""
+    home = finished.parent.parent
+    found = json.loads(embft("power", "tiny.yaml", "--format", "json", cwd=home).stdout)
+    assert found["basis"] == "trained trials"
+    assert found["correlations"] is None
+    assert found["configurations"] == 4
+    said = embft("plan", "tiny.yaml", cwd=home).stdout
+    assert "Smallest difference in Spearman correlation between two trained models" in said
+    assert "From trained trials' own scores" in said
+
+
 def test_a_failed_trial_is_a_row_and_exit_1(tmp_path: Path, tiny_spec: str) -> None:
     """A trial that cannot run leaves its reason; the others complete; --retry-failed runs it."""
     spec = tiny_spec.replace(
