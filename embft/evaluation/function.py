@@ -14,22 +14,51 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path, PurePath
 from types import ModuleType
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self, get_args
 
-from pydantic import field_validator
+from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema, field_validator
 
 from embft.errors import EmbftError, nearest
 from embft.evaluation.context import Context, Found
+from embft.metrics.metric import USERS, Direction, Metric
 from embft.results.evaluators import EvaluatorFiles
 from embft.spec.base import Text
 from embft.spec.evaluators import Evaluator
 
 
+def _directions(given: Any) -> Any:
+    """A mapping of metrics to `min` or `max`, as pairs: what is in a spec must be hashable."""
+    if not isinstance(given, Mapping):
+        raise ValueError(f"{given!r:.80} is no mapping of each metric to min or max")
+    for name, direction in given.items():
+        if direction not in get_args(Direction):
+            raise ValueError(
+                f"{name} is {direction!r}: whether lower or higher is better, min or max"
+            )
+        if not str(name).isidentifier():
+            raise ValueError(f"a metric's name is letters, digits and _, not {name!r}")
+    return sorted(given.items())
+
+
+Directions = Annotated[
+    tuple[tuple[str, Direction], ...],
+    BeforeValidator(_directions),
+    Field(strict=False),
+    PlainSerializer(dict),
+    WithJsonSchema({"type": "object", "additionalProperties": {"enum": ["max", "min"]}}),
+]
+
+
 class Function(Evaluator):
-    """function: `module:function`; folder: where the module stands, the spec's by default."""
+    """function: `module:function`; folder: where the module stands, the spec's by default.
+
+    metrics: which metrics it gives, and whether higher or lower is better, `max` or `min`. With it
+    a plan knows which objective it can give; without it any, and all count upward.
+    """
 
     function: Text
     folder: Text | None = None
+    metrics: Directions | None = None
 
     foreign: ClassVar = True
 
@@ -46,8 +75,15 @@ class Function(Evaluator):
         """The function as the spec has it."""
         return self.function
 
-    def dev_metrics(self) -> None:
-        """Only running it can tell."""
+    def dev_metrics(self) -> frozenset[str] | None:
+        """Those that the spec names; None where only running it can tell."""
+        return None if self.metrics is None else frozenset(dict(self.metrics))
+
+    def metric(self, name: str) -> Metric | None:
+        """One that the spec names, with its direction."""
+        direction = dict(self.metrics or ()).get(name)
+        label = name.replace("_", " ")
+        return direction and Metric(name, label, "", direction=direction, computed_by=USERS)
 
     def content(self) -> dict[str, Any]:
         """The function; where it stands does not count, its code does."""

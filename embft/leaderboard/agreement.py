@@ -8,10 +8,10 @@ from statistics import fmean
 import numpy as np
 from scipy import stats
 
-from embft.leaderboard.labels import config_label, higher_is_better
+from embft.leaderboard.labels import config_label
+from embft.leaderboard.metrics import metric_of
 from embft.leaderboard.rows import Leaderboard
 from embft.leaderboard.table import mean_metrics
-from embft.metrics import registry
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ def agreements(board: Leaderboard) -> list[Agreement]:
     tables = [mean_metrics(group.rows) for group in board.groups]
     if not tables:
         return []
-    ranked = [name for name in tables[0] if registry.metric(name).direction]
+    ranked = [name for name in tables[0] if metric_of(board, name).direction]
     names = [name for name in ranked if all(name in table for table in tables)]
     names.sort(key=lambda name: name != board.metric)
     sign = 1.0 if board.mode == "max" else -1.0
@@ -50,7 +50,7 @@ def average_tau(found: list[Agreement]) -> float | None:
 
 
 def _agreement(board: Leaderboard, metric: str, values: list[float], goal: np.ndarray) -> Agreement:
-    better = np.array(values) * (1.0 if higher_is_better(metric) else -1.0)
+    better = np.array(values) * (1.0 if metric_of(board, metric).higher_is_better else -1.0)
     tau = float(stats.kendalltau(better, goal).statistic) if len(values) > 1 else float("nan")
     first = board.groups[int(np.argmax(better))]
     shipped = next((i for i, group in enumerate(board.groups) if group.recommended), None)

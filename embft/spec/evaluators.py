@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 from pydantic import (
     Field,
+    GetJsonSchemaHandler,
     SerializeAsAny,
     SerializerFunctionWrapHandler,
     ValidationError,
@@ -23,7 +24,7 @@ from pydantic import (
     model_serializer,
     model_validator,
 )
-from pydantic_core import InitErrorDetails
+from pydantic_core import CoreSchema, InitErrorDetails
 
 from embft.errors import EmbftError, nearest
 from embft.metrics.metric import Family, Metric
@@ -90,6 +91,14 @@ class Evaluator(Fields):
         """
         own = (metric for metric in self.declared if isinstance(metric, Metric))
         return frozenset(metric.name for metric in own if metric.objective)
+
+    def metric(self, name: str) -> Metric | None:
+        """The metric of this name, a family's members included; None where it declares none."""
+        for each in self.declared:
+            found = each.member(name) if isinstance(each, Family) else each
+            if found is not None and found.name == name:
+                return found
+        return None
 
     def content(self) -> dict[str, Any]:
         """The fields that decide its result, as JSON: no paths, no defaults."""
@@ -189,6 +198,20 @@ class EvaluatorSpec(Fields):
             entry = {**name, "function": self.kind}
         return entry["function"] if entry.keys() == {"function"} else entry
 
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        """An entry as a spec has it, for editors that complete and check."""
+        del core_schema
+        users = handler(evaluator_class(USERS).__pydantic_core_schema__)
+        own = {k: evaluator_class(k) for k in EVALUATORS if k != USERS}
+        fields = {kind: handler(found.__pydantic_core_schema__) for kind, found in own.items()}
+        named = {"name": {"type": "string"}, **handler.resolve_ref_schema(users)["properties"]}
+        text = {"type": "string", "examples": [*names(), "module:function"]}
+        entry = {"type": "object", "properties": {**named, **fields}, "additionalProperties": False}
+        return {"anyOf": [text, entry]}
+
     @property
     def is_users(self) -> bool:
         """Whether it is a function of the user's."""
@@ -212,6 +235,11 @@ class EvaluatorSpec(Fields):
     def prefixed(self, metric: str) -> str:
         """A metric's name as it is recorded."""
         return f"{self.name}_{metric}" if self.name else metric
+
+    def metric(self, recorded: str) -> Metric | None:
+        """What is recorded under this name, where it comes from this entry and is known to."""
+        prefix = self.prefixed("")
+        return self.fields.metric(recorded[len(prefix) :]) if recorded.startswith(prefix) else None
 
     def content(self) -> Any:
         """What decides its result, the files' and modules' content apart: no paths."""

@@ -19,7 +19,7 @@ from sklearn.metrics import ndcg_score, v_measure_score
 
 from embft.cli.tables import print_code
 from embft.data.pairs import Pairs, Splits
-from embft.errors import DataError, EmbftError, ModelError
+from embft.errors import DataError, EmbftError, ModelError, SpecError
 from embft.evaluation import clusters, collapse, retrieval
 from embft.evaluation.clustering import Clustering, v_measures
 from embft.evaluation.context import Context, Estimate, Found
@@ -512,6 +512,66 @@ def test_a_name_stands_before_the_metrics(context: Context, mine: Path) -> None:
     found = evaluate(context, [(entry, mine), (EvaluatorSpec.of("collapse"), None)])
     assert found.test["mine_half"] == 0.25
     assert "effective_rank" in found.test
+
+
+def _sweep(entry: str, objective: str) -> str:
+    return (
+        "name: a\ndata: {dataset: dating}\n"
+        f"evaluators: [{entry}]\nobjective: {{metric: {objective}}}\n"
+    )
+
+
+def test_a_spec_may_name_a_functions_metrics() -> None:
+    """Then a plan knows what the objective may be, and everyone which way is better."""
+    named = "{function: 'm:f', name: own, metrics: {seconds: min, hits: max}}"
+    (entry,) = parse_spec(_sweep(named, "own_seconds")).evaluators
+    found = entry.metric("own_seconds")
+    assert found is not None
+    assert (found.label, found.higher_is_better) == ("seconds", False)
+    assert entry.metric("seconds") is entry.metric("own_other") is None
+    assert EvaluatorSpec.of(entry.model_dump(mode="json")) == entry
+    with pytest.raises(SpecError, match=r"objective\.metric is 'own_second'.*'own_seconds'"):
+        parse_spec(_sweep(named, "own_second"))
+    parse_spec(_sweep("'m:f'", "whatever"))  # where nothing is named, only running it can tell
+
+
+def test_naming_metrics_makes_no_other_trial() -> None:
+    """It does not change what is computed."""
+    bare, named = (
+        EvaluatorSpec.of({"function": "m:f", "folder": "x", **more})
+        for more in ({}, {"metrics": {"seconds": "min"}})
+    )
+    assert bare.content() == named.content() == {"function": "m:f"}
+
+
+@pytest.mark.parametrize(
+    ("metrics", "said"),
+    [("{seconds: less}", "min or max"), ("{a b: max}", "'a b'"), ("[seconds]", "no mapping")],
+)
+def test_a_direction_is_min_or_max(metrics: str, said: str) -> None:
+    """What else is written is refused, with its place."""
+    with pytest.raises(SpecError, match=said) as error:
+        parse_spec(_sweep(f"{{function: 'm:f', metrics: {metrics}}}", "spearman"))
+    assert "evaluators.0.metrics" in str(error.value)
+
+
+def test_a_prefix_leaves_a_metric_what_it_is() -> None:
+    """Labels and directions of an entry with a name are those of its evaluator."""
+    entry = EvaluatorSpec.of({"name": "faq", "retrieval": {}})
+    for recorded, label in (("faq_ndcg_at_50", "nDCG@50"), ("faq_mrr", "Mean reciprocal rank")):
+        found = entry.metric(recorded)
+        assert found is not None
+        assert found.label == label
+    assert entry.metric("mrr") is entry.metric("faq_spearman") is None
+
+
+def test_an_editor_is_told_what_an_entry_may_be() -> None:
+    """The JSON schema is of what stands in a spec, each evaluator's fields in it."""
+    text, entry = EvaluatorSpec.model_json_schema()["anyOf"]
+    assert "retrieval" in text["examples"]
+    assert entry["properties"].keys() == EvaluatorSpec.written().keys()
+    assert entry["properties"]["clustering"]["properties"]["draws"]["maximum"] == 1000
+    assert entry["additionalProperties"] is False
 
 
 # --- all together ---------------------------------------------------------------------------------

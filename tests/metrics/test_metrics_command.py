@@ -11,7 +11,8 @@ from embft.metrics.registry import METRICS
 
 
 def _printed(*arguments: str) -> str:
-    run = CliRunner().invoke(main, ["metrics", *arguments], catch_exceptions=False)
+    runner = CliRunner(env={"COLUMNS": "200"})
+    run = runner.invoke(main, ["metrics", *arguments], catch_exceptions=False)
     assert run.exit_code == 0
     return run.output
 
