@@ -87,16 +87,19 @@ def audit(  # noqa: PLR0913, PLR0917 - a parameter for each option
     import json
 
     from embft.cli.tables import print_audit
+    from embft.data.build import fraction_rows
     from embft.planning.audit import audit_with
     from embft.spec import ModelSpec
 
     spec = given_spec(sources)
     named = ModelSpec(base=model) if model else spec.points[0].model if spec else None
     found = audit_with(given_splits(sources, label_range, columns), named)
+    fractions = fraction_rows(spec) if spec else {}
     if form == "json":
-        click.echo(json.dumps(found.to_json(), indent=2))
+        shares = {"fractions": {f"{k:g}": v for k, v in fractions.items()}} if fractions else {}
+        click.echo(json.dumps({**found.to_json(), **shares}, indent=2))
     else:
-        print_audit(new_console(), found, everything=everything)
+        print_audit(new_console(), found, fractions, everything=everything)
 
 
 @data.command()

@@ -79,14 +79,24 @@ def print_need(console: Console, plan: Plan, need: Need, seconds: Mapping[str, f
 
 
 def plan_records(plan: Plan, seconds: Mapping[str, float] | None = None) -> list[dict[str, Any]]:
-    """A flat record for each trial of a plan. seconds: predicted, by key."""
+    """A flat record for each trial of a plan. seconds: predicted, by key.
+
+    Where training sets differ, each says how many rows it trains on; a baseline on none.
+    """
     names = list(dict.fromkeys(name for trial in plan.trials for name in trial.params))
+    rows = {digest: len(splits.train) for digest, splits in plan.data.items()}
+    several = len(set(rows.values())) > 1
     return [
         {
             "trial": trial.folder.name,
             "status": trial.finished or Status.PENDING,
             "seed": trial.spec.seed,
             **{name: trial.params.get(name) for name in names},
+            **(
+                {"train_rows": 0 if trial.spec.is_baseline else rows[trial.data_digest]}
+                if several
+                else {}
+            ),
             **({"seconds": _rounded(seconds.get(trial.key))} if seconds else {}),
         }
         for trial in plan.trials
@@ -174,10 +184,22 @@ def print_leaderboard(console: Console, board: Leaderboard) -> None:
         console.print(Text(f"Report: {report}"), soft_wrap=True)
 
 
-def print_audit(console: Console, audit: Audit, *, everything: bool = False) -> None:
-    """The findings, gravest first, with what each does and what to do; infos only on demand."""
+def print_audit(
+    console: Console,
+    audit: Audit,
+    fractions: Mapping[float, int] | None = None,
+    *,
+    everything: bool = False,
+) -> None:
+    """The findings, gravest first, with what each does and what to do; infos only on demand.
+
+    fractions: how many rows of train each `data.fraction` has, where there are several.
+    """
     sizes = ", ".join(f"{count:,} {name}" for name, count in audit.sizes.items())
     console.print(Text(f"Data audit of {sizes} pairs", style="bold"))
+    if fractions:
+        parts = ", ".join(f"{share:g} has {count:,}" for share, count in sorted(fractions.items()))
+        console.print(Text(f"Rows of train by data.fraction: {parts}"), soft_wrap=True)
     shown_findings = [f for f in audit.findings if everything or f.severity != "info"]
     for finding in shown_findings:
         console.print()

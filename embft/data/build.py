@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from embft.data.fraction import Nested
 from embft.data.load import Columns, PairFile
 from embft.data.nli import NliFile
 from embft.data.noise import Noise, noisy
@@ -21,15 +22,46 @@ from embft.spec.data import SameLabelSpec, SplitSpec
 from embft.spec.shape import Shape
 
 
+class Loaded:
+    """What data sections name, each source read once, however many fractions of it are wanted."""
+
+    def __init__(self) -> None:
+        self._known: dict[DataSpec, tuple[Splits, Nested]] = {}
+
+    def of(self, spec: DataSpec) -> tuple[Splits, Nested]:
+        """The splits before anything is done to train, and train's fractions."""
+        source = spec.model_copy(update={"fraction": 1.0, "noise": None, "on_leak": "warn"})
+        if source not in self._known:
+            made = _made(spec)
+            self._known[source] = made, Nested(made.train, spec.seed)
+        return self._known[source]
+
+
 def spec_data(spec: SweepSpec) -> Splits:
-    """The splits of a spec's first trial, whatever `on_leak` says."""
-    _, trial = next(spec.trials())
-    return load_data(trial.data.model_copy(update={"on_leak": "warn"}))
+    """The splits of a spec's first trial with the most data, whatever `on_leak` says."""
+    sections = [trial.data for _, trial in spec.trials()]
+    largest = max(sections, key=lambda section: section.fraction)
+    return load_data(largest.model_copy(update={"on_leak": "warn"}))
 
 
-def load_data(spec: DataSpec) -> Splits:
-    """The splits that a data section names, treated as its `on_leak` says. Raises DataError."""
-    splits = _read(spec)
+def fraction_rows(spec: SweepSpec) -> dict[float, int]:
+    """How many rows of train each fraction of the first data has; empty for a single fraction."""
+    first, *others = dict.fromkeys(trial.data for _, trial in spec.trials())
+    same = [
+        data for data in others if data.model_copy(update={"fraction": first.fraction}) == first
+    ]
+    if not same:
+        return {}
+    known = Loaded()
+    return {data.fraction: len(load_data(data, known).train) for data in (first, *same)}
+
+
+def load_data(spec: DataSpec, known: Loaded | None = None) -> Splits:
+    """The splits that a data section names, treated as its `on_leak` says. Raises DataError.
+
+    known: what has been read before, and is not read again.
+    """
+    splits = _read(spec, known or Loaded())
     if spec.on_leak == "warn":
         return splits
     from embft.data.audit import audit, drop_leaked
@@ -44,9 +76,11 @@ def load_data(spec: DataSpec) -> Splits:
     return drop_leaked(splits, found) if leaked else splits
 
 
-def _read(spec: DataSpec) -> Splits:
-    splits = _made(spec)
-    train = splits.train if spec.shape is None else to_shape(splits.train, spec.shape)
+def _read(spec: DataSpec, known: Loaded) -> Splits:
+    splits, nested = known.of(spec)
+    # Before all else is made of train: a small training set knows no text of the rest.
+    train = nested.take(spec.fraction)
+    train = train if spec.shape is None else to_shape(train, spec.shape)
     if spec.noise is not None:
         noise = Noise(**spec.noise.model_dump())
         train = noisy(train, noise, spec.seed)

@@ -33,8 +33,8 @@ def cut_dev(train: Pairs, fraction: float = 0.1, name: str = "train") -> tuple[P
             f"{name}: {len(train)} pairs are too few to set a part aside as dev; at least "
             f"{MIN_PAIRS} are needed. Give a file as `data.dev`, or more pairs."
         )
-    ids, of_row = _numbers(train)
-    for units in (_components(ids), pair_ids(ids[0], ids[1])):
+    ids, of_row = row_numbers(train)
+    for units in (components(ids), pair_ids(ids[0], ids[1])):
         chosen = _choose(units, of_row, train.label, fraction)
         if chosen is not None:
             return train.take(np.flatnonzero(~chosen)), train.take(np.flatnonzero(chosen))
@@ -44,7 +44,7 @@ def cut_dev(train: Pairs, fraction: float = 0.1, name: str = "train") -> tuple[P
     )
 
 
-def _numbers(train: Pairs) -> tuple[list[IntArray], npt.NDArray[np.uint64]]:
+def row_numbers(train: Pairs) -> tuple[list[IntArray], npt.NDArray[np.uint64]]:
     """For each column the identifiers of its normalised texts, and a number for each row."""
     of_text: list[list[IntArray]] = [[] for _ in train.columns]
     of_row = []
@@ -67,7 +67,7 @@ def _row_hashes(sides: Sequence[Sequence[str]]) -> npt.NDArray[np.uint64]:
     return np.frombuffer(joined, ">u8").astype(np.uint64)
 
 
-def _components(sides: Sequence[IntArray]) -> IntArray:
+def components(sides: Sequence[IntArray]) -> IntArray:
     """For each row the connected component of the graph whose edges join the texts of a row."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components

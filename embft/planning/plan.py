@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from embft.data.build import load_data
+from embft.data.build import Loaded, load_data
 from embft.data.pairs import Splits
 from embft.models.resolve import LocalBase, spec_base
 from embft.planning.checks import check_loss, check_objective
@@ -99,19 +99,22 @@ def make_plan(spec: SweepSpec, results: Path) -> Plan:
     folder = SweepDir(results / spec.name)
     read = {entry: find_files(entry) for entry in spec.evaluators}
     digests, bases = tuple(f.digest for f in read.values()), BaseChecks(spec.resources.device)
-    known = _Known({}, {}, folder.trials_by_key(), digests, bases)
+    known = _Known(Loaded(), {}, {}, folder.trials_by_key(), digests, bases)
     planned = [_planned(params, trial, folder, known) for params, trial in _with_baselines(spec)]
     trials = tuple(_scored_once(planned, known.data))
     used = {trial.data_digest: known.data[trial.data_digest] for trial in trials}
+    # The largest first, which stands for the sweep where there is room for one.
+    used = dict(sorted(used.items(), key=lambda item: -len(item[1].train)))
     return Plan(spec, folder, trials, used, read, tuple(bases.notes()))
 
 
 @dataclass(frozen=True)
 class _Known:
-    """What planning looks up once. data: splits by digest; folders: those on disk, by key;
-    evaluators: the digest of what each reads; bases: what has been checked of the models.
+    """What planning looks up once. read: sources; data: splits by digest; folders: those on disk,
+    by key; evaluators: the digest of what each reads; bases: what was checked of the models.
     """
 
+    read: Loaded
     digests: dict[DataSpec, str]
     data: dict[str, Splits]
     folders: Mapping[str, TrialDir]
@@ -152,7 +155,7 @@ def _with_baselines(spec: SweepSpec) -> Iterator[tuple[Point, TrialSpec]]:
 def _planned(params: Point, trial: TrialSpec, sweep: SweepDir, known: _Known) -> PlannedTrial:
     digest = known.digests.get(trial.data)
     if digest is None:
-        splits = load_data(trial.data)
+        splits = load_data(trial.data, known.read)
         digest = known.digests[trial.data] = splits.digest()
         known.data[digest] = splits
         check_objective(trial.objective.metric, splits)

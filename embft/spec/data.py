@@ -80,8 +80,9 @@ class DataSpec(Fields):
     """Where the pairs come from: one of a built-in dataset, `train`, `text`, `nli`, `same_label`.
 
     columns, groups and label_range say how `train`, `dev` and `test` are read. shape: what train is
-    turned into where its own is not what the loss needs. seed: of everything drawn in making the
-    data, which the trials' seeds do not change.
+    turned into where its own is not what the loss needs. fraction: of train's rows that are trained
+    on, nested (`embft/data/fraction.py`). seed: of everything drawn in making the data, which the
+    trials' seeds do not change.
     """
 
     dataset: Literal["dating"] | None = None
@@ -97,6 +98,7 @@ class DataSpec(Fields):
     # Not strict: what has passed the validator before is Python, where a text is no Shape.
     shape: Annotated[Shape, Field(strict=False)] | None = None
     noise: NoiseSpec | None = None
+    fraction: float = Field(default=1.0, gt=0, le=1)
     seed: int = 42
     dev_fraction: float = Field(default=0.1, gt=0, lt=1)
     on_leak: Literal["warn", "drop", "fail"] = "warn"
