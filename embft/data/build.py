@@ -10,12 +10,12 @@ from dataclasses import replace
 from embft.data.fraction import Nested
 from embft.data.load import Columns, PairFile
 from embft.data.nli import NliFile
-from embft.data.noise import Noise, noisy
 from embft.data.pairs import Splits
 from embft.data.same_label import SameLabel
 from embft.data.shapes import to_shape
 from embft.data.single import TextFile
 from embft.data.splits import Source, build_splits, with_files
+from embft.data.word_noise import WordNoise, noisy
 from embft.errors import DataError
 from embft.spec import ColumnsSpec, DataSpec, SweepSpec
 from embft.spec.data import SameLabelSpec, SplitSpec
@@ -82,7 +82,7 @@ def _read(spec: DataSpec, known: Loaded) -> Splits:
     train = nested.take(spec.fraction)
     train = train if spec.shape is None else to_shape(train, spec.shape)
     if spec.noise is not None:
-        noise = Noise(**spec.noise.model_dump())
+        noise = WordNoise(**spec.noise.model_dump())
         train = noisy(train, noise, spec.seed)
     return replace(splits, train=train)
 

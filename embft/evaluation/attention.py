@@ -1,4 +1,4 @@
-"""Where the pooled token looks: shares of attention on text, template, BOS, EOS and itself.
+"""Where the pooled token looks: shares of attention on text, prompt template, BOS, EOS and itself.
 
 A causal decoder's last token has to gather the text; training moves its attention there (arXiv
 2507.22729, section 5, of one sentence). Here it is averaged over many texts and all heads, layer by

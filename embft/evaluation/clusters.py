@@ -41,7 +41,7 @@ LEAST_CLUSTER, LEAST_SAMPLES = 10, 5
 LEAST_PAIRS = 20
 MOST_PAIRS = 5_000
 """More pairs than these are sampled: UMAP's time grows with them, the purity hardly changes."""
-NOISE = -1
+UNCLUSTERED = -1
 
 
 def _quantity(name: str, label: str, formula: str) -> Metric:
@@ -167,7 +167,7 @@ def purity(cluster: npt.ArrayLike, label: npt.ArrayLike) -> float | None:
     (Manning, Raghavan and Schütze, 2008, 16.3).
     """
     clusters_, labels = np.asarray(cluster), np.asarray(label)
-    inside = clusters_ != NOISE
+    inside = clusters_ != UNCLUSTERED
     if not inside.any():
         return None
     rows = np.unique(clusters_[inside], return_inverse=True)[1]
@@ -196,7 +196,7 @@ def _by_pair(
     cluster: IntArray, side: npt.NDArray[np.bool_], rows: IntArray, texts: Sequence[Sequence[str]]
 ) -> UnitValues:
     """1 for each pair with its cluster's majority label, else 0; noise has no weight."""
-    inside = cluster != NOISE
+    inside = cluster != UNCLUSTERED
     count = np.zeros((int(cluster.max()) + 1, 2))
     np.add.at(count, (cluster[inside], side[inside].astype(np.int64)), 1)
     majority = count.argmax(axis=1)[cluster] == side
@@ -217,7 +217,7 @@ def _clustered(cluster: IntArray, side: npt.NDArray[np.bool_]) -> Found:
     return {
         "cluster_purity": "HDBSCAN found no cluster" if found is None else found,
         "clusters": float(cluster.max() + 1),
-        "noise": float((cluster == NOISE).mean()),
+        "noise": float((cluster == UNCLUSTERED).mean()),
     }
 
 

@@ -89,7 +89,7 @@ def write_map(folder: TrialDir) -> None:
     (absent where all is noise), `clusters` and `noise`. Raises EmbftError for pairs that cannot be
     laid out and for a model that cannot be loaded.
     """
-    from embft.evaluation.clusters import NOISE, cluster_pairs, purity, sample_rows, two_sided
+    from embft.evaluation.clusters import UNCLUSTERED, cluster_pairs, purity, sample_rows, two_sided
     from embft.evaluation.embed import embed_pairs
     from embft.models.trained import load_trained
 
@@ -104,7 +104,7 @@ def write_map(folder: TrialDir) -> None:
     summary = {
         "purity": share,
         "clusters": int(cluster.max() + 1),
-        "noise": float((cluster == NOISE).mean()),
+        "noise": float((cluster == UNCLUSTERED).mean()),
     }
     write_atomic(folder.map_file, _parquet(rows, points, cluster, json.dumps(summary)))
 

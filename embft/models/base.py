@@ -31,8 +31,8 @@ from embft.models.fitness import (
     loaded_dtype,
 )
 from embft.models.pooling import OUR_MODULES, replace_pooling
+from embft.models.prompt_template import wrap_texts
 from embft.models.safety import check_folder
-from embft.models.template import wrap_texts
 from embft.models.token_layout import token_layout
 from embft.spec import ModelSpec, TrainSpec, untrainable_reason
 from embft.system.machine import Device, resolve_device
@@ -216,7 +216,7 @@ def _changes_texts(spec: ModelSpec) -> bool:
 
 
 def _set_texts(model: SentenceTransformer, spec: ModelSpec) -> None:
-    """Wrap texts by the tokenizer. A text keeps the length that it may have without a template."""
+    """Wrap texts by the tokenizer. A text keeps the length that it has without one."""
     transformer = _transformer(model, "template")
     eos = True if spec.pooling == "eos" else spec.eos
     tokenizer = wrap_texts(transformer.tokenizer, spec.template, bos=spec.bos, eos=eos)
@@ -225,24 +225,28 @@ def _set_texts(model: SentenceTransformer, spec: ModelSpec) -> None:
 
 
 def _set_length(model: SentenceTransformer, transformer: Transformer, asked: int | None) -> None:
-    """Let inputs have the length asked for, or else the model's own, and the template on top."""
+    """Let texts have the length asked for, or the model's own; the prompt template is extra."""
     budget = model.max_seq_length if asked is None else asked
     if budget is None:
         return
     layout = token_layout(transformer.tokenizer)
-    wanted = budget + layout.template
+    wanted = budget + layout.template_tokens
     positions = _positions(transformer) or wanted
     fitting = min(wanted, positions)
     if fitting <= layout.before + layout.after:
         raise ModelError(
-            f"model.template: with {layout.template} tokens no token is left for a text in the "
-            f"{fitting} that this model reads: choose a shorter one"
+            f"model.template: with {layout.template_tokens} tokens no token is left for a text in "
+            f"the {fitting} that this model reads: choose a shorter one"
         )
     if asked is not None and fitting < wanted:
-        beside = f", {layout.template} of them for the template" if layout.template else ""
+        beside = (
+            f", {layout.template_tokens} of them for the prompt template"
+            if layout.template_tokens
+            else ""
+        )
         raise ModelError(
             f"model.max_tokens is {asked}, but this model has positions for {positions} tokens"
-            f"{beside}: set it to {positions - layout.template} or less"
+            f"{beside}: set it to {positions - layout.template_tokens} or less"
         )
     model.max_seq_length = fitting
 

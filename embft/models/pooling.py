@@ -29,7 +29,7 @@ _MODES: dict[str, str | tuple[str, ...]] = {
 
 
 class TextMean(Module):
-    """The mean over the text's tokens alone: without template, BOS and EOS.
+    """The mean over the text's tokens alone: without prompt template, BOS and EOS.
 
     before, after: how many tokens stand around every text. Where a text has no token of its own,
     the mean is over all.

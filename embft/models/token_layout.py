@@ -33,8 +33,8 @@ class Layout:
         return self.suffix + self.eos
 
     @property
-    def template(self) -> int:
-        """How many tokens the template adds."""
+    def template_tokens(self) -> int:
+        """How many tokens the prompt template adds."""
         return self.prefix + self.suffix
 
 

@@ -13,7 +13,7 @@ from sentence_transformers.sentence_transformer.modules import Pooling, WordWeig
 from tokenizers import processors
 
 from embft.models.pooling import TextMean
-from embft.models.template import wrap_texts
+from embft.models.prompt_template import wrap_texts
 from embft.models.token_layout import PREFIX, SUFFIX
 
 # The weight in the mean of a token that is not the text's own. Not 0: a text that has no token of

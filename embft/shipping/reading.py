@@ -95,7 +95,7 @@ class Original:
         if not self._is_transformer:
             return [None]
         layout = token_layout(self.model.tokenizer)
-        template = ["no_template"] if layout.template else []
+        template = ["no_template"] if layout.template_tokens else []
         return [None, *template, "no_special", "all_padding"]
 
     def _prompt_ways(self) -> list[str | None]:

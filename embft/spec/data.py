@@ -69,7 +69,7 @@ class SameLabelSpec(_File):
 
 
 class NoiseSpec(Fields):
-    """Noise on the words of every train text; see `embft/data/noise.py`."""
+    """Noise on the words of every train text; see `embft/data/word_noise.py`."""
 
     delete_words: float = Field(default=0.1, ge=0, lt=1)
     swap_words: int = Field(default=1, ge=0, le=100)

@@ -8,11 +8,11 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from embft.spec.base import Fields, Names, Text
-from embft.spec.templates import named_template
+from embft.spec.prompt_templates import named_prompt_template
 
 
 def _template(value: str | None) -> str | None:
-    return None if value is None else named_template(value)
+    return None if value is None else named_prompt_template(value)
 
 
 def _targets(value: tuple[str, ...] | str | None) -> tuple[str, ...] | str | None:

@@ -13,16 +13,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from embft.data.draw import Draw
-from embft.data.noise import Noise
+from embft.data.word_noise import WordNoise
 from embft.errors import EmbftError
 
 Generate = Callable[[Sequence[str], int], list[str]]
 """Texts and the attempt -> an answer for each."""
 
 RULES = {
-    "noise": Noise(),
-    "deletion": Noise(delete_words=0.2, swap_words=0, swap_characters=0),
-    "swap": Noise(delete_words=0, swap_words=2, swap_characters=0),
+    "noise": WordNoise(),
+    "deletion": WordNoise(delete_words=0.2, swap_words=0, swap_characters=0),
+    "swap": WordNoise(delete_words=0, swap_words=2, swap_characters=0),
 }
 MODELS = {"rewrite": 1, "back-translate": 2}
 """The methods with models, and how many folders each takes."""

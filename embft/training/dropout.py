@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from embft.training.noise import Noise
+from embft.training.dropout_bits import DropoutBits
 
 # The bits of 1.0: a mask made of them is ready, where one of truth values would be cast, slowly.
 _ONES = {torch.bfloat16: np.uint16(0x3F80), torch.float16: np.uint16(0x3C00)}
@@ -23,7 +23,7 @@ class BulkDropout(torch.nn.Module):
         """Zero a share p of the values at random and scale the others by 1 / (1 - p)."""
         if not self.training or self.p == 0.0:
             return values
-        bits, least, scale = Noise.draw(self.p, values.numel(), self.generator)
+        bits, least, scale = DropoutBits.draw(self.p, values.numel(), self.generator)
         kept = bits >= least
         one = _ONES.get(values.dtype)
         if one is None:

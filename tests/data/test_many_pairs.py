@@ -18,10 +18,10 @@ from embft.data.audit import audit, drop_leaked, near
 from embft.data.column import GrowingColumns, TextColumn, Values, write_columns
 from embft.data.cut import cut_dev
 from embft.data.load import Columns, load_pairs
-from embft.data.noise import Noise, noisy
 from embft.data.pairs import Pairs, Splits, write_jsonl
 from embft.data.shapes import as_labelled, to_shape
 from embft.data.texts import different, text_ids
+from embft.data.word_noise import WordNoise, noisy
 from embft.errors import DataError
 from embft.spec.shape import Shape
 from tests.helpers.commands import python
@@ -104,8 +104,8 @@ def test_what_is_made_of_pairs_in_a_file(tmp_path: Path, triplets: bool) -> None
     assert found.take(rows).digest() == given.take(rows).digest()
     assert found.take([]).text_1 == []
     assert [_content(side) for side in cut_dev(found)] == [_content(s) for s in cut_dev(given)]
-    assert _content(noisy(found, Noise(), 3)) == _content(noisy(given, Noise(), 3))
-    assert isinstance(noisy(found, Noise(), 3).text_1, TextColumn)
+    assert _content(noisy(found, WordNoise(), 3)) == _content(noisy(given, WordNoise(), 3))
+    assert isinstance(noisy(found, WordNoise(), 3).text_1, TextColumn)
     assert _content(to_shape(found, Shape.POSITIVES)) == _content(to_shape(given, Shape.POSITIVES))
     if triplets:
         assert _content(as_labelled(found)) == _content(as_labelled(given))

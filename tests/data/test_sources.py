@@ -14,9 +14,9 @@ from embft.data.audit import audit
 from embft.data.build import load_data
 from embft.data.draw import Draw
 from embft.data.nli import NliFile
-from embft.data.noise import Noise, noisy
 from embft.data.pairs import Pairs
 from embft.data.same_label import SameLabel, draw_triplets
+from embft.data.word_noise import WordNoise, noisy
 from embft.errors import DataError, SpecError
 from embft.spec import DataSpec, parse_spec
 
@@ -205,7 +205,7 @@ def test_texts_are_used_evenly() -> None:
 @given(st.text(max_size=60), st.integers(0, 99))
 def test_noise_keeps_a_text(text: str, seed: int) -> None:
     """Noise leaves a text with a word in it, of the same letters or fewer, and is repeatable."""
-    noise = Noise(0.5, 2, 0.3)
+    noise = WordNoise(0.5, 2, 0.3)
     found = noise.of(text, Draw(seed))
     assert found == noise.of(text, Draw(seed))
     assert bool(found.strip()) == bool(text.strip())
@@ -215,14 +215,14 @@ def test_noise_keeps_a_text(text: str, seed: int) -> None:
 def test_noise_rates() -> None:
     """Words are deleted, and characters swapped, about as often as asked for."""
     text = " ".join(f"w{i}" for i in range(20_000))
-    kept = Noise(0.1, 0, 0).of(text, Draw(0)).split()
+    kept = WordNoise(0.1, 0, 0).of(text, Draw(0)).split()
     assert 0.89 < len(kept) / 20_000 < 0.91
     assert kept == sorted(kept, key=lambda word: int(word[1:]))
     letters = "abcdefghij" * 2000
-    swapped = Noise(0, 0, 0.05).of(letters, Draw(0))
+    swapped = WordNoise(0, 0, 0.05).of(letters, Draw(0))
     moved = sum(one != other for one, other in zip(letters, swapped, strict=True))
     assert 0.08 < moved / 20_000 < 0.11
-    assert Noise(0, 0, 0).of("as it  is", Draw(0)) == "as it is"
+    assert WordNoise(0, 0, 0).of("as it  is", Draw(0)) == "as it is"
 
 
 def test_noise_is_off_by_default_and_on_both_sides(labelled_texts: str) -> None:
@@ -234,7 +234,7 @@ def test_noise_is_off_by_default_and_on_both_sides(labelled_texts: str) -> None:
     assert load_data(spec).digest() == loud.digest()
     for before, after in zip(plain.train.columns, loud.train.columns, strict=True):
         assert sum(a != b for a, b in zip(before, after, strict=True)) > len(before) / 2
-    three = noisy(Pairs.unlabelled(["a b"] * 9, ["c d"] * 9, ["e f"] * 9), Noise(0, 1, 0.9), 0)
+    three = noisy(Pairs.unlabelled(["a b"] * 9, ["c d"] * 9, ["e f"] * 9), WordNoise(0, 1, 0.9), 0)
     assert three.shape == "triplets"
     assert set(map("".join, map(str.split, three.text_3 or ()))) <= {"ef", "fe"}
 

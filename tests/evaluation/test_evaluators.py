@@ -121,7 +121,7 @@ def test_hdbscan_finds_planted_clusters_and_noise() -> None:
     found = clusters.find_clusters(np.vstack([points, far]))
     assert len(set(found[:90])) == 3
     assert all(len(set(found[i : i + 30])) == 1 for i in (0, 30, 60))
-    assert (found[90:] == clusters.NOISE).all()
+    assert (found[90:] == clusters.UNCLUSTERED).all()
 
 
 def test_planted_clusters_are_pure_and_the_map_repeats() -> None:

@@ -15,13 +15,13 @@ from sentence_transformers import SentenceTransformer
 
 from embft.errors import ModelError, SpecError
 from embft.models.base import load_base, open_model
+from embft.models.prompt_template import wrap_texts
 from embft.models.resolve import find_base_model
 from embft.models.save import Origin, save
-from embft.models.template import wrap_texts
 from embft.models.tiny_decoder import Size, make_decoder
 from embft.models.token_layout import token_layout
 from embft.spec import ModelSpec, parse_spec
-from embft.spec.templates import TEMPLATES, around
+from embft.spec.prompt_templates import PROMPT_TEMPLATES, around
 
 Array = npt.NDArray[np.float64]
 
@@ -120,7 +120,7 @@ def test_each_pooling_is_what_a_plain_reference_gives(
     np.testing.assert_array_equal(again.encode(TEXTS), found)
 
 
-@pytest.mark.parametrize("template", TEMPLATES)
+@pytest.mark.parametrize("template", PROMPT_TEMPLATES)
 @pytest.mark.parametrize("base", ["llama", "qwen3"])
 def test_each_template_survives_a_text_that_is_cut(
     bases: dict[str, Path], base: str, template: str
@@ -130,7 +130,7 @@ def test_each_template_survives_a_text_that_is_cut(
     model = load_base(bases[base], spec)
     layout = token_layout(model.tokenizer)
     most = int(model.max_seq_length or 0)
-    assert most == 12 + layout.template
+    assert most == 12 + layout.template_tokens
     reference = Reference(bases[base])
     for text in (TEXTS[0], LONG):
         ids, own = reference.ids(text, template, eos=False, most=most)
@@ -202,7 +202,7 @@ def _with_spaces_first(kind: str) -> Any:
     trainer = trainers.BpeTrainer(
         vocab_size=300, special_tokens=["<unk>", "<s>", "</s>"], show_progress=False
     )
-    tokenizer.train_from_iterator([*TEXTS, LONG, *TEMPLATES.values()], trainer)
+    tokenizer.train_from_iterator([*TEXTS, LONG, *PROMPT_TEMPLATES.values()], trainer)
     if kind == "llama-2":
         tokenizer.normalizer = normalizers.Sequence(
             [normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]
@@ -213,7 +213,9 @@ def _with_spaces_first(kind: str) -> Any:
 
 
 @pytest.mark.parametrize("kind", ["first", "always", "llama-2"])
-@pytest.mark.parametrize("template", [*TEMPLATES, "Topic: {text}", "{text} is of", '"{text}"'])
+@pytest.mark.parametrize(
+    "template", [*PROMPT_TEMPLATES, "Topic: {text}", "{text} is of", '"{text}"']
+)
 def test_parts_are_tokenised_as_in_the_filled_template(
     kind: str, template: str, tmp_path: Path
 ) -> None:
@@ -367,6 +369,6 @@ def test_one_wording_is_one_trial() -> None:
     def template(value: str) -> str | None:
         return next(parse_spec(_with_model(f"template: {value}")).trials())[1].model.template
 
-    assert template("eol") == template(json.dumps(TEMPLATES["eol"])) == "eol"
+    assert template("eol") == template(json.dumps(PROMPT_TEMPLATES["eol"])) == "eol"
     assert template("none") is template("'{text}'") is None
     assert template("'Topic: {text}'") == "Topic: {text}"

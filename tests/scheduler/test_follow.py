@@ -85,7 +85,7 @@ def trials(
 
 def _fails(trial: PlannedTrial) -> None:
     given = trial.input(threads=1)
-    trial.folder.write_result(Failed(**given.repeated, reason="crash", message="it broke"))
+    trial.folder.write_result(Failed(**given.repeated, reason="crashed", message="it broke"))
 
 
 def _live(trials: Sequence[PlannedTrial], *observers: Observer) -> None:
@@ -192,5 +192,5 @@ def test_the_report_is_written_after_trials_but_not_after_the_last(
 
 def _ended(trial: PlannedTrial) -> tuple[Observed, TrialResult]:
     given = trial.input(threads=1)
-    result = Failed(**given.repeated, reason="crash", message="")
+    result = Failed(**given.repeated, reason="crashed", message="")
     return Observed(trial.folder, trial.spec, trial.params), result

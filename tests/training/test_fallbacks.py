@@ -15,7 +15,7 @@ from embft.models.base import build
 from embft.spec import ModelSpec, TrainSpec
 from embft.system import speedups
 from embft.system.speedups import missing
-from embft.training import noise, optimizer, step
+from embft.training import dropout_bits, optimizer, step
 from embft.training.kernels import functions, rows
 from embft.training.kernels.entry import Kernels, kernels
 from embft.training.kernels.threads import together
@@ -30,10 +30,10 @@ def use(monkeypatch: pytest.MonkeyPatch, set_threads: Callable[[int], None]) -> 
     """Has trainings find these compiled loops from now on."""
     set_threads(1)
     monkeypatch.setattr(speedups, "_missing", {})
-    monkeypatch.setattr(noise, "_compiled_fill", noise._compiled_fill.__wrapped__)
+    monkeypatch.setattr(dropout_bits, "_compiled_fill", dropout_bits._compiled_fill.__wrapped__)
 
     def change(loops: Kernels | None) -> None:
-        for module in (noise, optimizer, step):
+        for module in (dropout_bits, optimizer, step):
             monkeypatch.setattr(module, "kernels", lambda: loops)
 
     return change
@@ -82,7 +82,9 @@ def test_numpy_draws_the_same_bits(use: Use) -> None:
     for loops in (_loops(), None, _loops()._replace(fill=lambda _, words, __: words.fill(0))):
         use(loops)
         generator.state = state
-        found.append(noise.Noise.draw(0.3, 100_003, np.random.Generator(generator)).bits)
+        found.append(
+            dropout_bits.DropoutBits.draw(0.3, 100_003, np.random.Generator(generator)).bits
+        )
         assert bool(missing()) == (len(found) == 3)
     for bits in found[1:]:
         np.testing.assert_array_equal(bits, found[0])

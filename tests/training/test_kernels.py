@@ -21,14 +21,14 @@ from embft.data.pairs import Splits
 from embft.encoding.packing import can_pack
 from embft.models.base import build
 from embft.spec import LoraSpec, ModelSpec, TrainSpec
-from embft.training import noise as noise_module
+from embft.training import dropout_bits
+from embft.training.dropout_bits import DropoutBits
 from embft.training.kernels import adamw, adapters, attention, functions, rows, threads
 from embft.training.kernels.encoder import FusedEncoder, fuse
 from embft.training.kernels.functions import Adapter, Texts
 from embft.training.kernels.loops import compiled
-from embft.training.kernels.noise import fill_blocks
+from embft.training.kernels.random_bits import fill_blocks
 from embft.training.kernels.vectors import FLAT, erf, exp, product, transposed_product
-from embft.training.noise import Noise
 from embft.training.step import Stepper
 
 MODEL = ModelSpec(base="tiny")
@@ -42,12 +42,12 @@ CLOSE = {torch.float32: 1e-6, torch.bfloat16: 1e-2}
 Function = Callable[..., Any]
 
 
-def _noise(n: int, p: float = 0.3) -> Noise:
-    return Noise.draw(p, n, np.random.Generator(np.random.SFC64(1)))
+def _bits(n: int, p: float = 0.3) -> DropoutBits:
+    return DropoutBits.draw(p, n, np.random.Generator(np.random.SFC64(1)))
 
 
-def _mask(noise: Noise, *shape: int) -> torch.Tensor:
-    return torch.from_numpy((noise.bits >= noise.least) * np.float32(noise.keep)).view(shape)
+def _mask(bits: DropoutBits, *shape: int) -> torch.Tensor:
+    return torch.from_numpy((bits.bits >= bits.least) * np.float32(bits.keep)).view(shape)
 
 
 def _given(dtype: torch.dtype, *shapes: tuple[int, ...]) -> list[torch.Tensor]:
@@ -84,7 +84,7 @@ def test_attention_is_torchs(dtype: torch.dtype) -> None:
     """Each text attends to itself alone, dropout included, whatever shares its batch."""
     starts = np.concatenate([[0], np.cumsum(LENGTHS)]).astype(np.int64)
     texts = Texts.of(starts, HEADS)
-    noise = _noise(int(texts.places[-1]))
+    bits = _bits(int(texts.places[-1]))
 
     def wanted(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> list[torch.Tensor]:
         found = []
@@ -93,14 +93,14 @@ def test_attention_is_torchs(dtype: torch.dtype) -> None:
             a, b, c = (x[own].view(n, HEADS, -1).transpose(0, 1) for x in (q, k, v))
             m = -(-n // 8) * 8
             place = slice(int(texts.places[text]), int(texts.places[text + 1]))
-            part = Noise(noise.bits[place], noise.least, noise.keep)
+            part = DropoutBits(bits.bits[place], bits.least, bits.keep)
             weights = torch.softmax(a @ b.transpose(1, 2) * 0.25, dim=-1)
             weights = weights * _mask(part, HEADS, m, m)[:, :n, :n]
             found.append((weights @ c).transpose(0, 1).reshape(n, WIDTH))
         return [torch.cat(found)]
 
     inputs = _given(dtype, *[(sum(LENGTHS), WIDTH)] * 3)
-    _agree(dtype, inputs, lambda *qkv: [functions.attend(*qkv, texts, 0.25, noise)], wanted)
+    _agree(dtype, inputs, lambda *qkv: [functions.attend(*qkv, texts, 0.25, bits)], wanted)
 
 
 @pytest.mark.usefixtures("some_threads")
@@ -115,17 +115,17 @@ def test_gelu_is_torchs(dtype: torch.dtype) -> None:
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_norm_is_torchs(dtype: torch.dtype) -> None:
     """Of what is added to what dropout left; in bfloat16 both formats of the result have slopes."""
-    noise = _noise(11 * WIDTH)
+    bits = _bits(11 * WIDTH)
 
     def wanted(
         x: torch.Tensor, residual: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor
     ) -> list[torch.Tensor]:
-        added = residual + x * _mask(noise, 11, WIDTH)
+        added = residual + x * _mask(bits, 11, WIDTH)
         found = torch.nn.functional.layer_norm(added, (WIDTH,), weight, bias, 1e-3)
         return [found] if dtype == torch.float32 else [found, found]
 
     inputs = _given(dtype, (11, WIDTH)) + _given(torch.float32, (11, WIDTH), (WIDTH,), (WIDTH,))
-    _agree(dtype, inputs, lambda *given: functions.norm(*given, 1e-3, noise), wanted)
+    _agree(dtype, inputs, lambda *given: functions.norm(*given, 1e-3, bits), wanted)
 
 
 @pytest.mark.usefixtures("some_threads")
@@ -136,19 +136,19 @@ def test_projections_are_torchs(dtype: torch.dtype, rank: int) -> None:
 
     More rows than are looked at at a time, and a rank that is no whole block.
     """
-    noise = _noise(ROWS * WIDTH)
+    bits = _bits(ROWS * WIDTH)
 
     def wanted(x: torch.Tensor, *given: torch.Tensor) -> list[torch.Tensor]:
         weight, bias, other, a, b = given
         linear = torch.nn.functional.linear
-        low = linear(x * _mask(noise, ROWS, WIDTH), a)
+        low = linear(x * _mask(bits, ROWS, WIDTH), a)
         return [linear(x, weight, bias), linear(x, other) + linear(low, b) * 2.5]
 
     def ours(x: torch.Tensor, *given: torch.Tensor) -> Any:
         weight, bias, other, a, b = given
         tensors = (weight, bias, None, None, other, None, a, b)
         used = (weight, bias, other, None)
-        return functions.project(x, [None, Adapter(2.5, noise)], used, *tensors)
+        return functions.project(x, [None, Adapter(2.5, bits)], used, *tensors)
 
     inputs = [each / WIDTH**0.5 for each in _given(torch.float32, (16, WIDTH), (16,), (24, WIDTH))]
     inputs += [each / 8 for each in _given(torch.float32, (rank, WIDTH), (24, rank))]
@@ -361,33 +361,33 @@ def test_small_products_are_numpys(n: int) -> None:
 
 
 @pytest.mark.usefixtures("some_threads")
-def test_noise_is_numpys() -> None:
+def test_random_bits_are_numpys() -> None:
     """Each column of a block as numpy's SFC64 goes on from the same state, with any threads."""
     generator = np.random.Generator(np.random.SFC64(7))
-    n = 2 * noise_module._ROWS * noise_module._COLUMNS + 100
-    shape = (3, 4, noise_module._COLUMNS)
+    n = 2 * dropout_bits._ROWS * dropout_bits._COLUMNS + 100
+    shape = (3, 4, dropout_bits._COLUMNS)
     states = np.random.Generator(np.random.SFC64(7)).integers(1 << 64, size=shape, dtype=np.uint64)
-    words = noise_module._words(n, generator).reshape(-1, noise_module._COLUMNS)
-    assert len(words) == -(-n // noise_module._COLUMNS)
-    for row in range(0, len(words), noise_module._ROWS):
-        block = words[row : row + noise_module._ROWS]
-        for column in (0, 5, noise_module._COLUMNS - 1):
+    words = dropout_bits._words(n, generator).reshape(-1, dropout_bits._COLUMNS)
+    assert len(words) == -(-n // dropout_bits._COLUMNS)
+    for row in range(0, len(words), dropout_bits._ROWS):
+        block = words[row : row + dropout_bits._ROWS]
+        for column in (0, 5, dropout_bits._COLUMNS - 1):
             numpys: Any = np.random.SFC64()
             state = numpys.state
-            state["state"]["state"] = states[row // noise_module._ROWS, :, column].copy()
+            state["state"]["state"] = states[row // dropout_bits._ROWS, :, column].copy()
             numpys.state = state
             wanted = np.random.Generator(numpys).integers(1 << 64, size=len(block), dtype=np.uint64)
             np.testing.assert_array_equal(block[:, column], wanted)
 
 
-def test_noise_drops_its_share() -> None:
+def test_dropout_drops_its_share() -> None:
     """At the rate that was asked for, each of a word's four draws alike, no two draws alike."""
     n = 400_000
-    noise = _noise(n, 0.1)
-    dropped = noise.bits < noise.least
+    bits = _bits(n, 0.1)
+    dropped = bits.bits < bits.least
     for start in range(4):
         assert abs(dropped[start::4].mean() - 0.1) < 5 * (0.09 / (n / 4)) ** 0.5
-    again = Noise.draw(0.1, n, np.random.Generator(np.random.SFC64(2))).bits < noise.least
+    again = DropoutBits.draw(0.1, n, np.random.Generator(np.random.SFC64(2))).bits < bits.least
     assert abs((dropped & again).mean() - 0.01) < 0.001
     assert abs((dropped[:-64] & dropped[64:]).mean() - 0.01) < 0.001
 

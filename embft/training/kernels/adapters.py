@@ -16,8 +16,8 @@ from numba import float32, int64
 
 from embft.training.kernels.loops import compiled, part
 from embft.training.kernels.vectors import (
+    BITS,
     FLOATS,
-    NOISE,
     ROWS,
     F,
     gather,
@@ -31,18 +31,18 @@ _CHUNK = 32  # rows at a time: with all that belongs to them they stay in a core
 
 
 @part
-def _dropped(x: Any, noise: Any, least: int, keep: float, to: Any) -> None:
+def _dropped(x: Any, bits: Any, least: int, keep: float, to: Any) -> None:
     """Rows of x after dropout, as float32; below them 0."""
     for i in range(x.shape[0]):
-        row, noisy, its = x[i], noise[i], to[i]
+        row, drawn, its = x[i], bits[i], to[i]
         for j in range(row.size):
-            its[j] = wide(row[j]) * keep if noisy[j] >= least else F(0.0)
+            its[j] = wide(row[j]) * keep if drawn[j] >= least else F(0.0)
     to[x.shape[0] :] = F(0.0)
 
 
-@compiled(ROWS, None, NOISE, int64, float32, FLOATS, FLOATS, float32, FLOATS, None)
+@compiled(ROWS, None, BITS, int64, float32, FLOATS, FLOATS, float32, FLOATS, None)
 def adapt(  # noqa: PLR0913, PLR0917 - what an adapter is made of
-    x: Any, noise: Any, least: int, keep: float, down: Any, up: Any, scale: float, low: Any,
+    x: Any, bits: Any, least: int, keep: float, down: Any, up: Any, scale: float, low: Any,
     result: Any, thread: int, threads: int,
 ) -> None:  # fmt: skip
     """Add to result what the adapter makes of x. low, shape (n, rank), is left for the way back."""
@@ -52,7 +52,7 @@ def adapt(  # noqa: PLR0913, PLR0917 - what an adapter is made of
     many = np.empty((_CHUNK, out), np.float32)
     for start in range(thread * _CHUNK, n, threads * _CHUNK):
         end = min(start + _CHUNK, n)
-        _dropped(x[start:end], noise[start:end], least, keep, given)
+        _dropped(x[start:end], bits[start:end], least, keep, given)
         product(given, down, few, given.shape[1])
         low[start:end] = few[: end - start]
         product(few, up, many, few.shape[1])
@@ -63,11 +63,11 @@ def adapt(  # noqa: PLR0913, PLR0917 - what an adapter is made of
 
 
 @compiled(
-    ROWS, None, None, NOISE, int64, float32, FLOATS, FLOATS, float32, FLOATS, None,
+    ROWS, None, None, BITS, int64, float32, FLOATS, FLOATS, float32, FLOATS, None,
     float32[:, :, ::1], float32[:, :, ::1],
 )  # fmt: skip
 def adapt_back(  # noqa: PLR0913, PLR0917 - what an adapter is made of
-    slope: Any, x: Any, noise: Any, least: int, keep: float, down: Any, up: Any, scale: float,
+    slope: Any, x: Any, bits: Any, least: int, keep: float, down: Any, up: Any, scale: float,
     low: Any, slope_x: Any, slope_down: Any, slope_up: Any, thread: int, threads: int,
 ) -> None:  # fmt: skip
     """The way back through `adapt`: from the slope at its result to those at x and both matrices.
@@ -84,7 +84,7 @@ def adapt_back(  # noqa: PLR0913, PLR0917 - what an adapter is made of
         end = min(start + _CHUNK, n)
         gather(slope[start:end], 0, steep)
         gather(low[start:end], 0, few)
-        _dropped(x[start:end], noise[start:end], least, keep, given)
+        _dropped(x[start:end], bits[start:end], least, keep, given)
         product(steep, up, back, out)
         for i in range(_CHUNK):
             for k in range(rank):
@@ -102,7 +102,7 @@ def adapt_back(  # noqa: PLR0913, PLR0917 - what an adapter is made of
         if slope_x.shape[0]:
             product(back, down, given, rank)
             for i in range(end - start):
-                to, added, noisy = slope_x[start + i], given[i], noise[start + i]
+                to, added, drawn = slope_x[start + i], given[i], bits[start + i]
                 for j in range(width):
-                    kept = added[j] * keep if noisy[j] >= least else F(0.0)
+                    kept = added[j] * keep if drawn[j] >= least else F(0.0)
                     to[j] = narrow(to, wide(to[j]) + kept)

@@ -88,13 +88,13 @@ def _softmax(square: Any, n: int) -> None:
     float32[::1], None,
 )  # fmt: skip
 def attend(  # noqa: PLR0913, PLR0917 - what attention is made of
-    q: Any, k: Any, v: Any, starts: Any, places: Any, heads: int, scale: float, noise: Any,
+    q: Any, k: Any, v: Any, starts: Any, places: Any, heads: int, scale: float, bits: Any,
     least: int, keep: float, weights: Any, result: Any, thread: int,
     threads: int,
 ) -> None:  # fmt: skip
     """Scaled dot-product attention (Vaswani et al., 2017) of one thread's share of the texts.
 
-    starts: where each text begins, and the end of the last. places: where in noise, and in weights,
+    starts: where each text begins, and the end of the last. places: where in bits, and in weights,
     which are left for the way back, its (heads, m, m) begin, m its length in whole blocks.
     """
     width = q.shape[1] // heads
@@ -110,7 +110,7 @@ def attend(  # noqa: PLR0913, PLR0917 - what attention is made of
         turned = keys[: width * m].reshape((width, m))
         for head in range(heads):
             left, place = head * width, places[text] + head * m * m
-            share, noisy = weights[place : place + m * m], noise[place : place + m * m]
+            share, drawn = weights[place : place + m * m], bits[place : place + m * m]
             kept, square = dropped[: m * m], share.reshape((m, m))
             gather(q[start:end], left, queries[:m])
             gather(v[start:end], left, values[:m])
@@ -120,7 +120,7 @@ def attend(  # noqa: PLR0913, PLR0917 - what attention is made of
                 share[i] *= scale
             _softmax(square, n)
             for i in range(share.size):
-                kept[i] = share[i] * keep if noisy[i] >= least else F(0.0)
+                kept[i] = share[i] * keep if drawn[i] >= least else F(0.0)
             product(kept.reshape((m, m)), values, found[:m], n)
             _scatter(found, left, result[start:end])
 
@@ -130,7 +130,7 @@ def attend(  # noqa: PLR0913, PLR0917 - what attention is made of
     float32[::1], None, None, None, None,
 )  # fmt: skip
 def attend_back(  # noqa: PLR0913, PLR0917 - what attention is made of
-    q: Any, k: Any, v: Any, starts: Any, places: Any, heads: int, scale: float, noise: Any,
+    q: Any, k: Any, v: Any, starts: Any, places: Any, heads: int, scale: float, bits: Any,
     least: int, keep: float, weights: Any, slope: Any, slope_q: Any, slope_k: Any, slope_v: Any,
     thread: int, threads: int,
 ) -> None:  # fmt: skip
@@ -152,14 +152,14 @@ def attend_back(  # noqa: PLR0913, PLR0917 - what attention is made of
         kept_square, back_square = kept.reshape((m, m)), back.reshape((m, m))
         for head in range(heads):
             left, place = head * width, places[text] + head * m * m
-            share, noisy = weights[place : place + m * m], noise[place : place + m * m]
+            share, drawn = weights[place : place + m * m], bits[place : place + m * m]
             gather(q[start:end], left, queries[:m])
             gather(k[start:end], left, keys[:m])
             gather(slope[start:end], left, slopes[:m])
             _gather_transposed(v[start:end], left, turned)
             product(slopes[:m], turned, back_square, width)
             for i in range(share.size):
-                kept[i] = share[i] * keep if noisy[i] >= least else F(0.0)
+                kept[i] = share[i] * keep if drawn[i] >= least else F(0.0)
                 back[i] *= kept[i]
             for i in range(n):
                 row, its = back_square[i], share[i * m : i * m + m]

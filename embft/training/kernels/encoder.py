@@ -21,10 +21,10 @@ from transformers.modeling_outputs import BaseModelOutputWithPastAndCrossAttenti
 from embft.encoding.encoder import Encoder, Tokenised
 from embft.encoding.packing import AGREES, PROBE, packed_starts
 from embft.system.speedups import speedup
+from embft.training.dropout_bits import DropoutBits
 from embft.training.kernels import functions
 from embft.training.kernels.functions import Adapter, Texts
 from embft.training.kernels.vectors import LANES
-from embft.training.noise import Noise
 
 _LAYERS = {"BertLayer", "RobertaLayer", "XLMRobertaLayer", "CamembertLayer"}
 # Products of longer texts are large enough for a library, and in 16 bits it has faster ones.
@@ -185,8 +185,8 @@ class FusedEncoder:
         """states: what is added from layer to layer; halves: the same for products."""
         attention, dense = layer.attention.self, layer.attention.output
         q, k, v = self._project(halves, attention.query, attention.key, attention.value)
-        noise = self._noise(attention.dropout, int(texts.places[-1]))
-        seen = functions.attend(q, k, v, texts, attention.scaling, noise)
+        bits = self._dropout_bits(attention.dropout, int(texts.places[-1]))
+        seen = functions.attend(q, k, v, texts, attention.scaling, bits)
         states, halves = self._norm(self._project(seen, dense.dense)[0], states, dense)
         (inner,) = self._project(halves, layer.intermediate.dense)
         (outer,) = self._project(functions.gelu(inner), layer.output.dense)
@@ -203,21 +203,21 @@ class FusedEncoder:
             adapters.append(None)
             if isinstance(linear, LoraLinear):
                 (name,) = linear.active_adapters
-                noise = self._noise(linear.lora_dropout[name], x.numel())
-                adapters[-1] = Adapter(linear.scaling[name], noise)
+                bits = self._dropout_bits(linear.lora_dropout[name], x.numel())
+                adapters[-1] = Adapter(linear.scaling[name], bits)
         found: tuple[torch.Tensor, ...] = functions.project(x, adapters, used, *tensors)
         return found
 
     def _norm(
         self, x: torch.Tensor, residual: torch.Tensor, output: Any
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        norm, noise = output.LayerNorm, self._noise(output.dropout, x.numel())
-        found = functions.norm(x, residual, norm.weight, norm.bias, norm.eps, noise)
+        norm, bits = output.LayerNorm, self._dropout_bits(output.dropout, x.numel())
+        found = functions.norm(x, residual, norm.weight, norm.bias, norm.eps, bits)
         return found[0], found[-1]
 
-    def _noise(self, dropout: Any, n: int) -> Noise:
+    def _dropout_bits(self, dropout: Any, n: int) -> DropoutBits:
         rate = dropout.p if dropout.training and not isinstance(dropout, Identity) else 0.0
-        return Noise.draw(rate, n, self.generator)
+        return DropoutBits.draw(rate, n, self.generator)
 
 
 def _trained(layers: Iterable[Any]) -> list[torch.Tensor]:

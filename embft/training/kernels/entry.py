@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 class Kernels(NamedTuple):
     """What the compiled loops do: `fuse` of `encoder.py`, `step` of `adamw.py`, and for dropout's
-    random words what `embft.training.noise` says.
+    random words what `embft.training.dropout_bits` says.
     """
 
     fuse: Callable[[SentenceTransformer, np.random.Generator], FusedEncoder | None]
@@ -37,6 +37,6 @@ def kernels() -> Kernels | None:
 
 
 def _load() -> Kernels:
-    from embft.training.kernels import adamw, encoder, noise
+    from embft.training.kernels import adamw, encoder, random_bits
 
-    return Kernels(encoder.fuse, adamw.step, noise.fill)
+    return Kernels(encoder.fuse, adamw.step, random_bits.fill)

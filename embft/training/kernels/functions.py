@@ -16,10 +16,10 @@ import numpy.typing as npt
 import torch
 from torch.autograd.function import once_differentiable
 
+from embft.training.dropout_bits import DropoutBits
 from embft.training.kernels import adapters, attention, rows
 from embft.training.kernels.threads import together
 from embft.training.kernels.vectors import LANES
-from embft.training.noise import Noise
 
 
 @dataclass(frozen=True)
@@ -57,14 +57,14 @@ class _Attend(torch.autograd.Function):
     @staticmethod
     def forward(  # noqa: PLR0913, PLR0917 - what attention is made of
         ctx: Any, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, texts: Texts, scale: float,
-        noise: Noise,
+        dropout: DropoutBits,
     ) -> torch.Tensor:  # fmt: skip
         """The result, of q's shape."""
         result = torch.empty_like(q)
-        weights = np.empty(len(noise.bits), np.float32)
+        weights = np.empty(len(dropout.bits), np.float32)
         given = (
             *map(_array, (q, k, v)), texts.starts, texts.places, texts.heads, scale,
-            *noise, weights,
+            *dropout, weights,
         )  # fmt: skip
         together(attention.attend, *given, _array(result))
         ctx.given = given
@@ -107,13 +107,13 @@ class _Norm(torch.autograd.Function):
     @staticmethod
     def forward(  # noqa: PLR0913, PLR0917 - what a norm is made of
         ctx: Any, x: torch.Tensor, residual: torch.Tensor, weight: torch.Tensor,
-        bias: torch.Tensor, eps: float, noise: Noise,
+        bias: torch.Tensor, eps: float, dropout: DropoutBits,
     ) -> tuple[torch.Tensor, ...]:  # fmt: skip
         """The norm in float32, and in x's format where that is another."""
         final, unit = torch.empty_like(residual), np.empty(residual.shape, np.float32)
         half = torch.empty_like(x if x.dtype != final.dtype else x[:0])
         rate = np.empty(len(x), np.float32)
-        bits, *decision = noise
+        bits, *decision = dropout
         bits = bits.reshape(x.shape)
         given = [_array(each) for each in (x, residual, weight, bias)]
         after = (_array(final), _array(half), unit, rate)
@@ -143,10 +143,10 @@ class _Norm(torch.autograd.Function):
 
 @dataclass(frozen=True)
 class Adapter:
-    """A low-rank adapter of a linear layer (Hu et al., 2021): what scales it, its input's noise."""
+    """A low-rank adapter of a linear layer (Hu et al., 2021): its scale, its input's dropout."""
 
     scale: float
-    noise: Noise
+    dropout: DropoutBits
 
 
 class _Project(torch.autograd.Function):
@@ -202,9 +202,9 @@ class _Adapted:
     """What an adapter makes of one input. a: shape (rank, width); b: (out, rank)."""
 
     def __init__(self, adapter: Adapter, a: torch.Tensor, b: torch.Tensor, x: torch.Tensor) -> None:
-        bits, *decision = adapter.noise
+        bits, *decision = adapter.dropout
         self.rank, self.scale, self.x = len(a), adapter.scale, x
-        self.noise = (bits.reshape(x.shape), *decision)
+        self.dropout = (bits.reshape(x.shape), *decision)
         whole = self.rank + -self.rank % LANES
         self.a = np.zeros((whole, a.shape[1]), np.float32)
         self.b = np.zeros((len(b), whole), np.float32)
@@ -214,7 +214,7 @@ class _Adapted:
     def add_to(self, result: torch.Tensor) -> None:
         """Add it to what the layer itself makes of the input."""
         down, up = (np.ascontiguousarray(each.T) for each in (self.a, self.b))
-        given = (_array(self.x), *self.noise, down, up, self.scale, self.low)
+        given = (_array(self.x), *self.dropout, down, up, self.scale, self.low)
         together(adapters.adapt, *given, _array(result))
 
     def slopes(self, slope: torch.Tensor, of_x: torch.Tensor | None) -> list[torch.Tensor | None]:
@@ -222,7 +222,7 @@ class _Adapted:
         shape = torch.get_num_threads(), len(self.a)
         of_a = np.zeros((*shape, self.a.shape[1]), np.float32)
         of_b = np.zeros((*shape, len(self.b)), np.float32)
-        given = (_array(slope.contiguous()), _array(self.x), *self.noise, self.a, self.b)
+        given = (_array(slope.contiguous()), _array(self.x), *self.dropout, self.a, self.b)
         to = _array(self.x[:0] if of_x is None else of_x)
         together(adapters.adapt_back, *given, self.scale, self.low, to, of_a, of_b)
         found_a, found_b = (torch.from_numpy(each.sum(0)[: self.rank]) for each in (of_a, of_b))

@@ -14,9 +14,9 @@ from numba import float32, int64
 
 from embft.training.kernels.loops import compiled
 from embft.training.kernels.vectors import (
+    BITS,
     FLAT,
     FLOATS,
-    NOISE,
     ROWS,
     F,
     erf,
@@ -50,11 +50,11 @@ def multiply(x: Any, by: Any, thread: int, threads: int) -> None:
 
 
 @compiled(
-    ROWS, None, FLOATS, float32[::1], float32[::1], float32, NOISE, int64, float32,
+    ROWS, None, FLOATS, float32[::1], float32[::1], float32, BITS, int64, float32,
     FLOATS, None, FLOATS, float32[::1],
 )  # fmt: skip
 def norm(  # noqa: PLR0913, PLR0917 - what a norm is made of
-    x: Any, residual: Any, weight: Any, bias: Any, eps: float, noise: Any, least: int, keep: float,
+    x: Any, residual: Any, weight: Any, bias: Any, eps: float, bits: Any, least: int, keep: float,
     y: Any, half: Any, unit: Any, rate: Any, thread: int, threads: int,
 ) -> None:  # fmt: skip
     """Layer norm (Ba et al., 2016) of residual plus x after dropout: y, and half in x's format.
@@ -64,10 +64,10 @@ def norm(  # noqa: PLR0913, PLR0917 - what a norm is made of
     """
     rows, width = residual.shape
     for row in range(rows * thread // threads, rows * (thread + 1) // threads):
-        added, noisy, before, centred, final = x[row], noise[row], residual[row], unit[row], y[row]
+        added, drawn, before, centred, final = x[row], bits[row], residual[row], unit[row], y[row]
         total, square = F(0.0), F(0.0)
         for i in range(width):
-            value = before[i] + (wide(added[i]) * keep if noisy[i] >= least else F(0.0))
+            value = before[i] + (wide(added[i]) * keep if drawn[i] >= least else F(0.0))
             centred[i] = value
             total += value
         mean = total / F(width)
@@ -86,11 +86,11 @@ def norm(  # noqa: PLR0913, PLR0917 - what a norm is made of
 
 
 @compiled(
-    ROWS, FLOATS, None, float32[::1], FLOATS, float32[::1], NOISE, int64, float32,
+    ROWS, FLOATS, None, float32[::1], FLOATS, float32[::1], BITS, int64, float32,
     FLOATS, None, float32[:, :, ::1],
 )  # fmt: skip
 def norm_back(  # noqa: PLR0913, PLR0917 - what a norm is made of
-    slope: Any, slope_half: Any, weight: Any, unit: Any, rate: Any, noise: Any, least: int,
+    slope: Any, slope_half: Any, weight: Any, unit: Any, rate: Any, bits: Any, least: int,
     keep: float, residual: Any, x: Any, parameters: Any, thread: int, threads: int,
 ) -> None:  # fmt: skip
     """The way back through `norm`: from the slopes at y and half to those at residual and x.
@@ -123,6 +123,6 @@ def norm_back(  # noqa: PLR0913, PLR0917 - what a norm is made of
         for i in range(width):
             final[i] = rate[row] * (back[i] - total - along * normed[i])
         if x.shape[0]:
-            dropped, noisy = x[row], noise[row]
+            dropped, drawn = x[row], bits[row]
             for i in range(width):
-                dropped[i] = narrow(dropped, final[i] * keep if noisy[i] >= least else F(0.0))
+                dropped[i] = narrow(dropped, final[i] * keep if drawn[i] >= least else F(0.0))

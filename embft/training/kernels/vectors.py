@@ -20,7 +20,7 @@ F = np.float32
 LANES = 8  # rows and columns of a block of a product
 
 FLAT, ROWS = (float32[::1], uint16[::1]), (float32[:, ::1], uint16[:, ::1])
-FLOATS, NOISE = float32[:, ::1], uint16[:, ::1]  # of rows: one kind, and dropout's bits
+FLOATS, BITS = float32[:, ::1], uint16[:, ::1]  # of rows: one kind, and dropout's bits
 
 # Number formats: float32, or bfloat16 as the uint16 that its bits are.
 

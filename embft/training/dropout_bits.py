@@ -27,7 +27,7 @@ _DRAWS = 4  # in a word
 _ROWS, _COLUMNS = 256, 16
 
 
-class Noise(NamedTuple):
+class DropoutBits(NamedTuple):
     """What dropout (Srivastava et al., 2014) does to n elements: those are kept whose bits, shape
     (n,), are at least `least`, and they are multiplied by `keep`.
     """
@@ -37,7 +37,7 @@ class Noise(NamedTuple):
     keep: float
 
     @classmethod
-    def draw(cls, p: float, n: int, generator: np.random.Generator) -> Noise:
+    def draw(cls, p: float, n: int, generator: np.random.Generator) -> DropoutBits:
         """For n elements at rate p, which is met to 1/65536. Nothing is drawn where p is 0."""
         if p == 0.0:
             return cls(np.zeros(n, np.uint16), 0, 1.0)

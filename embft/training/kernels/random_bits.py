@@ -16,7 +16,7 @@ from embft.training.kernels.threads import together
 
 
 def fill(states: npt.NDArray[np.uint64], words: npt.NDArray[np.uint64], rows: int) -> None:
-    """As `fill_by_numpy` of `embft.training.noise`, but that states do not stay as they are."""
+    """As `fill_by_numpy` of `embft.training.dropout_bits`, which leaves `states` as they are."""
     together(fill_blocks, states, words, rows)
 
 

@@ -1,9 +1,9 @@
-"""The tokens around a text: BOS, template, EOS.
+"""The tokens around a text: BOS, prompt template, EOS.
 
 They are put into the tokenizer's own post-processor, which cuts the text first and then adds them.
 So one object serves training, evaluation and whoever loads the saved model, without code of ours,
-and which tokens are the text's is known. Each part is tokenised apart: no token spans template and
-text.
+and which tokens are the text's is known. Each part is tokenised apart: no token spans prompt
+template and text.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from transformers import PreTrainedTokenizerFast
 from embft.errors import ModelError
 from embft.models.fitness import special_reason
 from embft.models.token_layout import BOS, EOS, PREFIX, SUFFIX, own_specials
-from embft.spec.templates import around
+from embft.spec.prompt_templates import around
 
 _SPECIAL_TOKENS = ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
 
@@ -25,7 +25,7 @@ _SPECIAL_TOKENS = ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
 def wrap_texts(
     tokenizer: Any, template: str | None, *, bos: bool | None, eos: bool | None
 ) -> PreTrainedTokenizerFast:
-    """A tokenizer that puts the template around each text, and BOS and EOS around both.
+    """A tokenizer that puts the prompt template around each text, and BOS and EOS around both.
 
     Where bos or eos is None, it does as the given tokenizer. Raises ModelError where this has no
     such token.

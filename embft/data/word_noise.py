@@ -15,7 +15,7 @@ from embft.data.pairs import Pairs
 
 
 @dataclass(frozen=True)
-class Noise:
+class WordNoise:
     """How much noise. delete_words: the chance of each word to be left out (one always stays).
     swap_words: how many times two words of a text change places. swap_characters: the chance of
     each character of a word to change places with the next one.
@@ -47,7 +47,7 @@ class Noise:
         return "".join(letters)
 
 
-def noisy(pairs: Pairs, noise: Noise, seed: int) -> Pairs:
+def noisy(pairs: Pairs, noise: WordNoise, seed: int) -> Pairs:
     """The pairs with noise on every text; a text that stands twice gets noise of its own twice."""
     columns = [
         _noisy_column(texts, noise, Draw(seed, "noise", side))
@@ -57,7 +57,7 @@ def noisy(pairs: Pairs, noise: Noise, seed: int) -> Pairs:
     return Pairs(columns[0], columns[1], pairs.label, pairs.groups, third, pairs.labelled)
 
 
-def _noisy_column(texts: Sequence[str], noise: Noise, draw: Draw) -> Sequence[str]:
+def _noisy_column(texts: Sequence[str], noise: WordNoise, draw: Draw) -> Sequence[str]:
     columns = GrowingColumns(1)
     for text in texts:
         columns.append([noise.of(text, draw)])
