@@ -164,7 +164,7 @@ def test_lines_on_a_terminal_that_is_none(trials: Sequence[PlannedTrial]) -> Non
         "Stopping: what runs saves where it is. Ctrl-C again ends at once.",
         f"{name}: started",
         f"{name}: epoch 1/2, loss 0.2500, dev spearman 0.750",
-        f"[4/5] {name}: failed: crash",
+        f"[4/5] {name}: failed: crashed",
     ]
 
 
