@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from embft.leaderboard.rows import Leaderboard
     from embft.planning.plan import Plan, PlannedTrial
     from embft.results.observer import Observer
+    from embft.scheduler.ray_log import RayLog
 
 _SPEC = click.argument("spec", type=click.Path(path_type=Path, dir_okay=False))
 _RESULTS = click.option(
@@ -112,6 +114,7 @@ def sweep(  # noqa: PLR0913, PLR0917 - a parameter for each option
     from embft.planning.capacity import may_have_gpu
     from embft.planning.prefixes import share_prefixes
     from embft.planning.prepare import prepare
+    from embft.scheduler.ray_log import ray_log
     from embft.trackers.find import find_tracker
 
     console = new_console()
@@ -121,6 +124,7 @@ def sweep(  # noqa: PLR0913, PLR0917 - a parameter for each option
     with (
         plan.folder.lock(),
         warm_process(wanted=here and bool(plan.pending(retry_failed=retry_failed))),
+        ray_log(plan.folder.ray_log_file) as log,
     ):
         # Imported beside the warm process.
         from embft.cli.tables import print_code, print_leaderboard, print_notes, print_plan_line
@@ -138,7 +142,7 @@ def sweep(  # noqa: PLR0913, PLR0917 - a parameter for each option
         finished = (trial.folder for trial in plan.trials if trial.key not in waiting)
         keeper = Keeper(plan.spec.artifacts, plan.spec.objective, finished)
         watching = [keeper, *map(InBackground, tracking)]
-        stopped = _run(console, plan, pending, address, watching) if pending else None
+        stopped = _run(console, plan, pending, address, watching, log) if pending else None
         if stopped is None:
             plan.folder.forget_shared()
         if stopped and stopped.no_room:
@@ -147,9 +151,9 @@ def sweep(  # noqa: PLR0913, PLR0917 - a parameter for each option
         if maps and not stopped:
             _write_maps(board, ())
         write_wanted(board, [plan.folder.path], Wanted())
-    print_leaderboard(console, board)
-    if stopped:
-        _end_stopped(console, stopped, spec)
+        print_leaderboard(console, board)
+        if stopped:
+            _end_stopped(console, stopped, spec)
     if any(row.status != Status.COMPLETED for row in board.rows):
         sys.exit(EXIT_FAILED)
 
@@ -163,12 +167,13 @@ class _Stopped:
     no_room: bool = False
 
 
-def _run(
+def _run(  # noqa: PLR0913, PLR0917 - what a run needs
     console: Console,
     plan: Plan,
     pending: Sequence[PlannedTrial],
     address: str | None,
     observers: Sequence[Observer],
+    log: RayLog,
 ) -> _Stopped | None:
     """Run what is pending. Returns why it stopped before the end, if it did."""
     from embft.execution.measure import known_need
@@ -188,7 +193,7 @@ def _run(
 
     resources = plan.spec.resources
     try:
-        with ray_cluster(resources, need.demand, address) as cluster:
+        with ray_cluster(resources, need.demand, address, log) as cluster:
             if cluster.concurrent > 1:
                 pending = longest_first(plan, pending)
             for trial in pending:
@@ -198,7 +203,9 @@ def _run(
             watching = [SweepView(console), BackgroundReport(), *observers]
             lost = run_trials(pending, cluster, resources, watching, done)
             for message in lost:
-                click.echo(f"embft: a trial was lost and will run again: {message}", err=True)
+                click.echo(
+                    f"embft: a trial was lost again and again: {shorten(message, 200)}", err=True
+                )
     except Interrupted:
         return _Stopped("Interrupted.", EXIT_INTERRUPTED)
     except RayDiedError as error:

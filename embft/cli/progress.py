@@ -85,6 +85,8 @@ class SweepView(Observer):
             self._line(f"{trial.name}: started")
         if event["event"] == "resumed":
             self._line(f"{trial.name}: goes on after step {event['step']}")
+        elif event["event"] == "lost":
+            self._say(f"{trial.name}: lost with its node or actor, begins again", "yellow")
         elif event["event"] == "step":
             shown.step = event
         elif event["event"] == "scoring":

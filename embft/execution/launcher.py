@@ -17,6 +17,7 @@ from embft.execution.warm_process import forked_worker
 from embft.results.folders import TrialDir
 from embft.results.records import Attempt, Completed, EpochScore, Failed, Status, TrialInput
 from embft.storage.errors import StorageError, storage_reason
+from embft.storage.lock import wait_for_worker
 
 _TOGETHER_SECONDS = 1.0
 
@@ -29,6 +30,9 @@ def run_trial(folder: TrialDir, limits: Limits | None = None) -> Status:
     the folder can hold no result: the trial goes on once there is free disk.
     """
     try:
+        wait_for_worker(folder.log_file)  # that an actor which has gone may have left
+        if (finished := folder.result()) is not None:  # by an actor that could not say so
+            return Status(finished.status)
         folder.running_file.touch()
         try:
             return _run_trial(folder, limits or Limits())

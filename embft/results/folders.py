@@ -68,6 +68,7 @@ class SweepDir:
     tokens_folder = _Named("tokens")
     measuring_folder = _Named(".measure")
     tune_folder = _Named(".tune")  # Ray's own state, where it needs storage that nodes share
+    ray_log_file = _Named("ray.log")  # what Ray said of itself while it ran trials
     lock_file = _Named(".lock")
     stop_file = _Named(".stop")  # while it is there, nothing starts
 

@@ -46,8 +46,9 @@ class Observer:
         """These trials are going to run. done: how many of the sweep have finished before."""
 
     def on_progress(self, trial: Observed, event: Mapping[str, Any]) -> None:
-        """A line of the trial's progress; `event["event"]` is step, epoch, resumed, scoring or
-        retry. Called for epochs too, before `on_epoch`.
+        """A line of the trial's progress; `event["event"]` is step, epoch, resumed, scoring,
+        retry, or lost (its node or actor has gone, and it begins again). Called for epochs too,
+        before `on_epoch`.
         """
 
     def on_epoch(self, trial: Observed, score: EpochScore) -> None:

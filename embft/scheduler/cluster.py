@@ -7,6 +7,7 @@ Covers its start and its end, Ctrl-C included, and what each trial gets of it. W
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import logging
 import math
 import os
@@ -27,6 +28,7 @@ import ray
 from embft.errors import EXIT_INTERRUPTED, EmbftError
 from embft.execution.warm_process import warm_memory
 from embft.planning.capacity import Demand, gpu_share, trials_at_once
+from embft.scheduler.ray_log import RayLog
 from embft.spec.resources import Resources
 from embft.storage.errors import StorageError
 from embft.system.machine import available_cores, available_memory
@@ -63,10 +65,12 @@ class Cluster:
     """The Ray cluster that a sweep runs on. cpus_per_trial: cores that each trial may use.
     concurrent: trials at once. gpus_per_trial: 0 where they run on the CPU.
     counted_cpus: what Ray counts of each trial's cores, less than 1 where GPUs have more trials
-    than there are cores.
+    than there are cores. memory_per_trial: bytes that Ray sets aside for each, 0 where it does not
+    count them. at_most: the number of trials at once that was asked for, None where nodes that join
+    may run more.
 
     stop: whether someone has asked the sweep to stop. scratch: where Ray keeps its own state; None
-    on a cluster that stood already, whose nodes share nothing but the results folder.
+    on a cluster that stood already, at `address`, whose nodes share nothing but the results folder.
     """
 
     cpus_per_trial: int
@@ -75,6 +79,10 @@ class Cluster:
     gpus_per_trial: float
     stop: Stop
     scratch: Path | None
+    memory_per_trial: int = 0
+    at_most: int | None = None
+    address: str | None = None
+    log: RayLog | None = None
 
     @property
     def ours(self) -> bool:
@@ -84,17 +92,22 @@ class Cluster:
 
 @contextlib.contextmanager
 def ray_cluster(
-    resources: Resources, demand: Demand = _ONE, address: str | None = None
+    resources: Resources,
+    demand: Demand = _ONE,
+    address: str | None = None,
+    log: RayLog | None = None,
 ) -> Iterator[Cluster]:
     """A Ray of our own, or a connection to one that stands. No process is left behind.
 
-    demand: of the trials that are to run.
+    demand: of the trials that are to run. log: where what Ray says goes.
     """
     temporary = _scratch() if address is None else None
     stop = Stop()
     with stop_on_signals(stop):
         try:
-            cluster = _connect(resources, demand, address, temporary, stop)
+            with log.threads_started_here() if log else contextlib.nullcontext():
+                cluster = _connect(resources, demand, address, temporary, stop)
+            cluster = dataclasses.replace(cluster, address=address, log=log)
             with stop_on_signals(stop):  # again, since connecting sets handlers of Ray's own
                 yield cluster
         except (Interrupted, RayDiedError, StorageError):
@@ -145,7 +158,18 @@ def _connect(
     cores = int(max(node["Resources"].get("CPU", 1) for node in ray.nodes() if node["Alive"]))
     total = int(ray.cluster_resources().get("CPU", 1))
     memory = int(ray.cluster_resources().get("memory", sys.maxsize))
-    return _shared_out(resources, cores, total, memory, demand, stop, None)
+    shared = _shared_out(resources, cores, total, memory, demand, stop, None)
+    if asked == "auto":
+        return dataclasses.replace(shared, memory_per_trial=_memory_share(demand), at_most=None)
+    return shared
+
+
+def _memory_share(demand: Demand) -> int:
+    """Bytes of a node that a trial takes: what it needs, as far as the largest node has that."""
+    return min(
+        demand.worker,
+        int(max(n["Resources"].get("memory", 0) for n in ray.nodes() if n["Alive"])),
+    )
 
 
 def _start_own(cores: int, folder: str) -> None:
@@ -209,7 +233,7 @@ def _shared_out(  # noqa: PLR0913, PLR0917 - what there is to share
     share = gpu_share(resources.device, resources.gpus_per_trial, gpus, concurrent)
     cpus = max(1, min(cores, total // concurrent))
     counted = min(cpus, math.floor(_PARTS_OF_A_CORE * total / concurrent) / _PARTS_OF_A_CORE)
-    return Cluster(cpus, counted, concurrent, share, stop, scratch)
+    return Cluster(cpus, counted, concurrent, share, stop, scratch, at_most=concurrent)
 
 
 def _check_reachable(address: str) -> None:

@@ -26,6 +26,10 @@ _SETTINGS = {
 def configure(address: str | None) -> None:
     """Set what a Ray of our own (no address), or one that stands already, needs."""
     os.environ.update(_SETTINGS)
+    if address is not None:
+        # A process that has lost the head is ended by Ray itself after so many seconds: later than
+        # `health.py` says so, and the report is written.
+        os.environ.update({"RAY_gcs_rpc_server_reconnect_timeout_s": "600"})
     if address is None:
         # A token for this sweep alone: without one in the environment Ray would write one into
         # the home folder, and without any every user of the machine could send it work.

@@ -15,8 +15,9 @@ import math
 import os
 import shutil
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -33,6 +34,7 @@ from embft.results.observer import Observer
 from embft.scheduler.broker import ask_for_trial, launch_server
 from embft.scheduler.cluster import Cluster, Interrupted, RayDiedError
 from embft.scheduler.follow import Follower
+from embft.scheduler.health import ClusterWatch
 from embft.spec.resources import Resources
 from embft.storage.errors import StorageError
 from embft.storage.lock import is_held
@@ -43,6 +45,7 @@ from embft.system.processes import has_child
 # of them at a time: about so many, and so many for each that runs at once. Between two parts pass
 # two seconds, more where an actor has a warm process of its own, and whoever is ready waits.
 _PART, _PART_FOR_EACH = 250, 50
+_LOST_TIMES = 3  # that a trial is begun again because its actor has gone
 _STOP_SECONDS = 0.2
 _SAVE_SECONDS = 20.0  # how long an interrupted sweep waits for trials whose workers it cannot see
 _WARM_BYTES = 500_000_000  # what the warm process adds to Ray's own share
@@ -84,6 +87,11 @@ class _Watch(tune.Callback):
     def __init__(self) -> None:
         self.error: StorageError | None = None
 
+    def on_trial_recover(self, *_: Any, **given: Any) -> None:
+        """Ray calls this when the actor of a trial has gone, and it is to run in another one."""
+        with contextlib.suppress(OSError):  # a folder that takes no more ends the trial otherwise
+            TrialDir(Path(given["trial"].config["trial"])).append_progress({"event": "lost"})
+
     def on_trial_result(self, *_: Any, **given: Any) -> None:
         """Ray calls this with what `TrialRunner.step` has returned."""
         if "storage" in given["result"]:
@@ -107,9 +115,10 @@ def run_trials(
 
     done: how many trials of the sweep have finished before.
 
-    Returns what went wrong outside the trials themselves (a node that was lost, say); such a trial
-    has no record and runs again with the next sweep. Raises Interrupted, RayDiedError when a Ray of
-    our own has ended, and StorageError when the results folder takes no more.
+    A trial whose actor has gone (a node that was lost, say) goes on in another one, three times at
+    most. Returns how it was lost then; it has no record and runs again with the next sweep. Raises
+    Interrupted, RayDiedError when Ray has ended, and StorageError when the results folder takes no
+    more.
     """
     if not trials:
         return []
@@ -123,7 +132,8 @@ def run_trials(
         try:
             return _fit(tuners, cluster, watch)
         except (Interrupted, RayDiedError, StorageError) as end:
-            if server is not None or not isinstance(end, RayDiedError):  # who could save?
+            # Without a Ray of our own its actors are gone, and whoever could save with them.
+            if server is not None or not cluster.ours or not isinstance(end, RayDiedError):
                 _let_trials_save(trials)
             raise
         finally:
@@ -153,15 +163,13 @@ def _tuner(
     trials: Sequence[PlannedTrial], cluster: Cluster, settings: Any, folder: Path, watch: _Watch
 ) -> tune.Tuner:
     return tune.Tuner(
-        tune.with_resources(
-            TrialRunner, {"cpu": cluster.counted_cpus, "gpu": cluster.gpus_per_trial}
-        ),
+        tune.with_resources(TrialRunner, _share(cluster)),
         param_space={
             "trial": tune.grid_search([str(trial.folder.path.resolve()) for trial in trials]),
             **settings,
         },
         tune_config=tune.TuneConfig(
-            max_concurrent_trials=cluster.concurrent,
+            max_concurrent_trials=cluster.at_most,
             reuse_actors=True,
             trial_name_creator=lambda trial: f"embft_{trial.trial_id}",
             trial_dirname_creator=lambda trial: str(trial.trial_id),
@@ -171,10 +179,16 @@ def _tuner(
             storage_path=str(folder),
             callbacks=[watch],
             verbose=0,
-            failure_config=tune.FailureConfig(max_failures=0),
+            failure_config=tune.FailureConfig(max_failures=_LOST_TIMES),
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
         ),
     )
+
+
+def _share(cluster: Cluster) -> dict[str, float]:
+    """What Ray sets aside for a trial."""
+    share = {"cpu": cluster.counted_cpus, "gpu": cluster.gpus_per_trial}
+    return share | ({"memory": cluster.memory_per_trial} if cluster.memory_per_trial else {})
 
 
 def _let_trials_save(trials: Sequence[PlannedTrial]) -> None:
@@ -202,6 +216,8 @@ def _fit(tuners: Iterable[tune.Tuner], cluster: Cluster, watch: _Watch) -> list[
 
     def fit() -> None:
         lost: list[str] = []
+        if cluster.log is not None:
+            cluster.log.add_this_thread()
         try:
             for tuner in tuners:
                 _stop_if_asked(cluster, watch)
@@ -216,16 +232,32 @@ def _fit(tuners: Iterable[tune.Tuner], cluster: Cluster, watch: _Watch) -> list[
 
     Thread(target=fit, daemon=True).start()
     try:
-        while not results.done():
-            time.sleep(_STOP_SECONDS)
-            _stop_if_asked(cluster, watch)
-            if cluster.ours and not has_child("raylet"):
-                # Tune would wait for ever. What finished is on disk; the same command goes on.
-                raise RayDiedError("Ray ended unexpectedly")
+        with _check_of(cluster) as check:
+            while not results.done():
+                time.sleep(_STOP_SECONDS)
+                _stop_if_asked(cluster, watch)
+                check()
         return results.result()
     except BaseException:
         cluster.stop.asked = True  # so that no tuner begins, and one more Ctrl-C is enough
         raise
+
+
+@contextlib.contextmanager
+def _check_of(cluster: Cluster) -> Iterator[Callable[[], None]]:
+    """Yields what raises RayDiedError where Ray has ended: Tune would wait for ever. What finished
+    is on disk; the same command goes on.
+    """
+    if cluster.address is None:
+        yield partial(_check_ours, cluster)
+    else:
+        with ClusterWatch(cluster, cluster.address) as watch:
+            yield watch.check
+
+
+def _check_ours(cluster: Cluster) -> None:
+    if cluster.ours and not has_child("raylet"):
+        raise RayDiedError("Ray ended unexpectedly")
 
 
 def _stop_if_asked(cluster: Cluster, watch: _Watch) -> None:
