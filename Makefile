@@ -58,7 +58,7 @@ format: install
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-BENCHMARKS := memory limit stock tune_sweep concurrency scale million audit_scale report_scale
+BENCHMARKS := memory limit stock kernels tune_sweep concurrency scale million audit_scale report_scale
 
 bench: $(BENCHMARKS:%=bench-%)
 

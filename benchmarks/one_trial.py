@@ -1,13 +1,15 @@
 """One trial of embft in this process and its workers, without Ray: plan, train, prove, score.
 
-    python benchmarks/one_trial.py SPEC
+    python benchmarks/one_trial.py SPEC [--workers-import-here]
 
-Runs the spec's last trial (not its baseline). Prints its scores and times as JSON.
+Runs the spec's last trial (not its baseline). Prints its scores and times as JSON. With the option its
+workers look for modules in this folder first, for a sitecustomize, say.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -24,6 +26,8 @@ from embft.system.machine import available_cores
 def main() -> None:
     """Plan and run the trial."""
     start = time.perf_counter()
+    if sys.argv[2:]:
+        os.environ["PYTHONPATH"] = os.pathsep.join([str(Path.cwd()), os.environ["PYTHONPATH"]])
     warm_up()
     plan = make_plan(load_spec(Path(sys.argv[1])), Path("results"))
     trial = prepare(plan, retry_failed=False)[-1]
@@ -36,6 +40,7 @@ def main() -> None:
         "train": result.timings.train,
         "evaluate": result.timings.evaluate,
         "seconds": time.perf_counter() - start,
+        "without": result.provenance.without if result.provenance else {},
         "trial": str(trial.folder.path),
     }
     print(json.dumps(told))
