@@ -2,8 +2,8 @@
 
     python benchmarks/one_trial.py SPEC [--workers-import-here]
 
-Runs the spec's last trial (not its baseline). Prints its scores and times as JSON. With the option its
-workers look for modules in this folder first, for a sitecustomize, say.
+Runs the spec's last trial (not its baseline). Prints its scores and times as JSON. With the option
+its workers look for modules in this folder first, for a sitecustomize, say.
 """
 
 from __future__ import annotations
