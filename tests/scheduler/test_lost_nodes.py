@@ -182,7 +182,8 @@ def test_a_head_that_died_stops_the_sweep(nodes: Nodes, sweep: Any, tmp_path: Pa
     again = start_cold("sweep", "tiny.yaml", cwd=tmp_path)
     wait_for(lambda: "resumed" in _events(trial), seconds=120)
     again.send_signal(signal.SIGINT)
-    assert again.wait(timeout=120) == 130
+    said, _ = again.communicate(timeout=120)
+    assert again.returncode == 130, said
     assert before.items() <= records(folder).items()
 
 
