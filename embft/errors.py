@@ -51,6 +51,7 @@ class FailureReason(StrEnum):
     KILLED = "killed"
     CRASHED = "crashed"
     DIVERGED = "diverged"
+    NOTHING_LEARNED = "nothing_learned"
     VERIFICATION_FAILED = "verification_failed"
     MODEL_ERROR = "model_error"
     INVALID_INPUT = "invalid_input"

@@ -60,7 +60,7 @@ def print_code(console: Console, plan: Plan) -> None:
 
 
 def print_notes(console: Console, plan: Plan) -> None:
-    """What is done with properties of the base models that a user may not expect."""
+    """What a user may not expect of the base models and trainings."""
     for note in plan.notes:
         console.print(Text(f"Note: {note}"), soft_wrap=True)
 

@@ -24,12 +24,11 @@ from embft.planning.estimate import (
     FLOAT,
     Need,
     Size,
-    epoch_steps,
     need,
-    training_steps,
 )
 from embft.planning.plan import Plan, PlannedTrial
 from embft.planning.prepare import prepare
+from embft.planning.steps import epoch_steps, training_steps
 from embft.results.key import trial_key
 from embft.results.records import Completed, Failed
 from embft.spec import TrialSpec
@@ -142,8 +141,8 @@ def predicted_seconds(plan: Plan, trial: PlannedTrial, measured: Measured) -> fl
         return measured.rest
     train = trial.spec.train
     pairs = len(plan.data[trial.data_digest].train)
-    steps = training_steps(trial.spec, pairs)
-    evaluations = math.ceil(steps / epoch_steps(trial.spec, pairs))
+    steps = training_steps(trial.spec.train, pairs)
+    evaluations = math.ceil(steps / epoch_steps(trial.spec.train, pairs))
     if train.evaluation_steps:
         evaluations += steps // train.evaluation_steps
     return measured.seconds(steps, evaluations)
@@ -153,7 +152,7 @@ def _short(trial: PlannedTrial, pairs: int) -> TrialSpec:
     """The same kind of trial in a few steps, or in one epoch where that is fewer."""
     if trial.spec.is_baseline:
         return trial.spec
-    few = epoch_steps(trial.spec, pairs) > _STEPS
+    few = epoch_steps(trial.spec.train, pairs) > _STEPS
     limit = {"max_steps": _STEPS, "evaluation_steps": _EVALUATE} if few else {}
     same = {"epochs": 1, "early_stopping_patience": None, "max_steps": None}
     train = trial.spec.train.model_copy(

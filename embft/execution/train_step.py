@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from sentence_transformers import SentenceTransformer
 from transformers import set_seed
 
@@ -23,10 +24,11 @@ from embft.execution.inputs import (
 )
 from embft.models.base import build, default_device, load_base
 from embft.models.save import Origin, save, total_parameters, trainable_parameters
-from embft.models.verification import Reference, reference_texts
+from embft.models.verification import LEAST_CHANGE, Embeddings, Reference, reference_texts
 from embft.results.folders import TrialDir
 from embft.results.provenance import now, token_identity, training_identity
 from embft.results.records import Metrics, Trained, TrialInput
+from embft.spec import TrainSpec
 from embft.spec.objective import giving
 from embft.storage.seal import check_digests
 from embft.system.processes import peak_memory
@@ -34,7 +36,7 @@ from embft.system.speedups import missing
 from embft.training.checkpoint import Checkpoints
 from embft.training.kernels.entry import kernels
 from embft.training.loop import Hooks, Outcome, Step, train
-from embft.training.step import DivergedError
+from embft.training.step import DivergedError, NothingLearnedError
 
 _STEP_INTERVAL = 0.5  # seconds between two lines of progress
 
@@ -57,7 +59,9 @@ def train_step(folder: TrialDir) -> None:
     model = build(base.folder, given.spec.model, given.train_spec)
     before = encode(model, texts)  # a new adapter changes nothing yet
     outcome = _train(folder, given, identity, model, splits)
-    Reference(texts, before, encode(model, texts)).write(folder.reference_file)
+    after = encode(model, texts)
+    _check_changed(before, after, given.train_spec)
+    Reference(texts, before, after).write(folder.reference_file)
     artifact_bytes = save(model, folder.model_folder, Origin.of(base))
     folder.write_trained(
         Trained(
@@ -96,6 +100,17 @@ def _train(
         guide=lambda: load_base(read_base(given).folder, given.spec.model),
         tokens=TokenCache(folder.sweep.tokens_folder, _token_identity(given)),
     )
+
+
+def _check_changed(before: Embeddings, after: Embeddings, spec: TrainSpec) -> None:
+    """Raise NothingLearnedError where training has changed embeddings by no more than rounding."""
+    change = float(np.abs(after - before).max())
+    if change < LEAST_CHANGE:
+        raise NothingLearnedError(
+            f"training changed the embeddings by {change:.1e} at most, which is rounding: try a "
+            f"larger train.learning_rate than {spec.learning_rate:g}, more steps, or fewer "
+            f"train.warmup_steps than {spec.warmup_steps}"
+        )
 
 
 def _shared_prefix(

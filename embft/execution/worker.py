@@ -24,13 +24,14 @@ from embft.execution.train_step import train_step
 from embft.results.folders import TrialDir
 from embft.storage.errors import storage_reason
 from embft.storage.files import write_atomic
-from embft.training.step import DivergedError
+from embft.training.step import DivergedError, NothingLearnedError
 
 STEPS: dict[str, Callable[[TrialDir], None]] = {"train": train_step, "score": score_step}
 
 _REASONS: dict[type[Exception], FailureReason] = {
     VerificationError: FailureReason.VERIFICATION_FAILED,
     DivergedError: FailureReason.DIVERGED,
+    NothingLearnedError: FailureReason.NOTHING_LEARNED,
     ModelError: FailureReason.MODEL_ERROR,
     EmbftError: FailureReason.INVALID_INPUT,
     MemoryError: FailureReason.OUT_OF_MEMORY,

@@ -21,6 +21,7 @@ from pathlib import Path
 from embft.errors import EmbftError
 from embft.planning.capacity import Demand, trials_at_once
 from embft.planning.plan import Plan, PlannedTrial
+from embft.planning.steps import training_steps
 from embft.spec import TrialSpec
 from embft.system.machine import available_cores, available_memory
 
@@ -186,21 +187,10 @@ def _work(plan: Plan, trial: PlannedTrial) -> float:
     if trial.spec.is_baseline:
         return math.inf
     train = trial.spec.train
-    seen = training_steps(trial.spec, len(plan.data[trial.data_digest].train)) * train.batch_size
+    seen = training_steps(train, len(plan.data[trial.data_digest].train)) * train.batch_size
     # Forward, the activations' gradients, and those of the weights.
     passes = 2 if train.method == "lora" else 3
     return float(seen * passes * _count(weight_shapes(trial.base.folder)))
-
-
-def training_steps(spec: TrialSpec, pairs: int) -> int:
-    """The optimizer's steps of a training on so many pairs, if nothing stops it early."""
-    steps = epoch_steps(spec, pairs) * spec.train.epochs
-    return min(steps, spec.train.max_steps or steps)
-
-
-def epoch_steps(spec: TrialSpec, pairs: int) -> int:
-    """Of one epoch."""
-    return max(1, math.ceil(pairs / spec.train.batch_size))
 
 
 def free_disk(folder: Path) -> int:

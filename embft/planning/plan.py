@@ -15,6 +15,7 @@ from embft.data.build import Loaded, load_data
 from embft.data.pairs import Splits
 from embft.models.resolve import LocalBase, spec_base
 from embft.planning.checks import check_loss, check_objective
+from embft.planning.learnable import LearningChecks
 from embft.planning.models import BaseChecks
 from embft.planning.names import readable
 from embft.results.evaluators import EvaluatorFiles, find_files
@@ -69,7 +70,7 @@ class PlannedTrial:
 class Plan:
     """A sweep's trials, baselines first, in the order in which they run one at a time.
 
-    notes: what is done with properties of the base models, a sentence each.
+    notes: what a user may not expect of its bases and trainings, a sentence each.
     """
 
     spec: SweepSpec
@@ -98,20 +99,22 @@ def make_plan(spec: SweepSpec, results: Path) -> Plan:
     """
     folder = SweepDir(results / spec.name)
     read = {entry: find_files(entry) for entry in spec.evaluators}
-    digests, bases = tuple(f.digest for f in read.values()), BaseChecks(spec.resources.device)
-    known = _Known(Loaded(), {}, {}, folder.trials_by_key(), digests, bases)
+    digests = tuple(f.digest for f in read.values())
+    bases, learning = BaseChecks(spec.resources.device), LearningChecks()
+    known = _Known(Loaded(), {}, {}, folder.trials_by_key(), digests, bases, learning)
     planned = [_planned(params, trial, folder, known) for params, trial in _with_baselines(spec)]
     trials = tuple(_scored_once(planned, known.data))
     used = {trial.data_digest: known.data[trial.data_digest] for trial in trials}
     # The largest first, which stands for the sweep where there is room for one.
     used = dict(sorted(used.items(), key=lambda item: -len(item[1].train)))
-    return Plan(spec, folder, trials, used, read, tuple(bases.notes()))
+    return Plan(spec, folder, trials, used, read, (*bases.notes(), *learning.notes()))
 
 
 @dataclass(frozen=True)
 class _Known:
     """What planning looks up once. read: sources; data: splits by digest; folders: those on disk,
-    by key; evaluators: the digest of what each reads; bases: what was checked of the models.
+    by key; evaluators: the digest of what each reads; bases, learning: what was checked of the
+    models and of the data.
     """
 
     read: Loaded
@@ -120,6 +123,7 @@ class _Known:
     folders: Mapping[str, TrialDir]
     evaluators: tuple[str, ...]
     bases: BaseChecks
+    learning: LearningChecks
 
 
 def _scored_once(
@@ -160,6 +164,7 @@ def _planned(params: Point, trial: TrialSpec, sweep: SweepDir, known: _Known) ->
         known.data[digest] = splits
         check_objective(trial.objective.metric, splits)
     check_loss(trial, known.data[digest])
+    known.learning.check(trial, digest, known.data[digest].train)
     model = spec_base(trial.model)
     known.bases.check(trial, model)
     key = trial_key(trial, digest, model.digest, known.evaluators)

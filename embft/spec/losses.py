@@ -46,6 +46,14 @@ class LossTraits:
     cached: bool = False
     binary: bool = False
 
+    def least_rows(self, shape: Shape) -> int:
+        """How many rows must stand side by side for the loss to be more than 0.
+
+        A row that has only itself to be compared with gives no gradient; one with a negative of its
+        own does.
+        """
+        return 2 if self.compares_rows and shape != Shape.TRIPLETS else 1
+
 
 _IN_BATCH = (Shape.POSITIVES, Shape.TRIPLETS)
 LOSSES: dict[str, LossTraits] = {

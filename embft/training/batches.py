@@ -5,7 +5,6 @@ An epoch's order depends on seed and epoch alone, so that a resumed trial sees t
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from collections.abc import Hashable, Iterator, Sequence
 from typing import overload
@@ -20,10 +19,23 @@ Batch = list[int]
 Columns = Sequence[Sequence[Hashable]] | Sequence[npt.NDArray[np.int32]]
 
 
-class Batches:
-    """The batches of each epoch, counted from 1."""
+def sliced(count: int, size: int, least: int) -> list[slice]:
+    """So many rows in slices of a size; fewer than `least` at the end join the slice before."""
+    ends = [*range(size, count, size), count]
+    if len(ends) > 1 and count - ends[-2] < least <= size:
+        del ends[-2]
+    return [slice(start, end) for start, end in zip([0, *ends], ends, strict=False)]
 
-    def __init__(self, columns: Columns, spec: TrainSpec, seed: int) -> None:
+
+class Batches:
+    """The batches of each epoch, counted from 1.
+
+    least: rows that a batch must have for its loss to teach anything. Where every text may stand
+    in a batch once, what clashes may still be left alone.
+    """
+
+    def __init__(self, columns: Columns, spec: TrainSpec, seed: int, least: int = 1) -> None:
+        self.least = least
         self.columns, self.size, self.seed = columns, spec.batch_size, seed
         self.count = len(columns[0])
         self.avoid_duplicates = spec.avoids_duplicates
@@ -34,23 +46,23 @@ class Batches:
         order = torch.randperm(self.count, generator=generator).numpy()
         if self.avoid_duplicates:
             return without_duplicates(order.tolist(), self.columns, self.size)
-        return _Slices(order, self.size)
+        return _Slices(order, sliced(self.count, self.size, self.least))
 
     def steps(self, epochs: int) -> int:
         """How many batches that many epochs have."""
         if not self.avoid_duplicates:
-            return epochs * math.ceil(self.count / self.size)
+            return epochs * len(sliced(self.count, self.size, self.least))
         return sum(len(self.of(epoch)) for epoch in range(1, epochs + 1))
 
 
 class _Slices(Sequence[Batch]):
-    """An order of rows, so many at a time."""
+    """An order of rows, slice by slice."""
 
-    def __init__(self, order: npt.NDArray[np.int64], size: int) -> None:
-        self.order, self.size = order, size
+    def __init__(self, order: npt.NDArray[np.int64], slices: Sequence[slice]) -> None:
+        self.order, self.slices = order, slices
 
     def __len__(self) -> int:
-        return math.ceil(len(self.order) / self.size)
+        return len(self.slices)
 
     @overload
     def __getitem__(self, index: int) -> Batch: ...
@@ -59,10 +71,7 @@ class _Slices(Sequence[Batch]):
     def __getitem__(self, index: int | slice) -> Batch | list[Batch]:
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(len(self)))]
-        if not -len(self) <= index < len(self):
-            raise IndexError(index)
-        start = index % len(self) * self.size
-        found: Batch = self.order[start : start + self.size].tolist()
+        found: Batch = self.order[self.slices[index]].tolist()
         return found
 
 

@@ -123,12 +123,13 @@ def train(  # noqa: PLR0913 - what a training is made of
     With checkpoints, go on from the newest whole one. prefix: those that trainings which differ in
     their number of epochs alone leave at their end, and begin from. guide: makes the model that
     guides a GIST loss. tokens: where those of the texts may lie already. Raises DivergedError when
-    the loss is no finite number, and StoppedError.
+    the loss is no finite number, NothingLearnedError when no step had a gradient, and StoppedError.
     """
     set_seed(seed)
     texts = Tokenised(model, pairs.columns, tokens)
     keep_freed_memory()
-    batches = Batches(texts.columns, spec, seed)
+    least = spec.loss.traits.least_rows(pairs.shape)
+    batches = Batches(texts.columns, spec, seed, least)
     steps = min(batches.steps(spec.epochs), spec.max_steps or sys.maxsize)
     stepper = Stepper(model, spec, pairs, seed=seed, steps=steps, guide=guide, tokens=texts)
     training = _Training(stepper, batches, steps, hooks, checkpoints, prefix)
@@ -273,9 +274,10 @@ class _Training:
         """Leave the best weights in the model, and the end for a longer training to begin from."""
         if self.prefix:
             self.prefix.save(self.run.step, self._checkpoint())
+        run = self.run
+        self.stepper.check_learned([score.loss for score in run.history])
         self.stepper.set_weights(self.best_weights)
         self.stepper.finish()
-        run = self.run
         seconds = self._now()
         return Outcome(run.history[run.best], tuple(run.history), seconds, seconds - run.seconds)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ from embft.encoding.encoder import Encoder, Tokenised
 from embft.errors import EmbftError
 from embft.spec import TrainSpec
 from embft.spec.shape import Shape
-from embft.training.batches import Batch
+from embft.training.batches import Batch, sliced
 from embft.training.dropout import use_bulk_dropout
 from embft.training.kernels.entry import kernels
 from embft.training.losses import FromEmbeddings, build_loss
@@ -40,6 +40,10 @@ class DivergedError(EmbftError):
     """The training loss, or the model's embeddings, became infinite or NaN."""
 
 
+class NothingLearnedError(EmbftError):
+    """A training has left the model as it was."""
+
+
 class Stepper:
     """A model being trained: its loss, optimizer and schedule.
 
@@ -59,6 +63,7 @@ class Stepper:
         tokens: Tokenised | None = None,
     ) -> None:
         self.model, self.spec = model, spec
+        self.least = spec.loss.traits.least_rows(pairs.shape)
         self.device = model.device.type
         config: Any = getattr(model.transformers_model, "config", None)
         architecture = getattr(config, "model_type", "")
@@ -172,11 +177,32 @@ class Stepper:
         size = self.spec.micro_batch_size
         if size is None or self.spec.loss.traits.cached:
             return [rows]
-        return [rows[i : i + size] for i in range(0, len(rows), size)]
+        return [rows[part] for part in sliced(len(rows), size, self.least)]
 
     def _loss(self, rows: Batch) -> torch.Tensor:
         columns = [column[rows].tolist() for column in self.columns]
         return self.loss(columns, None if self.labels is None else self.labels[rows])
+
+    def check_learned(self, losses: Sequence[float]) -> None:
+        """Raise NothingLearnedError where no step had a gradient. losses: of each evaluation.
+
+        The optimizer remembers the gradients' squares: they are zero only if all of them were.
+        """
+        moments = [state.get("exp_avg_sq") for state in self.optimizer.state.values()]
+        if any(moment is not None and bool(moment.any()) for moment in moments):
+            return
+        if self.precision == "fp16" and not any(moment is not None for moment in moments):
+            raise NothingLearnedError(
+                "every step was skipped, since its gradients were too large for fp16: set "
+                "train.precision to bf16 or fp32"
+            )
+        value = f"{losses[-1]:g}" if len(set(losses)) == 1 else f"{losses[0]:g} to {losses[-1]:g}"
+        raise NothingLearnedError(
+            f"the gradient was zero at every step, so that nothing was learned: train.loss "
+            f"({self.spec.loss.name}) was {value}. Either no batch had anything to compare "
+            f"(train.batch_size is {self.spec.batch_size}), or the base model meets the loss as it "
+            "is: look at its margin, at the labels, and at what the texts of a row have in common"
+        )
 
     def weights(self) -> dict[str, torch.Tensor]:
         """A copy of what training changes; for an adapter that is small."""
