@@ -16,6 +16,7 @@ from embft.leaderboard.pair_scores import file_digest
 from embft.results.dataset import split_file
 from embft.results.folders import SweepDir, TrialDir
 from embft.results.plan_record import PlanRecord, read_plan
+from embft.spec import Objective
 
 SWEEP = "sweep"  # the axis on which sweeps differ that were trained on other data
 # What decides no score, or is a result's own and not a choice to compare.
@@ -43,8 +44,7 @@ class JoinedPlan:
 
     name: str
     description: str
-    metric: str
-    mode: str
+    objective: Objective
     seeds: tuple[int, ...]
     trials: tuple[JoinedTrial, ...]
     axes: tuple[str, ...]
@@ -69,8 +69,7 @@ def joined_plan(sweeps: Sequence[SweepDir]) -> JoinedPlan:
     return JoinedPlan(
         name=" + ".join(plan["name"] for plan in plans),
         description=_described(plans),
-        metric=plans[0]["metric"],
-        mode=plans[0]["mode"],
+        objective=_objective(plans[0]),
         seeds=tuple(sorted({seed for plan in plans for seed in plan["seeds"]})),
         trials=trials,
         axes=tuple(_axes(plans, trials)),
@@ -80,6 +79,12 @@ def joined_plan(sweeps: Sequence[SweepDir]) -> JoinedPlan:
         dev_is_cut=any(plan["dev_is_cut"] for plan in plans),
         test_is_dev=any(plan["test_is_dev"] for plan in plans),
     )
+
+
+def _objective(plan: PlanRecord) -> Objective:
+    """What a plan ranks by; an older version's had no tolerance and no preference to say."""
+    chosen = {name: plan[name] for name in ("tolerance", "prefer") if name in plan}
+    return Objective(metric=plan["metric"], mode=plan["mode"], **chosen)
 
 
 def _described(plans: Sequence[PlanRecord]) -> str:

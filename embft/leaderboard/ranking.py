@@ -1,216 +1,207 @@
-"""Configurations ranked, compared and tied.
+"""Configurations ranked and compared, and one of them recommended.
 
-Ranks, ties and the recommendation come from dev; scores, intervals and differences that are
-reported come from test, on which nothing is chosen.
+Ranks, the set of the best and the recommendation come from dev; scores, intervals and differences
+that are reported come from test, on which nothing is chosen.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations
 from statistics import fmean
 
-from embft.leaderboard.pair_scores import pairs_digest, read_scores, read_texts, train_rows
-from embft.leaderboard.rows import Group, Interval, Row
-from embft.metrics.bootstrap import BootstrapResult, hierarchical
-from embft.metrics.comparison import Comparison, compare, holm
-from embft.metrics.resampling import Resampling, Units, independent_pairs, sampling_units
+import numpy as np
 
-SIGNIFICANCE = 0.05
-# With more configurations only the leader is compared: all pairs of 1,000 would take a minute.
-_ALL_PAIRS = 40
-# And with thousands only the first are compared with it, on fewer resamples (a variance from 200
-# is off by a tenth), so that a table of 10,000 stands in seconds.
-MOST_COMPARED = 100
-_FEW_RESAMPLES = 200
+from embft.leaderboard.contests import Compared, Member, Members, compared, members
+from embft.leaderboard.costs import cost
+from embft.leaderboard.decision import Candidates, Choice, choose, incomplete, needed, weakens
+from embft.leaderboard.rows import Decision, Group, Incomplete, Row
+from embft.leaderboard.unseen import Unseen, unseen
+from embft.metrics.best import LEVEL, Contest
+from embft.metrics.comparison import Comparison
+from embft.metrics.power import detectable_difference
+from embft.spec import Objective
 
-Tested = dict[tuple[int, int], tuple[Comparison, float]]
+SIGNIFICANCE = 1 - LEVEL
 
 
 @dataclass(frozen=True)
-class _Drawn:
-    """Resamples of a configuration's scores, and the digest of the pairs that were scored."""
+class Ranking:
+    """Configurations by rank, the base models beside them, and how sure the recommendation is."""
 
-    pairs: str
-    scores: BootstrapResult
-
-
-@dataclass(frozen=True)
-class _Member:
-    """A configuration's trials, best seed on dev first, and resamples of their scores."""
-
-    rows: tuple[Row, ...]
-    dev: _Drawn | None
-    test: _Drawn | None
+    groups: tuple[Group, ...]
+    bases: tuple[Group, ...]
+    decision: Decision | None
 
 
-def rank_groups(rows: Sequence[Row], metric: str, *, higher: bool) -> list[Group]:
-    """Completed configurations by their mean dev objective, the best first."""
-    groups = list(_configurations(rows, metric, higher))
-    resampling = Resampling(only=(metric,))
-    if len(groups) > _ALL_PAIRS:
-        resampling = replace(resampling, resamples=_FEW_RESAMPLES)
-    draw = _Draw(resampling)
-    members = [
-        _Member(group, draw.of(group, "dev"), draw.of(group, "test"))
-        for group in groups[:MOST_COMPARED]
-    ]
-    members += [_Member(group, None, None) for group in groups[MOST_COMPARED:]]
-    places = _Places(members, metric)
-    on_test = _compared(members, "test", metric)
+def rank(rows: Sequence[Row], objective: Objective) -> Ranking:
+    """The completed configurations by their mean dev objective, the best first."""
+    everyone = members(rows, objective.goal)
+    if not everyone.entered:
+        return Ranking((), (), None)
+    missing, groups = incomplete(rows, objective.metric), _groups(everyone)
+    dev = compared(everyone, "dev", everyone.first, range(len(everyone.entered)))
+    if dev is None:
+        chosen, decision = everyone.first, Decision(objective, incomplete=missing)
+    else:
+        beyond = unseen(everyone, dev)
+        candidates = _candidates(everyone, dev, beyond, objective)
+        choice = choose(candidates, objective)
+        chosen = dev.places[choice.one]
+        _place(groups, everyone, dev, candidates, beyond)
+        _test(groups, everyone, chosen)
+        decision = _decision(candidates, choice, dev, beyond, objective, missing)
+    groups[chosen] = replace(groups[chosen], recommended=True)
+    count = len(everyone.bases)
+    return Ranking(tuple(groups[count:]), tuple(groups[:count]), decision)
+
+
+def _groups(everyone: Members) -> list[Group]:
+    """Base models, then configurations by rank, with what is known of each alone."""
+    metric, sign = everyone.goal.metric, 1.0 if everyone.higher else -1.0
+    scores = [sign * member.dev_score for member in everyone.trained]
+    places = [1 + sum(s > sign * base.dev_score for s in scores) for base in everyone.bases]
+    places += range(1, len(scores) + 1)
     return [
-        _group(member, metric, places, place, on_test.get((0, place)))
-        for place, member in enumerate(members)
+        Group(
+            params=member.rows[0].params,
+            rows=member.rows,
+            rank=place,
+            rank_low=place,
+            rank_high=place,
+            dev_score=member.dev_score,
+            score=fmean(row.test.get(metric, math.nan) for row in member.rows),
+            interval=_interval(member, metric),
+            is_base=member.is_base,
+        )
+        for member, place in zip((*everyone.bases, *everyone.trained), places, strict=True)
     ]
 
 
-def _configurations(rows: Sequence[Row], metric: str, higher: bool) -> Iterator[tuple[Row, ...]]:
-    """The completed rows of each configuration, best seed first, best configuration first."""
-    sign = -1.0 if higher else 1.0
-    found: dict[str, list[Row]] = {}
-    for row in rows:
-        if row.completed and not row.is_baseline and metric in row.dev:
-            found.setdefault(repr(row.params), []).append(row)
-    groups = [sorted(group, key=lambda row: sign * row.dev[metric]) for group in found.values()]
-    groups.sort(key=lambda group: sign * _mean_dev(group, metric))
-    yield from map(tuple, groups)
+def _interval(member: Member, metric: str) -> tuple[float, float] | None:
+    """On test, over seeds; a single seed has its own."""
+    only = member.rows[0].test_intervals.get(metric) if len(member.rows) == 1 else None
+    return member.interval or only
 
 
-def _mean_dev(rows: Sequence[Row], metric: str) -> float:
-    return fmean(row.dev[metric] for row in rows)
-
-
-class _Places:
-    """What dev says of the places 0, 1, ...: who is surely better than whom, who is tied."""
-
-    def __init__(self, members: Sequence[_Member], metric: str) -> None:
-        compared = _compared(members, "dev", metric)
-        self.count, self.compared = len(members), bool(compared)
-        self.surely = {pair for pair, (_, p_value) in compared.items() if p_value < SIGNIFICANCE}
-        self.tied = [
-            place == 0 or ((0, place) in compared and (0, place) not in self.surely)
-            for place in range(self.count)
-        ]
-        candidates = [place for place in range(self.count) if self.tied[place]]
-        self.recommended = _cheapest({i: _cost(members[i].rows) for i in candidates})
-
-    def interval(self, place: int) -> tuple[int, int]:
-        """The ranks, from 1, that dev cannot tell from this place; its own where none can tell."""
-        if not self.compared:
-            return place + 1, place + 1
-        if self.count > _ALL_PAIRS:
-            return (1, sum(self.tied)) if self.tied[place] else (place + 1, place + 1)
-        better = sum(pair[1] == place for pair in self.surely)
-        worse = sum(pair[0] == place for pair in self.surely)
-        return 1 + better, self.count - worse
-
-
-def _group(
-    member: _Member,
-    metric: str,
-    places: _Places,
-    place: int,
-    compared: tuple[Comparison, float] | None,
-) -> Group:
-    low, high = places.interval(place)
-    # Compared was the leader minus this one; a reader expects this one minus the leader.
-    return Group(
-        params=member.rows[0].params,
-        rows=member.rows,
-        rank=place + 1,
-        rank_low=low,
-        rank_high=high,
-        dev_score=_mean_dev(member.rows, metric),
-        score=fmean(row.test.get(metric, math.nan) for row in member.rows),
-        interval=_interval(member, metric),
-        difference=-compared[0].difference if compared else None,
-        difference_interval=(-compared[0].high, -compared[0].low) if compared else None,
-        p_value=compared[1] if compared else None,
-        tied=places.tied[place],
-        recommended=place == places.recommended,
+def _candidates(
+    everyone: Members, dev: Compared, beyond: Unseen, objective: Objective
+) -> Candidates:
+    return Candidates(
+        dev.contest,
+        [cost(everyone.entered[i].rows, objective.prefer) for i in dev.places],
+        [None if (b := everyone.base_of(i)) is None else dev.at(b) for i in dev.places],
+        np.maximum(dev.contest.loss_high, beyond.threat),
     )
 
 
-def _interval(member: _Member, metric: str) -> Interval | None:
-    """On test, over seeds; a configuration that was not resampled has its only seed's own."""
-    if member.test is None:
-        only = member.rows[0] if len(member.rows) == 1 else None
-        return only.test_intervals.get(metric) if only else None
-    found = member.test.scores.intervals.get(metric)
-    return (found.low, found.high) if found else None
+def _place(
+    groups: list[Group], everyone: Members, dev: Compared, candidates: Candidates, beyond: Unseen
+) -> None:
+    """Fill in what dev says: ranks, the set of the best, and losses."""
+    contest = dev.contest
+    trained = np.array([i >= len(everyone.bases) for i in dev.places])
+    low, high = contest.ranks(trained)
+    # Configurations that were not compared may stand anywhere below those that were.
+    high += len(everyone.trained) - int(trained.sum())
+    for i, place in enumerate(dev.places):
+        groups[place] = replace(
+            groups[place],
+            rank_low=min(int(low[i]), groups[place].rank),
+            rank_high=max(int(high[i]), groups[place].rank),
+            in_best_set=bool(contest.in_best_set[i]),
+            loss_high=float(candidates.loss_high[i]),
+            to_best=dev.turned(_to_best(contest, i)),
+        )
+    for i, place in enumerate(range(len(everyone.entered), len(groups))):
+        loss = float(beyond.loss_high[i])
+        groups[place] = replace(
+            groups[place],
+            rank_high=len(everyone.trained),
+            in_best_set=bool(beyond.in_best_set[i]),
+            loss_high=loss if math.isfinite(loss) else None,
+        )
 
 
-def _cost(rows: Sequence[Row]) -> tuple[float, float]:
-    """Trainable parameters, then rows trained on.
+def _to_best(contest: Contest, one: int) -> Comparison:
+    """One's score less the best of the others', with Hsu's intervals and p-values."""
+    ahead = np.delete(contest.ahead[one], one)
+    low, high = contest.difference_to_best[one]
+    return Comparison(
+        difference=-float(ahead.max(initial=-math.inf)) if len(ahead) else 0.0,
+        low=float(low),
+        high=float(high),
+        p_value=float(contest.p_best_raw[one]),
+        p_adjusted=float(contest.p_best[one]),
+    )
 
-    Not seconds: what else the machine did would choose among equals, and the same sweep recommend
-    something else each time.
+
+def _test(groups: list[Group], everyone: Members, chosen: int) -> None:
+    """Fill in the differences on test: to the recommended configuration, and to the base model.
+
+    Those of the set of the best are one family, and the recommended one is compared with each;
+    those that dev has excluded are another, with all that are compared.
     """
-    return (
-        fmean(row.completed.trainable_parameters for row in rows if row.completed),
-        fmean(_trained_rows(row) for row in rows),
+    entered = range(len(everyone.entered))
+    in_set = [i for i in entered if groups[i].in_best_set or i == chosen]
+    for among in (entered, in_set):
+        test = compared(everyone, "test", chosen, among)
+        own = test.at(chosen) if test else None
+        if test is None or own is None:
+            return
+        differences = test.contest.against(own)
+        for i, place in enumerate(test.places):
+            if place != chosen:
+                error, freedom = test.contest.error[i, own], test.contest.freedom[i, own]
+                groups[place] = replace(
+                    groups[place],
+                    to_recommended=test.turned(differences[i]),
+                    detectable=detectable_difference(float(error), float(freedom)),
+                )
+    _to_bases(groups, everyone)
+
+
+def _to_bases(groups: list[Group], everyone: Members) -> None:
+    for place in range(len(everyone.entered)):
+        base = everyone.base_of(place)
+        if base is None or base == place:
+            continue
+        test = compared(everyone, "test", base, (place,))
+        one, other = (test.at(base), test.at(place)) if test else (None, None)
+        if test is not None and one is not None and other is not None:
+            found = replace(test.contest.against(one)[other], p_adjusted=None)
+            groups[place] = replace(groups[place], to_base=test.turned(found))
+
+
+def _decision(
+    candidates: Candidates,
+    choice: Choice,
+    dev: Compared,
+    beyond: Unseen,
+    objective: Objective,
+    missing: tuple[Incomplete, ...],
+) -> Decision:
+    """How sure the choice is, and what would make it surer."""
+    contest, one = candidates.contest, choice.one
+    base = candidates.bases[one]
+    rivals = np.flatnonzero(contest.in_best_set)
+    return Decision(
+        objective=objective,
+        resolved=choice.within and choice.better is not False and not weakens(missing),
+        scope=contest.scope,
+        compared=len(dev.places),
+        best_set=int(contest.in_best_set.sum() + beyond.in_best_set.sum()),
+        loss_high=float(candidates.loss_high[one]),
+        better_than_base=choice.better,
+        unit=dev.drawn.unit,
+        units=dev.drawn.count,
+        needed=None
+        if choice.within
+        else needed(contest, one, rivals.tolist(), objective.tolerance, dev.drawn.count),
+        needed_for_base=None
+        if choice.better is not False or base is None
+        else needed(contest, one, (base,), 0.0, dev.drawn.count),
+        seed_spread=math.sqrt(contest.seeds.pooled) if contest.seeds else None,
+        incomplete=missing,
     )
-
-
-def _trained_rows(row: Row) -> float:
-    """In each epoch all that the data has; 0 without training."""
-    return row.epochs[-1].epoch * (train_rows(row) or 1) if row.epochs else 0.0
-
-
-def _cheapest(costs: Mapping[int, tuple[float, float]]) -> int | None:
-    """The place with the least cost, of those that cost the same the better on dev."""
-    return min(costs, key=lambda place: (costs[place], place), default=None)
-
-
-def _compared(members: Sequence[_Member], split: str, metric: str) -> Tested:
-    """Paired comparisons of places (one, other), p-values corrected for all of them."""
-    places = range(len(members))
-    pairs = combinations(places, 2) if len(members) <= _ALL_PAIRS else ((0, i) for i in places[1:])
-    found = {
-        pair: comparison
-        for pair in pairs
-        if (comparison := _compare(members[pair[0]], members[pair[1]], split, metric))
-    }
-    corrected = holm([c.p_value for c in found.values()]) if found else []
-    return {pair: (found[pair], p) for pair, p in zip(found, corrected, strict=True)}
-
-
-def _compare(one: _Member, other: _Member, split: str, metric: str) -> Comparison | None:
-    first, second = getattr(one, split), getattr(other, split)
-    if first is None or second is None or first.pairs != second.pairs:
-        return None
-    return compare(first.scores, second.scores, metric)
-
-
-class _Draw:
-    """Resamples of configurations' scores; what is drawn is found once for the same pairs."""
-
-    def __init__(self, resampling: Resampling) -> None:
-        self.resampling = resampling
-        self.units: dict[str, Units] = {}
-
-    def of(self, rows: Sequence[Row], split: str) -> _Drawn | None:
-        """Resamples of a group's scores, or None where its per-pair scores are not on disk."""
-        found = [read_scores(row, split) for row in rows]
-        tables = [table for table in found if table is not None]
-        if len(tables) < len(found):
-            return None
-        pairs = pairs_digest(rows[0], split)
-        if pairs not in self.units:
-            self.units[pairs] = pair_units(rows[0], split, len(tables[0].label))
-        thresholds = [table.threshold or 0.0 for table in tables]
-        scores = [table.score for table in tables]
-        # Of dev only differences are asked for.
-        resampling = replace(self.resampling, intervals=split == "test")
-        drawn = hierarchical(scores, tables[0].label, thresholds, self.units[pairs], resampling)
-        return _Drawn(pairs, drawn)
-
-
-def pair_units(row: Row, split: str, count: int) -> Units:
-    """What is resampled: single pairs where the texts that would say more are not on disk."""
-    texts = read_texts(row, split)
-    if texts is None:
-        return independent_pairs(count)
-    return sampling_units(texts.text_1, texts.text_2)

@@ -7,9 +7,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from embft.metrics.best import Scope
+from embft.metrics.comparison import Comparison
 from embft.metrics.optimism import Optimism
 from embft.results.folders import SweepDir, TrialDir
 from embft.results.records import Completed, EpochScore, Metrics, Status, TrialResult
+from embft.spec import Objective
 
 Interval = tuple[float, float]
 
@@ -88,11 +91,16 @@ class Row:
 class Group:
     """One configuration: the trials that differ in nothing but their seed.
 
-    rank counts from 1 by the mean dev objective. rank_low to rank_high: the ranks that dev cannot
-    tell apart. tied: dev cannot tell it from the leader. recommended: the cheapest of the tied.
-    score and interval: the objective on the test split, the mean over seeds. difference: test
-    objective of this group minus the leader's, with its interval and a p-value corrected for the
-    number of comparisons (Holm, 1979); None for the leader.
+    rank counts from 1 by the mean dev objective, rank_low to rank_high are the ranks that it may
+    have, for all configurations at once; a base model's are those that it would have among the
+    trained. score and interval: the objective on the test split, the mean over seeds.
+
+    in_best_set: whether it may be the best on dev; None where it was not compared. loss_high: the
+    most that it loses on dev against the best, for all at once. to_best: its dev objective less
+    that of the best of the others; to_recommended, to_base: its test objective less that of the
+    recommended configuration and of its base model. All in the metric's own unit and direction,
+    None where there is nothing to compare. detectable: the smallest difference to the recommended
+    one that this test split shows with a probability of 80 %.
     """
 
     params: Mapping[str, Any]
@@ -103,11 +111,14 @@ class Group:
     dev_score: float
     score: float
     interval: Interval | None
-    difference: float | None
-    difference_interval: Interval | None
-    p_value: float | None
-    tied: bool
-    recommended: bool
+    is_base: bool = False
+    in_best_set: bool | None = None
+    loss_high: float | None = None
+    to_best: Comparison | None = None
+    to_recommended: Comparison | None = None
+    to_base: Comparison | None = None
+    detectable: float | None = None
+    recommended: bool = False
 
     @property
     def best(self) -> Row:
@@ -116,11 +127,57 @@ class Group:
 
 
 @dataclass(frozen=True)
+class Needed:
+    """How many dev pairs, or else how many seeds, would probably decide; None where no number."""
+
+    pairs: int | None
+    seeds: int | None
+
+
+@dataclass(frozen=True)
+class Incomplete:
+    """A configuration without a score for each of its seeds, and what became of the others."""
+
+    params: Mapping[str, Any]
+    missing: tuple[tuple[int, Status], ...]
+
+
+@dataclass(frozen=True)
+class Decision:
+    """How sure the recommendation is.
+
+    resolved: whether the recommended configuration is shown to lose no more than the tolerance
+    against the best, to be better than the base model where it is a trained one, and no
+    configuration is incomplete. scope: what this is said of. compared: how many configurations
+    were, the base model among them; 0 where their single values are not on disk. best_set: how many
+    may be the best. loss_high: the most that the recommended one loses.
+    better_than_base: whether that is shown; None where it is a base model or there is none.
+    unit, units: what was scored on dev, and how many. needed, needed_for_base: what would probably
+    show the first and the second. seed_spread: the standard deviation between seeds.
+    """
+
+    objective: Objective
+    resolved: bool = False
+    scope: Scope = "trained models"
+    compared: int = 0
+    best_set: int = 0
+    loss_high: float | None = None
+    better_than_base: bool | None = None
+    unit: str = "pair"
+    units: int = 0
+    needed: Needed | None = None
+    needed_for_base: Needed | None = None
+    seed_spread: float | None = None
+    incomplete: tuple[Incomplete, ...] = ()
+
+
+@dataclass(frozen=True)
 class Leaderboard:
     """Everything a report shows, computed.
 
     rows: baseline included; completed ones by rank, then pruned, failed, running and pending.
-    groups: completed configurations by rank. axes: the parameters that vary, in the spec's order.
+    groups: completed configurations by rank. bases: the base models beside them, which compete for
+    the recommendation. decision: how sure that is; None while nothing has completed. axes: the parameters that vary, in the spec's order.
     cautions: what a reader must beware of, in sentences. comparisons: how many configurations were
     compared with the leader. scheme: what was resampled for the intervals. optimism: how much of
     the leader's score is luck, where there is no test split. dev_is_cut: dev was taken from train.
@@ -143,13 +200,25 @@ class Leaderboard:
     audit: Mapping[str, Any] | None
     folder: SweepDir
     optimism: Optimism | None = None
+    bases: tuple[Group, ...] = ()
+    decision: Decision | None = None
     dev_is_cut: bool = False
     test_is_dev: bool = False
 
     @property
     def recommended(self) -> Group | None:
-        """The configuration to ship, or None while nothing completed."""
-        return next((group for group in self.groups if group.recommended), None)
+        """The configuration to ship, which may be a base model; None while nothing completed."""
+        return next((g for g in (*self.groups, *self.bases) if g.recommended), None)
+
+    @property
+    def shown(self) -> Group | None:
+        """The trained configuration that charts are about: the recommended one, or where the base
+        model is to be kept, the first.
+        """
+        chosen = self.recommended
+        if chosen is not None and not chosen.is_base:
+            return chosen
+        return next((group for group in self.groups if not group.is_base), chosen)
 
     def baseline_of(self, row: Row) -> Row | None:
         """The untrained model that a trial started from, or None."""

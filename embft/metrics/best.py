@@ -135,18 +135,33 @@ def _table(by_seed: Sequence[FloatArray], names: Sequence[Sequence[int]]) -> Flo
 class Contest:
     """What can be said of a field at `level`; everything is computed when it is first asked for.
 
-    The same field gives the same answers to the last digit.
+    rivals: how many configurations there are in all, where the field has only the highest of them.
+    The largest difference is then that of all, of which nothing is known: p-values are multiplied
+    by their number (Bonferroni). The same field gives the same answers to the last digit.
     """
 
-    def __init__(self, field: Field, *, level: float = LEVEL, seed: int = 0) -> None:
+    def __init__(
+        self, field: Field, *, level: float = LEVEL, seed: int = 0, rivals: int = 0
+    ) -> None:
         self.field, self.level = field, level
         self._parts = _parts(field)
         self._seed = seed
+        self._others = rivals - 1 if rivals > len(field.scores) else None
 
     @property
     def scope(self) -> Scope:
         """Whether the answers are about these trained models or about their configurations."""
         return "trained models" if self._parts.seeds is None else "configurations"
+
+    @property
+    def units_variance(self) -> FloatArray:
+        """What the evaluation units alone add to the variances of the differences (K, K)."""
+        return self._parts.units
+
+    @property
+    def freedom(self) -> FloatArray:
+        """The degrees of freedom of the differences' variances (K, K)."""
+        return self._parts.freedom
 
     @property
     def seeds(self) -> SeedVariance | None:
@@ -173,6 +188,8 @@ class Contest:
     @cached_property
     def p_best(self) -> FloatArray:
         """(K,): for each, the p-value of its being the best, corrected for all the others."""
+        if self._others is not None:
+            return np.minimum(self.p_best_raw * self._others, 1.0)
         seen = _standardised(self.ahead, self.error).max(axis=1)
         return _shares(self._extremes.highest, seen)
 
@@ -196,6 +213,8 @@ class Contest:
 
         Never below 0.
         """
+        if self._others is not None:
+            return self._bonferroni((1 - self.level) / self._others)
         found = np.quantile(self._extremes.highest, self.level, axis=0)
         return np.maximum(found, 0.0)
 
@@ -221,7 +240,11 @@ class Contest:
     def ranks(self, among: BoolArray | None = None) -> tuple[IntArray, IntArray]:
         """The lowest and the highest rank (K,) that each may have among some, for all at once."""
         counted = np.ones(len(self.field.scores), bool) if among is None else among
-        reach = float(np.quantile(self._extremes.furthest, self.level))
+        if self._others is None:
+            reach = float(np.quantile(self._extremes.furthest, self.level))
+        else:
+            pairs = self._others * (self._others + 1) / 2
+            reach = float(self._bonferroni((1 - self.level) / 2 / pairs).max())
         apart = _standardised(self.ahead, self.error)
         better = (apart[:, counted] > reach).sum(axis=1)
         worse = (apart[:, counted] < -reach).sum(axis=1)
@@ -246,6 +269,11 @@ class Contest:
         """(K,): which are better than `one`, for all at once (Dunnett's one-sided comparison)."""
         apart = _standardised(self.ahead[one], self.error[one])
         return np.asarray(apart > self.critical[one])
+
+    def _bonferroni(self, tail: float) -> FloatArray:
+        """(K,): the largest quantile of Student's t for this tail, over the differences to each."""
+        found: FloatArray = special.stdtrit(self._parts.freedom.min(axis=1), 1 - tail)
+        return found
 
     @cached_property
     def _extremes(self) -> _Extremes:

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -38,6 +39,8 @@ from embft.metrics.weighted import FloatArray, Metrics, SortedPairs, sort_pairs
 
 # Of the resamples, the share that may leave a metric undefined before no interval is given.
 _MAX_UNDEFINED = 0.05
+
+Statistics = Callable[[FloatArray], Metrics]
 
 
 @dataclass(frozen=True)
@@ -111,9 +114,22 @@ def hierarchical(
     if len(drawn.unit) != len(seeds[0].score):
         raise ValueError(f"units for {len(drawn.unit)} pairs, scores for {len(seeds[0].score)}")
     by_seed = _by_seed(seeds, plan.only)
-    result = _resampled(seeds, by_seed, drawn, plan)
-    if by_seed and plan.intervals:
-        deleted = _seed_metrics(seeds, deletion_chunks(drawn, plan.seed), by_seed)
+    statistics = [partial(weighted_metrics, pairs, only=tuple(by_seed)) for pairs in seeds]
+    return of_statistics(statistics, by_seed, drawn, plan)
+
+
+def of_statistics(
+    statistics: Sequence[Statistics], by_seed: Metrics, units: Units, resampling: Resampling
+) -> BootstrapResult:
+    """As `hierarchical`, for any metrics of weighted units.
+
+    statistics: for each seed, its metrics (R,) under weights (R, n). by_seed: their values (seeds,)
+    under equal weights.
+    """
+    result = _resampled(statistics, by_seed, units, resampling)
+    if by_seed and resampling.intervals:
+        chunks = deletion_chunks(units, resampling.seed)
+        deleted = _seed_metrics(statistics, chunks)
         for name in by_seed:
             _add_interval(result, name, deleted[name].mean(axis=0))
     return result
@@ -164,7 +180,7 @@ def _by_seed(seeds: Sequence[SortedPairs], only: Collection[str] | None) -> Metr
 
 
 def _resampled(
-    seeds: Sequence[SortedPairs], by_seed: Metrics, drawn: Units, plan: Resampling
+    seeds: Sequence[Statistics], by_seed: Metrics, drawn: Units, plan: Resampling
 ) -> BootstrapResult:
     """All but the intervals."""
     samples, inner = _drawn_means(seeds, by_seed, weight_chunks(drawn, plan), plan), {}
@@ -185,19 +201,17 @@ def _resampled(
 
 
 def _drawn_means(
-    seeds: Sequence[SortedPairs], by_seed: Metrics, chunks: Iterator[FloatArray], plan: Resampling
+    seeds: Sequence[Statistics], by_seed: Metrics, chunks: Iterator[FloatArray], plan: Resampling
 ) -> Metrics:
     """The means over seeds (R,) of each metric under these weights."""
-    drawn = _seed_metrics(seeds, chunks, by_seed) if by_seed else {}
+    drawn = _seed_metrics(seeds, chunks) if by_seed else {}
     means = {name: (drawn[name].mean(axis=0), by_seed[name].mean()) for name in by_seed}
     return {name: value + (values - value) / plan.step for name, (values, value) in means.items()}
 
 
-def _seed_metrics(
-    seeds: Sequence[SortedPairs], chunks: Iterator[FloatArray], names: Collection[str]
-) -> Metrics:
+def _seed_metrics(seeds: Sequence[Statistics], chunks: Iterator[FloatArray]) -> Metrics:
     """These metrics of each seed, (S, R), for weights that come in chunks of rows."""
-    parts = [[weighted_metrics(pairs, w, names) for pairs in seeds] for w in chunks]
+    parts = [[statistics(w) for statistics in seeds] for w in chunks]
     return {
         name: np.concatenate([np.stack([each[name] for each in part]) for part in parts], axis=1)
         for name in parts[0][0]

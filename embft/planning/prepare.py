@@ -38,6 +38,8 @@ def plan_record(plan: Plan) -> PlanRecord:
         "description": spec.description,
         "metric": spec.objective.metric,
         "mode": spec.objective.mode,
+        "tolerance": spec.objective.tolerance,
+        "prefer": spec.objective.prefer,
         "seeds": list(spec.seeds),
         "trials": [
             {

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, NotRequired
 
 from pydantic import Field, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
 from embft.errors import RecordError
 from embft.results.folders import SweepDir
+from embft.spec.fields import Preference
 from embft.storage.paths import FileName, InsidePath
 from embft.storage.seal import damaged, refuse_newer, unsealed
 
@@ -25,13 +26,15 @@ class PlanEntry(TypedDict):
 
 
 class PlanRecord(TypedDict):
-    """What `plan.json` holds."""
+    """What `plan.json` holds; tolerance and prefer are absent from older versions' plans."""
 
     schema_version: int
     name: str
     description: str
     metric: str
-    mode: str
+    mode: Literal["min", "max"]
+    tolerance: NotRequired[float]
+    prefer: NotRequired[Preference]
     seeds: list[int]
     trials: list[PlanEntry]
     data: Annotated[list[InsidePath], Field(min_length=1)]

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from embft.results.folders import TrialDir
 from embft.results.observer import Observed, Observer
 from embft.results.records import Completed, TrialResult
-from embft.spec import Objective
+from embft.spec import Goal
 from embft.spec.resources import Artifacts
 from embft.storage.files import write_atomic
 from embft.storage.seal import sealed
@@ -26,7 +26,7 @@ class Keeper(Observer):
     """
 
     def __init__(
-        self, artifacts: Artifacts, objective: Objective, finished: Iterable[TrialDir] = ()
+        self, artifacts: Artifacts, objective: Goal, finished: Iterable[TrialDir] = ()
     ) -> None:
         self.artifacts, self.objective = artifacts, objective
         self.kept: list[tuple[float, TrialDir]] = []

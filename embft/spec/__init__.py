@@ -9,6 +9,7 @@ from embft.spec.base import ColumnsSpec
 from embft.spec.data import DataSpec
 from embft.spec.evaluators import EvaluatorSpec
 from embft.spec.fields import (
+    Goal,
     Objective,
     TrainSpec,
     TrialSpec,
@@ -26,6 +27,7 @@ __all__ = [
     "ColumnsSpec",
     "DataSpec",
     "EvaluatorSpec",
+    "Goal",
     "LoraSpec",
     "LossSpec",
     "ModelSpec",

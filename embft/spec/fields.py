@@ -77,11 +77,32 @@ class TrainSpec(Fields):
         return found
 
 
-class Objective(Fields):
+class Goal(Fields):
     """What "better" means: a metric of the dev split (see `objective.py`), and its direction."""
 
     metric: Text = "spearman"
     mode: Literal["min", "max"] = "max"
+
+
+Preference = Literal["parameters", "training", "none"]
+
+
+class Objective(Goal):
+    """The goal, and how a sweep's results become a recommendation. That is asked of the results and
+    changes none of them, so a trial knows the goal alone.
+
+    tolerance: how much worse than the best, in the metric's own unit, is as good. prefer: what
+    makes one of those cheaper than another: fewer trainable parameters, fewer rows trained on, or
+    nothing, so that the highest score is taken.
+    """
+
+    tolerance: float = Field(default=0.01, ge=0, allow_inf_nan=False)
+    prefer: Preference = "parameters"
+
+    @property
+    def goal(self) -> Goal:
+        """What a trial needs to know."""
+        return Goal(metric=self.metric, mode=self.mode)
 
 
 def untrainable_reason(model: ModelSpec, train: TrainSpec) -> str | None:
@@ -108,7 +129,7 @@ class TrialSpec(Fields):
     data: DataSpec
     model: ModelSpec
     train: TrainSpec
-    objective: Objective
+    objective: Goal
     seed: int
     evaluators: tuple[EvaluatorSpec, ...] = ()
 

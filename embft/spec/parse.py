@@ -88,7 +88,7 @@ class SweepSpec(Fields):
             data=point.data,
             model=point.model,
             train=point.train,
-            objective=self.objective,
+            objective=self.objective.goal,
             seed=seed,
             evaluators=self.evaluators,
         ).normalised()
