@@ -170,12 +170,12 @@ def print_evaluation(
 
 
 def print_leaderboard(console: Console, board: Leaderboard) -> None:
-    """The ranked table, the answer, and what to beware of."""
+    """The ranked table, the answer, and its warnings."""
     console.print(leaderboard_table(board, console.width))
     for sentence in board.verdict:
         console.print(Text(sentence), soft_wrap=True)
-    for sentence in board.cautions:
-        console.print(Text(f"Beware: {sentence}", style="yellow"), soft_wrap=True)
+    for sentence in board.warnings:
+        console.print(Text(f"Warning: {sentence}", style="yellow"), soft_wrap=True)
     for row in board.rows:
         if row.status == Status.FAILED and row.result is not None:
             failure = getattr(row.result, "message", "")
@@ -210,7 +210,7 @@ def print_audit(
         for example in finding.examples[:2]:
             console.print(Text(f"  e.g. {json.dumps(example, ensure_ascii=False)}", style="dim"))
     if not shown_findings:
-        console.print("Nothing to beware of was found.")
+        console.print("No warning and no problem was found.")
     hidden = len(audit.findings) - len(shown_findings)
     if hidden:
         console.print(Text(f"\n{hidden} more for information: --all shows them", style="dim"))

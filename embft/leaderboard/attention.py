@@ -64,7 +64,7 @@ class Attention:
 
 def attention_of(board: Leaderboard) -> Attention | None:
     """The recommended trial's attention beside its baseline's; None where it was not measured."""
-    shipped = board.recommended
+    shipped = board.shown
     if shipped is None:
         return None
     base = board.baseline_of(shipped.best)
@@ -86,7 +86,7 @@ def attention_of(board: Leaderboard) -> Attention | None:
 
 def attention_steps(board: Leaderboard) -> list[AttentionStep]:
     """The recommended trial's shares on dev at each of its evaluations, where they were kept."""
-    best = board.recommended.best if board.recommended else None
+    best = board.shown.best if board.shown else None
     done = best.completed if best else None
     if best is None or done is None:
         return []

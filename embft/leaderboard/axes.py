@@ -168,7 +168,7 @@ def leading_range(board: Leaderboard) -> tuple[float, float] | None:
     differences that matter, and is drawn at the edge instead.
     """
     half = -(-len(board.groups) // 2)
-    best = [group for i, group in enumerate(board.groups) if i < half or group.tied]
+    best = [group for i, group in enumerate(board.groups) if i < half or group.in_best_set]
     if not best:
         return None
     ends = [end for group in best for end in (group.score, *(group.interval or ()))]

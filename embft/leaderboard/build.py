@@ -17,11 +17,12 @@ from pydantic import ValidationError
 
 from embft.leaderboard.axis_values import on_axis, with_names, written_fields
 from embft.leaderboard.joined import JoinedPlan, JoinedTrial, joined_plan
-from embft.leaderboard.luck import winners_luck
-from embft.leaderboard.ranking import rank_groups
+from embft.leaderboard.ranking import Ranking, rank
 from embft.leaderboard.rows import Group, Leaderboard, Row
+from embft.leaderboard.selection_bias import selection_bias
 from embft.leaderboard.stability import with_probe_drop
-from embft.leaderboard.verdict import cautions, verdict
+from embft.leaderboard.verdict import verdict
+from embft.leaderboard.warnings import warnings
 from embft.results.dataset import frozen_audit
 from embft.results.folders import SweepDir
 from embft.results.plan_record import BASELINE
@@ -41,29 +42,31 @@ def build_leaderboard(*folders: Path) -> Leaderboard:
     """
     plan = joined_plan([SweepDir(folder) for folder in folders])
     rows = with_probe_drop(_rows(plan))
-    groups = rank_groups(rows, plan.metric, higher=plan.mode == "max")
+    found = rank(rows, plan.objective)
     first = SweepDir(folders[0])
     board = Leaderboard(
         name=plan.name,
         description=plan.description,
-        metric=plan.metric,
-        mode=plan.mode,
+        metric=plan.objective.metric,
+        mode=plan.objective.mode,
         axes=plan.axes,
         seeds=plan.seeds,
-        rows=tuple(_ranked_rows(rows, groups)),
-        groups=tuple(groups),
-        baseline=_baseline(rows, groups),
+        rows=tuple(_ranked_rows(rows, found.groups)),
+        groups=found.groups,
+        baseline=_baseline(rows, found),
         pairs=plan.pairs,
         group_columns=plan.group_columns,
-        cautions=(),
+        warnings=(),
         verdict=(),
         audit=frozen_audit(first.dataset(plan.data[0])),
         folder=first,
-        optimism=winners_luck(groups, plan.metric) if plan.test_is_dev else None,
+        optimism=selection_bias(found.groups, plan.objective.metric) if plan.test_is_dev else None,
         dev_is_cut=plan.dev_is_cut,
         test_is_dev=plan.test_is_dev,
+        bases=found.bases,
+        decision=found.decision,
     )
-    board = replace(board, cautions=tuple(cautions(board)))
+    board = replace(board, warnings=tuple(warnings(board)))
     return replace(board, verdict=tuple(verdict(board)))
 
 
@@ -101,10 +104,12 @@ def _named(rows: Sequence[Row]) -> list[Row]:
     return [replace(row, trial=BASELINE) if row is first else row for row in rows]
 
 
-def _baseline(rows: Sequence[Row], groups: Sequence[Group]) -> Row | None:
+def _baseline(rows: Sequence[Row], found: Ranking) -> Row | None:
     """The untrained model to compare with: the recommended trial's own, where there are several."""
-    shipped = next((group.best for group in groups if group.recommended), None)
-    own = (row for row in rows if shipped and row.starts(shipped))
+    chosen = next((g for g in (*found.groups, *found.bases) if g.recommended), None)
+    if chosen is not None and chosen.is_base:
+        return chosen.best
+    own = (row for row in rows if chosen and row.starts(chosen.best))
     return next(own, next((row for row in rows if row.is_baseline), None))
 
 

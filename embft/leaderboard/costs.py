@@ -1,4 +1,4 @@
-"""What a configuration costs, by which the recommendation chooses among those that are good enough."""
+"""What a configuration costs: of those that are good enough the cheapest is recommended."""
 
 from __future__ import annotations
 

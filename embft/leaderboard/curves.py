@@ -55,7 +55,7 @@ def curve_rows(board: Leaderboard, most: int = 60) -> list[Row]:
 
 def curve_points(board: Leaderboard, rows: Sequence[Row]) -> list[CurvePoint]:
     """A point for each evaluation of these trials that has the objective."""
-    shipped = board.recommended
+    shipped = board.shown
     leaders = {row.trial for row in shipped.rows} if shipped else set()
     return [
         CurvePoint(

@@ -9,8 +9,11 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from embft.leaderboard.rows import Interval, Leaderboard, Row
+from embft.leaderboard.labels import config_label
+from embft.leaderboard.rows import Group, Interval, Leaderboard, Needed, Row
 from embft.leaderboard.stability import purity_change
+from embft.leaderboard.verdict import group_name
+from embft.metrics.comparison import Comparison
 from embft.results.records import Failed, Pruned
 from embft.spec.names import value_name
 from embft.storage.files import write_atomic
@@ -30,7 +33,8 @@ def write_tables(board: Leaderboard) -> None:
 
 def to_records(board: Leaderboard) -> list[dict[str, Any]]:
     """A flat record for each trial, with the same columns in each; None where there is no value."""
-    groups = {row.trial: group for group in board.groups for row in group.rows}
+    known = (*board.bases, *board.groups)
+    groups = {row.trial: group for group in known for row in group.rows}
     records = []
     for row in board.rows:
         group = groups.get(row.trial)
@@ -38,16 +42,16 @@ def to_records(board: Leaderboard) -> list[dict[str, Any]]:
             {
                 "trial": row.trial,
                 "status": row.status,
-                "rank": group.rank if group else None,
-                "rank_low": group.rank_low if group else None,
-                "rank_high": group.rank_high if group else None,
-                "tied_with_leader": group.tied if group else None,
+                **_rank(None if row.is_baseline else group),
+                "tied_with_leader": group.in_best_set if group else None,
+                "in_best_set": group.in_best_set if group else None,
                 "recommended": group.recommended if group else None,
                 "seed": row.seed,
                 **row.params,
                 **row.values,
                 **_scores("dev", row.dev, row.dev_intervals),
                 **_scores("test", row.test, row.test_intervals),
+                **_differences(group),
                 **_without_leaks(row),
                 **_purity(board, row),
                 **_costs(row),
@@ -56,6 +60,36 @@ def to_records(board: Leaderboard) -> list[dict[str, Any]]:
         )
     columns = list(dict.fromkeys(name for record in records for name in record))
     return [{name: record.get(name) for name in columns} for record in records]
+
+
+def _rank(group: Group | None) -> dict[str, int | None]:
+    names = ("rank", "rank_low", "rank_high")
+    return {name: getattr(group, name) if group else None for name in names}
+
+
+def _differences(group: Group | None) -> dict[str, float | None]:
+    """A configuration's differences: on test to the recommended one and to its base model, on dev
+    to the best of the others; with intervals, p-values, and what could have been detected.
+    """
+    return {
+        **_difference("difference", group.to_recommended if group else None),
+        "detectable_difference": group.detectable if group else None,
+        **_difference("difference_to_base", group.to_base if group else None, adjusted=False),
+        **_difference("dev_difference_to_best", group.to_best if group else None),
+        "dev_loss_at_most": group.loss_high if group else None,
+    }
+
+
+def _difference(
+    name: str, found: Comparison | None, *, adjusted: bool = True
+) -> dict[str, float | None]:
+    cells = {
+        name: found.difference if found else None,
+        f"{name}_low": found.low if found else None,
+        f"{name}_high": found.high if found else None,
+        f"{name}_p": found.p_value if found else None,
+    }
+    return cells | ({f"{name}_p_adjusted": found.p_adjusted if found else None} if adjusted else {})
 
 
 def _scores(
@@ -126,7 +160,7 @@ def _cell(value: Any) -> Any:
 
 
 def _optimism(board: Leaderboard) -> dict[str, Any] | None:
-    """How much of the leader's score is luck; None where there is a test split."""
+    """The selection bias of the leader's score; None where there is a test split."""
     found = board.optimism
     if found is None:
         return None
@@ -139,8 +173,49 @@ def _optimism(board: Leaderboard) -> dict[str, Any] | None:
     }
 
 
+def _decision(board: Leaderboard) -> dict[str, Any]:
+    """What is recommended, whether that is resolved and of what it is said, and what is missing."""
+    decision, chosen = board.decision, board.recommended
+    if decision is None or chosen is None:
+        return {"resolved": False, "scope": None, "decision": None}
+    known = (*board.bases, *board.groups)
+    return {
+        "resolved": decision.resolved,
+        "scope": decision.scope,
+        "decision": {
+            "recommended": chosen.best.trial,
+            "keep_base_model": chosen.is_base,
+            "configuration": group_name(board, chosen),
+            "tolerance": decision.objective.tolerance,
+            "prefer": decision.objective.prefer,
+            "compared": decision.compared,
+            "best_set": [group.best.trial for group in known if group.in_best_set],
+            "loss_at_most": decision.loss_high,
+            "better_than_base_model": decision.better_than_base,
+            "dev_units": {"unit": decision.unit, "count": decision.units},
+            "needed": _needed(decision.needed),
+            "needed_for_base_model": _needed(decision.needed_for_base),
+            "seed_standard_deviation": decision.seed_spread,
+            "incomplete": [
+                {
+                    "configuration": config_label(each.params, board.axes),
+                    "seeds": {str(seed): str(status) for seed, status in each.missing},
+                }
+                for each in decision.incomplete
+            ],
+        },
+    }
+
+
+def _needed(found: Needed | None) -> dict[str, int | None] | None:
+    return None if found is None else {"dev_units": found.pairs, "seeds": found.seeds}
+
+
 def to_json(board: Leaderboard, records: list[dict[str, Any]] | None = None) -> str:
-    """The same records as JSON, with the answer and the cautions beside them."""
+    """The same records as JSON, with the answer and the warnings beside them.
+
+    `cautions` are the warnings, under the name that they had before.
+    """
     content = {
         "schema_version": 1,
         "name": board.name,
@@ -149,7 +224,9 @@ def to_json(board: Leaderboard, records: list[dict[str, Any]] | None = None) -> 
         "mode": board.mode,
         "axes": list(board.axes),
         "verdict": list(board.verdict),
-        "cautions": list(board.cautions),
+        "warnings": list(board.warnings),
+        "cautions": list(board.warnings),
+        **_decision(board),
         "optimism": _optimism(board),
         "trials": records if records is not None else to_records(board),
     }

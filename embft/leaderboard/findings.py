@@ -22,7 +22,6 @@ from embft.leaderboard.curves import (
 )
 from embft.leaderboard.labels import (
     axis_title,
-    config_label,
     metric_label,
     number,
     percent,
@@ -266,16 +265,16 @@ def agreement_finding(found: Sequence[Agreement]) -> str:
 
 
 def leader_finding(board: Leaderboard) -> str:
-    """How many configurations share the top."""
-    tied = sum(group.tied for group in board.groups)
+    """How many may be the best on dev."""
+    decision = board.decision
     if not board.groups:
         return "No configuration has completed yet"
-    if len(board.groups) == 1:
-        return "One configuration has completed"
-    label = config_label(board.groups[0].params, board.axes)
-    if tied <= 1:
-        return f"{label} leads, and no other of {len(board.groups)} can be told equal"
-    return f"{tied} of {len(board.groups)} configurations cannot be told apart from the leader"
+    if decision is None or decision.compared < 2:
+        return "One configuration has completed" if len(board.groups) == 1 else "Ranked on dev"
+    what = "models" if decision.scope == "trained models" else "configurations"
+    if decision.best_set == 1:
+        return f"One of the {decision.compared} {what} compared is significantly the best on dev"
+    return f"{decision.best_set} of the {decision.compared} {what} compared may be the best"
 
 
 def _capital(text: str) -> str:

@@ -83,8 +83,13 @@ def joined_plan(sweeps: Sequence[SweepDir]) -> JoinedPlan:
 
 def _objective(plan: PlanRecord) -> Objective:
     """What a plan ranks by; an older version's had no tolerance and no preference to say."""
-    chosen = {name: plan[name] for name in ("tolerance", "prefer") if name in plan}
-    return Objective(metric=plan["metric"], mode=plan["mode"], **chosen)
+    usual = Objective()
+    return Objective(
+        metric=plan["metric"],
+        mode=plan["mode"],
+        tolerance=plan.get("tolerance", usual.tolerance),
+        prefer=plan.get("prefer", usual.prefer),
+    )
 
 
 def _described(plans: Sequence[PlanRecord]) -> str:

@@ -90,6 +90,13 @@ def higher_is_better(metric: str) -> bool:
     return registry.metric(metric).higher_is_better
 
 
+# What a rank in the table means.
+RANKS = (
+    "A rank such as 2\N{EN DASH}4 holds the ranks that a configuration may have, for all of them "
+    "at once with 95 % confidence."
+)
+
+
 def number(value: float, digits: int = 3) -> str:
     """A score with a real minus sign; no minus before a zero."""
     text = f"{value:.{digits}f}"

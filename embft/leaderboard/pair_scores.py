@@ -21,6 +21,8 @@ from embft.results.dataset import read_split, split_file
 from embft.results.scores import FloatArray, load_scores
 from embft.storage.seal import unsealed
 
+RECOMMENDED, LEADER = "Recommended", "Leader"
+
 
 @dataclass(frozen=True)
 class PairScores:
@@ -104,8 +106,8 @@ def _texts_file(row: Row, split: str) -> Path:
 def models(board: Leaderboard, most: int = 4) -> list[Model]:
     """The models that the charts before and after compare: each is scored on the same pairs.
 
-    The baseline, the recommended configuration, the best full and the best LoRA one, the leader,
-    and then as they rank; at most `most`.
+    The baseline, the recommended configuration (the leader, where the base model is to be kept),
+    the best full and the best LoRA one, the leader, and then as they rank; at most `most`.
     """
     found: list[Model] = []
     for name, label, row in _candidates(board):
@@ -121,8 +123,8 @@ def models(board: Leaderboard, most: int = 4) -> list[Model]:
 
 
 def _candidates(board: Leaderboard) -> list[tuple[str, str, Row]]:
-    shipped = board.recommended
-    ordered = [("Recommended", shipped)] if shipped else []
+    shown = board.shown
+    ordered = [(RECOMMENDED if shown.recommended else LEADER, shown)] if shown else []
     for method, name in (("full", "Best full"), ("lora", "Best LoRA")):
         groups = [g for g in board.groups if g.params.get("train.method") == method]
         ordered += [(name, group) for group in groups[:1]]

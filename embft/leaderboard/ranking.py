@@ -16,14 +16,12 @@ import numpy as np
 from embft.leaderboard.contests import Compared, Member, Members, compared, members
 from embft.leaderboard.costs import cost
 from embft.leaderboard.decision import Candidates, Choice, choose, incomplete, needed, weakens
-from embft.leaderboard.rows import Decision, Group, Incomplete, Row
+from embft.leaderboard.rows import Decision, Group, Row
 from embft.leaderboard.unseen import Unseen, unseen
-from embft.metrics.best import LEVEL, Contest
+from embft.metrics.best import Contest
 from embft.metrics.comparison import Comparison
 from embft.metrics.power import detectable_difference
 from embft.spec import Objective
-
-SIGNIFICANCE = 1 - LEVEL
 
 
 @dataclass(frozen=True)
@@ -43,7 +41,7 @@ def rank(rows: Sequence[Row], objective: Objective) -> Ranking:
     missing, groups = incomplete(rows, objective.metric), _groups(everyone)
     dev = compared(everyone, "dev", everyone.first, range(len(everyone.entered)))
     if dev is None:
-        chosen, decision = everyone.first, Decision(objective, incomplete=missing)
+        chosen, decision = everyone.first, Decision(objective)
     else:
         beyond = unseen(everyone, dev)
         candidates = _candidates(everyone, dev, beyond, objective)
@@ -51,7 +49,10 @@ def rank(rows: Sequence[Row], objective: Objective) -> Ranking:
         chosen = dev.places[choice.one]
         _place(groups, everyone, dev, candidates, beyond)
         _test(groups, everyone, chosen)
-        decision = _decision(candidates, choice, dev, beyond, objective, missing)
+        best_set = sum(bool(group.in_best_set) for group in groups)
+        decision = _decision(candidates, choice, dev, best_set, objective)
+    resolved = decision.resolved and not weakens(missing)
+    decision = replace(decision, resolved=resolved, incomplete=missing)
     groups[chosen] = replace(groups[chosen], recommended=True)
     count = len(everyone.bases)
     return Ranking(tuple(groups[count:]), tuple(groups[:count]), decision)
@@ -105,7 +106,9 @@ def _place(
     low, high = contest.ranks(trained)
     # Configurations that were not compared may stand anywhere below those that were.
     high += len(everyone.trained) - int(trained.sum())
+    to_base = {b: contest.against(b) for b in set(candidates.bases) if b is not None}
     for i, place in enumerate(dev.places):
+        base = candidates.bases[i]
         groups[place] = replace(
             groups[place],
             rank_low=min(int(low[i]), groups[place].rank),
@@ -113,6 +116,7 @@ def _place(
             in_best_set=bool(contest.in_best_set[i]),
             loss_high=float(candidates.loss_high[i]),
             to_best=dev.turned(_to_best(contest, i)),
+            to_base_on_dev=None if base in (None, i) else dev.turned(to_base[base][i]),
         )
     for i, place in enumerate(range(len(everyone.entered), len(groups))):
         loss = float(beyond.loss_high[i])
@@ -163,45 +167,42 @@ def _test(groups: list[Group], everyone: Members, chosen: int) -> None:
 
 
 def _to_bases(groups: list[Group], everyone: Members) -> None:
-    for place in range(len(everyone.entered)):
-        base = everyone.base_of(place)
-        if base is None or base == place:
+    """Fill in each one's difference to its base model on test, a comparison by itself."""
+    bases = {i: everyone.base_of(i) for i in range(len(everyone.entered))}
+    for base in {b for i, b in bases.items() if b is not None and b != i}:
+        own = [i for i, other in bases.items() if other == base]
+        test = compared(everyone, "test", base, own)
+        number = test.at(base) if test else None
+        if test is None or number is None:
             continue
-        test = compared(everyone, "test", base, (place,))
-        one, other = (test.at(base), test.at(place)) if test else (None, None)
-        if test is not None and one is not None and other is not None:
-            found = replace(test.contest.against(one)[other], p_adjusted=None)
-            groups[place] = replace(groups[place], to_base=test.turned(found))
+        found = test.contest.each_against(number)
+        for place, comparison in zip(test.places, found, strict=True):
+            if place != base:
+                groups[place] = replace(groups[place], to_base=test.turned(comparison))
 
 
 def _decision(
-    candidates: Candidates,
-    choice: Choice,
-    dev: Compared,
-    beyond: Unseen,
-    objective: Objective,
-    missing: tuple[Incomplete, ...],
+    candidates: Candidates, choice: Choice, dev: Compared, best_set: int, objective: Objective
 ) -> Decision:
-    """How sure the choice is, and what would make it surer."""
-    contest, one = candidates.contest, choice.one
+    """How sure the choice is, and what would make it surer. best_set: how many may be the best."""
+    contest, one, count = candidates.contest, choice.one, dev.drawn.count
     base = candidates.bases[one]
-    rivals = np.flatnonzero(contest.in_best_set)
+    rivals = np.flatnonzero(contest.in_best_set).tolist()
+    show_best = None if choice.within else needed(contest, one, rivals, objective.tolerance, count)
+    show_base = None
+    if choice.better is False and base is not None:
+        show_base = needed(contest, one, [base], 0.0, count)
     return Decision(
         objective=objective,
-        resolved=choice.within and choice.better is not False and not weakens(missing),
+        resolved=choice.within and choice.better is not False,
         scope=contest.scope,
         compared=len(dev.places),
-        best_set=int(contest.in_best_set.sum() + beyond.in_best_set.sum()),
+        best_set=best_set,
         loss_high=float(candidates.loss_high[one]),
         better_than_base=choice.better,
         unit=dev.drawn.unit,
-        units=dev.drawn.count,
-        needed=None
-        if choice.within
-        else needed(contest, one, rivals.tolist(), objective.tolerance, dev.drawn.count),
-        needed_for_base=None
-        if choice.better is not False or base is None
-        else needed(contest, one, (base,), 0.0, dev.drawn.count),
+        units=count,
+        needed=show_best,
+        needed_for_base=show_base,
         seed_spread=math.sqrt(contest.seeds.pooled) if contest.seeds else None,
-        incomplete=missing,
     )

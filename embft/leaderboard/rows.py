@@ -98,9 +98,10 @@ class Group:
     in_best_set: whether it may be the best on dev; None where it was not compared. loss_high: the
     most that it loses on dev against the best, for all at once. to_best: its dev objective less
     that of the best of the others; to_recommended, to_base: its test objective less that of the
-    recommended configuration and of its base model. All in the metric's own unit and direction,
-    None where there is nothing to compare. detectable: the smallest difference to the recommended
-    one that this test split shows with a probability of 80 %.
+    recommended configuration and of its base model; to_base_on_dev: the last on dev. All in the
+    metric's own unit and direction, None where there is nothing to compare. detectable: the
+    smallest difference to the recommended one that this test split shows with a probability of
+    80 %.
     """
 
     params: Mapping[str, Any]
@@ -117,6 +118,7 @@ class Group:
     to_best: Comparison | None = None
     to_recommended: Comparison | None = None
     to_base: Comparison | None = None
+    to_base_on_dev: Comparison | None = None
     detectable: float | None = None
     recommended: bool = False
 
@@ -177,10 +179,10 @@ class Leaderboard:
 
     rows: baseline included; completed ones by rank, then pruned, failed, running and pending.
     groups: completed configurations by rank. bases: the base models beside them, which compete for
-    the recommendation. decision: how sure that is; None while nothing has completed. axes: the parameters that vary, in the spec's order.
-    cautions: what a reader must beware of, in sentences. comparisons: how many configurations were
-    compared with the leader. scheme: what was resampled for the intervals. optimism: how much of
-    the leader's score is luck, where there is no test split. dev_is_cut: dev was taken from train.
+    the recommendation. decision: how sure that is; None while nothing has completed.
+    axes: the parameters that vary, in the spec's order.
+    warnings: what a reader must know before deciding, in sentences. optimism: the selection bias
+    of the leader's score, where there is no test split. dev_is_cut: dev was taken from train.
     test_is_dev: there is no test split, and dev stands in its place.
     """
 
@@ -195,7 +197,7 @@ class Leaderboard:
     baseline: Row | None
     pairs: Mapping[str, int]
     group_columns: tuple[str, ...]
-    cautions: tuple[str, ...]
+    warnings: tuple[str, ...]
     verdict: tuple[str, ...]
     audit: Mapping[str, Any] | None
     folder: SweepDir

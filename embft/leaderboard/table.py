@@ -14,6 +14,7 @@ from typing import Any
 
 from embft.leaderboard.labels import config_label
 from embft.leaderboard.rows import Group, Interval, Leaderboard, Row
+from embft.metrics.comparison import Comparison
 from embft.results.records import Completed, Failed, Pruned, Status
 
 PROBE = "probe_spearman"
@@ -25,10 +26,10 @@ class Line:
 
     rank: `1`, or two joined by a dash, or empty where there is none. score, interval: the objective
     on test. seeds: the objective of each seed, best on dev first. delta: score minus the
-    baseline's. metrics: the test metrics. without_leaks: the objective on the test pairs that
-    stand in no other split, where some do. probe_change: the probe of general English, minus the
-    baseline's. seconds of training, memory in MB, size in bytes. All
-    are means over seeds.
+    baseline's. in_best_set, loss_high, to_recommended, to_base, detectable: as a group's. metrics:
+    the test metrics. without_leaks: the objective on the test pairs that stand in no other split,
+    where some do. probe_change: the probe of general English, minus the baseline's. seconds of
+    training, memory in MB, size in bytes. All are means over seeds.
     """
 
     trial: str
@@ -39,14 +40,17 @@ class Line:
     rank: str = ""
     position: int | None = None
     is_baseline: bool = False
-    tied: bool = False
+    in_best_set: bool = False
     recommended: bool = False
     score: float | None = None
     interval: Interval | None = None
     seeds: tuple[float, ...] = ()
     seed_names: tuple[int, ...] = ()
     delta: float | None = None
-    p_value: float | None = None
+    loss_high: float | None = None
+    to_recommended: Comparison | None = None
+    to_base: Comparison | None = None
+    detectable: float | None = None
     dev: float | None = None
     metrics: Mapping[str, float] | None = None
     without_leaks: float | None = None
@@ -88,7 +92,7 @@ def row_label(board: Leaderboard, row: Row) -> str:
 
 
 def rank_text(group: Group) -> str:
-    """`3`, or `1` to `4` joined by a dash where the ranks cannot be told apart."""
+    """`3`, or `1` to `4` joined by a dash: the ranks that the configuration may have."""
     low, high = group.rank_low, group.rank_high
     return str(group.rank) if low >= high else f"{low}\N{EN DASH}{high}"
 
@@ -123,14 +127,17 @@ def _group_line(board: Leaderboard, group: Group) -> Line:
         params=group.params,
         rank=rank_text(group),
         position=group.rank,
-        tied=group.tied,
+        in_best_set=bool(group.in_best_set),
         recommended=group.recommended,
         score=group.score,
         interval=group.interval,
         seeds=tuple(row.test[board.metric] for row in rows if board.metric in row.test),
         seed_names=tuple(row.seed for row in rows),
         delta=None if base is None else group.score - base,
-        p_value=group.p_value,
+        loss_high=group.loss_high,
+        to_recommended=group.to_recommended,
+        to_base=group.to_base,
+        detectable=group.detectable,
         dev=group.dev_score,
         metrics=mean_metrics(rows),
         without_leaks=mean_of(rows, lambda done: done.test_without_leaks.get(board.metric)),
@@ -150,6 +157,7 @@ def _probe_change(board: Leaderboard, rows: Sequence[Row]) -> float | None:
 
 
 def _baseline_line(board: Leaderboard, row: Row) -> Line:
+    group = next((base for base in board.bases if base.best is row), None)
     return Line(
         trial=row.trial,
         trials=(row.trial,),
@@ -165,6 +173,11 @@ def _baseline_line(board: Leaderboard, row: Row) -> Line:
         memory_mb=mean_of([row], lambda done: done.peak_memory_mb),
         trainable=0 if row.completed else None,
         reason=_reason(row),
+        in_best_set=bool(group and group.in_best_set),
+        recommended=bool(group and group.recommended),
+        loss_high=group.loss_high if group else None,
+        to_recommended=group.to_recommended if group else None,
+        detectable=group.detectable if group else None,
     )
 
 

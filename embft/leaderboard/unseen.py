@@ -1,4 +1,4 @@
-"""Of thousands of configurations, those whose single values are not read: may one be the best?
+"""Which of the configurations whose single values are not read may be the best.
 
 Known of each are its score on dev and the interval in its record. How its errors go with those of
 others is not, so the standard error of a difference is taken as the sum of both, the most that it

@@ -1,94 +1,196 @@
-"""The answer in plain sentences, made from the leaderboard's numbers, and what to beware of."""
+"""The answer in plain sentences, made from the leaderboard's numbers.
+
+Every sentence keeps to the decision's scope: with one seed it speaks of these trained models. What
+a reader must know besides is in `warnings.py`.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from statistics import fmean
+from collections.abc import Iterator, Sequence
 
+from embft.leaderboard.costs import COSTS
 from embft.leaderboard.labels import config_label, metric_label, number, percent
-from embft.leaderboard.ranking import MOST_COMPARED, SIGNIFICANCE
-from embft.leaderboard.rows import Group, Interval, Leaderboard
-from embft.leaderboard.worlds import mixed_worlds, smaller_batches
-from embft.metrics.pair_definitions import PAIR_METRICS
+from embft.leaderboard.rows import Decision, Group, Incomplete, Interval, Leaderboard, Needed
+from embft.leaderboard.significance import SIGNIFICANCE, direction, is_ahead
+from embft.metrics.comparison import Comparison
 from embft.results.records import Status
+
+_MOST_NAMED = 4
 
 
 def verdict(board: Leaderboard) -> Iterator[str]:
-    """What to ship, how sure that is, and what it costs."""
-    chosen = board.recommended
-    if chosen is None:
+    """What to use, how sure that is, and what it costs."""
+    chosen, decision = board.recommended, board.decision
+    if chosen is None or decision is None:
         pending = board.count(Status.PENDING) + board.count(Status.RUNNING)
         yield "No trial has completed yet." if pending else "No trial completed."
         return
+    name = f"keep {group_name(board, chosen)}" if chosen.is_base else group_name(board, chosen)
     yield (
-        f"Recommended: {_name(board, chosen)}, test {metric_label(board.metric)} "
-        f"{with_interval(chosen.score, chosen.interval)}."
+        f"Recommended{'' if decision.resolved else ', but unresolved'}: {name}, test "
+        f"{metric_label(board.metric)} {with_interval(chosen.score, chosen.interval)}."
     )
-    yield from _against_baseline(board, chosen)
-    yield from _against_others(board, chosen)
-    yield _costs(chosen)
+    yield from _why(board, chosen, decision)
+    yield from _better_than_base(chosen, decision)
+    yield from _incomplete(board, decision)
+    yield from _on_test(board, chosen)
+    yield _scope(board, decision)
+    if not chosen.is_base:
+        yield _costs(chosen)
 
 
-def _against_baseline(board: Leaderboard, chosen: Group) -> Iterator[str]:
-    if board.baseline is None or board.metric not in board.baseline.test:
-        return
-    base = board.baseline.test[board.metric]
-    interval = board.baseline.test_intervals.get(board.metric)
-    change = chosen.score - base
-    if not math.isfinite(change):
-        return
-    gain = change if board.mode == "max" else -change
-    word = "better" if gain > 0 else "worse"
-    overlap = chosen.interval and interval and _overlap(chosen.interval, interval)
-    sure = "; the two intervals overlap" if overlap else ""
-    yield (
-        f"That is {abs(change):.3f} {word} than the untrained base model "
-        f"({with_interval(base, interval)}){sure}."
-    )
-
-
-def _against_others(board: Leaderboard, chosen: Group) -> Iterator[str]:
-    tied = [group for group in board.groups if group.tied]
-    leader = board.groups[0]
-    if len(board.groups) == 1:
-        return
-    if len(tied) == 1:
-        second = board.groups[1]
-        if board.metric not in PAIR_METRICS:
-            yield f"On dev it leads; next is {_name(board, second)}, test {number(second.score)}."
-            return
+def _why(board: Leaderboard, chosen: Group, decision: Decision) -> Iterator[str]:
+    """What dev says of the recommended one against the best."""
+    if decision.loss_high is None:
         yield (
-            f"On dev it is really ahead of the runner-up, {_name(board, second)}; on test that one "
-            f"has {with_interval(second.score, second.interval)}{_difference(second)}."
+            "Unresolved: it leads on dev, but the values of single pairs or units, which a "
+            "comparison needs, are not on disk: nothing is known of how sure that is."
         )
         return
-    them = f"{len(tied)} of {len(board.groups)} configurations cannot be told apart on dev"
-    if chosen is leader:
-        yield f"{them}; this one leads and is also the cheapest of them."
+    if decision.compared == 1:
+        return
+    tolerance = number(decision.objective.tolerance)
+    among = f"the best of the {decision.compared} {_models(decision)} compared"
+    lost = f"at most {number(decision.loss_high)} (95 % confidence, for all at once)"
+    leads = _leader(board) is chosen
+    if decision.loss_high > decision.objective.tolerance:
+        yield (
+            f"Unresolved: on dev it leads, but {decision.best_set} of the {decision.compared} "
+            f"{_models(decision)} compared may be the best, and it may lose up to "
+            f"{number(decision.loss_high)} against the best of them (95 % confidence); the "
+            f"tolerance is {tolerance}.{_takes(decision, decision.needed)}"
+        )
+    elif leads and decision.best_set == 1:
+        yield (
+            f"On dev it is significantly better than each of the other {decision.compared - 1} "
+            f"{_models(decision)} compared (95 % confidence, for all at once)."
+        )
+    elif leads:
+        yield f"It leads on dev, and loses {lost} against {among}; the tolerance is {tolerance}."
     else:
         yield (
-            f"{them} from the leader, {_name(board, leader)} (test "
-            f"{with_interval(leader.score, leader.interval)}); the recommended one is the cheapest "
-            f"of them, by trainable parameters, then rows trained on{_difference(chosen)}."
+            f"On dev it loses {lost} against {among}, within the tolerance of {tolerance}, and is "
+            f"the cheapest of which that is shown ({_cheapest(chosen, decision)})."
         )
 
 
-def _difference(group: Group) -> str:
-    """A group's difference to the leader on test, with its interval and what it means."""
-    if group.difference is None or group.difference_interval is None or group.p_value is None:
+def _cheapest(chosen: Group, decision: Decision) -> str:
+    return "it needs no training" if chosen.is_base else COSTS[decision.objective.prefer]
+
+
+def _better_than_base(chosen: Group, decision: Decision) -> Iterator[str]:
+    """Say so where a trained model is not shown to be better than the base model."""
+    seen = chosen.to_base_on_dev
+    if decision.better_than_base is not False or seen is None:
+        return
+    yield (
+        f"It is not shown to be better than the base model: on dev the difference is "
+        f"{with_interval(seen.difference, (seen.low, seen.high))}."
+        f"{_takes(decision, decision.needed_for_base)}"
+    )
+
+
+def _takes(decision: Decision, found: Needed | None) -> str:
+    """How many pairs or seeds would probably decide, as a sentence."""
+    if found is None:
         return ""
-    low, high = group.difference_interval
-    if group.p_value < SIGNIFICANCE:
-        sure = "surely different"
-    elif low <= 0 <= high:
-        sure = "not surely different"
-    else:
-        sure = "not surely different once corrected for the number of comparisons"
+    ways = []
+    if found.pairs is not None:
+        ways.append(f"about {rounded(found.pairs)} dev {decision.unit}s (now {decision.units:,})")
+    if found.seeds is not None:
+        ways.append(f"{found.seeds:,} seeds")
+    if not ways:
+        return (
+            " If the differences are those seen, no number of pairs or of seeds alone decides it."
+        )
+    text = " or ".join(ways)
     return (
-        f"; on test its difference to the leader is "
-        f"{with_interval(group.difference, group.difference_interval)}, {sure}"
+        f" {text[:1].upper()}{text[1:]} would decide it with a probability of 80 %, if the true "
+        "differences are those seen."
     )
+
+
+def _incomplete(board: Leaderboard, decision: Decision) -> Iterator[str]:
+    """Name the configurations that failed, miss seeds or have not finished."""
+    open_still = (Status.PENDING, Status.RUNNING)
+    found = [each for each in decision.incomplete if not _all(each, open_still)]
+    if found:
+        named = "; ".join(_missing(board, each) for each in found[:_MOST_NAMED])
+        more = f"; and {len(found) - _MOST_NAMED} more" if len(found) > _MOST_NAMED else ""
+        counted = "1 configuration has" if len(found) == 1 else f"{len(found)} configurations have"
+        pruned = all(_all(each, (Status.PRUNED,)) for each in found)
+        retry = "" if pruned else ". `embft sweep --retry-failed` runs failed trials again"
+        yield f"{counted} no score with every seed, and might be better: {named}{more}{retry}."
+    if unfinished := len(decision.incomplete) - len(found):
+        yield f"{unfinished} of the configurations have not finished, and might be better."
+
+
+def _all(each: Incomplete, states: Sequence[Status]) -> bool:
+    return all(status in states for _, status in each.missing)
+
+
+def _missing(board: Leaderboard, each: Incomplete) -> str:
+    label = config_label(each.params, board.axes)
+    states = dict.fromkeys(str(status) for _, status in each.missing)
+    parts = [
+        f"{state}" + (f" with seed {_seeds(each, state)}" if len(board.seeds) > 1 else "")
+        for state in states
+    ]
+    return f"{label} ({', '.join(parts)})"
+
+
+def _seeds(each: Incomplete, state: str) -> str:
+    return ", ".join(str(seed) for seed, status in each.missing if str(status) == state)
+
+
+def _on_test(board: Leaderboard, chosen: Group) -> Iterator[str]:
+    """The gain over the base model on test, and where others are ahead there."""
+    if chosen.is_base or not math.isfinite(chosen.score):
+        return
+    gain = chosen.to_base
+    if gain is not None:
+        base = number(chosen.score - gain.difference)
+        yield (
+            f"On test its difference to the base model ({base}) is "
+            f"{with_interval(gain.difference, (gain.low, gain.high))}: {_meaning(board, gain)}."
+        )
+    elif board.baseline is not None and board.metric in board.baseline.test:
+        base = number(board.baseline.test[board.metric])
+        yield f"On test the base model has {base}."
+
+
+def _meaning(board: Leaderboard, gain: Comparison) -> str:
+    if gain.p_value >= SIGNIFICANCE:
+        return "no significant difference"
+    return "significantly better" if is_ahead(gain, board.mode) else "significantly worse"
+
+
+def _scope(board: Leaderboard, decision: Decision) -> str:
+    """What all this is said of."""
+    if decision.scope == "configurations":
+        spread = number(decision.seed_spread or 0.0, 4)
+        return (
+            f"This is said of the configurations: between seeds a score has a standard deviation "
+            f"of {spread}, which every interval and comparison includes."
+        )
+    if len(board.groups) == 0:
+        return "This is said of the base model alone."
+    return (
+        "This is said of these trained models: with one seed it is unknown how another training "
+        "would turn out. With two or more, such as `seeds: [42, 43, 44]`, it is said of the "
+        "configurations."
+    )
+
+
+def _models(decision: Decision) -> str:
+    """What is compared, in the plural."""
+    return "models" if decision.scope == "trained models" else "configurations"
+
+
+def _leader(board: Leaderboard) -> Group:
+    """The configuration, base models among them, that leads on dev."""
+    return max((*board.bases, *board.groups), key=lambda g: direction(board.mode) * g.dev_score)
 
 
 def _costs(chosen: Group) -> str:
@@ -104,110 +206,10 @@ def _costs(chosen: Group) -> str:
     )
 
 
-def cautions(board: Leaderboard) -> Iterator[str]:
-    """What a reader must beware of."""
-    if board.test_is_dev:
-        yield (
-            "There is no test split: the numbers are optimistic, because epoch, threshold, "
-            "calibration and winner were chosen on the very pairs that are reported"
-            f"{_luck(board)}. Give data.test pairs that nothing was chosen on."
-        )
-    if board.dev_is_cut:
-        yield "No dev split was given: a part of train was set aside for choosing."
-    if failed := board.count(Status.FAILED):
-        yield f"{failed} of {_trained(board)} trials failed; their reasons are below."
-    if unfinished := board.count(Status.PENDING) + board.count(Status.RUNNING):
-        yield f"{unfinished} of {_trained(board)} trials have not finished: this is an early look."
-    yield from _without_leaks(board)
-    yield from _test_disagrees(board)
-    yield from mixed_worlds(board)
-    yield from smaller_batches(board)
-    yield from _untold(board)
-    if len(board.groups) > MOST_COMPARED:
-        yield (
-            f"Of {len(board.groups):,} configurations only the first {MOST_COMPARED} on dev were "
-            "compared with the leader; those below count as not tied."
-        )
-    if len(board.seeds) == 1 and board.groups:
-        yield (
-            "One seed only: the intervals cover the choice of evaluation pairs, not the luck of "
-            "one training. With seeds: [42, 43, 44] they cover both."
-        )
-    if board.audit:
-        for finding in board.audit.get("findings", ()):
-            if finding["severity"] == "problem":
-                yield finding["message"]
-
-
-def _without_leaks(board: Leaderboard) -> Iterator[str]:
-    """The recommended score on the test pairs that were in no other split, where some were."""
-    chosen = board.recommended
-    rows = chosen.rows if chosen else ()
-    found = [done.test_without_leaks.get(board.metric) for row in rows if (done := row.completed)]
-    known = [value for value in found if value is not None]
-    if chosen and known:
-        yield (
-            "Some test pairs also stand in train or dev. On the others, the recommended "
-            f"configuration has {metric_label(board.metric)} {number(fmean(known))}, against "
-            f"{number(chosen.score)} on all: the column without leaks has every trial's."
-        )
-
-
-def _luck(board: Leaderboard) -> str:
-    """By how much the leader's score is too good, and what the estimate leaves out."""
-    found = board.optimism
-    if found is None:
-        return ""
-    if found.optimism <= 0:
-        return (
-            f". By cross-fitting, choosing among {len(board.groups)} configurations did not "
-            f"flatter the best one's {metric_label(board.metric)}; choosing the epoch may have"
-        )
-    return (
-        f". By cross-fitting, choosing the best of {len(board.groups)} configurations flatters its "
-        f"{metric_label(board.metric)} by about {number(found.optimism)} ({number(found.naive)}, "
-        f"corrected {number(found.corrected)}); what choosing the epoch adds is not in this"
-    )
-
-
-def _untold(board: Leaderboard) -> Iterator[str]:
-    """Say so where the objective is an evaluator's: single pairs tell nothing of it."""
-    if len(board.groups) > 1 and board.metric not in PAIR_METRICS:
-        yield (
-            f"{metric_label(board.metric)} is an evaluator's metric, not one of single pairs: "
-            "configurations are ranked by it, but no comparison tells whether they really differ. "
-            "Look at its spread, and at several seeds."
-        )
-
-
-def _test_disagrees(board: Leaderboard) -> Iterator[str]:
-    """Say so where test puts others surely ahead of what was chosen on dev."""
-    sign = 1 if board.mode == "max" else -1
-    ahead = [
-        group
-        for group in board.groups
-        if group.difference is not None
-        and group.p_value is not None
-        and group.p_value < SIGNIFICANCE
-        and sign * group.difference > 0
-    ]
-    if ahead:
-        best = max(ahead, key=lambda group: sign * group.score)
-        others = f" and {len(ahead) - 1} more are" if len(ahead) > 1 else " is"
-        yield (
-            f"On test, {_name(board, best)} ({number(best.score)}){others} surely ahead of "
-            f"{_name(board, board.groups[0])} ({number(board.groups[0].score)}), the leader on "
-            "dev. Choosing on test would make its scores optimistic; a larger dev split chooses "
-            "better."
-        )
-
-
-def _trained(board: Leaderboard) -> int:
-    return sum(not row.is_baseline for row in board.rows)
-
-
-def _overlap(one: Interval, other: Interval) -> bool:
-    return one[0] <= other[1] and other[0] <= one[1]
+def rounded(count: int) -> str:
+    """A number of pairs to two digits: what is estimated has no more."""
+    step = 10 ** max(len(str(count)) - 2, 0)
+    return f"{round(count / step) * step:,}"
 
 
 def with_interval(score: float, interval: Interval | None) -> str:
@@ -218,5 +220,10 @@ def with_interval(score: float, interval: Interval | None) -> str:
     return number(score) + between
 
 
-def _name(board: Leaderboard, group: Group) -> str:
-    return config_label(group.params, board.axes)
+def group_name(board: Leaderboard, group: Group) -> str:
+    """A configuration in words; of several base models each says which it is."""
+    label = config_label(group.params, board.axes)
+    if not group.is_base:
+        return label
+    several = sum(each.is_base for each in (*board.bases, *board.groups)) > 1
+    return f"the base model ({label})" if several else "the base model"

@@ -26,7 +26,7 @@ configurations differ, of which another seed would give another model, takes two
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
@@ -256,13 +256,30 @@ class Contest:
         The comparison of `one` with itself is 0, with a p-value of 1.
         """
         reach = float(np.quantile(self._extremes.largest[:, one], self.level))
-        difference, error = -self.ahead[:, one], self.error[:, one]
-        apart = np.abs(_standardised(difference, error))
-        raw = 2 * special.stdtr(self._parts.freedom[:, one], -apart)
+        apart = np.abs(_standardised(self.ahead[:, one], self.error[:, one]))
         adjusted = _shares(self._extremes.largest[:, [one]], apart)
         return [
-            Comparison(float(d), float(d - reach * e), float(d + reach * e), float(p), float(q))
-            for d, e, p, q in zip(difference, error, raw, np.maximum(adjusted, raw), strict=True)
+            replace(
+                each,
+                low=each.difference - reach * float(error),
+                high=each.difference + reach * float(error),
+                p_adjusted=max(float(p), each.p_value),
+            )
+            for each, error, p in zip(
+                self.each_against(one), self.error[:, one], adjusted, strict=True
+            )
+        ]
+
+    def each_against(self, one: int) -> list[Comparison]:
+        """As `against`, but each comparison by itself: no interval or p-value is corrected."""
+        difference, error = -self.ahead[:, one], self.error[:, one]
+        freedom = self._parts.freedom[:, one]
+        reach = special.stdtrit(freedom, 0.5 + self.level / 2) * error
+        apart = np.abs(_standardised(difference, error))
+        raw = 2 * special.stdtr(freedom, -apart)
+        return [
+            Comparison(float(d), float(d - r), float(d + r), float(p))
+            for d, r, p in zip(difference, reach, raw, strict=True)
         ]
 
     def better_than(self, one: int) -> BoolArray:

@@ -15,7 +15,7 @@ import altair as alt
 
 from embft.data.pairs import Pairs
 from embft.leaderboard.compare import Difference, differences
-from embft.leaderboard.pair_scores import Model
+from embft.leaderboard.pair_scores import LEADER, RECOMMENDED, Model
 from embft.report.chart import ROWS
 from embft.report.theme import CATEGORIES, MUTED
 
@@ -48,7 +48,7 @@ class Cast:
     @property
     def subject(self) -> Model:
         """The model that the titles speak of: the recommended one, else the last shown."""
-        return next((m for m in self.models if m.name == "Recommended"), self.leads[-1])
+        return next((m for m in self.models if m.name in {RECOMMENDED, LEADER}), self.leads[-1])
 
     @property
     def before(self) -> Model | None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from embft.leaderboard.compare import Difference, Versus, comparable, versus
 from embft.leaderboard.labels import axis_title, metric_label
-from embft.leaderboard.pair_scores import Model, read_texts
+from embft.leaderboard.pair_scores import LEADER, RECOMMENDED, Model, read_texts
 from embft.leaderboard.rows import Leaderboard
 from embft.leaderboard.table import row_label
 
@@ -68,7 +68,7 @@ def _label(model: Model, board: Leaderboard) -> str:
     if model.row.is_baseline:
         return row_label(board, model.row)
     seed = f", seed {model.row.seed}" if len(board.seeds) > 1 else ""
-    shipped = " (recommended)" if model.name == "Recommended" else ""
+    shipped = " (recommended)" if model.name == RECOMMENDED else ""
     return f"{model.label}{seed}{shipped}"
 
 
@@ -76,7 +76,7 @@ def _start(found: Sequence[Model], chosen: tuple[str, str] | None) -> list[int]:
     trials = [model.row.trial for model in found]
     if chosen and all(trial in trials for trial in chosen):
         return [trials.index(trial) for trial in chosen]
-    shipped = next((i for i, m in enumerate(found) if m.name == "Recommended"), 0)
+    shipped = next((i for i, m in enumerate(found) if m.name in {RECOMMENDED, LEADER}), 0)
     other = next((i for i, m in enumerate(found) if i != shipped and not m.row.is_baseline), None)
     return [shipped, (1 if shipped == 0 else 0) if other is None else other]
 

@@ -14,8 +14,8 @@ from embft.report.theme import INK_ON_DEEP, INK_ON_PALE, MUTED
 
 
 def shipped_rows(board: Leaderboard) -> Sequence[Any]:
-    """The trials of the recommended configuration."""
-    return board.recommended.rows if board.recommended else ()
+    """The trials of the configuration that charts are about."""
+    return board.shown.rows if board.shown else ()
 
 
 def domain(board: Leaderboard, scores: Sequence[float]) -> tuple[float, float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from embft.leaderboard.labels import number
+from embft.metrics.comparison import Comparison
 
 MISSING = "\N{EN DASH}"
 
@@ -20,6 +21,13 @@ def signed(value: float | None, digits: int = 3) -> str:
         return MISSING
     text = number(value, digits)
     return text if text.startswith("\N{MINUS SIGN}") or float(text) == 0 else f"+{text}"
+
+
+def difference(value: Comparison | None) -> str:
+    """`+0.012 (0.004 to 0.021)`, or a dash."""
+    if value is None:
+        return MISSING
+    return f"{signed(value.difference)} ({interval((value.low, value.high))})"
 
 
 def interval(value: tuple[float, float] | None, digits: int = 3) -> str:

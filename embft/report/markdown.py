@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from embft.leaderboard.compare import comparable, versus
-from embft.leaderboard.labels import metric_label
+from embft.leaderboard.labels import RANKS, metric_label
 from embft.leaderboard.pair_scores import read_texts
 from embft.leaderboard.rows import Leaderboard
 from embft.leaderboard.table import Line, scored, table_lines
@@ -17,13 +17,13 @@ _SPECIAL = re.compile(r"([\\`*_\[\]|#@])")
 
 
 def render_markdown(board: Leaderboard, compare: tuple[str, str] | None = None) -> str:
-    """Question, answer, cautions and the table's first lines, as GitHub's Markdown.
+    """Question, answer, warnings and the table's first lines, as GitHub's Markdown.
 
     `compare`: the names of two trials whose differences are added as a table.
     """
     board = scored(board)
     parts = [f"## {escape(board.name)}", escape(board.description)]
-    parts += [_sentences(board), _cautions(board), _table(board)]
+    parts += [_sentences(board), _warnings(board), _table(board)]
     parts += [_comparison(board, compare) if compare else "", _failures(board)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -41,10 +41,10 @@ def _sentences(board: Leaderboard) -> str:
     return "\n\n".join([f"**{first}**", *([" ".join(others)] if others else [])])
 
 
-def _cautions(board: Leaderboard) -> str:
-    if not board.cautions:
+def _warnings(board: Leaderboard) -> str:
+    if not board.warnings:
         return ""
-    return "Beware:\n\n" + "\n".join(f"- {escape(caution)}" for caution in board.cautions)
+    return "Warnings:\n\n" + "\n".join(f"- {escape(warning)}" for warning in board.warnings)
 
 
 def _table(board: Leaderboard) -> str:
@@ -57,8 +57,8 @@ def _table(board: Leaderboard) -> str:
     rows = [head, "|---:|---|---:|---|---:|---:|---:|", *(_line(line) for line in shown)]
     more = len(lines) - len(shown)
     note = f"\n\n{more} more lines are in leaderboard.csv." if more else ""
-    tied = any(line.tied for line in lines)
-    meaning = "\n\nA range of ranks says that these places cannot be told apart." if tied else ""
+    ranges = any("\N{EN DASH}" in line.rank for line in lines)
+    meaning = f"\n\n{RANKS}" if ranges else ""
     return "\n".join(rows) + note + meaning
 
 

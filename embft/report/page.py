@@ -17,10 +17,12 @@ import jinja2
 from markupsafe import Markup
 
 from embft.leaderboard.agreement import agreements
+from embft.leaderboard.costs import COSTS
 from embft.leaderboard.findings import agreement_finding, leader_finding
-from embft.leaderboard.labels import config_label, metric_label
-from embft.leaderboard.rows import Leaderboard
-from embft.leaderboard.table import scored, table_lines
+from embft.leaderboard.labels import RANKS, config_label, metric_label
+from embft.leaderboard.rows import Decision, Leaderboard
+from embft.leaderboard.significance import direction
+from embft.leaderboard.table import Line, scored, table_lines
 from embft.report import bundle
 from embft.report import format as fmt
 from embft.report.audit import audit_lines
@@ -136,7 +138,13 @@ def _top(board: Leaderboard) -> dict[str, Any]:
         "progress": progress(board),
         "recommended": board.recommended,
         "leader_finding": leader_finding(board),
+        "ranks_note": RANKS,
+        "best_tag": "may be the best" if _several_best(board) else "best on dev",
     }
+
+
+def _several_best(board: Leaderboard) -> bool:
+    return sum(bool(group.in_best_set) for group in (*board.bases, *board.groups)) > 1
 
 
 def figure(chart: Chart, *, picture: bool = True) -> Figure:
@@ -156,11 +164,10 @@ def stats(board: Leaderboard) -> list[Stat]:
             f"95 % interval {fmt.interval(line.interval)}" if line.interval else "",
         )
     ]
-    if line.delta is not None:
-        base = board.baseline.test.get(board.metric) if board.baseline else None
-        found.append(
-            Stat("against the baseline", fmt.signed(line.delta), f"baseline {fmt.score(base)}")
-        )
+    if line.delta is not None and not line.is_baseline:
+        found.append(Stat("against the base model, test", fmt.signed(line.delta), _gain(line)))
+    if line.loss_high is not None and board.decision is not None:
+        found.append(_loss(line.loss_high, board.decision))
     runner = runner_up(board)
     if runner is not None:
         found.append(runner)
@@ -172,17 +179,34 @@ def stats(board: Leaderboard) -> list[Stat]:
 
 def runner_up(board: Leaderboard) -> Stat | None:
     """The next configuration: the leader where another is recommended, else the second."""
-    shipped = board.recommended
-    others = [group for group in board.groups if group is not shipped]
-    if shipped is None or not others:
+    chosen = board.recommended
+    others = [group for group in board.groups if group is not chosen]
+    if chosen is None or not others:
         return None
     other = others[0]
-    tied = "tied on dev" if other.tied and shipped.tied else "a clear difference on dev"
-    name = config_label(other.params, board.axes)
+    state = "may be the best on dev too" if other.in_best_set else "is not the best on dev"
+    ahead = direction(board.mode) * (other.dev_score - chosen.dev_score) > 0
     return Stat(
-        "against the leader" if other.rank < shipped.rank else "against the runner-up",
-        fmt.signed(shipped.score - other.score),
-        f"{name} ({fmt.score(other.score)}): {tied}",
+        "against the leader, test" if ahead else "against the runner-up, test",
+        fmt.signed(chosen.score - other.score),
+        f"{config_label(other.params, board.axes)} ({fmt.score(other.score)}) {state}",
+    )
+
+
+def _gain(line: Line) -> str:
+    """The interval of the gain over the base model."""
+    found = line.to_base
+    return f"95 % interval {fmt.interval((found.low, found.high))}" if found else ""
+
+
+def _loss(loss: float, decision: Decision) -> Stat:
+    """The most that the recommended configuration loses on dev."""
+    state = "" if decision.resolved else ": unresolved"
+    return Stat(
+        "against the best, dev",
+        f"\N{LESS-THAN OR EQUAL TO} {fmt.score(loss)}",
+        f"the most it loses (95 % confidence); tolerance {fmt.score(decision.objective.tolerance)}"
+        f"{state}",
     )
 
 
@@ -204,17 +228,36 @@ def method(board: Leaderboard) -> list[str]:
         f"Trials are ranked by {metric_label(board.metric)} on the dev split "
         f"({board.pairs.get('dev', 0):,} pairs), which also chose each trial's epoch and "
         f"threshold. Scores are reported on the test split ({board.pairs.get('test', 0):,} pairs).",
-        "An interval covers 95 % of the scores of resampled evaluation pairs"
-        + (f" (resampled: {scheme})." if scheme else "."),
-        "Configurations are compared with the leader on the same pairs; p-values are corrected "
-        "for the number of comparisons (Holm, 1979). What cannot be told apart is tied, and the "
-        "cheapest of the tied is recommended.",
+        "A 95 % interval is made so that in 95 of 100 draws of such evaluation pairs it holds the "
+        "score that the model has on all pairs of this kind"
+        + (f" (bootstrap over {scheme})." if scheme else "."),
+        *_choosing(board),
         "Every saved model was loaded again in a fresh process and compared with the trained "
         "one before it was scored.",
     ]
     if len(board.seeds) > 1:
         found.insert(2, f"Scores are means over {len(board.seeds)} seeds.")
     return found
+
+
+def _choosing(board: Leaderboard) -> list[str]:
+    """How the recommendation and the ranks come about."""
+    decision = board.decision
+    if decision is None or not decision.compared:
+        return []
+    tolerance = fmt.score(decision.objective.tolerance)
+    cheapest = COSTS[decision.objective.prefer]
+    return [
+        "On dev all are compared with all, the base model among them, on the same pairs. A "
+        "configuration may be the best where none is ahead of it by more than the error of such "
+        "comparisons (multiple comparisons with the best: Hsu, 1981), and its ranks are those that "
+        "hold for all at once (Mogstad, Romano, Shaikh and Wilhelm, 2024): each at 95 %.",
+        f"Recommended is the cheapest ({cheapest}) of those that lose at most {tolerance} "
+        "(`objective.tolerance`) against the best, by a bound that holds for all at once; the base "
+        "model costs nothing. Where that is shown for none, it is the leader, and unresolved.",
+        "On test the recommended configuration is compared with every one that may be the best; "
+        "intervals and p-values are corrected for all of them (Dunnett, 1955).",
+    ]
 
 
 def _cost_remark(memory_mb: float | None) -> str:

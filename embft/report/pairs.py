@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from embft.leaderboard.compare import comparable
 from embft.leaderboard.findings import mistakes_finding
 from embft.leaderboard.mistakes import Mistake, mistake_counts, worst_mistakes
-from embft.leaderboard.pair_scores import Model, read_texts
+from embft.leaderboard.pair_scores import LEADER, RECOMMENDED, Model, read_texts
 from embft.leaderboard.rows import Leaderboard
 from embft.report.cast import MOST_SHOWN, Cast
 
@@ -16,7 +16,7 @@ _NOTHING = "Nothing has completed yet, so there are no pairs to look at."
 _NO_SCORES = "The per-pair scores (scores.parquet) are not in the trials' folders."
 _ONLY_BASELINE = "Only the baseline has scores yet; there is nothing after to compare it with."
 _NO_TEXTS = "The texts are not beside the sweep, so its worst errors cannot be shown."
-_LEADS = ("Baseline", "Recommended", "Best full", "Best LoRA")
+_LEADS = ("Baseline", RECOMMENDED, LEADER, "Best full", "Best LoRA")
 
 
 @dataclass(frozen=True)

@@ -92,7 +92,10 @@ def _columns(board: Leaderboard, lines: Sequence[Line]) -> tuple[Column, ...]:
         Column("delta", "vs baseline"),
         *leaks,
         Column("dev", f"{label}, dev", hint="chosen on dev, reported on test"),
-        Column("p", "p against the leader", shown=False, hint="corrected after Holm (1979)"),
+        Column("loss", "most it loses, dev", hint="against the best, for all at once"),
+        Column("to_recommended", "vs recommended", shown=False, hint="difference on test"),
+        Column("p", "p vs recommended", shown=False, hint="corrected after Dunnett (1955)"),
+        Column("detectable", "detectable", shown=False, hint="difference shown at 80 % power"),
         Column("seeds", "seeds", shown=several),
         Column("trainable", "trained weights"),
         Column("seconds", "training"),
@@ -183,13 +186,20 @@ def _cell(board: Leaderboard, line: Line, key: str, ends: tuple[float, float] | 
 
 
 def _number(line: Line, key: str) -> Cell:
+    against = line.to_recommended
     shown = {
         "score": (line.score, fmt.score(line.score)),
         "delta": (line.delta, fmt.signed(line.delta)),
         "leaks": (line.without_leaks, fmt.score(line.without_leaks)),
         "probe": (line.probe_change, fmt.signed(line.probe_change)),
         "dev": (line.dev, fmt.score(line.dev)),
-        "p": (line.p_value, fmt.p_value(line.p_value)),
+        "loss": (line.loss_high, fmt.score(line.loss_high)),
+        "to_recommended": (against.difference if against else None, fmt.difference(against)),
+        "p": (
+            against.p_adjusted if against else None,
+            fmt.p_value(against.p_adjusted if against else None),
+        ),
+        "detectable": (line.detectable, fmt.score(line.detectable)),
         "trainable": (line.trainable, fmt.count(line.trainable)),
         "seconds": (line.seconds, fmt.duration(line.seconds)),
         "memory": (line.memory_mb, fmt.memory(line.memory_mb)),

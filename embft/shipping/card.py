@@ -240,7 +240,7 @@ def _limits(facts: Facts, board: Leaderboard | None, result: Completed | None) -
             "chosen on dev."
         )
     if board:
-        lines += [f"- {_plain(sentence)}" for sentence in board.cautions]
+        lines += [f"- {_plain(sentence)}" for sentence in board.warnings]
     return "\n".join(lines) if len(lines) > 1 else ""
 
 

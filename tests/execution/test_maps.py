@@ -24,7 +24,7 @@ from embft.report.page import render_report
 from embft.results.dataset import write_manifest
 from embft.results.folders import TrialDir
 from embft.results.records import TrialInput
-from embft.spec import DataSpec, ModelSpec, Objective, TrainSpec, TrialSpec
+from embft.spec import DataSpec, Goal, ModelSpec, TrainSpec, TrialSpec
 from tests.helpers.commands import python
 from tests.helpers.leaderboards import lora_lr
 
@@ -144,7 +144,7 @@ def real_baseline(folder: Path, pairs: int) -> TrialDir:
     model = ModelSpec(base="sentence-transformers/all-MiniLM-L6-v2")
     spec = TrialSpec(
         data=DataSpec(dataset="dating"), model=model, train=TrainSpec(method="none"),
-        objective=Objective(), seed=0,
+        objective=Goal(), seed=0,
     )  # fmt: skip
     trial = TrialDir(folder / "trials" / "baseline-000000000000")
     digest = find_base_model(model.base, None).digest

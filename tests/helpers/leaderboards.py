@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from embft.data.pairs import Pairs, Splits
-from embft.leaderboard.labels import config_label
-from embft.leaderboard.rows import Group, Leaderboard, Row
+from embft.leaderboard.ranking import rank
+from embft.leaderboard.rows import Leaderboard, Row
+from embft.leaderboard.verdict import verdict
 from embft.metrics.pairs import weighted_metrics
 from embft.metrics.weighted import sort_pairs
 from embft.results.dataset import write_manifest
@@ -35,7 +35,7 @@ from embft.results.records import (
     Verification,
 )
 from embft.results.scores import write_scores
-from embft.spec import DataSpec, LoraSpec, ModelSpec, Objective, TrainSpec, TrialSpec
+from embft.spec import DataSpec, Goal, LoraSpec, ModelSpec, Objective, TrainSpec, TrialSpec
 from embft.storage.seal import sealed
 
 Array = npt.NDArray[np.float64]
@@ -125,11 +125,13 @@ def make_board(
     baseline: bool = True,
     edit: Any = None,
     start: int = 0,
+    tolerance: float = 0.06,
     **changes: Any,
 ) -> Leaderboard:
     """A board over made-up trials, written below `folder`. `edit` may change the test pairs.
 
-    start: the number of the first trial; trials of one number and plan are one trial.
+    start: the number of the first trial; trials of one number and plan are one trial. tolerance:
+    with the default a LoRA configuration is recommended.
     """
     rng = np.random.default_rng(7)
     dev, test = (make_pairs(count, rng) for count in pairs)
@@ -148,9 +150,9 @@ def make_board(
     world = World(folder, dev, test, noise, axes, resamples, weights=weights)
     base = make_row(world, Plan({}, -0.09), -1) if baseline else None
     rows = [make_row(world, plan, i) for i, plan in enumerate(plans, start)]
-    groups = make_groups(rows)
+    found = rank([*([base] if base else []), *rows], Objective(tolerance=tolerance))
     order = {"completed": 0, "pruned": 1, "failed": 2, "running": 3, "pending": 4}
-    place = {row.trial: group.rank for group in groups for row in group.rows}
+    place = {row.trial: group.rank for group in found.groups for row in group.rows}
     ranked = sorted(rows, key=lambda row: (order[row.status], place.get(row.trial, 0)))
     board = Leaderboard(
         name="lora-lr",
@@ -161,17 +163,19 @@ def make_board(
         axes=axes,
         seeds=seeds,
         rows=(*([base] if base else []), *ranked),
-        groups=groups,
+        groups=found.groups,
         baseline=base,
         pairs={"train": 1200, "dev": len(dev), "test": len(test)},
         group_columns=("category", "pair_type"),
-        cautions=(),
+        warnings=(),
         verdict=(),
         audit=None,
+        bases=found.bases,
+        decision=found.decision,
         folder=SweepDir(folder),
     )
     board = replace(board, **changes)
-    return replace(board, verdict=board.verdict or sentences(board))
+    return replace(board, verdict=board.verdict or tuple(verdict(board)))
 
 
 def save_sweep(board: Leaderboard, **changes: Any) -> Path:
@@ -189,26 +193,14 @@ def save_sweep(board: Leaderboard, **changes: Any) -> Path:
         "schema_version": 1, "name": board.folder.path.name, "description": board.description,
         "metric": board.metric, "mode": board.mode, "seeds": list(board.seeds), "trials": trials,
         "data": ["data"], "pairs": dict(board.pairs), "group_columns": list(board.group_columns),
-        "dev_is_cut": False, "test_is_dev": False, **changes,
+        "dev_is_cut": False, "test_is_dev": False, **_chosen_by(board), **changes,
     }  # fmt: skip
     (board.folder.plan_file).write_text(sealed(plan))
     return board.folder.path
 
 
-def sentences(board: Leaderboard) -> tuple[str, ...]:
-    """A stand-in for the answer in words, made from the board's own numbers."""
-    if board.recommended is None:
-        return ("Nothing has completed yet, so there is nothing to recommend.",)
-    best = board.recommended
-    label = config_label(best.params, board.axes)
-    low, high = best.interval or (best.score, best.score)
-    tied = sum(group.tied for group in board.groups) - 1
-    return (
-        f"Use {label}: Spearman {best.score:.3f} on test (95 % interval {low:.3f} to {high:.3f}).",
-        f"{tied} others cannot be told apart from it, and it is the cheapest of them.",
-        "Without fine-tuning the base model scores "
-        f"{board.baseline.test['spearman'] if board.baseline else 0:.3f}.",
-    )
+def _chosen_by(board: Leaderboard) -> dict[str, Any]:
+    return {"tolerance": board.decision.objective.tolerance} if board.decision else {}
 
 
 def make_scores(world: World, split: str, quality: float, index: int) -> Array:
@@ -257,7 +249,7 @@ def trial_spec(plan: Plan) -> TrialSpec:
         lora=LoraSpec(rank=plan.params.get("train.lora.rank") or 8),
     )
     return TrialSpec(
-        data=DataSpec(dataset="dating"), model=ModelSpec(), train=train, objective=Objective(),
+        data=DataSpec(dataset="dating"), model=ModelSpec(), train=train, objective=Goal(),
         seed=plan.seed,
     )  # fmt: skip
 
@@ -370,53 +362,3 @@ def provenance() -> Provenance:
         packages={"torch": "2.13.0", "sentence-transformers": "6.2.0"}, revision=None,
         started="2025-01-05T10:00:00+00:00", finished="2025-01-05T10:00:45+00:00",
     )  # fmt: skip
-
-
-def make_groups(rows: Sequence[Row]) -> tuple[Group, ...]:
-    """Completed configurations by mean dev score; tied where intervals overlap."""
-    by_params: dict[str, list[Row]] = {}
-    for row in rows:
-        if row.completed:
-            by_params.setdefault(repr(dict(row.params)), []).append(row)
-    groups = [_group(found) for found in by_params.values()]
-    groups.sort(key=lambda group: -group.dev_score)
-    if not groups:
-        return ()
-    leader = groups[0]
-    tied = [_overlap(group.interval, leader.interval) for group in groups]
-    cheapest = min(
-        (g for g, t in zip(groups, tied, strict=True) if t),
-        key=lambda g: g.best.completed.trainable_parameters if g.best.completed else 0,
-    )
-    count = sum(tied)
-    return tuple(
-        replace(
-            group, rank=i + 1, tied=tie, recommended=group is cheapest,
-            rank_low=1 if tie else i + 1, rank_high=count if tie else i + 1,
-            difference=None if i == 0 else group.score - leader.score,
-            difference_interval=None if i == 0 else _gap(group, leader),
-            p_value=None if i == 0 else (0.4 if tie else 0.001),
-        )
-        for i, (group, tie) in enumerate(zip(groups, tied, strict=True))
-    )  # fmt: skip
-
-
-def _group(rows: list[Row]) -> Group:
-    rows = sorted(rows, key=lambda row: -row.dev["spearman"])
-    low = fmean(row.test_intervals["spearman"][0] for row in rows)
-    high = fmean(row.test_intervals["spearman"][1] for row in rows)
-    return Group(
-        params=rows[0].params, rows=tuple(rows), rank=0, rank_low=0, rank_high=0,
-        dev_score=fmean(row.dev["spearman"] for row in rows),
-        score=fmean(row.test["spearman"] for row in rows), interval=(low, high), difference=None,
-        difference_interval=None, p_value=None, tied=False, recommended=False,
-    )  # fmt: skip
-
-
-def _overlap(one: tuple[float, float] | None, other: tuple[float, float] | None) -> bool:
-    return bool(one and other and one[0] <= other[1] and other[0] <= one[1])
-
-
-def _gap(group: Group, leader: Group) -> tuple[float, float]:
-    gap, half = group.score - leader.score, 0.008
-    return gap - half, gap + half

@@ -13,7 +13,6 @@ from embft.data.build import load_data
 from embft.data.pairs import Pairs, Splits
 from embft.errors import DataError, EmbftError, ModelError
 from embft.evaluation.scoring import score_dev, score_splits
-from embft.leaderboard.ranking import rank_groups
 from embft.leaderboard.stability import purity_change, with_probe_drop
 from embft.leaderboard.verdict import verdict
 from embft.planning.checks import check_objective
@@ -76,8 +75,7 @@ def test_one_class_on_dev_is_refused_before_anything_runs() -> None:
 def test_an_undefined_test_score_is_said_in_words(tmp_path: Path) -> None:
     """Where test defines no objective the answer says so, and prints no nan."""
     made = lora_lr(tmp_path)
-    groups = rank_groups(made.rows, made.metric, higher=True)
-    groups = [replace(group, score=float("nan"), interval=None) for group in groups]
+    groups = [replace(group, score=float("nan"), interval=None) for group in made.groups]
     said = " ".join(verdict(replace(made, groups=tuple(groups))))
     assert "undefined" in said
     assert "nan" not in said

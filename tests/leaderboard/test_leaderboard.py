@@ -18,23 +18,24 @@ from embft.leaderboard.build import one_trial_yaml
 from embft.leaderboard.export import to_csv, to_json, to_records
 from embft.leaderboard.labels import number
 from embft.leaderboard.pair_scores import read_scores, train_rows
-from embft.leaderboard.ranking import rank_groups
+from embft.leaderboard.ranking import rank
 from embft.leaderboard.rows import Leaderboard, Row
 from embft.leaderboard.table import table_lines
-from embft.leaderboard.verdict import cautions, verdict
+from embft.leaderboard.verdict import verdict
+from embft.leaderboard.warnings import warnings
+from embft.metrics.comparison import Comparison
 from embft.metrics.pairs import pair_metrics
 from embft.report.table import build_table
 from embft.results.dataset import read_split
-from embft.spec import parse_spec
-from tests.helpers.leaderboards import lora_lr
+from embft.spec import Objective, parse_spec
+from embft.spec.fields import Preference
+from tests.helpers.leaderboards import lora_lr, lora_lr_plans, make_board
 
 
 @pytest.fixture(scope="module")
 def board(tmp_path_factory: pytest.TempPathFactory) -> Leaderboard:
     """The made-up sweep, ranked by the code under test."""
-    made = lora_lr(tmp_path_factory.mktemp("board"))
-    groups = rank_groups(made.rows, made.metric, higher=True)
-    return replace(made, groups=tuple(groups), audit=None)
+    return lora_lr(tmp_path_factory.mktemp("board"))
 
 
 def test_ranks_follow_dev(board: Leaderboard) -> None:
@@ -48,46 +49,87 @@ def test_ranks_follow_dev(board: Leaderboard) -> None:
 
 def test_min_turns_the_order(board: Leaderboard) -> None:
     """With `mode: min` the lowest dev score leads, and differences keep their sign."""
-    groups = rank_groups(board.rows, "spearman", higher=False)
-    scores = [group.dev_score for group in groups]
+    found = rank(board.rows, Objective(mode="min"))
+    scores = [group.dev_score for group in found.groups]
     assert scores == sorted(scores)
-    last = groups[-1]
-    assert last.difference == pytest.approx(last.score - groups[0].score, abs=1e-4)
+    (chosen,) = [g for g in (*found.groups, *found.bases) if g.recommended]
+    last = found.groups[-1]
+    assert last.to_recommended is not None
+    assert last.to_recommended.difference == pytest.approx(last.score - chosen.score, abs=1e-9)
+    assert last.to_recommended.low < last.to_recommended.difference < last.to_recommended.high
+    assert last.loss_high is not None
+    assert last.loss_high > last.dev_score - scores[0]
 
 
-def test_differences_are_to_the_leader_on_test(board: Leaderboard) -> None:
-    """Each difference is this score minus the leader's, inside its interval."""
-    leader = board.groups[0]
-    assert leader.difference is None
-    for group in board.groups[1:]:
-        assert group.difference is not None
-        assert group.difference_interval is not None
-        assert group.difference == pytest.approx(group.score - leader.score, abs=1e-4)
-        assert group.difference_interval[0] <= group.difference <= group.difference_interval[1]
+def test_differences_are_to_the_recommended_on_test(board: Leaderboard) -> None:
+    """Each difference is this score minus the recommended one's, inside its interval."""
+    chosen, base = board.recommended, board.baseline
+    assert chosen is not None
+    assert base is not None
+    assert chosen.to_recommended is None
+    for group in (*board.groups, *board.bases):
+        if group is chosen:
+            continue
+        found = group.to_recommended
+        assert found is not None
+        assert found.difference == pytest.approx(group.score - chosen.score, abs=1e-9)
+        assert found.low <= found.difference <= found.high
+        assert found.p_adjusted is not None
+        assert found.p_adjusted >= found.p_value
+        assert group.detectable is not None
+    for group in board.groups:
+        assert group.to_base is not None
+        expected = group.score - base.test["spearman"]
+        assert group.to_base.difference == pytest.approx(expected, abs=1e-9)
 
 
-def test_rank_intervals_agree_with_ties(board: Leaderboard) -> None:
-    """The leader's interval spans the tied; everyone's own rank lies in its interval."""
-    tied = [group for group in board.groups if group.tied]
-    assert board.groups[0].tied
-    assert board.groups[0].rank_high == len(tied)
+def test_rank_intervals_hold_the_rank_and_agree_with_the_best(board: Leaderboard) -> None:
+    """Everyone's own rank lies in its interval, and who may be the best may be first."""
+    assert board.groups[0].in_best_set
     for group in board.groups:
         assert group.rank_low <= group.rank <= group.rank_high
-        assert group.tied == (group.rank_low == 1)
+        assert group.rank_low == 1 or not group.in_best_set
     worst = board.groups[-1]
-    assert not worst.tied, "a configuration that learned nothing is told apart"
+    assert not worst.in_best_set, "a configuration that learned nothing is not the best"
+    assert worst.loss_high is not None
+    assert worst.loss_high >= board.groups[0].dev_score - worst.dev_score
 
 
-def test_the_cheapest_of_the_tied_is_recommended(board: Leaderboard) -> None:
-    """Among the tied the fewest trainable parameters win, then the fewest epochs, then dev."""
-    recommended = [group for group in board.groups if group.recommended]
-    assert len(recommended) == 1
-    costs = {
-        (g.best.completed.trainable_parameters, g.best.epochs[-1].epoch, g.rank): g
-        for g in board.groups
-        if g.tied and g.best.completed
-    }
-    assert recommended[0] is costs[min(costs)]
+def test_the_cheapest_within_the_tolerance_is_recommended(board: Leaderboard) -> None:
+    """As the tolerance grows a cheaper one is good enough, and at last the base model is."""
+    bounds = {group.rank: group.loss_high for group in board.groups}
+    lora = next(g for g in board.groups if g.params["train.lora.rank"] == 4)
+    enough = bounds[lora.rank]
+    assert enough is not None
+    for tolerance, base in ((enough + 1e-9, False), (10.0, True)):
+        found = rank(board.rows, Objective(tolerance=tolerance))
+        (chosen,) = [g for g in (*found.groups, *found.bases) if g.recommended]
+        assert chosen.is_base == base
+        assert found.decision is not None
+        assert found.decision.resolved
+        if not base:
+            assert chosen.params == lora.params
+
+
+def test_nobody_within_the_tolerance_is_unresolved(board: Leaderboard) -> None:
+    """Then the leader is recommended, and the answer says what it may lose and what it takes."""
+    found = rank(board.rows, Objective(tolerance=0.0))
+    (chosen,) = [group for group in found.groups if group.recommended]
+    decision = found.decision
+    assert chosen is found.groups[0]
+    assert decision is not None
+    assert not decision.resolved
+    assert decision.scope == "trained models"
+    assert decision.loss_high is not None
+    assert decision.loss_high > 0
+    assert decision.needed is not None
+    assert decision.needed.pairs is not None
+    assert decision.needed.pairs > 300
+    said = list(verdict(replace(board, groups=found.groups, bases=found.bases, decision=decision)))
+    assert said[0].startswith("Recommended, but unresolved: ")
+    assert f"it may lose up to {number(decision.loss_high)}" in said[1]
+    assert "dev pairs (now 300) would decide it" in said[1]
+    assert any("these trained models" in sentence for sentence in said)
 
 
 def _changed(row: Row, trial: str, **changes: Any) -> Row:
@@ -97,10 +139,10 @@ def _changed(row: Row, trial: str, **changes: Any) -> Row:
     return replace(row, trial=trial, params={**row.params, "other": trial}, result=result)
 
 
-def _recommended(*rows: Row) -> str:
-    groups = rank_groups(rows, "spearman", higher=True)
-    assert all(group.tied for group in groups)
-    return next(group.best.trial for group in groups if group.recommended)
+def _recommended(*rows: Row, prefer: Preference = "parameters") -> str:
+    found = rank(rows, Objective(prefer=prefer))
+    assert all(group.in_best_set for group in found.groups)
+    return next(group.best.trial for group in found.groups if group.recommended)
 
 
 def test_what_else_the_machine_did_recommends_nothing(board: Leaderboard) -> None:
@@ -118,6 +160,87 @@ def test_what_else_the_machine_did_recommends_nothing(board: Leaderboard) -> Non
     assert _recommended(_changed(one, "longer", epochs=longer), other) == "other"
 
 
+def test_cost_is_what_the_spec_prefers(board: Leaderboard) -> None:
+    """Fewer parameters, fewer rows trained on, or nothing: then the leader is taken."""
+    first = board.groups[0].best
+    *_, last = first.epochs
+    small = _changed(
+        first, "small", trainable_parameters=10,
+        epochs=(*first.epochs, last.model_copy(update={"epoch": last.epoch + 3})),
+    )  # fmt: skip
+    short = _changed(first, "short", trainable_parameters=20)
+    best = _changed(first, "best", trainable_parameters=30, epochs=small.epochs)
+    rows = (best, small, short)
+    assert _recommended(*rows, prefer="parameters") == "small"
+    assert _recommended(*rows, prefer="training") == "short"
+    assert _recommended(*rows, prefer="none") == "best"
+
+
+def test_a_base_model_that_leads_is_kept(board: Leaderboard) -> None:
+    """Where training hurts, the sentence says to keep the base model; it trains nothing."""
+    lost = [group for group in board.groups if group.score < 0.2]
+    assert board.baseline
+    good = board.groups[0].best.completed
+    assert good is not None
+    assert board.baseline.completed is not None
+    base = replace(
+        board.baseline,
+        folder=board.groups[0].best.folder,
+        result=board.baseline.completed.model_copy(update={"dev": good.dev, "test": good.test,
+            "files": good.files}),
+    )  # fmt: skip
+    found = rank([base, *(row for group in lost for row in group.rows)], Objective())
+    (chosen,) = [g for g in (*found.groups, *found.bases) if g.recommended]
+    assert chosen.best is base
+    made = replace(board, groups=found.groups, bases=found.bases, decision=found.decision)
+    assert next(iter(verdict(made))).startswith("Recommended: keep the base model, test Spearman")
+    assert made.recommended is chosen
+    assert made.shown is found.groups[0]
+    content = json.loads(to_json(made, []))
+    assert content["decision"]["keep_base_model"]
+    assert content["resolved"] is True
+
+
+def test_a_trained_one_that_is_not_shown_to_be_better_says_so(board: Leaderboard) -> None:
+    """Its lead over the base model is within the error: unresolved, with what it would take."""
+    assert board.baseline
+    leader = board.groups[0].best
+    twin = board.groups[1].best
+    assert twin.completed is not None
+    spec = board.baseline.completed.spec if board.baseline.completed else None
+    base = replace(
+        board.baseline,
+        folder=twin.folder,
+        result=twin.completed.model_copy(update={"spec": spec, "trainable_parameters": 0}),
+    )
+    found = rank([base, leader], Objective(tolerance=0.0))
+    decision = found.decision
+    assert decision is not None
+    assert decision.better_than_base is False
+    assert not decision.resolved
+    assert decision.needed_for_base is not None
+    made = replace(board, groups=found.groups, bases=found.bases, decision=decision)
+    said = " ".join(verdict(made))
+    assert "not shown to be better than the base model" in said
+
+
+def test_failed_and_missing_seeds_stand_beside_the_recommendation(tmp_path: Path) -> None:
+    """They are named, with what became of them, and nothing is resolved while they are missing."""
+    plans = [
+        plan if plan.seed != 2 or plan.params["train.lora.rank"] != 8
+        else replace(plan, status="failed")
+        for plan in lora_lr_plans((1, 2))
+    ]  # fmt: skip
+    made = make_board(tmp_path, plans, seeds=(1, 2))
+    decision = made.decision
+    assert decision is not None
+    assert len(decision.incomplete) == 3
+    assert not rank(made.rows, Objective(tolerance=9.0)).decision.resolved  # type: ignore[union-attr]
+    (named,) = [sentence for sentence in made.verdict if "no score with every seed" in sentence]
+    assert "3 configurations have" in named
+    assert "LoRA, rank 8, lr 2e-3 (failed with seed 2)" in named
+
+
 def test_training_rows_are_those_of_the_frozen_data(tmp_path: Path) -> None:
     """However large batches are, an epoch of the same data costs the same."""
     row = lora_lr(tmp_path).groups[0].best
@@ -128,13 +251,15 @@ def test_training_rows_are_those_of_the_frozen_data(tmp_path: Path) -> None:
     assert train_rows(row) == 7
 
 
-def test_equal_trials_are_tied(board: Leaderboard) -> None:
-    """Two configurations with the very same scores cannot be told apart."""
+def test_equal_trials_may_both_be_the_best(board: Leaderboard) -> None:
+    """Two configurations with the very same scores differ by nothing."""
     first = board.groups[0].best
     twin = replace(first, trial="twin", params={**first.params, "train.lora.rank": 99})
-    groups = rank_groups([first, twin], "spearman", higher=True)
-    assert [group.tied for group in groups] == [True, True]
-    assert groups[1].p_value == 1.0
+    found = rank([first, twin], Objective())
+    assert [group.in_best_set for group in found.groups] == [True, True]
+    against = found.groups[1].to_recommended
+    assert against is not None
+    assert (against.difference, against.p_adjusted) == (0.0, 1.0)
 
 
 def test_scores_on_disk_give_the_records_metrics(board: Leaderboard) -> None:
@@ -154,18 +279,20 @@ def test_each_number_of_the_answer_is_the_boards(board: Leaderboard) -> None:
     chosen, text = board.recommended, " ".join(sentences)
     assert chosen is not None
     assert chosen.interval is not None
-    assert board.baseline is not None
     assert chosen.best.completed is not None
+    gain = chosen.to_base
+    assert gain is not None
     assert number(chosen.score) in sentences[0]
     assert number(chosen.interval[0]) in sentences[0]
-    assert f"{abs(chosen.score - board.baseline.test['spearman']):.3f} better" in text
+    assert f"{number(gain.difference)} ({number(gain.low)} to {number(gain.high)})" in text
+    assert "significantly better" in text
     assert f"{chosen.best.completed.trainable_parameters:,} parameters" in text
 
 
 def test_no_number_of_the_answer_is_from_elsewhere(board: Leaderboard) -> None:
-    """Whatever number stands in verdict and cautions is one of the tables' own."""
+    """Whatever number stands in verdict and warnings is one of the tables' own."""
     leaky = with_leaks(board, 0.4321)
-    said = [*verdict(leaky), *cautions(leaky)]
+    said = [*verdict(leaky), *warnings(leaky)]
     known = {number(value) for value in table_numbers(leaky)}
     known |= {number(abs(value)) for value in table_numbers(leaky)}
     found = re.findall(r"\N{MINUS SIGN}?\d+\.\d{3}", " ".join(said))
@@ -175,13 +302,16 @@ def test_no_number_of_the_answer_is_from_elsewhere(board: Leaderboard) -> None:
 
 
 def table_numbers(board: Leaderboard) -> list[float]:
-    """Every score, interval and difference of the board's groups and baseline."""
+    """Every score, interval, difference and bound of the board's groups and baseline."""
     assert board.baseline
+    assert board.decision
     base = board.baseline.test[board.metric]
     found = [base, *board.baseline.test_intervals[board.metric]]
-    for group in board.groups:
-        found += [group.score, group.score - base, *(group.interval or ())]
-        found += [group.difference or 0.0, *(group.difference_interval or ())]
+    found.append(board.decision.objective.tolerance)
+    for group in (*board.groups, *board.bases):
+        found += [group.score, group.loss_high or 0.0, *(group.interval or ())]
+        for each in (group.to_recommended, group.to_base, group.to_base_on_dev):
+            found += [each.difference, each.low, each.high] if each else []
         found += [v for row in group.rows for v in without_leaks(row)]
     return found
 
@@ -209,8 +339,8 @@ def test_scores_without_leaks_stand_beside_those_with(board: Leaderboard) -> Non
     keys = [column.key for column in build_table(leaky).columns]
     assert "leaks" in keys
     assert "leaks" not in [column.key for column in build_table(board).columns]
-    assert any("0.432" in sentence for sentence in cautions(leaky))
-    assert not any("also stand" in sentence for sentence in cautions(board))
+    assert any("0.432" in sentence for sentence in warnings(leaky))
+    assert not any("also stand" in sentence for sentence in warnings(board))
 
 
 def test_the_probes_change_is_against_the_own_baseline(board: Leaderboard) -> None:
@@ -233,11 +363,11 @@ def test_the_probes_change_is_against_the_own_baseline(board: Leaderboard) -> No
 
 
 def test_what_learned_nothing_does_not_set_the_scale(board: Leaderboard) -> None:
-    """The bars' scale holds every tied interval and leaves the lowest scores at its edge."""
+    """The bars' scale holds every interval of the best and leaves the lowest scores at its edge."""
     found = leading_range(board)
     assert found
     for group in board.groups:
-        if group.tied and group.interval:
+        if group.in_best_set and group.interval:
             assert found[0] <= group.interval[0] <= group.interval[1] <= found[1]
     worst = min(group.score for group in board.groups)
     assert worst < 0 < found[0]
@@ -249,22 +379,36 @@ def test_what_learned_nothing_does_not_set_the_scale(board: Leaderboard) -> None
     )
 
 
-def test_cautions_name_what_a_reader_must_know(board: Leaderboard) -> None:
-    """No test split, one seed, unfinished trials and audit problems are each said."""
-    said = list(cautions(replace(board, test_is_dev=True, dev_is_cut=True)))
+def test_warnings_name_what_a_reader_must_know(board: Leaderboard) -> None:
+    """No test split, a cut dev split and audit problems are each said."""
+    said = list(warnings(replace(board, test_is_dev=True, dev_is_cut=True)))
     assert any("optimistic" in sentence for sentence in said)
-    assert any("One seed only" in sentence for sentence in said)
+    assert any("No dev split" in sentence for sentence in said)
     problem = {"severity": "problem", "message": "42 pairs leak."}
     audited = replace(board, audit={"findings": [problem]})
-    assert "42 pairs leak." in list(cautions(audited))
-    assert "42 pairs leak." not in list(cautions(board))
+    assert "42 pairs leak." in list(warnings(audited))
+    assert "42 pairs leak." not in list(warnings(board))
 
 
 def test_a_test_that_disagrees_with_dev_is_said(board: Leaderboard) -> None:
-    """When test puts another surely ahead of dev's leader, the reader learns it."""
-    second = replace(board.groups[1], difference=0.05, p_value=0.001, score=0.99)
-    turned = replace(board, groups=(board.groups[0], second, *board.groups[2:]))
-    assert any("surely ahead" in sentence for sentence in cautions(turned))
+    """When test puts one that may be the best ahead of the recommended one, the reader learns it.
+
+    One that dev has excluded is not spoken of, nor one whose difference is not significant.
+    """
+    ahead = Comparison(0.05, 0.01, 0.09, 0.0005, 0.001)
+    for in_set, found, said in (
+        (True, ahead, True),
+        (False, ahead, False),
+        (True, replace(ahead, p_adjusted=0.06), False),
+        (True, replace(ahead, difference=-0.05), False),
+    ):
+        other = replace(board.groups[1], in_best_set=in_set, to_recommended=found)
+        first = replace(board.groups[0], recommended=True, to_recommended=None)
+        rest = [replace(group, in_best_set=False) for group in board.groups[2:]]
+        turned = replace(board, groups=(first, other, *rest))
+        text = " ".join(warnings(turned))
+        assert ("On test" in text and "significantly better" in text) == said
+        assert ("0.050 (0.010 to 0.090)" in text) == said
 
 
 def test_csv_has_the_promised_columns(board: Leaderboard) -> None:
@@ -317,9 +461,8 @@ def test_a_row_to_copy_shows_texts_as_they_are(board: Leaderboard) -> None:
 def test_seeds_widen_the_interval(tmp_path: Path) -> None:
     """Three seeds of a configuration are one group whose interval covers seeds and pairs."""
     made = lora_lr(tmp_path, seeds=(1, 2, 3))
-    groups = rank_groups(made.rows, "spearman", higher=True)
-    assert all(len(group.rows) == 3 for group in groups)
-    leader = groups[0]
+    assert all(len(group.rows) == 3 for group in made.groups)
+    leader = made.groups[0]
     assert leader.score == pytest.approx(np.mean([r.test["spearman"] for r in leader.rows]))
     assert leader.interval is not None
     assert leader.interval[0] < leader.score < leader.interval[1]

@@ -59,7 +59,7 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def board(tmp_path_factory: pytest.TempPathFactory) -> Leaderboard:
-    return lora_lr(tmp_path_factory.mktemp("lora"), cautions=("Beware of this.",))
+    return lora_lr(tmp_path_factory.mktemp("lora"), warnings=("Mind this.",))
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +109,7 @@ def test_figures_at_the_top_are_those_of_the_table(board: Leaderboard) -> None:
     line = next(line for line in table_lines(board) if line.recommended)
     shown = {stat.label: stat.value for stat in stats(board)}
     assert shown["Spearman correlation, test"] == fmt.score(line.score)
-    assert shown["against the baseline"] == fmt.signed(line.delta)
+    assert shown["against the base model, test"] == fmt.signed(line.delta)
     assert shown["training"] == fmt.duration(line.seconds)
     assert shown["trained weights"] == fmt.count(line.trainable)
 
@@ -266,7 +266,7 @@ def test_hostile_texts_stay_texts(tmp_path: Path) -> None:
     plans = [replace(p, message=EVIL) for p in lora_lr_plans()]
     plans[0] = replace(plans[0], status="failed")
     board = make_board(
-        tmp_path, plans, edit=edit, name=EVIL, description=EVIL, verdict=(EVIL,), cautions=(EVIL,),
+        tmp_path, plans, edit=edit, name=EVIL, description=EVIL, verdict=(EVIL,), warnings=(EVIL,),
         audit={"findings": [evil_finding()]},
     )  # fmt: skip
     html = render_report(board)
@@ -356,7 +356,7 @@ def test_markdown_names_the_recommended_and_every_scored_line(board: Leaderboard
     rows = [line for line in markdown.splitlines() if line.startswith("| ")]
     assert len(rows) == 1 + len(board.groups) + 1
     assert sum("(recommended)" in row for row in rows) == 1
-    assert "- Beware of this." in markdown
+    assert "- Mind this." in markdown
 
 
 @pytest.mark.parametrize(("kind", "head"), [("svg", b"<svg"), ("png", b"\x89PNG")])

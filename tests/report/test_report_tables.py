@@ -46,7 +46,7 @@ def test_lines_keep_the_groups_ranks_and_place_the_baseline(board: Leaderboard) 
     lines = table_lines(board)
     ranked = [line for line in lines if line.position is not None]
     assert [line.score for line in ranked] == [group.score for group in board.groups]
-    assert [line.tied for line in ranked] == [group.tied for group in board.groups]
+    assert [line.in_best_set for line in ranked] == [g.in_best_set for g in board.groups]
     assert board.baseline
     base = board.baseline.test["spearman"]
     assert all(line.delta == pytest.approx((line.score or 0) - base) for line in ranked)

@@ -67,14 +67,14 @@ def test_newer_work_is_not_replaced(tmp_path: Path, tiny_spec: str) -> None:
 
 def test_trials_of_different_worlds_are_pointed_out(folder: Path) -> None:
     """A package upgraded between two trials, and other threads, are named with their values."""
-    assert not [c for c in build_leaderboard(folder).cautions if "same conditions" in c]
+    assert not [c for c in build_leaderboard(folder).warnings if "same conditions" in c]
     path = sorted(folder.glob("trials/method*/result.json"))[0]
     record = unsealed(path)
     record["provenance"]["packages"]["torch"] = "99.0"
     threads = record["provenance"]["threads"]
     record["provenance"]["threads"] = 64
     path.write_text(sealed(record))
-    (caution,) = [c for c in build_leaderboard(folder).cautions if "same conditions" in c]
+    (caution,) = [c for c in build_leaderboard(folder).warnings if "same conditions" in c]
     assert "torch (2." in caution
     assert "99.0)" in caution
     assert f"threads ({threads}, 64)" in caution
@@ -88,7 +88,7 @@ def test_smaller_batches_under_a_loss_that_compares_pairs_are_pointed_out(folder
         record["micro_batch_size"] = 4
         record["spec"]["train"]["loss"]["name"] = loss
         path.write_text(sealed(record))
-        found = [c for c in build_leaderboard(folder).cautions if c.startswith("Not comparable")]
+        found = [c for c in build_leaderboard(folder).warnings if c.startswith("Not comparable")]
         assert len(found) == expected
 
 

@@ -156,7 +156,7 @@ def test_an_evaluators_metric_chooses_the_epoch(finished: Path) -> None:
             assert result.dev["v_measure"] == pytest.approx(max(curve), abs=1e-9)
     board = _board(finished)
     assert board["metric"] == "v_measure"
-    assert any("evaluator's metric" in sentence for sentence in board["cautions"])
+    assert any("evaluator's metric" in sentence for sentence in board["warnings"])
 
 
 @pytest.mark.slow
@@ -198,7 +198,7 @@ def test_the_winners_luck_is_said_where_there_is_no_test_split(
     found = board["optimism"]
     assert found["configurations"] == 2
     assert found["corrected"] == pytest.approx(found["naive"] - found["estimate"])
-    assert any("cross-fitting" in sentence for sentence in board["cautions"])
+    assert any("cross-fitting" in sentence for sentence in board["warnings"])
     assert _board(finished)["optimism"] is None
 
 

@@ -181,20 +181,20 @@
     }
     headers.forEach((header, column) => header.querySelector("button").addEventListener("click", () => sortBy(column)));
 
-    const filter = byId("filter"), onlyTied = byId("only-tied"), shown = byId("shown");
+    const filter = byId("filter"), onlyBest = byId("only-best"), shown = byId("shown");
     const texts = original.map((row) => row.textContent.toLowerCase() + " " + row.dataset.trials.toLowerCase());
     function applyFilter() {
       const words = filter.value.toLowerCase().split(/\s+/).filter(Boolean);
       let count = 0;
       original.forEach((row, index) => {
-        const fits = words.every((word) => texts[index].includes(word)) && (!onlyTied.checked || row.classList.contains("tied"));
+        const fits = words.every((word) => texts[index].includes(word)) && (!onlyBest.checked || row.classList.contains("may-be-best"));
         row.hidden = !fits;
         count += fits ? 1 : 0;
       });
       shown.textContent = count === original.length ? "" : count + " of " + original.length + " shown";
     }
     filter.addEventListener("input", applyFilter);
-    onlyTied.addEventListener("change", applyFilter);
+    onlyBest.addEventListener("change", applyFilter);
 
     function showColumn(box) {
       for (const row of table.rows) row.cells[Number(box.dataset.column)].hidden = !box.checked;

@@ -1,4 +1,4 @@
-"""How much of the winner's score is luck, where the pairs that chose it are those reported."""
+"""The selection bias of the leader's score, where the pairs that chose it are those reported."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from embft.leaderboard.pair_scores import pairs_digest, read_scores
-from embft.leaderboard.ranking import pair_units
+from embft.leaderboard.pair_scores import pairs_digest, read_scores, read_texts, units_of
 from embft.leaderboard.rows import Group
 from embft.metrics.optimism import Folds, Optimism, cross_fit_optimism
 from embft.metrics.pair_definitions import PAIR_METRICS
@@ -15,7 +14,7 @@ from embft.metrics.pair_definitions import PAIR_METRICS
 _MOST = 2 * 10**8  # scores weighed; with more, folds are drawn fewer times
 
 
-def winners_luck(groups: Sequence[Group], metric: str) -> Optimism | None:
+def selection_bias(groups: Sequence[Group], metric: str) -> Optimism | None:
     """The optimism of choosing among these configurations by their mean over seeds, on dev.
 
     None with fewer than two of the leader's data, for a metric that is not one of the pairs, and
@@ -32,9 +31,9 @@ def winners_luck(groups: Sequence[Group], metric: str) -> Optimism | None:
     label = tables[0].label
     folds = Folds(
         repeats=int(np.clip(_MOST // (5 * len(rows) * len(label)), 1, 10)),
-        units=pair_units(rows[0][1], "dev", len(label)),
+        units=units_of(read_texts(rows[0][1], "dev"), len(label)),
     )
-    luck = cross_fit_optimism(
+    bias = cross_fit_optimism(
         np.stack([table.score for table in tables]),
         label,
         metric,
@@ -42,7 +41,7 @@ def winners_luck(groups: Sequence[Group], metric: str) -> Optimism | None:
         folds,
         [number for number, _ in rows],
     )
-    return luck if luck is not None and np.isfinite(luck.optimism) else None
+    return bias if bias is not None and np.isfinite(bias.optimism) else None
 
 
 def _pairs(group: Group) -> str:
