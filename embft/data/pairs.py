@@ -185,14 +185,14 @@ class Splits:
 
     def digest(self) -> str:
         """SHA-256 over the content of the three splits."""
-        return joined_digest(self.digests())
+        return splits_digest(self.digests())
 
     def digests(self) -> dict[str, str]:
         """The digest of each split."""
         return {split: self[split].digest() for split in SPLITS}
 
 
-def joined_digest(splits: Mapping[str, str]) -> str:
+def splits_digest(splits: Mapping[str, str]) -> str:
     """The digest of a dataset by those of its splits."""
     return hashlib.sha256(":".join(splits[split] for split in SPLITS).encode()).hexdigest()
 

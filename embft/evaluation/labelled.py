@@ -19,7 +19,7 @@ from embft.data.read import read_rows
 from embft.data.values import class_of, text_of
 from embft.errors import DataError, nearest
 from embft.evaluation.context import Context, Found
-from embft.results.evaluators import EvaluatorFiles, joined_digest, table_file
+from embft.results.evaluators import EvaluatorFiles, named_digest, table_file
 from embft.spec.base import Column, Files, Names, Paths
 from embft.spec.evaluators import Evaluator
 
@@ -51,7 +51,7 @@ class OnFiles(Evaluator):
         """Its files, read and checked."""
         tables = {role: self._table(role, path) for role, path in self.files().items()}
         digests = {role: table.digest() for role, table in tables.items()}
-        return EvaluatorFiles(joined_digest(digests), tables)
+        return EvaluatorFiles(named_digest(digests), tables)
 
     def _table(self, role: str, path: Given) -> Labelled | Pairs:
         try:

@@ -13,7 +13,7 @@ import numpy as np
 
 from embft.errors import EmbftError, nearest
 from embft.evaluation.context import Context, Estimate, Found
-from embft.results.evaluators import EvaluatorFiles, joined_digest
+from embft.results.evaluators import EvaluatorFiles, named_digest
 from embft.results.units import UnitValues
 from embft.spec.base import Text
 from embft.spec.evaluators import Evaluator
@@ -65,7 +65,7 @@ def _digest(task: str) -> str:
             f"evaluators, mteb: there is no task {task!r}: "
             f"{close if close.startswith('did') else ''} mteb.get_tasks() lists all {len(names)}"
         )
-    return joined_digest({"task": task, "mteb": importlib.metadata.version("mteb")})
+    return named_digest({"task": task, "mteb": importlib.metadata.version("mteb")})
 
 
 def task_metrics(task: Any, context: Context) -> Found:

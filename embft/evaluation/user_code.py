@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from embft.errors import EmbftError, nearest
-from embft.results.evaluators import EvaluatorFiles, joined_digest
+from embft.results.evaluators import EvaluatorFiles, named_digest
 
 
 def user_code(function: str, folder: Path) -> EvaluatorFiles:
@@ -28,7 +28,7 @@ def user_code(function: str, folder: Path) -> EvaluatorFiles:
     sources = dict(_beside(folder, path)) if beside else {}
     digests = {k: hashlib.sha256(v).hexdigest() for k, v in sources.items()}
     return EvaluatorFiles(
-        joined_digest(digests or {name: hashlib.sha256(found.read_bytes()).hexdigest()}),
+        named_digest(digests or {name: hashlib.sha256(found.read_bytes()).hexdigest()}),
         {},
         sources,
         folder,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from statistics import fmean
 
 import numpy as np
 from scipy import stats
@@ -41,12 +40,6 @@ def agreements(board: Leaderboard) -> list[Agreement]:
     sign = 1.0 if board.mode == "max" else -1.0
     goal = np.array([sign * group.score for group in board.groups])
     return [_agreement(board, name, [table[name] for table in tables], goal) for name in names]
-
-
-def average_tau(found: list[Agreement]) -> float | None:
-    """The mean agreement of the metrics beside the objective."""
-    taus = [item.tau for item in found[1:] if item.tau is not None]
-    return fmean(taus) if taus else None
 
 
 def _agreement(board: Leaderboard, metric: str, values: list[float], goal: np.ndarray) -> Agreement:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from embft.errors import EmbftError, RecordError
-from embft.leaderboard.pair_scores import file_digest
+from embft.leaderboard.pair_scores import frozen_digest
 from embft.results.dataset import split_file
 from embft.results.folders import SweepDir, TrialDir
 from embft.results.plan_record import PlanRecord, read_plan
@@ -174,7 +174,7 @@ def _evaluated(sweep: SweepDir, plan: PlanRecord) -> set[tuple[str, str]]:
 
 def _digest(path: Path) -> str:
     try:
-        return file_digest(path)
+        return frozen_digest(path)
     except OSError:
         raise RecordError(
             f"{path}: the sweep's frozen pairs are missing, so nobody can say whether its scores "

@@ -87,12 +87,12 @@ def train_rows(row: Row) -> int | None:
 def pairs_digest(row: Row, split: str) -> str:
     """The digest of the pairs that the row was scored on: scores compare where it is the same."""
     try:
-        return file_digest(_texts_file(row, split))
+        return frozen_digest(_texts_file(row, split))
     except FileNotFoundError:
         return f"{row.completed.data_digest if row.completed else ''} {split}"
 
 
-def file_digest(path: Path) -> str:
+def frozen_digest(path: Path) -> str:
     """The digest of the pairs in a file that a sweep froze. Raises OSError where it is not."""
     return _digest(path, path.stat().st_mtime_ns)
 

@@ -148,14 +148,6 @@ def welch_p(score: npt.ArrayLike, label: npt.ArrayLike) -> float | None:
     return float(stats.ttest_ind(scores[positive], scores[~positive], equal_var=False).pvalue)
 
 
-def false_positives_by_group(
-    score: npt.ArrayLike, label: npt.ArrayLike, threshold: float, groups: Sequence[str]
-) -> dict[str, int]:
-    """Pairs labelled 0 that score at or above `threshold`, counted by group, zeros included."""
-    rows = breakdown(score, label, threshold, groups)
-    return {row.group: row.false_positives for row in rows}
-
-
 def breakdown(
     score: npt.ArrayLike, label: npt.ArrayLike, threshold: float, groups: Sequence[str]
 ) -> list[GroupRow]:

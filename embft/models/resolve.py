@@ -17,6 +17,7 @@ from pathlib import Path
 from embft.errors import ModelError
 from embft.models.safety import check_folder, read_json
 from embft.models.tiny_decoder import built_in_decoder, built_in_name
+from embft.results.folders import TrialDir
 from embft.spec import ModelSpec
 from embft.storage.seal import file_digest
 
@@ -140,15 +141,15 @@ def _local_folder(base: str) -> Path | None:
 
 def _refuse_trial(folder: Path) -> None:
     """A trial's model is a base, where it is a whole one; the trial's folder is none."""
-    model = folder / "model"
-    if not (folder / "trial.json").is_file():
+    trial = TrialDir(folder)
+    if not trial.input_file.is_file():
         return
-    if (model / "adapter_config.json").is_file():
+    if (trial.model_folder / "adapter_config.json").is_file():
         raise ModelError(
             f"model.base is {folder}: this trial trained an adapter: merge it first (embft merge "
             f"{folder} --out FOLDER), and give that folder"
         )
-    raise ModelError(f"model.base is {folder}, the folder of a trial: give {model}")
+    raise ModelError(f"model.base is {folder}, the folder of a trial: give {trial.model_folder}")
 
 
 def _offline_package(base: str, revision: str | None) -> tuple[str, Path] | None:

@@ -67,18 +67,12 @@ def write_report(
     *,
     pictures: bool = True,
 ) -> None:
-    """Write the page to `path`; whoever opens it meanwhile sees the old one or the new one."""
-    write_atomic(path, _rendered(board, compare, pictures=pictures))
+    """Write the page to `path`; whoever opens it at that moment sees the old or the new one.
 
-
-def render_report(
-    board: Leaderboard, compare: tuple[str, str] | None = None, *, pictures: bool = True
-) -> str:
-    """The page as text. `compare`: two trials that "compare two" begins with.
-
-    pictures: whether each chart stands there as a picture before any script runs.
+    compare: two trials that "compare two" begins with. pictures: whether each chart stands there as
+    a picture before any script runs.
     """
-    return "".join(_rendered(board, compare, pictures=pictures))
+    write_atomic(path, _rendered(board, compare, pictures=pictures))
 
 
 def _rendered(

@@ -18,11 +18,10 @@ SPARK = (240.0, 64.0)
 
 @dataclass(frozen=True)
 class MetricLine:
-    """One metric of one trial: both splits with their intervals, as texts."""
+    """One metric of one trial on both splits, as texts."""
 
     label: str
     dev: str
-    dev_interval: str
     test: str
     test_interval: str
 
@@ -153,7 +152,6 @@ def _metrics(row: Row) -> tuple[MetricLine, ...]:
         MetricLine(
             metric_label(name),
             fmt.score(row.dev.get(name)),
-            _range(row.dev_intervals, name),
             fmt.score(row.test.get(name)),
             _range(row.test_intervals, name),
         )

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from embft.data.pairs import SPLITS, Pairs, Splits, joined_digest
+from embft.data.pairs import SPLITS, Pairs, Splits, splits_digest
 from embft.errors import RecordError
 from embft.storage.files import new_folder, write_atomic
 from embft.storage.seal import check_digests, damaged, folder_digests, sealed, unsealed
@@ -81,7 +81,7 @@ def open_splits(folder: Path) -> tuple[Splits, str]:
     dev, test = read_split(folder, "dev"), read_split(folder, "test")
     digests = _digests(folder) or Splits(train, dev, test).digests()
     same = digests["dev"] == digests["test"]
-    return Splits(train, dev, dev if same else test), joined_digest(digests)
+    return Splits(train, dev, dev if same else test), splits_digest(digests)
 
 
 def _digests(folder: Path) -> Mapping[str, str] | None:

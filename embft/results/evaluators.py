@@ -55,7 +55,7 @@ def table_file(folder: Path, role: str) -> Path:
     return folder / f"{role}.parquet"
 
 
-def joined_digest(digests: Mapping[str, str]) -> str:
+def named_digest(digests: Mapping[str, str]) -> str:
     """One SHA-256 over several named digests, whatever their order; "" of none."""
     if not digests:
         return ""
@@ -73,7 +73,7 @@ def check_frozen(entry: EvaluatorSpec, folder: Path, digest: str) -> None:
         return
     digests = folder_digests(folder)
     there = {k: v for k, v in digests.items() if k != MANIFEST and "__pycache__" not in k}
-    if joined_digest(there) != digest:
+    if named_digest(there) != digest:
         raise damaged(
             folder / MANIFEST, f"not the code that {entry.fields.title!r} was planned with"
         )

@@ -124,11 +124,6 @@ class SweepDir:
         return is_held(self.lock_file)
 
 
-def names_in(folder: type[SweepDir | TrialDir]) -> list[str]:
-    """The names of the files and folders in such a folder."""
-    return [each.name for each in vars(folder).values() if isinstance(each, _Named)]
-
-
 def finished_trials(results: Path, keys: Collection[str]) -> dict[str, list[TrialDir]]:
     """The finished trials with these keys in all sweeps below `results`, sweep by sweep."""
     found: dict[str, list[TrialDir]] = {}

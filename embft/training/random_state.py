@@ -45,7 +45,7 @@ def restore_random_state(
         inner = {key: np.array(value, dtype=np.uint64) for key, value in state["state"].items()}
         dropout.bit_generator.state = {**state, "state": inner}
     torch.set_rng_state(torches["random.cpu"])
-    if device != "cpu" and f"random.{device}" in torches:  # an earlier version saved CUDA's alone
+    if device != "cpu":
         torch.get_device_module(device).set_rng_state(torches[f"random.{device}"])
 
 

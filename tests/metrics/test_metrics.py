@@ -24,7 +24,6 @@ from embft.metrics.pair_definitions import PAIR_METRICS, pair_metric
 from embft.metrics.pairs import (
     best_f1_threshold,
     breakdown,
-    false_positives_by_group,
     pair_metrics,
     undefined_reasons,
     weighted_metrics,
@@ -203,8 +202,7 @@ def test_breakdown_covers_every_pair_once() -> None:
     member = np.array(groups) == "b"
     alone = pair_metrics(score[member], label[member], 0.1)
     assert (rows[2].margin, rows[2].cohens_d) == (alone["margin"], alone["cohens_d"])
-    counted = false_positives_by_group(score, label, 0.1, groups)
-    assert sum(counted.values()) == int(((label == 0) & (score >= 0.1)).sum())
+    assert sum(row.false_positives for row in rows) == int(((label == 0) & (score >= 0.1)).sum())
 
 
 def test_isotonic_brier_equals_sklearn_and_never_sees_test_labels() -> None:
@@ -326,7 +324,8 @@ def test_baseline_of_the_study_is_reproduced() -> None:
     assert found["cohens_d"] == pytest.approx(-0.419, abs=5e-4)
     assert found["f1"] == pytest.approx(0.698, abs=5e-4)
     types = [row["pair_type"] for row in rows]
-    counted = Counter(false_positives_by_group(score, label, threshold, types))
+    rows = breakdown(score, label, threshold, types)
+    counted = Counter({row.group: row.false_positives for row in rows})
     assert counted.total() == 137
     p_value = welch_p(score, label)
     assert p_value is not None

@@ -18,8 +18,8 @@ from embft.report import chart_list
 from embft.report.chart import Chart
 from embft.report.chart_list import Section, declared
 from embft.report.export import all_charts
-from embft.report.page import render_report
 from tests.helpers.leaderboards import lora_lr_plans, make_board
+from tests.helpers.pages import render_report
 
 NAMES = [module.name for module in pkgutil.iter_modules(embft.report.charts.__path__)]
 

@@ -25,9 +25,10 @@ from embft.report.audit import audit_lines
 from embft.report.bundle import policy, script_json
 from embft.report.export import export_charts
 from embft.report.markdown import render_markdown
-from embft.report.page import render_report, stats, write_report
+from embft.report.page import stats, write_report
 from tests.helpers import leaderboards
 from tests.helpers.leaderboards import Plan, lora_lr, lora_lr_plans, make_board, params
+from tests.helpers.pages import render_report
 
 EVIL = "</script><script>alert(1)</script> \u202egnitirw\u202c \u2028 <img src=x onerror=alert(2)>"
 SECTIONS = (

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from embft.results.folders import SweepDir, TrialDir, names_in
+from embft.results.folders import SweepDir, TrialDir, _Named
 from tests.helpers.commands import ROOT
 
 PACKAGE = ROOT / "embft"
-NAMES = {*names_in(SweepDir), *names_in(TrialDir), "report.html", "report.md"}
+OWNED = [*vars(SweepDir).values(), *vars(TrialDir).values()]
+NAMES = {each.name for each in OWNED if isinstance(each, _Named)} | {"report.html", "report.md"}
 
 
 def joined_by_hand(source: str) -> Iterator[str]:
