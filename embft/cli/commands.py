@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import signal
 import sys
 from contextlib import suppress
@@ -44,12 +45,37 @@ class Commands(click.Group):
 
             _tell(one_screen(str(error)))
         except OSError as error:
-            from embft.storage.errors import storage_reason
-
-            if storage_reason(error) is None:
+            message = _of_a_path(error)
+            if message is None:
                 raise
-            _tell(f"{error.filename or '.'}: cannot write: {error.strerror}")
+            _tell(message)
         sys.exit(EXIT_INPUT)
+
+
+# What is wrong with a path that somebody has given, or has taken away meanwhile.
+_OF_PATHS = {
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.EEXIST,
+    errno.ENOENT,
+    errno.ENAMETOOLONG,
+    errno.ELOOP,
+    errno.ENOTEMPTY,
+    errno.EINVAL,
+}
+
+
+def _of_a_path(error: OSError) -> str | None:
+    """What to say of an error that comes from a path or a disk; None for any other."""
+    from embft.storage.errors import storage_reason
+    from embft.system.text import one_screen
+
+    name = error.filename2 or error.filename
+    if storage_reason(error) is not None:
+        return one_screen(f"{name or '.'}: cannot write: {error.strerror}")
+    if error.errno not in _OF_PATHS or name is None:
+        return None
+    return one_screen(f"{name}: {error.strerror}: give another path, or see who has changed it")
 
 
 def quiet_libraries() -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from embft.cli.places import Place
 from embft.errors import EmbftError, nearest
 
 if TYPE_CHECKING:
@@ -54,18 +55,19 @@ def data() -> None:
 
 @data.command()
 @click.argument("name", type=click.Choice(["dating"]))
-@click.option("--out", type=click.Path(path_type=Path, file_okay=False), required=True)
+@click.option("--out", type=Place(folder=True), required=True)
 def generate(name: str, out: Path) -> None:
     """Write a built-in dataset as OUT/train.jsonl, dev.jsonl and test.jsonl."""
     from embft.data.dating import generate as generate_dating
     from embft.data.pairs import SPLITS, write_jsonl
+    from embft.system.text import printable
 
     splits = generate_dating()
     out.mkdir(parents=True, exist_ok=True)
     for split in SPLITS:
         path = out / f"{split}.jsonl"
         write_jsonl(splits[split], path)
-        click.echo(f"{path}: {len(splits[split]):,} pairs of {name}")
+        click.echo(printable(f"{path}: {len(splits[split]):,} pairs of {name}"))
 
 
 @data.command()
@@ -103,8 +105,8 @@ def audit(  # noqa: PLR0913, PLR0917 - a parameter for each option
 
 
 @data.command()
-@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
-@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), required=True)
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--out", type=Place(folder=False), required=True)
 @click.option("--method", type=click.Choice(METHODS), required=True)
 @click.option(
     "--model",
@@ -143,6 +145,7 @@ def synthesize(file: Path, out: Path, column: str, **options: Any) -> None:
     from embft.synthesis.filters import choose_filter
     from embft.synthesis.generators import Settings
     from embft.synthesis.run import synthesize
+    from embft.system.text import printable
 
     texts = TextFile(file, column).texts()
     bounds = {name: options.pop(name) for name in ("limit", "batch_size", "retries")}
@@ -156,7 +159,7 @@ def synthesize(file: Path, out: Path, column: str, **options: Any) -> None:
             bar.update(task, description=f"attempt {attempt + 1}", completed=done, total=total)
 
         counts = synthesize(texts, out, settings, kept, **bounds, progress=show)
-    click.echo(f"{out}: {counts['kept']:,} pairs of {counts['texts']:,} texts")
+    click.echo(printable(f"{out}: {counts['kept']:,} pairs of {counts['texts']:,} texts"))
     for reason, count in counts["dropped"].items():
         click.echo(f"  {count:,} texts dropped: {reason.replace('_', ' ')}")
     for attempt, count in list(counts["kept_at_attempt"].items())[1:]:

@@ -24,6 +24,7 @@ from embft.cli.data import (
     given_splits,
     new_console,
 )
+from embft.cli.places import Given, Place
 from embft.cli.planned import planned
 from embft.cli.power import power
 from embft.cli.ship import RESULTS, export, merge
@@ -41,13 +42,13 @@ if TYPE_CHECKING:
     from embft.scheduler.ray_log import RayLog
 
 _SPEC = click.argument("spec", type=click.Path(path_type=Path, dir_okay=False))
-_RESULTS = click.option(
-    "--results",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("results"),
-    show_default=True,
-    help="Folder for what sweeps write.",
-)
+_RESULTS_OPTIONS: dict[str, Any] = {
+    "default": Path("results"),
+    "show_default": True,
+    "help": "Folder for what sweeps write.",
+}
+_RESULTS = click.option("--results", type=Place(folder=True), **_RESULTS_OPTIONS)
+_PLANNED = click.option("--results", type=Place(folder=True, reading=True), **_RESULTS_OPTIONS)
 _FORMAT = click.option(
     "--format",
     "form",
@@ -119,7 +120,7 @@ def sweep(  # noqa: PLR0913, PLR0917 - a parameter for each option
 
     console = new_console()
     tracking = list(map(find_tracker, trackers))
-    plan = planned(spec, results, trusted)
+    plan = planned(spec, results, trusted, reading=False)
     here = address is None and not may_have_gpu(plan.spec.resources.device)
     with (
         plan.folder.lock(),
@@ -225,7 +226,7 @@ def _end_stopped(console: Console, stopped: _Stopped, spec: Path) -> NoReturn:
 
 @main.command()
 @_SPEC
-@_RESULTS
+@_PLANNED
 @_FORMAT
 @click.option(
     "--measure",
@@ -241,7 +242,7 @@ def plan(spec: Path, results: Path, form: str, measuring: bool, trusted: bool) -
     from embft.execution.measure import known_need, measured_seconds
     from embft.planning.prefixes import share_prefixes
 
-    made = planned(spec, results, trusted)
+    made = planned(spec, results, trusted, reading=not measuring)
     seconds = measured_seconds(made) if measuring else {}
     title = f"{made.spec.name}: {len(made.trials)} trials"
     console = new_console()
@@ -272,12 +273,12 @@ def plan(spec: Path, results: Path, form: str, measuring: bool, trusted: bool) -
 )
 @click.option(
     "--out",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=Place(folder=False),
     help="The file to write. [default: FOLDER/report.html; of several sweeps A+B.html beside them]",
 )
 @click.option(
     "--charts",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=Place(folder=True),
     help="Also write each chart as a file of its own into this folder.",
 )
 @click.option(
@@ -292,12 +293,13 @@ def report(folders: tuple[Path, ...], maps: bool, open_: bool, **wanted: Any) ->
     """
     from embft.leaderboard.build import build_leaderboard
     from embft.report.output import Wanted, write_wanted
+    from embft.system.text import printable
 
     board = build_leaderboard(*folders)
     if maps:
         _write_maps(board, wanted["compare"] or ())
     path, lines = write_wanted(board, folders, Wanted(**wanted))
-    click.echo("\n".join(lines), nl=path is not None)
+    click.echo(printable("\n".join(lines)), nl=path is not None)
     if open_ and path:
         click.launch(path.as_uri())
 
@@ -337,7 +339,7 @@ main.add_command(data)
 
 
 @main.command()
-@click.argument("model")
+@click.argument("model", type=Given())
 @click.option(
     "--data",
     "sources",

@@ -5,16 +5,27 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from embft.cli.places import shortened
+from embft.errors import EmbftError
+
 if TYPE_CHECKING:
     from embft.planning.plan import Plan
 
 
-def planned(spec: Path, results: Path, trusted: bool) -> Plan:
-    """The plan of a spec's file. Raises EmbftError, also for code that nobody has agreed to run."""
+def planned(spec: Path, results: Path, trusted: bool, *, reading: bool = True) -> Plan:
+    """The plan of a spec's file. reading: whether the sweep's folder is only read, if it is there.
+
+    Raises EmbftError, also where that folder cannot be, and for code that nobody has agreed to run.
+    """
     from embft.models.safety import check_agreed
     from embft.planning.plan import make_plan
     from embft.spec import load_spec
+    from embft.storage.paths import why_unwritable
 
     loaded = load_spec(spec)
+    folder = results / loaded.name
+    reason = why_unwritable(folder, folder=True, reading=reading)
+    if reason is not None:
+        raise EmbftError(f"--results {shortened(results)}: {shortened(folder)}: {reason}")
     check_agreed(any(point.model.trust_remote_code for point in loaded.points), agreed=trusted)
     return make_plan(loaded, results)

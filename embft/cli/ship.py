@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from embft.cli.data import TRUST
+from embft.cli.places import Given, Place
 from embft.errors import EmbftError
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ RESULTS = click.option(
 )
 _OUT = click.option(
     "--out",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=Place(folder=True),
     required=True,
     help="The folder to write; it must not exist.",
 )
@@ -79,7 +80,7 @@ def export(  # noqa: PLR0913, PLR0917 - a parameter for each option
 
 
 @click.command()
-@click.argument("trial")
+@click.argument("trial", type=Given())
 @_OUT
 @RESULTS
 @TRUST
@@ -135,7 +136,9 @@ def _export(  # noqa: PLR0913, PLR0917 - what both commands give
 
 
 def _say(done: Exported) -> None:
-    click.echo(f"{done.folder}: {done.facts.kind}, {done.facts.width} dimensions")
+    from embft.system.text import printable
+
+    click.echo(printable(f"{done.folder}: {done.facts.kind}, {done.facts.width} dimensions"))
     for sentence in done.checked.sentences():
         click.echo(f"verified: {sentence}")
     if done.facts.is_adapter and not done.facts.is_hub_name:

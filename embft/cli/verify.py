@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 import click
 
 from embft.cli.data import COLUMNS, LABEL_RANGE, TRUST, given_splits
+from embft.cli.places import Given
 from embft.cli.ship import RESULTS
 from embft.errors import EXIT_FAILED
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("model")
+@click.argument("model", type=Given())
 @click.option("--endpoint", "url", metavar="URL", help="A server that should serve MODEL.")
 @click.option(
     "--api",

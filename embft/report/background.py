@@ -13,6 +13,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from embft.errors import EmbftError
 from embft.results.folders import SweepDir
 from embft.results.observer import Observed, Observer
 from embft.results.records import TrialResult
@@ -76,8 +77,9 @@ def write_meanwhile(folder: Path, trials: int, stop: threading.Event) -> None:
             _write_apart(folder, stop)
     except Exception as error:
         if storage_reason(error) is None:  # where there is no room, the trials say so
+            ours = not isinstance(error, EmbftError | OSError)
             log = logging.getLogger("embft")
-            log.warning("the report could not be written yet", exc_info=True)
+            log.warning("the report could not be written yet: %s", error, exc_info=ours)
 
 
 def _write(folder: Path) -> None:

@@ -45,9 +45,17 @@ def unsealed(path: Path, raw: bytes | None = None) -> dict[str, Any]:
         content = _parsed(raw)
         seal = content.pop(SEAL)
         whole = _is_whole(raw, seal) or bool(seal == _older_seal(content))
+    except NotADirectoryError as error:
+        raise FileNotFoundError(error.errno, error.strerror, str(path)) from None
     except FileNotFoundError:
         raise
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except OSError as error:
+        if error.errno is None:  # no plain file, or too large
+            raise damaged(path, str(error)) from None
+        raise RecordError(
+            f"{path}: cannot be read: {error.strerror}: see its permissions and the folders above"
+        ) from None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise damaged(path, f"{type(error).__name__}: {error}") from None
     if not whole:
         raise damaged(path, "its content does not match its seal")
