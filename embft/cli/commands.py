@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import errno
+import os
 import signal
 import sys
 from contextlib import suppress
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -31,7 +32,7 @@ class Commands(click.Group):
 
             end_descendants()
             _tell("interrupted: the same command carries on")
-            sys.exit(EXIT_INTERRUPTED)
+            leave(EXIT_INTERRUPTED)
         finally:
             for sentence in unsaid():
                 _tell(sentence)
@@ -49,7 +50,21 @@ class Commands(click.Group):
             if message is None:
                 raise
             _tell(message)
-        sys.exit(EXIT_INPUT)
+        return leave(EXIT_INPUT)
+
+
+def leave(status: int) -> NoReturn:
+    """End with this status. Where Ray's processes were ended before Ray itself was, at once: its
+    exit handlers would ask them for a minute.
+    """
+    from embft.system import processes
+
+    if "ray" in sys.modules and processes.some_were_ended:
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError):
+                stream.flush()
+        os._exit(status)
+    sys.exit(status)
 
 
 # What is wrong with a path that somebody has given, or has taken away meanwhile.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from textwrap import shorten
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -29,7 +29,7 @@ from embft.cli.planned import planned
 from embft.cli.power import power
 from embft.cli.ship import RESULTS, export, merge
 from embft.cli.verify import verify
-from embft.errors import EXIT_FAILED, EXIT_INTERRUPTED, EmbftError
+from embft.errors import EXIT_FAILED, EXIT_INTERRUPTED, EmbftError, FailureReason
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -148,10 +148,15 @@ def sweep(  # noqa: PLR0913, PLR0917 - a parameter for each option
             plan.folder.forget_shared()
         if stopped and stopped.no_room:
             _end_stopped(console, stopped, spec)
-        board = build_leaderboard(plan.folder.path)
-        if maps and not stopped:
-            _write_maps(board, ())
-        write_wanted(board, [plan.folder.path], Wanted())
+        try:
+            board = build_leaderboard(plan.folder.path)
+            if maps and not stopped:
+                _write_maps(board, ())
+            write_wanted(board, [plan.folder.path], Wanted())
+        except (EmbftError, OSError) as error:  # the folder may be gone, or full
+            if stopped is None:
+                raise
+            _end_stopped(console, replace(stopped, message=f"{stopped.message} {error}."), spec)
         print_leaderboard(console, board)
         if stopped:
             _end_stopped(console, stopped, spec)
@@ -212,7 +217,12 @@ def _run(  # noqa: PLR0913, PLR0917 - what a run needs
     except RayDiedError as error:
         return _Stopped(f"{error}.", EXIT_INTERRUPTED)
     except StorageError as error:
-        return _Stopped(f"Stopped: {error}. Free some disk first.", EXIT_FAILED, no_room=True)
+        first = (
+            "Free some disk first"
+            if error.reason == FailureReason.DISK_FULL
+            else "See first that the results folder is there and can be written"
+        )
+        return _Stopped(f"Stopped: {error}. {first}.", EXIT_FAILED, no_room=True)
     return None
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 
-from embft.errors import FailureReason
+from embft.errors import FailureReason, RecordError
 from embft.execution.exits import EXIT_STATUS, EXIT_STOPPED
 from embft.execution.failure import PASSING, Failure, failure_of
 from embft.execution.monitor import End, Limits, watch
@@ -38,11 +38,14 @@ def run_trial(folder: TrialDir, limits: Limits | None = None) -> Status:
             return _run_trial(folder, limits or Limits())
         finally:
             folder.running_file.unlink(missing_ok=True)
-    except OSError as error:
+    except (OSError, RecordError) as error:
         reason = storage_reason(error)
+        if reason is None and not folder.path.is_dir():
+            raise StorageError(FailureReason.UNWRITABLE, f"{folder.path} is gone") from None
         if reason is None:
             raise
-        raise StorageError(reason, f"{folder.path}: {error.strerror or error}") from None
+        reached = getattr(error, "strerror", None) or error
+        raise StorageError(reason, f"{folder.path}: {reached}") from None
 
 
 def _run_trial(folder: TrialDir, limits: Limits) -> Status:

@@ -299,7 +299,7 @@ class TrialDir:
                 offset = offset if offset <= os.fstat(file.fileno()).st_size else 0
                 file.seek(offset)
                 new = file.read()
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return [], 0
         events, ended = [], new[: new.rfind(b"\n") + 1]
         for line in ended.splitlines():

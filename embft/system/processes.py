@@ -64,9 +64,15 @@ def _is_living(process: psutil.Process, name: str) -> bool:
         return False
 
 
+some_were_ended = False
+"""Whether `end_descendants` has killed any process below this one."""
+
+
 def end_descendants(*, wait: bool = True) -> None:
     """Kill every process below this one, and wait until they are gone."""
+    global some_were_ended  # noqa: PLW0603 - of the whole process, as those below it are
     children = psutil.Process(os.getpid()).children(recursive=True)
+    some_were_ended = some_were_ended or bool(children)
     for child in children:
         try:
             child.kill()

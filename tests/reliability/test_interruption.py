@@ -45,6 +45,26 @@ def test_an_interruption_ends_cleanly(
     assert [record for record in records if '"failed"' in record] == []
 
 
+@pytest.mark.parametrize("whole_group", [False, True])
+def test_an_interruption_while_the_folder_vanishes(
+    tmp_path: Path, tiny_spec: str, whole_group: bool
+) -> None:
+    """It ends within seconds, without a traceback: no exit handler asks a Ray that is gone."""
+    (tmp_path / "tiny.yaml").write_text(tiny_spec.replace(*LONG))
+    sweep = start("sweep", "tiny.yaml", cwd=tmp_path)
+    wait_for(lambda: list(tmp_path.glob("results/tiny/trials/method*/progress.jsonl")))
+    (tmp_path / "results" / "tiny").rename(tmp_path / "gone")
+    (tmp_path / "results" / "tiny").write_text("a file in its place\n")
+    asked = time.monotonic()
+    (os.killpg if whole_group else os.kill)(sweep.pid, signal.SIGTERM)
+    output, _ = sweep.communicate(timeout=60)
+    assert time.monotonic() - asked < 30  # Ray's own exit handlers wait for 60 s
+    assert sweep.returncode == 130, output
+    assert "Traceback" not in output
+    assert "To carry on: embft sweep tiny.yaml" in output
+    wait_for_the_end(tmp_path, 15)
+
+
 def test_ctrl_c_while_the_warm_process_imports(tmp_path: Path, tiny_spec: str) -> None:
     """It reaches the warm process as well, which says nothing and ends with the sweep."""
     (tmp_path / "tiny.yaml").write_text(tiny_spec)
