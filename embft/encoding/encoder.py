@@ -22,6 +22,7 @@ from embft.encoding.linear import fast_linear
 from embft.encoding.packing import can_pack, pack, packed_attention
 from embft.encoding.prompts import preprocess
 from embft.encoding.token_cache import TokenCache, Tokens, collected
+from embft.errors import ModelError
 from embft.system.allocator import release_memory
 
 _CHUNK = 512  # texts tokenised at once
@@ -44,6 +45,7 @@ class Tokenised:
     ) -> None:
         make = partial(_tokens, model, columns)
         self.tokens = cache.tokens([len(each) for each in columns], make) if cache else make()
+        _check_rows(model, self.tokens.used)
         self._ends = self.tokens.ends.numpy()
         self.pad_token = getattr(model.tokenizer, "pad_token_id", None) or 0
         self.left = getattr(model.tokenizer, "padding_side", "right") == "left"
@@ -108,6 +110,21 @@ def _tokens(model: SentenceTransformer, columns: Sequence[Sequence[str]]) -> Tok
     return collected(batches, [torch.from_numpy(column.astype(np.int32)) for column in ids])
 
 
+def _check_rows(model: SentenceTransformer, used: torch.Tensor) -> None:
+    """Raise ModelError for a token of the texts for which the model has no embedding."""
+    transformer = model.transformers_model
+    table = transformer.get_input_embeddings() if transformer is not None else None
+    rows = getattr(table, "num_embeddings", None)
+    beyond = used[used >= rows] if rows is not None else used[:0]
+    if len(beyond):
+        token = int(beyond[0])
+        raise ModelError(
+            f"the texts have the token {model.tokenizer.decode([token])!r} (number {token}), and "
+            f"this base has embeddings for {rows} tokens: tokens were added to its tokenizer "
+            "alone. Resize the model to its tokenizer (resize_token_embeddings) and save it again"
+        )
+
+
 class Encoder:
     """A model's forward pass over tokenised texts. Gradients flow unless torch's are off."""
 
@@ -148,8 +165,7 @@ class Encoder:
 def encode(model: SentenceTransformer, texts: Sequence[str]) -> npt.NDArray[np.float32]:
     """Embeddings as `model.encode` gives them, shape (n, width), in the order of the texts."""
     if not can_pack(model) or not texts:
-        found = model.encode(list(texts), show_progress_bar=False, convert_to_numpy=True)
-        return np.asarray(found, dtype=np.float32)
+        return _by_the_library(model, texts)
     model.eval()
     encoder = Encoder(model, Tokenised(model, [texts]))
     numbers = encoder.tokens.columns[0]
@@ -162,6 +178,15 @@ def encode(model: SentenceTransformer, texts: Sequence[str]) -> npt.NDArray[np.f
         ]
     embeddings = np.concatenate(parts)
     return embeddings[np.argsort(order)]
+
+
+def _by_the_library(model: SentenceTransformer, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+    try:
+        found = model.encode(list(texts), show_progress_bar=False, convert_to_numpy=True)
+    except IndexError:
+        Tokenised(model, [texts])  # which says what has no embedding, if that is why
+        raise
+    return np.asarray(found, dtype=np.float32)
 
 
 def _by_tokens(order: Sequence[int], lengths: Sequence[int]) -> Iterator[list[int]]:

@@ -73,6 +73,18 @@ class Anatomy:
     config: Mapping[str, Any]
     weights: Mapping[str, Weight]
 
+    @cached_property
+    def tokens_without_embedding(self) -> tuple[str, ...]:
+        """The tokens for which the transformer's table has no row, in the order of their numbers;
+        none where the files do not say.
+        """
+        rows = self.config.get("vocab_size")
+        if not isinstance(rows, int):
+            return ()
+        numbers = _token_numbers(self.root / "tokenizer.json")
+        beyond = ((number, name) for name, number in numbers.items() if number >= rows)
+        return tuple(name for _, name in sorted(beyond))
+
     @property
     def root(self) -> Path:
         """The folder of the transformer and its tokenizer."""
@@ -164,6 +176,16 @@ def pooling_modes(settings: Mapping[str, Any]) -> list[str]:
         return [mode] if isinstance(mode, str) else list(mode)
     named = (n for n, on in settings.items() if n.startswith("pooling_mode_") and on is True)
     return list(named) or ["mean"]
+
+
+def _token_numbers(path: Path) -> dict[str, int]:
+    try:
+        written = read_json(path) or {}
+        vocabulary = written["model"]["vocab"]
+        added = {token["content"]: token["id"] for token in written.get("added_tokens", ())}
+    except (ModelError, KeyError, TypeError):  # whoever loads it says what is wrong with it
+        return {}
+    return {**(vocabulary if isinstance(vocabulary, dict) else {}), **added}
 
 
 def anatomy(folder: Path) -> Anatomy:

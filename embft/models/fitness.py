@@ -253,6 +253,14 @@ def notes(found: Anatomy, spec: ModelSpec, *, on_cpu: bool) -> Iterator[str]:
             "float32, as with `model.dtype: float32`."
         )
     yield from _prompt_notes(found, spec)
+    beyond = found.tokens_without_embedding
+    if beyond:
+        shown = ", ".join(map(repr, beyond[:3])) + (", …" if len(beyond) > 3 else "")
+        yield (
+            f"{spec.base}: it has no embedding for {len(beyond)} of its tokenizer's tokens "
+            f"({shown}): a trial whose texts have one of them fails. Resize the model to its "
+            "tokenizer (resize_token_embeddings) and save it again."
+        )
     similarity = found.settings.get("similarity_fn_name") or "cosine"
     if spec.similarity is not None and similarity != spec.similarity:
         yield (

@@ -341,6 +341,26 @@ def test_prompts_that_are_nobodys_default_are_pointed_out(
     assert "its prompts 'query' are put before no text" in note
 
 
+@pytest.mark.parametrize("packs", [True, False])
+def test_a_token_without_an_embedding_is_named(
+    packs: bool, base: Path, pair_files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tokens that were added to the tokenizer alone: a plan points at them, and who embeds a text
+    that has one fails with its name. Other texts are embedded.
+    """
+    tokenizer = load_base(base, ModelSpec(base=str(base))).tokenizer
+    tokenizer.add_tokens(["zebra", "[bla]"])
+    tokenizer.save_pretrained(base)
+    (note,) = make_plan(parse_spec(_spec(base, pair_files)), tmp_path).notes
+    assert "no embedding for 2 of its tokenizer's tokens ('zebra', '[bla]')" in note
+    model = load_base(base, ModelSpec(base=str(base)))
+    monkeypatch.setattr("embft.encoding.encoder.can_pack", lambda _: packs)
+    assert np.isfinite(encode(model, TEXTS)).all()
+    for embed in (encode, lambda *given: Tokenised(given[0], [given[1]])):
+        with pytest.raises(ModelError, match=r"the token 'zebra' .* tokens were added"):
+            embed(model, [*TEXTS, "a zebra"])
+
+
 @pytest.mark.parametrize("saved", ["float16", "bfloat16"])
 def test_a_base_in_16_bits_is_trained_in_32_on_a_cpu(
     saved: str, pair_files: Path, tmp_path: Path
