@@ -187,7 +187,7 @@ def test_a_text_may_be_as_long_as_the_model_has_positions(tiny_model: Path, tmp_
     with pytest.raises(ModelError, match="positions for 64 tokens: set it to 64 or less"):
         load_base(tiny_model, _spec(tiny_model, max_tokens=65))
     asked = _spec(tiny_model, max_tokens=64, template="a {text} b")
-    with pytest.raises(ModelError, match="2 of them for the template: set it to 62 or less"):
+    with pytest.raises(ModelError, match="2 of them for the prompt template: set it to 62 or less"):
         load_base(tiny_model, asked)
 
 
