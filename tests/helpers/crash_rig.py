@@ -89,6 +89,9 @@ def _leave_ray_out() -> None:
         log = folder.open_log()
         os.dup2(log, 1)
         os.dup2(log, 2)
+        # The sweep's own streams lead past descriptors 1 and 2 while Ray's words go to a file.
+        streams = sys.stdout, sys.stderr
+        sys.stdout, sys.stderr = (os.fdopen(os.dup(n), "w", buffering=1) for n in (1, 2))
         code = 0
         try:
             run_step(step, folder)
@@ -99,6 +102,7 @@ def _leave_ray_out() -> None:
         finally:
             sys.stdout.flush()
             sys.stderr.flush()
+            sys.stdout, sys.stderr = streams
             for descriptor, number in zip(kept, (1, 2), strict=True):
                 os.dup2(descriptor, number)
                 os.close(descriptor)
