@@ -32,6 +32,15 @@ _THINGS = ["dogs", "cats", "tea", "coffee", "music", "films"]
 _WORDS = ["i", "you", "we", "the", "a", "and", "not", *_VERBS, *_THINGS]
 
 
+@pytest.fixture(autouse=True)
+def _speedups_of_its_own() -> Iterator[None]:
+    """What one test has done without is not in the records of the next."""
+    from embft.system import speedups
+
+    yield
+    speedups._missing.clear()
+
+
 @pytest.fixture
 def set_threads() -> Iterator[Callable[[int], None]]:
     """Sets the number of torch's threads, for this test."""
