@@ -6,7 +6,7 @@ The threshold for F1 and its kin, and the calibration, are chosen on dev and app
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
@@ -24,11 +24,15 @@ from embft.results.records import Metrics
 
 @dataclass(frozen=True)
 class SplitScores:
-    """One split's metrics, their 95 % intervals, and what was resampled for these."""
+    """One split's metrics, their 95 % intervals, and what was resampled for these.
+
+    notes: by metric why there is no interval, or that few independent units carry it.
+    """
 
     metrics: Metrics
     intervals: dict[str, Interval]
     scheme: str
+    notes: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -97,7 +101,10 @@ def score_splits(
 
 def _joined(one: SplitScores, other: SplitScores) -> SplitScores:
     return SplitScores(
-        {**one.metrics, **other.metrics}, {**one.intervals, **other.intervals}, one.scheme
+        {**one.metrics, **other.metrics},
+        {**one.intervals, **other.intervals},
+        one.scheme,
+        {**one.notes, **other.notes},
     )
 
 
@@ -141,6 +148,7 @@ def _score(pairs: Pairs, cosines: Scores, threshold: float) -> SplitScores:
         metrics=metrics,
         intervals={name: (i.low, i.high) for name, i in found.intervals.items()},
         scheme=found.scheme,
+        notes=found.notes,
     )
 
 

@@ -125,9 +125,9 @@ def _rows(scored: ScoredSplits | None, found: Evaluated) -> list[dict[str, Any]]
             **(scores.intervals if scores else {}),
             **getattr(found, f"{split}_intervals"),
         }
+        notes = scores.notes if scores else {}
         for metric, value in values.items():
             low, high = intervals.get(metric, (None, None))
-            rows.append(
-                {"metric": metric, "split": split, "value": value, "low": low, "high": high}
-            )
+            ends = {"low": low, "high": high, "note": notes.get(metric)}
+            rows.append({"metric": metric, "split": split, "value": value, **ends})
     return rows

@@ -112,6 +112,7 @@ def _scores(scored: ScoredSplits, more: Evaluated) -> dict[str, Any]:
         "dev_intervals": {**scored.dev.intervals, **more.dev_intervals},
         "test_intervals": {**scored.test.intervals, **more.test_intervals},
         "interval_scheme": scored.test.scheme,
+        "interval_notes": scored.test.notes,
         "undefined": {**scored.undefined, **more.undefined},
     }
 

@@ -6,16 +6,20 @@ were scored on the same to `metrics.best`. Decides nothing.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from statistics import fmean
 
 from embft.leaderboard.resampled import Draw, Drawn
 from embft.leaderboard.rows import Interval, Row
-from embft.metrics.best import Contest, field_of
+from embft.metrics.best import Contest, field_of, seed_table
+from embft.metrics.bootstrap import Interval as Ends
+from embft.metrics.bootstrap import with_seeds
 from embft.metrics.comparison import Comparison
 from embft.metrics.resampling import Resampling
+from embft.metrics.seed_variance import seed_variance
 from embft.spec.fields import Goal
 
 # With more configurations the first on dev are compared, and of the others it is only asked whether
@@ -28,7 +32,7 @@ _RESAMPLES, _FEW_RESAMPLES, _MANY = 1000, 400, 40
 class Member:
     """A configuration's completed trials, best seed on dev first, and resamples of their scores.
 
-    interval: of the mean over seeds on test.
+    interval: of the mean over seeds on test, which includes what seeds vary.
     """
 
     rows: tuple[Row, ...]
@@ -89,7 +93,8 @@ def members(rows: Sequence[Row], goal: Goal) -> Members:
     draw = _Drawing(goal.metric, _RESAMPLES if compared <= _MANY else _FEW_RESAMPLES)
     entered = [draw.member(group) for group in trained[:compared]]
     rest = [Member(group, _mean_dev(group, goal.metric)) for group in trained[compared:]]
-    return Members(goal, tuple(map(draw.member, bases)), (*entered, *rest), compared)
+    trained_members = (*_with_seeds(entered, goal.metric), *rest)
+    return Members(goal, tuple(map(draw.member, bases)), trained_members, compared)
 
 
 def _configurations(rows: Sequence[Row], goal: Goal) -> Iterator[tuple[Row, ...]]:
@@ -108,6 +113,30 @@ def _configurations(rows: Sequence[Row], goal: Goal) -> Iterator[tuple[Row, ...]
 
 def _mean_dev(rows: Sequence[Row], metric: str) -> float:
     return fmean(row.dev[metric] for row in rows)
+
+
+def _with_seeds(entered: Sequence[Member], metric: str) -> list[Member]:
+    """The members, their intervals on test joined with what seeds vary over all configurations."""
+    scores = [[row.test.get(metric, math.nan) for row in member.rows] for member in entered]
+    seeds = [[row.seed for row in member.rows] for member in entered]
+    trained = [i for i, member in enumerate(entered) if not member.is_base]
+    table = seed_table([scores[i] for i in trained], [seeds[i] for i in trained])
+    found = seed_variance(table) if trained else None
+    if found is None:
+        return list(entered)
+    joined = list(entered)
+    for place, i in enumerate(trained):
+        variance = float(found.own[place]) / len(scores[i])
+        freedom = float(found.own_freedom[place])
+        joined[i] = _joined(entered[i], fmean(scores[i]), variance, freedom)
+    return joined
+
+
+def _joined(member: Member, centre: float, variance: float, freedom: float) -> Member:
+    if member.interval is None:
+        return member
+    found = with_seeds(Ends(*member.interval), centre, variance, freedom)
+    return replace(member, interval=(found.low, found.high))
 
 
 class _Drawing:
@@ -130,7 +159,7 @@ class _Drawing:
         if len(rows) == 1:
             return rows[0].test_intervals.get(self.metric)
         drawn = self._interval.of(rows, "test")
-        found = drawn.result.intervals.get(self.metric) if drawn else None
+        found = drawn.result.of_units.get(self.metric) if drawn else None
         return (found.low, found.high) if found else None
 
 

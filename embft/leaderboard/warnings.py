@@ -30,6 +30,7 @@ def warnings(board: Leaderboard) -> Iterator[str]:
         yield f"{unfinished} of {_trained(board)} trials have not finished: this is an early look."
     yield from _without_leaks(board)
     yield from _test_disagrees(board)
+    yield from _uncertain_interval(board)
     yield from mixed_worlds(board)
     yield from smaller_batches(board)
     yield from _uncompared(board)
@@ -92,6 +93,15 @@ def _test_disagrees(board: Leaderboard) -> Iterator[str]:
         "stays with dev: a test split that chooses no longer tests. A larger dev split chooses "
         "better."
     )
+
+
+def _uncertain_interval(board: Leaderboard) -> Iterator[str]:
+    """What must be known of the recommended configuration's interval, or why it has none."""
+    chosen = board.recommended
+    done = chosen.best.completed if chosen else None
+    note = done.interval_notes.get(board.metric) if done else None
+    if note:
+        yield f"{metric_label(board.metric)} of the recommended configuration on test: {note}."
 
 
 def _uncompared(board: Leaderboard) -> Iterator[str]:

@@ -28,6 +28,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from statistics import fmean
 from typing import Literal
 
 import numpy as np
@@ -83,14 +84,14 @@ def field_of(
     if len(drawn) > 1:
         raise ValueError(f"resampled differently: {sorted(map(str, drawn))}")
     sign = 1.0 if higher_is_better else -1.0
-    by_seed = [sign * result.by_seed[metric] for result in results]
+    by_seed = [(sign * result.by_seed[metric]).tolist() for result in results]
     names = seeds if seeds is not None else [range(len(values)) for values in by_seed]
     covariance, floor = _covariances(results, metric)
     return Field(
-        scores=np.array([values.mean() for values in by_seed]),
+        scores=np.array([fmean(values) for values in by_seed]),
         covariance=covariance,
         freedom=max(results[0].effective_units - 1, 1.0),
-        seeds=_table(by_seed, names),
+        seeds=seed_table(by_seed, names),
         fixed=np.zeros(len(results), bool) if fixed is None else np.asarray(fixed, bool),
         floor=floor,
     )
@@ -123,8 +124,8 @@ def _of_differences(covariance: FloatArray) -> FloatArray:
     return np.maximum(own[:, None] + own - 2 * covariance, 0.0)
 
 
-def _table(by_seed: Sequence[FloatArray], names: Sequence[Sequence[int]]) -> FloatArray:
-    """Scores (K, S) with a column for each seed."""
+def seed_table(by_seed: Sequence[Sequence[float]], names: Sequence[Sequence[int]]) -> FloatArray:
+    """Scores (K, S) of K configurations with a column for each seed, NaN where one is missing."""
     column = {seed: i for i, seed in enumerate(sorted({seed for each in names for seed in each}))}
     table = np.full((len(by_seed), len(column)), np.nan)
     for row, (values, seeds) in enumerate(zip(by_seed, names, strict=True)):

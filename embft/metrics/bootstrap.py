@@ -5,7 +5,8 @@ is better is asked in `comparison`; what is drawn is in `resampling`.
 
 Intervals are BCa (Efron, 1987): their ends are quantiles of the resampled scores, moved for the
 bias and the skewness that plain quantiles ignore; levels are first widened as Student's t widens
-the normal (Hesterberg, 2015), for the number of units drawn.
+the normal (Hesterberg, 2015), for the number of units that carry the score. Scores with an edge
+have theirs in `edges`.
 
 Seeds add t(S - 1) sd / sqrt(S) for S seeds, joined to the pairs' interval by squares on each side
 (Zou and Donner, 2008). What the choice of pairs makes seeds differ by is in both parts: subtracted
@@ -17,14 +18,15 @@ score of that one model is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 from scipy import special
 
+from embft.metrics.edges import Bounded, Influence, edges_of_pairs
 from embft.metrics.pairs import sorted_metrics, weighted_metrics
 from embft.metrics.resampling import (
     Resampling,
@@ -39,6 +41,9 @@ from embft.metrics.weighted import FloatArray, Metrics, SortedPairs, sort_pairs
 
 # Of the resamples, the share that may leave a metric undefined before no interval is given.
 _MAX_UNDEFINED = 0.05
+
+# With fewer independent units no method holds what it says, and the interval says so.
+FEWEST_UNITS = 20
 
 Statistics = Callable[[FloatArray], Metrics]
 
@@ -59,7 +64,9 @@ class BootstrapResult:
     (resamples,) are the means over seeds of each resample, NaN where undefined; with the scheme
     `texts` they spread too far by themselves, and `spread` sets them right with the help of
     `pair_samples`. A metric without an interval has its reason in `reasons`, where intervals were
-    asked for.
+    asked for. `carried_by` is how many independent units a metric's interval rests on: those that
+    there are, those of the rarer label, or those that make the score vary, whichever is least.
+    `of_units` are the intervals of these very seeds, as if other seeds gave the same.
     """
 
     estimates: dict[str, float]
@@ -72,6 +79,19 @@ class BootstrapResult:
     pair_samples: Metrics
     effective_units: float
     resampling: Resampling
+    carried_by: dict[str, float] = field(default_factory=dict)
+    of_units: dict[str, Interval] = field(default_factory=dict)
+
+    @property
+    def notes(self) -> dict[str, str]:
+        """Why a metric has no interval, or that its interval may be too narrow."""
+        few = {
+            name: f"fewer than {FEWEST_UNITS} independent units carry it ({units:.1f}): the "
+            "interval may be too narrow"
+            for name, units in self.carried_by.items()
+            if name in self.intervals and units < FEWEST_UNITS
+        }
+        return few | {name: f"no interval: {reason}" for name, reason in self.reasons.items()}
 
     @property
     def excess(self) -> float:
@@ -115,23 +135,31 @@ def hierarchical(
         raise ValueError(f"units for {len(drawn.unit)} pairs, scores for {len(seeds[0].score)}")
     by_seed = _by_seed(seeds, plan.only)
     statistics = [partial(weighted_metrics, pairs, only=tuple(by_seed)) for pairs in seeds]
-    return of_statistics(statistics, by_seed, drawn, plan)
+    edges = {}
+    if plan.intervals and by_seed and all(pairs.binary for pairs in seeds):
+        edges = edges_of_pairs(seeds, by_seed, drawn, plan.seed)
+    return of_statistics(statistics, by_seed, drawn, plan, edges)
 
 
 def of_statistics(
-    statistics: Sequence[Statistics], by_seed: Metrics, units: Units, resampling: Resampling
+    statistics: Sequence[Statistics],
+    by_seed: Metrics,
+    units: Units,
+    resampling: Resampling,
+    edges: Mapping[str, Bounded] | None = None,
 ) -> BootstrapResult:
     """As `hierarchical`, for any metrics of weighted units.
 
     statistics: for each seed, its metrics (R,) under weights (R, n). by_seed: their values (seeds,)
-    under equal weights.
+    under equal weights. edges: what is known of metrics that have an edge.
     """
     result = _resampled(statistics, by_seed, units, resampling)
     if by_seed and resampling.intervals:
         chunks = deletion_chunks(units, resampling.seed)
         deleted = _seed_metrics(statistics, chunks)
         for name in by_seed:
-            _add_interval(result, name, deleted[name].mean(axis=0))
+            edge = (edges or {}).get(name)
+            _add_interval(result, name, deleted[name].mean(axis=0), edge, len(units.unit))
     return result
 
 
@@ -219,20 +247,42 @@ def _seed_metrics(seeds: Sequence[Statistics], chunks: Iterator[FloatArray]) -> 
     }
 
 
-def _add_interval(result: BootstrapResult, name: str, deleted: FloatArray) -> None:
-    samples = result.samples[name]
+def _add_interval(
+    result: BootstrapResult, name: str, deleted: FloatArray, edge: Bounded | None, n: int
+) -> None:
+    samples, estimate = result.samples[name], result.estimates[name]
     defined = samples[np.isfinite(samples)]
     if len(defined) < (1 - _MAX_UNDEFINED) * len(samples):
         missing = len(samples) - len(defined)
         result.reasons[name] = f"undefined in {missing} of {len(samples)} resamples"
-    elif np.ptp(defined) <= 1e-12 * max(1.0, abs(result.estimates[name])):
+        return
+    freedom = Influence(deleted[np.isfinite(deleted)]).freedom
+    rarer = edge.rarer if edge else np.inf
+    result.carried_by[name] = min(freedom, result.effective_units, rarer)
+    shrink = spread(samples, result.pair_samples.get(name))
+    ends = None
+    if edge is not None and edge.interval is not None and np.isfinite(deleted).all():
+        width = _normal_width(result.effective_units, result.resampling.level)
+        scale = _scale(result, name, deleted, shrink)
+        ends = edge.interval(deleted, width, n / result.effective_units, scale)
+    if ends is None and np.ptp(defined) <= 1e-12 * max(1.0, abs(estimate)):
         # A perfect score resamples to itself: that is no proof that it is exact.
         result.reasons[name] = "every resample gives the same score"
-    else:
-        shrink = spread(samples, result.pair_samples.get(name))
-        estimate = result.estimates[name]
-        low, high = _bca(estimate, estimate + shrink * (defined - estimate), deleted, result)
-        result.intervals[name] = _with_seeds(low, high, name, result)
+        return
+    if ends is None:
+        ends = _bca(estimate, estimate + shrink * (defined - estimate), deleted, result)
+    result.of_units[name] = Interval(*ends)
+    result.intervals[name] = _with_seeds(Interval(*ends), name, result)
+
+
+def _scale(result: BootstrapResult, name: str, deleted: FloatArray, shrink: float) -> float:
+    """By what the jackknife's variance is multiplied: it counts the pairs' own variance twice where
+    texts are left out.
+    """
+    own = Influence(deleted).variance
+    if result.scheme != "texts" or own <= 0:
+        return 1.0
+    return float(shrink**2 * np.nanvar(result.samples[name]) / own)
 
 
 def _bca(
@@ -241,7 +291,8 @@ def _bca(
     below = np.mean(samples < estimate) + 0.5 * np.mean(samples == estimate)
     floor = 0.5 / len(samples)
     bias = special.ndtri(np.clip(below, floor, 1 - floor))
-    width = _normal_width(result.effective_units, result.resampling.level)
+    carried = Influence(deleted[np.isfinite(deleted)]).freedom + 1
+    width = _normal_width(min(result.effective_units, carried), result.resampling.level)
     z = bias + np.array([-1.0, 1.0]) * width
     levels = special.ndtr(bias + z / np.maximum(1 - _acceleration(deleted) * z, 0.1))
     low, high = np.quantile(samples, levels)
@@ -265,16 +316,25 @@ def _acceleration(deleted: FloatArray) -> float:
     return float((influence**3).sum() / (6 * squares**1.5)) if squares > 0 else 0.0
 
 
-def _with_seeds(low: float, high: float, name: str, result: BootstrapResult) -> Interval:
-    """The pairs' interval joined by squares with the seeds' t interval, on each side."""
+def _with_seeds(of_units: Interval, name: str, result: BootstrapResult) -> Interval:
     by_seed = result.by_seed[name]
-    count = len(by_seed)
-    if count < 2:
-        return Interval(low, high)
-    centre = float(by_seed.mean())
-    variance = float(by_seed.var(ddof=1))
-    half = special.stdtrit(count - 1, 0.5 + result.resampling.level / 2) * np.sqrt(variance / count)
+    if len(by_seed) < 2:
+        return of_units
+    variance, freedom = float(by_seed.var(ddof=1)) / len(by_seed), len(by_seed) - 1.0
+    centre, level = float(by_seed.mean()), result.resampling.level
+    return with_seeds(of_units, centre, variance, freedom, level)
+
+
+def with_seeds(
+    of_units: Interval, centre: float, variance: float, freedom: float, level: float = 0.95
+) -> Interval:
+    """The units' interval joined by squares with the seeds' t interval, on each side.
+
+    variance: what seeds add to that of the mean, with its degrees of freedom. From many
+    configurations together it has more of them, and the interval need not be so wide.
+    """
+    half = float(special.stdtrit(freedom, 0.5 + level / 2)) * float(np.sqrt(variance))
     return Interval(
-        float(min(centre - np.hypot(centre - low, half), low)),
-        float(max(centre + np.hypot(high - centre, half), high)),
+        float(min(centre - np.hypot(centre - of_units.low, half), of_units.low)),
+        float(max(centre + np.hypot(of_units.high - centre, half), of_units.high)),
     )

@@ -186,6 +186,7 @@ class Completed(_Result):
     dev_intervals: dict[str, tuple[float, float]] = Field(default_factory=dict)
     test_intervals: dict[str, tuple[float, float]] = Field(default_factory=dict)
     interval_scheme: str | None = None
+    interval_notes: dict[str, str] = Field(default_factory=dict)
     undefined: dict[str, str] = Field(default_factory=dict)
     verification: Verification | None
     trainable_parameters: int

@@ -212,7 +212,7 @@ def test_results_follow_from_the_seed(scheme: str) -> None:
     assert units.kept
     fresh = bootstrap(score, label, 0.5, sampling_units(first, second), Resampling(200))
     assert found[0].intervals == found[1].intervals == fresh.intervals
-    assert found[0].intervals["auc"] != found[2].intervals["auc"]
+    assert found[0].intervals["margin"] != found[2].intervals["margin"]
     assert all(value.shape == (200,) for value in found[0].samples.values())
 
 
@@ -238,8 +238,9 @@ def test_drawn_weights_keep_units_whole() -> None:
 def test_what_cannot_be_told_has_a_reason_and_no_interval() -> None:
     """A perfect score, or one that most resamples leave undefined, gets no false certainty."""
     perfect = bootstrap([0.1, 0.2, 0.8, 0.9] * 10, [0, 0, 1, 1] * 10, 0.5)
-    assert perfect.estimates["auc"] == 1.0
-    assert perfect.reasons["auc"] == "every resample gives the same score"
+    assert perfect.estimates["average_precision"] == 1.0
+    assert perfect.reasons["average_precision"] == "every resample gives the same score"
+    assert perfect.notes["average_precision"].startswith("no interval: every resample")
     rare = bootstrap([0.1] * 29 + [0.2, 0.9], [0] * 30 + [1], 0.5)
     assert rare.reasons["auc"].startswith("undefined in ")
     assert "auc" not in rare.intervals
