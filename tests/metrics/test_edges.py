@@ -1,7 +1,7 @@
 """Intervals near an edge, of rare classes, few clusters and several seeds.
 
-The whole grid is in `docs/statistics.md`, by `make simulate`; here are the cells that went wrong
-before. An interval counts as held where it holds the truth, or says that it may not.
+Here are the cells that went wrong before. An interval counts as held where it holds the truth, or
+says that it may not.
 """
 
 from __future__ import annotations
