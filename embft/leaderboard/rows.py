@@ -37,6 +37,7 @@ class Row:
     result: TrialResult | None
     to_yaml: Callable[[], str]
     derived: Metrics = field(default_factory=dict)
+    derived_intervals: Mapping[str, Interval] = field(default_factory=dict)
     values: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
@@ -62,7 +63,7 @@ class Row:
     @property
     def test_intervals(self) -> Mapping[str, Interval]:
         """95 % intervals of the test scores, for the metrics that have one."""
-        return self.completed.test_intervals if self.completed else {}
+        return {**self.completed.test_intervals, **self.derived_intervals} if self.completed else {}
 
     @property
     def dev_intervals(self) -> Mapping[str, Interval]:
