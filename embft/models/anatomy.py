@@ -230,11 +230,21 @@ def _mapping(path: Path) -> Mapping[str, Any]:
 
 def _weights(root: Path) -> Mapping[str, Weight]:
     found: dict[str, Weight] = {}
-    for path in sorted(root.glob("*.safetensors")):
+    for path in _weight_files(root):
         for name, entry in _header(path).items():
             if name != "__metadata__":
                 found[name] = Weight(entry["dtype"], tuple(entry["shape"]))
     return found
+
+
+def _weight_files(root: Path) -> list[Path]:
+    """The files of the weights. Raises ModelError where the index names one that is not there."""
+    index = _mapping(root / "model.safetensors.index.json")
+    named = sorted({root / str(name) for name in (index.get("weight_map") or {}).values()})
+    for path in named:
+        if not path.is_file():
+            raise ModelError(f"{path}: this part of the weights is missing: download it again")
+    return named or sorted(root.glob("*.safetensors"))
 
 
 def _header(path: Path) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from embft.errors import ModelError
 from embft.models.adapter import add_adapter
 from embft.models.anatomy import anatomy
 from embft.models.fitness import (
+    FOUR_BITS,
     LEFT_PADDING,
     bitsandbytes_reason,
     check_base,
@@ -67,10 +68,7 @@ def build(folder: Path, spec: ModelSpec, train: TrainSpec) -> SentenceTransforme
         raise ModelError(reason)
     if spec.quantization == "4bit" and train.method != "none" and default_device() != "cuda":
         # bitsandbytes 0.50 embeds with them, but an adapter before them never learns.
-        raise ModelError(
-            "model.quantization is 4bit, and without an NVIDIA GPU no gradient passes 4-bit "
-            "weights: set it to 8bit or none, or train.method to none"
-        )
+        raise ModelError(FOUR_BITS)
     model = load_base(folder, spec)
     if train.method == "lora":
         add_adapter(model, train.lora)

@@ -7,9 +7,11 @@ same before it loads a model.
 from __future__ import annotations
 
 import importlib.util
+import platform
 import runpy
 from collections.abc import Iterator, Mapping
 from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +73,7 @@ def _reasons(found: Anatomy, spec: ModelSpec) -> Iterator[str]:
             f"{found.folder} --out FOLDER), and give that folder as model.base"
         )
     yield from _of_the_family(found)
-    yield from _of_modules(found)
+    yield from _of_modules(found, trusted=spec.trust_remote_code)
     yield from _of_reading(found)
     yield from _of_the_transformer(found, trusted=spec.trust_remote_code)
     yield from _of_settings(found, spec)
@@ -96,13 +98,16 @@ def _scores_pairs(config: Mapping[str, Any]) -> bool:
     return len(config.get("id2label") or {}) == 1 or bool(written_by & config.keys())
 
 
-def _of_modules(found: Anatomy) -> Iterator[str]:
+def _of_modules(found: Anatomy, *, trusted: bool) -> Iterator[str]:
     known = [p for p in found.parts if p.type.startswith(("sentence_transformers.", "embft."))]
     for part in known:
         if part.kind not in USABLE:
             why = _WHY.get(part.kind, "is none that embft can train and verify")
             usable = ", ".join(USABLE[:-1])
             yield f"its module {part.kind} {why}: give a base that is made of {usable}"
+        activation = str(part.settings.get("activation_function", "torch."))
+        if part.kind == "Dense" and not activation.startswith("torch.") and not trusted:
+            yield f"the activation of its module Dense is code of its own ({activation}). {ADVICE}"
     if known and known[0] is found.parts[0] and known[0].kind != "Transformer":
         yield f"it begins with a {known[0].kind}: give a base that begins with a Transformer"
     if sum(part.kind == "Transformer" for part in found.parts) > 1:
@@ -122,12 +127,20 @@ def _of_reading(found: Anatomy) -> Iterator[str]:
                 f"its {name} ({where}) holds for one of the two texts alone, and embft reads both "
                 "alike: remove it there"
             )
+    if reading.get("tokenizer_name_or_path"):
+        yield (
+            f"its tokenizer is another model's (tokenizer_name_or_path is "
+            f"{reading['tokenizer_name_or_path']!r}), whose files nothing here vouches for: save "
+            "the tokenizer beside the model, and remove that field"
+        )
     others = [m for m in reading.get("modality_config") or {} if m not in {"text", "message"}]
     if others:
         yield f"it embeds {', '.join(others)} beside texts, and embft knows texts alone"
 
 
 def _of_the_transformer(found: Anatomy, *, trusted: bool) -> Iterator[str]:
+    if not found.config:
+        yield f"there is no config.json in {found.root}"
     quantised = found.config.get("quantization_config")
     if quantised:
         how = quantised.get("quant_method", "") if isinstance(quantised, dict) else ""
@@ -143,6 +156,24 @@ def _of_the_transformer(found: Anatomy, *, trusted: bool) -> Iterator[str]:
         yield f"there is no tokenizer in {found.root} ({_TOKENIZERS[0]}): save it beside the model"
 
 
+def _unmet(requirements: Any) -> Iterator[str]:
+    """Packages that a model says it needs, and that are not here so."""
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    for name, asked in requirements.items() if isinstance(requirements, dict) else ():
+        wanted = asked.get("specifier", "") if isinstance(asked, dict) else asked
+        package = "torch" if name == "pytorch" else str(name)
+        try:
+            needed = Requirement(f"{package}{wanted}")
+            found = platform.python_version() if package == "python" else version(package)
+        except InvalidRequirement:
+            continue  # sentence-transformers leaves out what it cannot read
+        except PackageNotFoundError:
+            found = "not installed"
+        if found == "not installed" or not needed.specifier.contains(found, prereleases=True):
+            yield f"it requires {package} {wanted} (requirements), and here it is {found}"
+
+
 def _of_settings(found: Anatomy, spec: ModelSpec) -> Iterator[str]:
     """What `config_sentence_transformers.json` says, and the length beside it."""
     similarity = found.settings.get("similarity_fn_name") or "cosine"
@@ -154,6 +185,7 @@ def _of_settings(found: Anatomy, spec: ModelSpec) -> Iterator[str]:
             "embeddings by their cosine: set `model.similarity: cosine` to train, score and save "
             "it as a model of cosines"
         )
+    yield from _unmet(found.settings.get("requirements"))
     name = found.settings.get("default_prompt_name")
     if name is not None and name not in (found.settings.get("prompts") or {}):
         yield f"its default_prompt_name is {name!r}, and its prompts have none of that name"
@@ -165,8 +197,8 @@ def _of_settings(found: Anatomy, spec: ModelSpec) -> Iterator[str]:
         )
 
 
-def check_spec(found: Anatomy, spec: ModelSpec) -> None:
-    """Raise ModelError for what a spec asks of a base that it cannot do."""
+def check_spec(found: Anatomy, spec: ModelSpec, *, on_cpu: bool) -> None:
+    """Raise ModelError for what a spec asks of a base that it, or a CPU, cannot do."""
     layers, positions = found.layers, found.positions
     if spec.layer is not None and layers is not None and not -layers - 1 <= spec.layer <= layers:
         raise ModelError(layer_reason(spec.layer, layers))
@@ -180,10 +212,28 @@ def check_spec(found: Anatomy, spec: ModelSpec) -> None:
         raise ModelError(LEFT_PADDING)
     if spec.quantization != "none" and importlib.util.find_spec("bitsandbytes") is None:
         raise ModelError(bitsandbytes_reason(spec.quantization))
+    if spec.attn_implementation == "flash_attention_2" and on_cpu:
+        raise ModelError(
+            "model.attn_implementation is flash_attention_2, which needs an NVIDIA GPU: leave it "
+            "out, or set it to sdpa or eager; for GPUs of another machine, set resources.device to "
+            "cuda"
+        )
     kinds = {part.kind for part in found.parts}
     if spec.pooling is not None and kinds and not kinds & {"Pooling", "TextMean"}:
         raise ModelError(NO_POOLING)
+    _check_lengths(found, spec)
     _check_specials(found, spec)
+
+
+def _check_lengths(found: Anatomy, spec: ModelSpec) -> None:
+    """A length that a base sets for every call outdoes the one of its tokenizer."""
+    fixed = ((found.reading.get("processing_kwargs") or {}).get("text") or {}).get("max_length")
+    field = "max_tokens" if spec.max_tokens is not None else "template"
+    if fixed is not None and (spec.max_tokens is not None or spec.template is not None):
+        raise ModelError(
+            f"model.{field}: this base reads {fixed} tokens of a text whatever else is said "
+            "(processing_kwargs.text.max_length in sentence_bert_config.json): remove it there"
+        )
 
 
 def _check_specials(found: Anatomy, spec: ModelSpec) -> None:
@@ -213,6 +263,8 @@ def check_training(found: Anatomy, spec: ModelSpec, train: TrainSpec, *, on_cpu:
         raise ModelError(dims_reason(max(dims), width))
     if on_cpu:
         _check_halves(spec, train)
+        if spec.quantization == "4bit":
+            raise ModelError(FOUR_BITS)
 
 
 def _check_halves(spec: ModelSpec, train: TrainSpec) -> None:
@@ -301,6 +353,10 @@ def _known_architectures() -> frozenset[str]:
         return frozenset()
 
 
+FOUR_BITS = (
+    "model.quantization is 4bit, and without an NVIDIA GPU no gradient passes 4-bit weights: set "
+    "it to 8bit or none, or train.method to none"
+)
 NO_POOLING = "model.pooling: this base has no pooling that could be replaced"
 LEFT_PADDING = (
     "model.padding_side is left, but this model counts positions from the start of the row, so "

@@ -29,7 +29,7 @@ _MODES: dict[str, str | tuple[str, ...]] = {
 
 
 class TextMean(Module):
-    """The mean over the text's tokens alone: without prompt template, BOS and EOS.
+    """The mean over the text's tokens alone: without template or default prompt, BOS and EOS.
 
     before, after: how many tokens stand around every text. Where a text has no token of its own,
     the mean is over all.
@@ -46,7 +46,8 @@ class TextMean(Module):
     def forward(self, features: dict[str, Any], **_: Any) -> dict[str, Any]:
         """Add `sentence_embedding` (n, width) to `token_embeddings` (n, tokens, width)."""
         tokens = features["token_embeddings"]
-        weights = text_mask(features["attention_mask"], self.before, self.after).unsqueeze(-1)
+        before = max(self.before, int(features.get("prompt_length") or 0))  # a default prompt's
+        weights = text_mask(features["attention_mask"], before, self.after).unsqueeze(-1)
         weights = weights.to(torch.promote_types(tokens.dtype, torch.float32))
         mean = (tokens * weights).sum(dim=1) / weights.sum(dim=1)
         features["sentence_embedding"] = mean.to(tokens.dtype)
@@ -87,10 +88,15 @@ def replace_pooling(model: SentenceTransformer, pooling: str, layout: Layout) ->
     module: Module = (
         TextMean(width, layout.before, layout.after)
         if pooling == "text_mean"
-        else Pooling(width, pooling_mode=_MODES[pooling])
+        else Pooling(width, pooling_mode=_MODES[pooling], include_prompt=_keeps_prompt(own))
     )
     _refuse_misfit(model, pooling, int(module.get_embedding_dimension()))
     setattr(model, name, module)
+
+
+def _keeps_prompt(own: Pooling | TextMean) -> bool:
+    """Whether a default prompt's tokens count, as they did."""
+    return own.include_prompt if isinstance(own, Pooling) else False
 
 
 def _refuse_misfit(model: SentenceTransformer, pooling: str, width: int) -> None:

@@ -132,6 +132,8 @@ def _local_folder(base: str) -> Path | None:
         if path.is_dir():
             _refuse_trial(path)
             return path.resolve()
+        if path.is_file():
+            raise ModelError(f"model.base is {base!r}, a file: give the folder that it is in")
     except (OSError, RuntimeError, ValueError) as error:  # too long a name, no such user, a NUL
         raise ModelError(f"model.base is {base[:80]!r}: {error}") from None
     if base.startswith((".", "/", "~")):

@@ -46,7 +46,10 @@ class Found:
 
     def base(self) -> LocalBase:
         """The base model, which is as it was when the model was trained. Raises ModelError."""
-        base = spec_base(self.spec)
+        try:
+            base = spec_base(self.spec)
+        except ModelError as error:
+            raise ModelError(f"{self.name}: its base model is not to be had: {error}") from None
         now = content_digest(base.folder, trusted=self.spec.trust_remote_code)
         then = None if self.origin is None else self.origin.digest
         if then is not None and then != now:

@@ -37,7 +37,7 @@ class BaseChecks:
                 self._found[base.digest] = anatomy(base.folder)
             found = self._models[base.digest, spec] = self._found[base.digest]
             check_base(found, spec)
-            check_spec(found, spec)
+            check_spec(found, spec, on_cpu=self.on_cpu)
         return found
 
     def notes(self) -> Iterable[str]:

@@ -46,7 +46,9 @@ def _set(name: str, **fields: Any) -> Edit:
     return edit
 
 
-def _module(kind: str, package: str = "sentence_transformers.models") -> Edit:
+def _module(
+    kind: str, package: str = "sentence_transformers.models", settings: dict[str, Any] | None = None
+) -> Edit:
     """Adds a module of this class's name behind the others."""
 
     def edit(folder: Path) -> None:
@@ -54,6 +56,7 @@ def _module(kind: str, package: str = "sentence_transformers.models") -> Edit:
         found = json.loads(path.read_text())
         number = len(found)
         (folder / f"{number}_{kind}").mkdir()
+        (folder / f"{number}_{kind}" / "config.json").write_text(json.dumps(settings or {}))
         added = {"idx": number, "name": str(number), "path": f"{number}_{kind}"}
         path.write_text(json.dumps([*found, {**added, "type": f"{package}.{kind}"}]))
 
@@ -126,6 +129,27 @@ UNFIT: dict[str, tuple[Edit, str]] = {
         _set(_CONFIG, model_type="new", auto_map={"AutoModel": "modeling.NewModel"}),
         "code of its own.*trust_remote_code",
     ),
+    "other tokenizer": (
+        _set(_READING, tokenizer_name_or_path="x/y"),
+        "tokenizer is another model's",
+    ),
+    "requirements": (
+        _set(_ALL, requirements={"pytorch": ">=99"}),
+        "requires torch >=99.*here it is",
+    ),
+    "not installed": (
+        _set(_ALL, requirements={"nosuchpackage": {"specifier": ">=1", "reason": "it needs it"}}),
+        "requires nosuchpackage >=1 .*not installed",
+    ),
+    "activation": (
+        _module("Dense", settings={"activation_function": "evil.Activation"}),
+        "activation of its module Dense is code of its own",
+    ),
+    "no configuration": (lambda folder: (folder / "config.json").unlink(), "no config.json"),
+    "missing shard": (
+        _set("model.safetensors.index.json", weight_map={"a": "model-00002.safetensors"}),
+        "model-00002.safetensors: this part of the weights is missing",
+    ),
     "no tokenizer": (_no_tokenizer, "no tokenizer in"),
     "cut weights": (_cut_weights, "weights cannot be read"),
     "convolution": (_module("CNN"), "module CNN mixes padding"),
@@ -193,6 +217,7 @@ ASKED: dict[str, tuple[str, str, str]] = {
     "whole path": ("", ", lora: {target_modules: [layer.0.query]}", "called 'layer.0.query'"),
     "table": ("", ", lora: {target_modules: [word_embeddings]}", "called 'word_embeddings'"),
     "float16": (", dtype: float16", "", "model.dtype is float16"),
+    "flash": (", attn_implementation: flash_attention_2", "", "needs an NVIDIA GPU"),
     "mixed": (", dtype: bfloat16", ", precision: fp16", "a CPU cannot mix"),
 }  # fmt: skip
 
@@ -206,6 +231,40 @@ def test_a_plan_refuses_what_a_base_cannot_do(
     with pytest.raises(Exception, match=told) as error:
         make_plan(parse_spec(_spec(tiny_model, pair_files, model, train)), tmp_path)
     assert not isinstance(error.value, AssertionError)
+
+
+def test_a_base_s_own_length_is_not_outdone_in_silence(
+    base: Path, pair_files: Path, tmp_path: Path
+) -> None:
+    """A length set for every call of the processor would beat the one that is asked for."""
+    _set(_READING, processing_kwargs={"text": {"max_length": 8}})(base)
+    assert make_plan(parse_spec(_spec(base, pair_files)), tmp_path).trials
+    for asked in (", max_tokens: 16", ", template: 'Topic: {text}'"):
+        with pytest.raises(ModelError, match="this base reads 8 tokens of a text whatever else"):
+            make_plan(parse_spec(_spec(base, pair_files, asked)), tmp_path)
+
+
+def test_a_file_is_no_base(tiny_model: Path) -> None:
+    """The folder that it is in is one."""
+    with pytest.raises(ModelError, match="a file: give the folder that it is in"):
+        find_base_model(str(tiny_model / "model.safetensors"))
+
+
+@pytest.mark.parametrize("pooling", ["max", "text_mean"])
+def test_a_pooling_of_the_spec_leaves_the_prompt_out_as_the_base_does(
+    pooling: Any, kinds: dict[str, Path]
+) -> None:
+    """`include_prompt: false` holds for the pooling that takes the base's place."""
+    base = kinds["prompt left out"]
+    model = load_base(base, ModelSpec(base=str(base), pooling=pooling)).eval()
+    (found,) = encode(model, TEXTS[:1])
+    features = model.preprocess(TEXTS[:1], prompt="we like ")
+    with torch.no_grad():
+        states = model[0](features)["token_embeddings"][0].numpy()
+    own = states[features["prompt_length"] :]
+    bert = model.tokenizer.cls_token_id == features["input_ids"][0, 0]
+    wanted = own.max(axis=0) if pooling == "max" else own[: -1 if bert else None].mean(axis=0)
+    np.testing.assert_allclose(found, wanted, atol=2e-5)
 
 
 @pytest.mark.parametrize("targets", ["[query]", "[attention.self.query, value]", "all-linear"])
