@@ -7,14 +7,17 @@ from typing import TYPE_CHECKING
 
 import click
 
+from embft.cli.commands import quiet_libraries
 from embft.cli.data import TRUST
 from embft.cli.places import Given, Place
 from embft.errors import EmbftError
 
 if TYPE_CHECKING:
     from embft.leaderboard.rows import Leaderboard
+    from embft.models.trained import Found
     from embft.results.folders import TrialDir
-    from embft.shipping.export import Exported
+    from embft.shipping.export import Exported, Wanted
+    from embft.shipping.formats import Format
 
 RESULTS = click.option(
     "--results",
@@ -39,6 +42,18 @@ _OUT = click.option(
 @click.option(
     "--base-name", help="With --adapter: the base model's name where the adapter will be loaded."
 )
+@click.option(
+    "--format",
+    "formats",
+    multiple=True,
+    type=click.Choice(["onnx", "onnx-int8", "openvino", "openvino-int8"]),
+    help="Add this format, compared with the model, scored and timed; may be repeated.",
+)
+@click.option(
+    "--tolerance",
+    type=click.FloatRange(0, 1, min_open=True),
+    help="With --format: how far embeddings of length 1 may lie apart. [default: 0.001; int8 0.25]",
+)
 @click.option("--push", metavar="REPO", help="Upload the folder to a model hub as OWNER/NAME.")
 @click.option("--public", is_flag=True, help="With --push: a repository that everyone can see.")
 @TRUST
@@ -48,6 +63,8 @@ def export(  # noqa: PLR0913, PLR0917 - a parameter for each option
     out: Path,
     adapter: bool,
     base_name: str | None,
+    formats: tuple[Format, ...],
+    tolerance: float | None,
     push: str | None,
     public: bool,
     trusted: bool,
@@ -65,14 +82,25 @@ def export(  # noqa: PLR0913, PLR0917 - a parameter for each option
         raise EmbftError("--base-name is for --adapter: the whole model needs no base")
     if public and not push:
         raise EmbftError("--public is for --push: without it nothing is uploaded")
+    if formats and adapter:
+        raise EmbftError("--format needs the whole model: leave --adapter out")
+    if tolerance and not formats:
+        raise EmbftError("--tolerance is for --format: the exported model has a fixed one")
     if push:
         from embft.shipping.push import check_repository
 
         check_repository(push)
     board = build_leaderboard(sweep)
     folder = find_row(board, trial).folder
-    done = _export(str(folder.path), out, board, folder, adapter, base_name, trusted)
-    _say(done)
+    from embft.models.trained import find_trained
+    from embft.shipping.export import Wanted
+    from embft.shipping.formats import Trials
+    from embft.shipping.served import tried_on
+
+    quiet_libraries()
+    found = find_trained(str(folder.path), trusted=trusted)
+    trials = tried_on(found, folder, tolerance) if formats else Trials()
+    _say(_export(found, out, board, folder, Wanted(adapter, base_name, formats, trials)))
     if push:
         from embft.shipping.push import push as upload
 
@@ -92,47 +120,32 @@ def merge(trial: str, out: Path, results: Path, trusted: bool) -> None:
     """
     from embft.leaderboard.build import build_leaderboard
     from embft.leaderboard.lookup import looked_up
+    from embft.models.trained import find_trained
+    from embft.shipping.export import Wanted
 
     folder = looked_up(trial, results)
     board = None
     if folder and folder.sweep.plan_file.exists():
         board = build_leaderboard(folder.sweep.path)
-    name = str(folder.path) if folder else trial
-    _say(_export(name, out, board, folder, False, None, trusted, must_merge=True))
+    quiet_libraries()
+    found = find_trained(str(folder.path) if folder else trial, trusted=trusted)
+    if not found.is_adapter:
+        raise EmbftError(
+            f"{trial}: no adapter is here: give a trial that trained one; `embft export` also "
+            "takes whole models"
+        )
+    _say(_export(found, out, board, folder, Wanted()))
 
 
-def _export(  # noqa: PLR0913, PLR0917 - what both commands give
-    name: str,
-    out: Path,
-    board: Leaderboard | None,
-    folder: TrialDir | None,
-    adapter: bool,
-    base_name: str | None,
-    trusted: bool,
-    *,
-    must_merge: bool = False,
+def _export(
+    found: Found, out: Path, board: Leaderboard | None, folder: TrialDir | None, wanted: Wanted
 ) -> Exported:
-    from embft.cli.commands import quiet_libraries
-    from embft.models.trained import find_trained
     from embft.shipping.card import model_card
     from embft.shipping.export import export as run_export
 
-    quiet_libraries()
-    found = find_trained(name, trusted=trusted)
-    if must_merge and not found.is_adapter:
-        raise EmbftError(
-            f"{name}: no adapter is here: give a trial that trained one; `embft export` also takes "
-            "whole models"
-        )
     rows = board.rows if board else ()
     row = next((r for r in rows if folder and r.folder.key == folder.key), None)
-    return run_export(
-        found,
-        out,
-        lambda facts: model_card(facts, board, row),
-        adapter=adapter,
-        base_name=base_name,
-    )
+    return run_export(found, out, lambda facts: model_card(facts, board, row), wanted)
 
 
 def _say(done: Exported) -> None:
@@ -141,6 +154,8 @@ def _say(done: Exported) -> None:
     click.echo(printable(f"{done.folder}: {done.facts.kind}, {done.facts.width} dimensions"))
     for sentence in done.checked.sentences():
         click.echo(f"verified: {sentence}")
+    for sentence in done.facts.formats:
+        click.echo(f"format: {sentence}")
     if done.facts.is_adapter and not done.facts.is_hub_name:
         click.echo(
             f"embft: the adapter names its base {done.facts.base!r}, which no hub knows: "

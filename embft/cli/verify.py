@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
@@ -15,7 +15,7 @@ import click
 from embft.cli.data import COLUMNS, LABEL_RANGE, TRUST, given_splits
 from embft.cli.places import Given
 from embft.cli.ship import RESULTS
-from embft.errors import EXIT_FAILED
+from embft.errors import EXIT_FAILED, EmbftError
 
 if TYPE_CHECKING:
     from embft.results.folders import TrialDir
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("model", type=Given())
 @click.option("--endpoint", "url", metavar="URL", help="A server that should serve MODEL.")
+@click.option("--onnx", type=click.Path(path_type=Path), help="A folder with MODEL as ONNX.")
+@click.option("--openvino", type=click.Path(path_type=Path), help="The same for OpenVINO.")
 @click.option(
     "--api",
     type=click.Choice(["openai", "tei"]),
@@ -60,6 +62,8 @@ if TYPE_CHECKING:
 def verify(  # noqa: PLR0913, PLR0917 - a parameter for each option
     model: str,
     url: str | None,
+    onnx: Path | None,
+    openvino: Path | None,
     api: Literal["openai", "tei"] | None,
     model_name: str | None,
     timeout: float,
@@ -73,10 +77,10 @@ def verify(  # noqa: PLR0913, PLR0917 - a parameter for each option
 ) -> None:
     """Verify MODEL: run a trial again, check an exported folder, or compare what is served.
 
-    Without --endpoint a trial is run again from its record, in a temporary folder, and an exported
-    folder is loaded again. With it the server is asked for embeddings, and the fault that it has is
-    named and priced. A trial is named by its folder, its name or the beginning of its key. Nothing
-    is written into a sweep.
+    Without --endpoint, --onnx and --openvino a trial is run again from its record, in a temporary
+    folder, and an exported folder is loaded again. With one of them the embeddings that come from
+    there are compared with MODEL's, and a fault is named and priced. A trial is named by its
+    folder, its name or the beginning of its key. Nothing is written into a sweep.
 
     Exit status: 0 it is the same, 1 it differs, 2 the input is at fault.
     """
@@ -85,21 +89,43 @@ def verify(  # noqa: PLR0913, PLR0917 - a parameter for each option
 
     quiet_libraries()
     trial = looked_up(model, results)
-    if url is None:
+    given = [each for each in (url, onnx, openvino) if each is not None]
+    if len(given) > 1:
+        raise EmbftError("give one of --endpoint, --onnx and --openvino")
+    if not given:
         from embft.shipping.exported import is_exported
 
         if trial is None and is_exported(Path(model)):
             _verify_exported(Path(model), form, trusted)
         _verify_trial(trial or find_trial(model, results), form)
     from embft.models.trained import find_trained
-    from embft.shipping.endpoint import endpoint
     from embft.shipping.served import verify_served, yardstick
 
-    server = endpoint(url, api, model_name or Path(model).name, timeout)
+    embed = _embed(url, onnx, openvino, api, model_name or Path(model).name, timeout)
     pairs = given_splits(sources, label_range, columns).test if sources else None
     found = find_trained(str(trial.path) if trial else model, trusted=trusted)
-    verdict = verify_served(server.embed, yardstick(found, trial, pairs, tolerance))
-    _end(form, verdict.is_same, _served_lines(url, model, verdict), _served_content(verdict))
+    verdict = verify_served(embed, yardstick(found, trial, pairs, tolerance))
+    lines = _served_lines(str(given[0]), model, verdict)
+    _end(form, verdict.is_same, lines, _served_content(verdict))
+
+
+def _embed(  # noqa: PLR0913, PLR0917 - what the three ways of serving take
+    url: str | None,
+    onnx: Path | None,
+    openvino: Path | None,
+    api: Literal["openai", "tei"] | None,
+    name: str,
+    timeout: float,
+) -> Callable[[Sequence[str]], Any]:
+    """What gives the embeddings that are to be verified."""
+    if url is not None:
+        from embft.shipping.endpoint import endpoint
+
+        return endpoint(url, api, name, timeout).embed
+    from embft.shipping.formats import find_graph, open_format
+
+    suffix = ".onnx" if onnx else ".xml"
+    return open_format(*find_graph(onnx or openvino or Path(), suffix)).embed
 
 
 def _end(form: str, same: bool, lines: Iterable[str], content: dict[str, Any]) -> NoReturn:

@@ -106,7 +106,9 @@ def _loading(facts: Facts) -> str:
     ]
     if facts.is_adapter:
         lines += ["", *_adapter(facts)]
-    lines += [f"- {line}" for line in facts.formats]
+    if facts.formats:
+        lines += ["", "Other formats, as they were measured on the machine that exported them:", ""]
+        lines += [f"- {line}" for line in facts.formats]
     return "\n".join(lines).rstrip()
 
 

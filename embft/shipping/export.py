@@ -9,7 +9,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path, PurePath
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -31,6 +31,7 @@ from embft.models.trained import Found, load_found, trial_reference
 from embft.models.verification import LEAST_CHANGE, largest_share
 from embft.planning.estimate import FLOAT, count_weights, free_disk, size_text
 from embft.shipping.card import Facts
+from embft.shipping.formats import Format, Trials, add_formats, check_formats, disk_factor
 from embft.shipping.fresh import embed_fresh
 from embft.shipping.library_modules import use_library_modules
 from embft.storage.errors import storage_reason
@@ -77,6 +78,18 @@ class Checked:
 
 
 @dataclass(frozen=True)
+class Wanted:
+    """What is to be exported: the whole model, or its adapter alone. base_name: of an adapter's
+    base, as others will find it; else as the spec names it. formats: to add, tried on `trials`.
+    """
+
+    adapter: bool = False
+    base_name: str | None = None
+    formats: tuple[Format, ...] = ()
+    trials: Trials = field(default_factory=Trials)
+
+
+@dataclass(frozen=True)
 class Exported:
     """What was exported, and how it was verified."""
 
@@ -96,34 +109,31 @@ class _Made:
     expected: Embeddings
 
 
-def export(
-    found: Found,
-    out: Path,
-    describe: Callable[[Facts], str],
-    *,
-    adapter: bool = False,
-    base_name: str | None = None,
-) -> Exported:
-    """Export a model to a new folder: the whole model, or its adapter alone.
+def export(found: Found, out: Path, describe: Callable[[Facts], str], wanted: Wanted) -> Exported:
+    """Export a model to a new folder. describe: makes the card.
 
-    describe: makes the card. base_name: of an adapter's base, as others will find it; else as the
-    spec names it. Raises ModelError where that cannot be, VerificationError where the result is not
-    the model, EmbftError for want of disk.
+    Raises ModelError where that cannot be, VerificationError where the result is not the model,
+    EmbftError for want of disk.
     """
-    _refuse(found, out, adapter=adapter)
-    _check_room(found, out, adapter=adapter)
-    origin = _origin(found, base_name)
+    _refuse(found, out, wanted)
+    check_formats(wanted.formats)
+    _check_room(found, out, wanted)
+    origin = _origin(found, wanted.base_name)
     with _disk_full_said(out), new_folder(out) as folder:
+        adapter = wanted.adapter
         made = _write_adapter(found, folder, origin) if adapter else _write_whole(found, folder)
         with _loadable(found, folder, adapter=adapter) as plain:
             checked = _check(found, plain, made)
+        shipped = add_formats(folder, made.model, wanted.formats, wanted.trials)
         facts = _facts(found, out.name, made.model, origin, checked, adapter=adapter)
+        facts = replace(facts, formats=tuple(each.sentence() for each in shipped))
         _write_about(folder, found, origin, checked, adapter=adapter)
         write_atomic(folder / CARD, describe(facts))
     return Exported(out, facts, checked)
 
 
-def _refuse(found: Found, out: Path, *, adapter: bool) -> None:
+def _refuse(found: Found, out: Path, wanted: Wanted) -> None:
+    adapter = wanted.adapter
     if out.exists():
         raise EmbftError(f"--out {out}: this folder exists already: give another one")
     if adapter and not found.is_adapter:
@@ -140,11 +150,12 @@ def _refuse(found: Found, out: Path, *, adapter: bool) -> None:
         )
 
 
-def _check_room(found: Found, out: Path, *, adapter: bool) -> None:
+def _check_room(found: Found, out: Path, wanted: Wanted) -> None:
     """Raise EmbftError where the disk has no room for what is to be written."""
-    source = found.saved if adapter or not found.is_adapter else None
+    source = found.saved if wanted.adapter or not found.is_adapter else None
+    factor = 1.0 + disk_factor(wanted.formats)
     weights = FLOAT * count_weights(source or found.base().folder)
-    needed, free = weights + _OTHER_BYTES, free_disk(out.absolute().parent)
+    needed, free = int(factor * weights) + _OTHER_BYTES, free_disk(out.absolute().parent)
     if needed > free:
         raise EmbftError(
             f"--out {out}: the export needs about {size_text(needed)} of disk, and "

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from sentence_transformers import SentenceTransformer
 
+from embft.data.dating import generate
 from embft.data.pairs import Pairs
 from embft.errors import EmbftError, ModelError
 from embft.evaluation.embed import Embeddings, cosines, pair_cosines
@@ -18,6 +19,7 @@ from embft.results.dataset import read_split
 from embft.results.folders import TrialDir
 from embft.results.records import Completed
 from embft.shipping.examine import TOLERANCE, TOLERANCE_16_BIT, Examination, examine
+from embft.shipping.formats import Trials
 from embft.shipping.price import Price, embed_in_batches, price, price_metric, some_pairs
 from embft.shipping.reading import Original
 
@@ -61,7 +63,7 @@ def yardstick(
     result = result if isinstance(result, Completed) else None
     threshold = result.threshold if result and pairs is None else None
     if trial and pairs is None:
-        pairs = _test_pairs(trial)
+        pairs = _pairs(trial, "test")
     short = str(model.dtype) in {"torch.bfloat16", "torch.float16"}
     return Yardstick(
         original=Original(model, _base(found)),
@@ -70,6 +72,23 @@ def yardstick(
         pairs=None if pairs is None else some_pairs(pairs),
         metric=price_metric(result.spec.objective.metric if result else "spearman"),
         threshold=threshold,
+    )
+
+
+def tried_on(found: Found, trial: TrialDir, tolerance: float | None) -> Trials:
+    """What other formats of a trial's model are tried on: its own data."""
+    result, pairs = trial.result(), _pairs(trial, "test")
+    result = result if isinstance(result, Completed) else None
+    train = _pairs(trial, "train")
+    texts = _texts(found, pairs) or tuple(generate().dev.text_1[:64])
+    calibration = texts if train is None else tuple(some_pairs(train, 256).text_1)
+    return Trials(
+        texts=texts,
+        calibration=calibration,
+        pairs=None if pairs is None else some_pairs(pairs),
+        metric=price_metric(result.spec.objective.metric if result else "spearman"),
+        threshold=result.threshold if result else None,
+        tolerance=tolerance,
     )
 
 
@@ -85,9 +104,9 @@ def verify_served(embed: Callable[[Sequence[str]], Embeddings], by: Yardstick) -
     return Verdict(examination, price(by.metric, by.pairs, own, served, by.threshold))
 
 
-def _test_pairs(trial: TrialDir) -> Pairs | None:
+def _pairs(trial: TrialDir, split: str) -> Pairs | None:
     try:
-        return read_split(trial.sweep.dataset(trial.read_input().data), "test")
+        return read_split(trial.sweep.dataset(trial.read_input().data), split)
     except (FileNotFoundError, EmbftError):
         return None
 

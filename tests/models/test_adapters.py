@@ -22,7 +22,7 @@ from embft.models.resolve import find_base_model
 from embft.models.save import Origin, load_saved, save, trainable_parameters
 from embft.models.tiny_decoder import Size, make_decoder
 from embft.models.trained import find_trained, load_trained
-from embft.shipping.export import export
+from embft.shipping.export import Wanted, export
 from embft.spec import LoraSpec, ModelSpec, TrainSpec
 from embft.training.loop import Hooks, train
 
@@ -105,16 +105,15 @@ def test_what_cannot_be_merged_is_refused(base: Path, tmp_path: Path) -> None:
     _trained(base, tmp_path / "adapter")
     found = find_trained(str(tmp_path / "adapter"))
     with pytest.raises(EmbftError, match="exists already"):
-        export(found, base, lambda facts: facts.name)
+        export(found, base, lambda facts: facts.name, Wanted())
     other = tmp_path / "other"
     make_decoder(other, "qwen3", TEXTS, Size(width=16, layers=1, vocabulary=300))
     config = tmp_path / "adapter" / "adapter_config.json"
     content = json.loads(config.read_text()) | {"base_model_name_or_path": str(other)}
     config.write_text(json.dumps(content))
+    found = find_trained(str(tmp_path / "adapter"))
     with pytest.raises(VerificationError, match="not fit"):
-        export(
-            find_trained(str(tmp_path / "adapter")), tmp_path / "merged", lambda facts: facts.name
-        )
+        export(found, tmp_path / "merged", lambda facts: facts.name, Wanted())
 
 
 def test_variants_train_what_they_should(base: Path) -> None:

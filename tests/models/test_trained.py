@@ -24,7 +24,7 @@ from embft.models.verification import Reference
 from embft.planning.plan import make_plan
 from embft.planning.prepare import prepare
 from embft.results.folders import TrialDir
-from embft.shipping.export import export
+from embft.shipping.export import Wanted, export
 from embft.spec import parse_spec
 
 TEXTS = ["i love dogs", "you hate tea"]
@@ -98,7 +98,7 @@ def test_an_adapter_is_not_put_on_another_base(trials: dict[str, TrialDir], tmp_
             load_trained(str(name))
     for name in (trial.path, alone):
         with pytest.raises(ModelError, match="is not the one"):
-            export(find_trained(str(name)), tmp_path / "merged", lambda facts: facts.name)
+            export(find_trained(str(name)), tmp_path / "merged", lambda facts: facts.name, Wanted())
     assert not (tmp_path / "merged").exists()
     with pytest.raises(ModelError, match="is not the one"):
         write_map(trial)

@@ -214,7 +214,7 @@ def test_a_model_that_comes_back_as_another_one_is_not_exported(
     monkeypatch.setattr(module, "embed_fresh", wrong)
     found = find_trained(str(sweep["lora"].path))
     with pytest.raises(VerificationError, match="differ from those of the trained model"):
-        module.export(found, tmp_path / "out", lambda facts: facts.name)
+        module.export(found, tmp_path / "out", lambda facts: facts.name, module.Wanted())
     assert not list(tmp_path.iterdir())
 
 
