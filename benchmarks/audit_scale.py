@@ -16,7 +16,7 @@ import time
 import numpy as np
 
 from embft.data.audit import audit
-from embft.data.cut import cut_dev
+from embft.data.dev_split import split_dev
 from embft.data.pairs import Pairs, Splits
 
 
@@ -77,8 +77,8 @@ def main() -> None:
     assert repeated is not None
     assert repeated.count == count * 98 // 100 - count * 95 // 100
     start = time.perf_counter()
-    cut_dev(train)
-    print(f"cut_dev: {time.perf_counter() - start:.1f} s, peak {peak_mib():.0f} MiB")
+    split_dev(train)
+    print(f"split_dev: {time.perf_counter() - start:.1f} s, peak {peak_mib():.0f} MiB")
 
 
 if __name__ == "__main__":

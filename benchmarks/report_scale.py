@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from embft.leaderboard.build import build_leaderboard
 from embft.report.bundle import packed_library
 from embft.report.page import write_report
-from tests.helpers.leaderboards import Plan, lora_lr_plans, make_board, params, save_sweep
+from tests.helpers.leaderboards import Plan, lora_lr_plans, make_leaderboard, params, save_sweep
 
 RATES = [1e-5 * 1.25**i for i in range(25)]
 RANKS = list(range(1, 41))
@@ -41,11 +41,11 @@ def main() -> None:
 def measure(name: str, plans: list[Plan]) -> tuple[int, float]:
     """Bytes of the page, and seconds from the folder on disk to the written page."""
     with tempfile.TemporaryDirectory() as place:
-        folder = save_sweep(make_board(Path(place), plans, pairs=(300, 1000), resamples=10))
+        folder = save_sweep(make_leaderboard(Path(place), plans, pairs=(300, 1000), resamples=10))
         start = time.perf_counter()
-        board = build_leaderboard(folder)
+        leaderboard = build_leaderboard(folder)
         ranked = time.perf_counter() - start
-        write_report(board, folder / "report.html")
+        write_report(leaderboard, folder / "report.html")
         seconds = time.perf_counter() - start
         size = (folder / "report.html").stat().st_size
     print(

@@ -58,17 +58,17 @@ def main() -> None:
     parser.add_argument("sweep", type=Path)
     parser.add_argument("document", type=Path)
     given = parser.parse_args()
-    board = build_leaderboard(given.sweep)
+    leaderboard = build_leaderboard(given.sweep)
     before, _, rest = given.document.read_text().partition(BEGIN)
     after = rest.partition(END)[2]
-    given.document.write_text(f"{before}{BEGIN}\n{''.join(tables(board))}{END}{after}")
+    given.document.write_text(f"{before}{BEGIN}\n{''.join(tables(leaderboard))}{END}{after}")
 
 
-def tables(board: Leaderboard) -> Iterator[str]:
+def tables(leaderboard: Leaderboard) -> Iterator[str]:
     """Both tables and what they say of the seed study's claims."""
-    columns = dict(columns_of(board))
+    columns = dict(columns_of(leaderboard))
     leaked = leaked_test_rows(_data_folder(next(iter(columns.values()))[0]))
-    count = board.pairs["test"]
+    count = leaderboard.pairs["test"]
     yield f"\n### All {count} pairs\n\n"
     yield from _table(columns, np.arange(count), published=True)
     kept = np.setdiff1d(np.arange(count), leaked)
@@ -79,11 +79,11 @@ def tables(board: Leaderboard) -> Iterator[str]:
         yield from _claims(columns, rows, name)
 
 
-def columns_of(board: Leaderboard) -> Iterator[tuple[str, Sequence[Row]]]:
+def columns_of(leaderboard: Leaderboard) -> Iterator[tuple[str, Sequence[Row]]]:
     """Baseline, full, LoRA at the higher and at the lower rate; each with its seeds' rows."""
-    assert board.baseline is not None
-    yield "baseline", (board.baseline,)
-    for group in sorted(board.groups, key=_place):
+    assert leaderboard.baseline is not None
+    yield "baseline", (leaderboard.baseline,)
+    for group in sorted(leaderboard.groups, key=_place):
         rate = group.params["train.learning_rate"]
         method = "full" if group.params["train.method"] == "full" else "LoRA r 8"
         yield f"{method}, {value_text(rate)}", sorted(group.rows, key=lambda row: row.seed)

@@ -66,8 +66,8 @@ def run_sweep(trials: int) -> None:
         found["driver_mb"] = run(plan, pending)
     found["each"] = seconds_each(plan)
     with timed(found, "outputs"):
-        board = write_outputs(plan.folder.path)
-    assert board.count(Status.COMPLETED) == trials
+        leaderboard = write_outputs(plan.folder.path)
+    assert leaderboard.count(Status.COMPLETED) == trials
     with timed(found, "leaderboard"):
         build_leaderboard(plan.folder.path)
     with timed(found, "plan_again"):

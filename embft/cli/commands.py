@@ -67,7 +67,7 @@ def leave(status: int) -> NoReturn:
     sys.exit(status)
 
 
-# What is wrong with a path that somebody has given, or has taken away meanwhile.
+# What is wrong with a path that somebody has given, or has since taken away.
 _OF_PATHS = {
     errno.ENOTDIR,
     errno.EISDIR,

@@ -141,7 +141,7 @@ def synthesize(file: Path, out: Path, column: str, **options: Any) -> None:
     """
     from rich.progress import Progress
 
-    from embft.data.single import TextFile
+    from embft.data.unpaired import TextFile
     from embft.synthesis.filters import choose_filter
     from embft.synthesis.generators import Settings
     from embft.synthesis.run import synthesize

@@ -132,7 +132,7 @@ def sweep(  # noqa: PLR0913, PLR0917 - a parameter for each option
         from embft.leaderboard.build import build_leaderboard
         from embft.report.output import Wanted, write_wanted
         from embft.results.records import Status
-        from embft.results.retention import Keeper
+        from embft.results.retention import Retention
         from embft.scheduler.follow import InBackground
 
         pending = share_prefixes(prepare(plan, retry_failed=retry_failed))
@@ -141,26 +141,26 @@ def sweep(  # noqa: PLR0913, PLR0917 - a parameter for each option
         print_notes(console, plan)
         waiting = {trial.key for trial in pending}
         finished = (trial.folder for trial in plan.trials if trial.key not in waiting)
-        keeper = Keeper(plan.spec.artifacts, plan.spec.objective, finished)
-        watching = [keeper, *map(InBackground, tracking)]
+        retention = Retention(plan.spec.artifacts, plan.spec.objective, finished)
+        watching = [retention, *map(InBackground, tracking)]
         stopped = _run(console, plan, pending, address, watching, log) if pending else None
         if stopped is None:
             plan.folder.forget_shared()
         if stopped and stopped.no_room:
             _end_stopped(console, stopped, spec)
         try:
-            board = build_leaderboard(plan.folder.path)
+            leaderboard = build_leaderboard(plan.folder.path)
             if maps and not stopped:
-                _write_maps(board, ())
-            write_wanted(board, [plan.folder.path], Wanted())
+                _write_maps(leaderboard, ())
+            write_wanted(leaderboard, [plan.folder.path], Wanted())
         except (EmbftError, OSError) as error:  # the folder may be gone, or full
             if stopped is None:
                 raise
             _end_stopped(console, replace(stopped, message=f"{stopped.message} {error}."), spec)
-        print_leaderboard(console, board)
+        print_leaderboard(console, leaderboard)
         if stopped:
             _end_stopped(console, stopped, spec)
-    if any(row.status != Status.COMPLETED for row in board.rows):
+    if any(row.status != Status.COMPLETED for row in leaderboard.rows):
         sys.exit(EXIT_FAILED)
 
 
@@ -305,22 +305,22 @@ def report(folders: tuple[Path, ...], maps: bool, open_: bool, **wanted: Any) ->
     from embft.report.output import Wanted, write_wanted
     from embft.system.text import printable
 
-    board = build_leaderboard(*folders)
+    leaderboard = build_leaderboard(*folders)
     if maps:
-        _write_maps(board, wanted["compare"] or ())
-    path, lines = write_wanted(board, folders, Wanted(**wanted))
+        _write_maps(leaderboard, wanted["compare"] or ())
+    path, lines = write_wanted(leaderboard, folders, Wanted(**wanted))
     click.echo(printable("\n".join(lines)), nl=path is not None)
     if open_ and path:
         click.launch(path.as_uri())
 
 
-def _write_maps(board: Leaderboard, names: Sequence[str]) -> None:
+def _write_maps(leaderboard: Leaderboard, names: Sequence[str]) -> None:
     from embft.execution.maps import write_maps
     from embft.leaderboard.lookup import find_scored
     from embft.report.pairs import lead_models
 
-    wanted = [find_scored(board, name).trial for name in names]
-    folders = [model.row.folder for model in lead_models(board, wanted)]
+    wanted = [find_scored(leaderboard, name).trial for name in names]
+    folders = [model.row.folder for model in lead_models(leaderboard, wanted)]
     for name, reason in write_maps(folders).items():
         click.echo(f"embft: {name}: {reason}", err=True)
 
@@ -333,15 +333,15 @@ def leaderboard(folders: tuple[Path, ...], form: str) -> None:
     from embft.leaderboard.build import build_leaderboard
     from embft.leaderboard.export import to_csv, to_json, to_records
 
-    board = build_leaderboard(*folders)
+    leaderboard = build_leaderboard(*folders)
     if form == "json":
-        click.echo(to_json(board))
+        click.echo(to_json(leaderboard))
     elif form == "csv":
-        click.echo(to_csv(to_records(board)), nl=False)
+        click.echo(to_csv(to_records(leaderboard)), nl=False)
     else:
         from embft.cli.tables import print_leaderboard
 
-        print_leaderboard(new_console(), board)
+        print_leaderboard(new_console(), leaderboard)
 
 
 main.add_command(power)

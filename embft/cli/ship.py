@@ -90,8 +90,8 @@ def export(  # noqa: PLR0913, PLR0917 - a parameter for each option
         from embft.shipping.push import check_repository
 
         check_repository(push)
-    board = build_leaderboard(sweep)
-    folder = find_row(board, trial).folder
+    leaderboard = build_leaderboard(sweep)
+    folder = find_row(leaderboard, trial).folder
     from embft.models.trained import find_trained
     from embft.shipping.export import Wanted
     from embft.shipping.formats import Trials
@@ -100,7 +100,7 @@ def export(  # noqa: PLR0913, PLR0917 - a parameter for each option
     quiet_libraries()
     found = find_trained(str(folder.path), trusted=trusted)
     trials = tried_on(found, folder, tolerance) if formats else Trials()
-    _say(_export(found, out, board, folder, Wanted(adapter, base_name, formats, trials)))
+    _say(_export(found, out, leaderboard, folder, Wanted(adapter, base_name, formats, trials)))
     if push:
         from embft.shipping.push import push as upload
 
@@ -124,9 +124,9 @@ def merge(trial: str, out: Path, results: Path, trusted: bool) -> None:
     from embft.shipping.export import Wanted
 
     folder = looked_up(trial, results)
-    board = None
+    leaderboard = None
     if folder and folder.sweep.plan_file.exists():
-        board = build_leaderboard(folder.sweep.path)
+        leaderboard = build_leaderboard(folder.sweep.path)
     quiet_libraries()
     found = find_trained(str(folder.path) if folder else trial, trusted=trusted)
     if not found.is_adapter:
@@ -134,18 +134,22 @@ def merge(trial: str, out: Path, results: Path, trusted: bool) -> None:
             f"{trial}: no adapter is here: give a trial that trained one; `embft export` also "
             "takes whole models"
         )
-    _say(_export(found, out, board, folder, Wanted()))
+    _say(_export(found, out, leaderboard, folder, Wanted()))
 
 
 def _export(
-    found: Found, out: Path, board: Leaderboard | None, folder: TrialDir | None, wanted: Wanted
+    found: Found,
+    out: Path,
+    leaderboard: Leaderboard | None,
+    folder: TrialDir | None,
+    wanted: Wanted,
 ) -> Exported:
     from embft.shipping.card import model_card
     from embft.shipping.export import export as run_export
 
-    rows = board.rows if board else ()
+    rows = leaderboard.rows if leaderboard else ()
     row = next((r for r in rows if folder and r.folder.key == folder.key), None)
-    return run_export(found, out, lambda facts: model_card(facts, board, row), wanted)
+    return run_export(found, out, lambda facts: model_card(facts, leaderboard, row), wanted)
 
 
 def _say(done: Exported) -> None:

@@ -169,18 +169,18 @@ def print_evaluation(
         Console(stderr=True, highlight=False).print(Text(f"{name}: {reason}"), soft_wrap=True)
 
 
-def print_leaderboard(console: Console, board: Leaderboard) -> None:
+def print_leaderboard(console: Console, leaderboard: Leaderboard) -> None:
     """The ranked table, the answer, and its warnings."""
-    console.print(leaderboard_table(board, console.width))
-    for sentence in board.verdict:
+    console.print(leaderboard_table(leaderboard, console.width))
+    for sentence in leaderboard.verdict:
         console.print(Text(sentence), soft_wrap=True)
-    for sentence in board.warnings:
+    for sentence in leaderboard.warnings:
         console.print(Text(f"Warning: {sentence}", style="yellow"), soft_wrap=True)
-    for row in board.rows:
+    for row in leaderboard.rows:
         if row.status == Status.FAILED and row.result is not None:
             failure = getattr(row.result, "message", "")
             console.print(Text(f"Failed: {row.trial}: {failure}", style="red"), soft_wrap=True)
-    if (report := board.folder.report_file()).exists():
+    if (report := leaderboard.folder.report_file()).exists():
         console.print(Text(f"Report: {report}"), soft_wrap=True)
 
 
@@ -216,22 +216,22 @@ def print_audit(
         console.print(Text(f"\n{hidden} more for information: --all shows them", style="dim"))
 
 
-def leaderboard_table(board: Leaderboard, width: int) -> Table:
+def leaderboard_table(leaderboard: Leaderboard, width: int) -> Table:
     """The ranked table in so many columns of a terminal.
 
     Where the axes have no room side by side, one column holds them in words; a wide terminal shows
     intervals and the number of trained weights too.
     """
-    titles = axis_titles(board.axes)
-    axes = {titles[axis]: _axis_cells(board, axis) for axis in board.axes}
-    left, right = _fixed_columns(board, wide=width >= _WIDE)
+    titles = axis_titles(leaderboard.axes)
+    axes = {titles[axis]: _axis_cells(leaderboard, axis) for axis in leaderboard.axes}
+    left, right = _fixed_columns(leaderboard, wide=width >= _WIDE)
     if _width({**left, **axes, **right}) > width:
-        axes = {"configuration": [row_label(board, row) for row in board.rows]}
+        axes = {"configuration": [row_label(leaderboard, row) for row in leaderboard.rows]}
         if _width({**left, **right}) + _IN_WORDS > width:
-            left, right = _fixed_columns(board, wide=False)
-        if all(row.status == Status.COMPLETED for row in board.rows):
+            left, right = _fixed_columns(leaderboard, wide=False)
+        if all(row.status == Status.COMPLETED for row in leaderboard.rows):
             del left["status"]
-    table = _table(f"{board.name}: {metric_label(board.metric)}, ranked on dev")
+    table = _table(f"{leaderboard.name}: {metric_label(leaderboard.metric)}, ranked on dev")
     for heading in left:
         table.add_column(heading, no_wrap=True)
     for heading in axes:
@@ -246,10 +246,10 @@ def leaderboard_table(board: Leaderboard, width: int) -> Table:
 Cells = dict[str, list[str]]
 
 
-def _fixed_columns(board: Leaderboard, *, wide: bool) -> tuple[Cells, Cells]:
+def _fixed_columns(leaderboard: Leaderboard, *, wide: bool) -> tuple[Cells, Cells]:
     """The columns before and after the axes, by their headings."""
-    groups = {row.trial: group for group in board.groups for row in group.rows}
-    metric, rows = board.metric, board.rows
+    groups = {row.trial: group for group in leaderboard.groups for row in group.rows}
+    metric, rows = leaderboard.metric, leaderboard.rows
     done = [row.completed for row in rows]
     left = {
         "rank": [_rank(groups.get(row.trial)) for row in rows],
@@ -273,8 +273,8 @@ def _fixed_columns(board: Leaderboard, *, wide: bool) -> tuple[Cells, Cells]:
     return left, right
 
 
-def _axis_cells(board: Leaderboard, axis: str) -> list[str]:
-    values = (row.params.get(axis) for row in board.rows)
+def _axis_cells(leaderboard: Leaderboard, axis: str) -> list[str]:
+    values = (row.params.get(axis) for row in leaderboard.rows)
     return ["" if value is None else value_text(value) for value in values]
 
 

@@ -13,8 +13,8 @@ from embft.data.nli import NliFile
 from embft.data.pairs import Splits
 from embft.data.same_label import SameLabel
 from embft.data.shapes import to_shape
-from embft.data.single import TextFile
 from embft.data.splits import Source, build_splits, with_files
+from embft.data.unpaired import TextFile
 from embft.data.word_noise import WordNoise, noisy
 from embft.errors import DataError
 from embft.spec import ColumnsSpec, DataSpec, SweepSpec

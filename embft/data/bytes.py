@@ -1,4 +1,4 @@
-"""A file's bytes and its decoded lines, whatever it is packed with: told by content, not by name.
+"""A file's bytes and its decoded lines, whatever it is packed with, known by content, not by name.
 
 Covers gzip, bzip2, xz and zstd, UTF-8 and UTF-16, and what is no text at all.
 """

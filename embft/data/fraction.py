@@ -12,7 +12,7 @@ from functools import cached_property
 
 import numpy as np
 
-from embft.data.cut import components, row_numbers
+from embft.data.dev_split import components, row_numbers
 from embft.data.pairs import Pairs
 from embft.data.texts import IntArray, pair_ids
 from embft.errors import DataError

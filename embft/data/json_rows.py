@@ -257,7 +257,9 @@ def _columns(
         columns = [_in_order(path, column, order) for column in columns]  # type: ignore[arg-type]
     lengths = {len(column) for column in columns}  # type: ignore[arg-type]
     if len(lengths) > 1:
-        raise DataError(f"{path}: its columns have {sorted(lengths)} values: rows cannot be told.")
+        raise DataError(
+            f"{path}: its columns have {sorted(lengths)} values: its rows cannot be known."
+        )
     for number, values in enumerate(zip(*columns, strict=True), 1):
         yield Place(path, "row", number), list(values)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Protocol
 
-from embft.data.cut import cut_dev
+from embft.data.dev_split import split_dev
 from embft.data.files import DataFiles
 from embft.data.pairs import Pairs, Splits
 from embft.data.shapes import as_labelled
@@ -49,7 +49,7 @@ def build_splits(
             )
     train_pairs = train.load()
     train_left, dev_pairs = (
-        (train_pairs, dev.load()) if dev else cut_dev(train_pairs, dev_fraction, str(train.files))
+        (train_pairs, dev.load()) if dev else split_dev(train_pairs, dev_fraction, str(train.files))
     )
     repeats = test is None or (dev is not None and _same(dev, test))
     judged = as_labelled(dev_pairs)

@@ -19,5 +19,5 @@ def has_instructions(*names: str) -> bool:
 
 def _found() -> frozenset[str]:
     ask: Callable[[], Mapping[str, Any]] = getattr(torch.cpu, "get_capabilities", dict)
-    told = [name for name, there in ask().items() if there is True] or processor_features()
-    return frozenset(name.replace("_", "") for name in told)
+    reported = [name for name, there in ask().items() if there is True] or processor_features()
+    return frozenset(name.replace("_", "") for name in reported)

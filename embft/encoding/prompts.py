@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def default_prompt(model: SentenceTransformer) -> str | None:
-    """What `model.encode` puts before a text unless it is told otherwise."""
+    """What `model.encode` puts before a text unless another is given."""
     name = model.default_prompt_name
     return None if name is None else model.prompts.get(name) or None
 

@@ -29,29 +29,33 @@ class Agreement:
     place: int | None
 
 
-def agreements(board: Leaderboard) -> list[Agreement]:
+def agreements(leaderboard: Leaderboard) -> list[Agreement]:
     """The objective first, then every metric that all completed configurations have."""
-    tables = [mean_metrics(group.rows) for group in board.groups]
+    tables = [mean_metrics(group.rows) for group in leaderboard.groups]
     if not tables:
         return []
-    ranked = [name for name in tables[0] if metric_of(board, name).direction]
+    ranked = [name for name in tables[0] if metric_of(leaderboard, name).direction]
     names = [name for name in ranked if all(name in table for table in tables)]
-    names.sort(key=lambda name: name != board.metric)
-    sign = 1.0 if board.mode == "max" else -1.0
-    goal = np.array([sign * group.score for group in board.groups])
-    return [_agreement(board, name, [table[name] for table in tables], goal) for name in names]
+    names.sort(key=lambda name: name != leaderboard.metric)
+    sign = 1.0 if leaderboard.mode == "max" else -1.0
+    goal = np.array([sign * group.score for group in leaderboard.groups])
+    return [
+        _agreement(leaderboard, name, [table[name] for table in tables], goal) for name in names
+    ]
 
 
-def _agreement(board: Leaderboard, metric: str, values: list[float], goal: np.ndarray) -> Agreement:
-    better = np.array(values) * (1.0 if metric_of(board, metric).higher_is_better else -1.0)
+def _agreement(
+    leaderboard: Leaderboard, metric: str, values: list[float], goal: np.ndarray
+) -> Agreement:
+    better = np.array(values) * (1.0 if metric_of(leaderboard, metric).higher_is_better else -1.0)
     tau = float(stats.kendalltau(better, goal).statistic) if len(values) > 1 else float("nan")
-    first = board.groups[int(np.argmax(better))]
-    shipped = next((i for i, group in enumerate(board.groups) if group.recommended), None)
+    first = leaderboard.groups[int(np.argmax(better))]
+    shipped = next((i for i, group in enumerate(leaderboard.groups) if group.recommended), None)
     place = None if shipped is None else int((better > better[shipped]).sum()) + 1
     return Agreement(
         metric=metric,
         tau=tau if np.isfinite(tau) else None,
-        first=config_label(first.params, board.axes),
+        first=config_label(first.params, leaderboard.axes),
         first_trial=first.best.trial,
         place=place,
     )

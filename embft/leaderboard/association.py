@@ -2,8 +2,8 @@
 
 An association, not a cause: axes that were not crossed evenly share what they explain. Nothing is
 said of fewer than `FEWEST` configurations. p-values are corrected for the number of axes by the
-smallest p under shuffled scores (Westfall and Young, 1993): on pure noise 5 % of boards name an
-axis, however many there are.
+smallest p under shuffled scores (Westfall and Young, 1993): on pure noise 5 % of leaderboards name
+an axis, however many there are.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ class Association:
         return self.p_value < 0.05
 
 
-def associations(board: Leaderboard, seed: int = 0) -> list[Association]:
+def associations(leaderboard: Leaderboard, seed: int = 0) -> list[Association]:
     """Each varying axis, the largest share first; empty for fewer than `FEWEST` configurations."""
-    scored = [group for group in board.groups if np.isfinite(group.score)]
+    scored = [group for group in leaderboard.groups if np.isfinite(group.score)]
     if len(scored) < FEWEST:
         return []
     score = np.array([group.score for group in scored])
     levels = {}
-    for axis in varying_axes(board):
+    for axis in varying_axes(leaderboard):
         texts = [repr(group.params.get(axis)) for group in scored]
         level = np.unique(texts, return_inverse=True)[1]
         if 1 < level.max() + 1 <= len(score) // 3:

@@ -62,13 +62,13 @@ class Attention:
     texts: int
 
 
-def attention_of(board: Leaderboard) -> Attention | None:
+def attention_of(leaderboard: Leaderboard) -> Attention | None:
     """The recommended trial's attention beside its baseline's; None where it was not measured."""
-    shipped = board.shown
+    shipped = leaderboard.shown
     if shipped is None:
         return None
-    base = board.baseline_of(shipped.best)
-    rows = {"untrained": base, "recommended": shipped.best}
+    base = leaderboard.baseline_of(shipped.best)
+    rows = {"base model": base, "recommended": shipped.best}
     if base is None or not shipped.best.completed or shipped.best.completed.spec.is_baseline:
         rows = {"recommended": shipped.best}
     read = {name: _read(row) for name, row in rows.items() if row is not None}
@@ -84,9 +84,9 @@ def attention_of(board: Leaderboard) -> Attention | None:
     )
 
 
-def attention_steps(board: Leaderboard) -> list[AttentionStep]:
+def attention_steps(leaderboard: Leaderboard) -> list[AttentionStep]:
     """The recommended trial's shares on dev at each of its evaluations, where they were kept."""
-    best = board.shown.best if board.shown else None
+    best = leaderboard.shown.best if leaderboard.shown else None
     done = best.completed if best else None
     if best is None or done is None:
         return []

@@ -50,68 +50,76 @@ class Swing:
     settings: int
 
 
-def varying_axes(board: Leaderboard) -> tuple[str, ...]:
+def varying_axes(leaderboard: Leaderboard) -> tuple[str, ...]:
     """The axes on which the trials differ, in the spec's order."""
-    rows = _trained(board)
+    rows = _trained(leaderboard)
     return tuple(
-        axis for axis in board.axes if len(ordered_values(r.params.get(axis) for r in rows)) > 1
+        axis
+        for axis in leaderboard.axes
+        if len(ordered_values(r.params.get(axis) for r in rows)) > 1
     )
 
 
-def chart_axes(board: Leaderboard) -> tuple[str, ...]:
+def chart_axes(leaderboard: Leaderboard) -> tuple[str, ...]:
     """The varying axes without the method where a LoRA axis tells it already."""
-    axes = varying_axes(board)
-    told = any(axis.startswith("train.lora.") for axis in axes)
-    return tuple(axis for axis in axes if not (told and axis == "train.method"))
+    axes = varying_axes(leaderboard)
+    shown = any(axis.startswith("train.lora.") for axis in axes)
+    return tuple(axis for axis in axes if not (shown and axis == "train.method"))
 
 
-def axis_pairs(board: Leaderboard) -> list[tuple[str, str]]:
+def axis_pairs(leaderboard: Leaderboard) -> list[tuple[str, str]]:
     """Pairs of axes for heatmaps, rank by learning rate first; the first of a pair is vertical."""
-    axes = chart_axes(board)
+    axes = chart_axes(leaderboard)
     ordered = [axis for axis in _FIRST if axis in axes]
     ordered += [axis for axis in axes if axis not in ordered]
     return list(itertools.combinations(ordered, 2))
 
 
-def axis_values(board: Leaderboard, axis: str) -> list[Any]:
+def axis_values(leaderboard: Leaderboard, axis: str) -> list[Any]:
     """The values of an axis in reading order; None (does not apply) last."""
-    return ordered_values(row.params.get(axis) for row in _trained(board))
+    return ordered_values(row.params.get(axis) for row in _trained(leaderboard))
 
 
-def axis_value_text(board: Leaderboard, axis: str, value: Any) -> str:
+def axis_value_text(leaderboard: Leaderboard, axis: str, value: Any) -> str:
     """The value's text; a LoRA field that does not apply is called by the method."""
     if value is None and axis.startswith("train.lora."):
-        rows = [row for row in _trained(board) if row.params.get(axis) is None]
+        rows = [row for row in _trained(leaderboard) if row.params.get(axis) is None]
         methods = {row.params.get("train.method") for row in rows} - {None, "lora"}
         return value_text(methods.pop()) if len(methods) == 1 else "no LoRA"
     return value_text(value)
 
 
-def heatmap(board: Leaderboard, vertical: str, horizontal: str) -> list[Cell]:
+def heatmap(leaderboard: Leaderboard, vertical: str, horizontal: str) -> list[Cell]:
     """The cells that the sweep has for two axes."""
     found: dict[tuple[str, str], list[Row]] = {}
-    for row in _trained(board):
-        y = axis_value_text(board, vertical, row.params.get(vertical))
-        x = axis_value_text(board, horizontal, row.params.get(horizontal))
+    for row in _trained(leaderboard):
+        y = axis_value_text(leaderboard, vertical, row.params.get(vertical))
+        x = axis_value_text(leaderboard, horizontal, row.params.get(horizontal))
         found.setdefault((y, x), []).append(row)
-    by_trial = {row.trial: group for group in board.groups for row in group.rows}
+    by_trial = {row.trial: group for group in leaderboard.groups for row in group.rows}
     return [_cell(y, x, rows, by_trial) for (y, x), rows in found.items()]
 
 
-def swings(board: Leaderboard) -> list[Swing]:
+def swings(leaderboard: Leaderboard) -> list[Swing]:
     """Each varying axis with how far it moves the score on its own, the furthest first."""
-    found = [swing for axis in varying_axes(board) if (swing := _swing(board, axis))]
+    found = [swing for axis in varying_axes(leaderboard) if (swing := _swing(leaderboard, axis))]
     return sorted(found, key=lambda swing: -swing.mean)
 
 
-def split_axis(board: Leaderboard, axis: str) -> str | None:
+def split_axis(leaderboard: Leaderboard, axis: str) -> str | None:
     """The axis that parts the trials into lines along `axis`: the method, where both vary."""
     method = "train.method"
-    part = method in varying_axes(board) and axis != method and not axis.startswith("train.lora.")
+    part = (
+        method in varying_axes(leaderboard)
+        and axis != method
+        and not axis.startswith("train.lora.")
+    )
     return method if part else None
 
 
-def effect_points(board: Leaderboard, axis: str, split: str | None = None) -> list[dict[str, Any]]:
+def effect_points(
+    leaderboard: Leaderboard, axis: str, split: str | None = None
+) -> list[dict[str, Any]]:
     """A point for each completed trial: axis value, its text, test score; seeds stay apart.
 
     `part` is the text of the value on the axis `split`, or empty.
@@ -120,26 +128,31 @@ def effect_points(board: Leaderboard, axis: str, split: str | None = None) -> li
         {
             "trial": row.trial,
             "value": row.params.get(axis),
-            "text": axis_value_text(board, axis, row.params.get(axis)),
-            "part": axis_value_text(board, split, row.params.get(split)) if split else "",
-            "score": row.test[board.metric],
+            "text": axis_value_text(leaderboard, axis, row.params.get(axis)),
+            "part": axis_value_text(leaderboard, split, row.params.get(split)) if split else "",
+            "score": row.test[leaderboard.metric],
         }
-        for group in board.groups
+        for group in leaderboard.groups
         for row in group.rows
-        if board.metric in row.test
+        if leaderboard.metric in row.test
     ]
 
 
-def best_per_value(board: Leaderboard, axis: str, split: str | None = None) -> list[dict[str, Any]]:
+def best_per_value(
+    leaderboard: Leaderboard, axis: str, split: str | None = None
+) -> list[dict[str, Any]]:
     """The best-ranked configuration's score at each value of an axis, in each part."""
     best: dict[tuple[str, str], dict[str, Any]] = {}
-    for group in board.groups:
+    for group in leaderboard.groups:
         value = group.params.get(axis)
-        text = axis_value_text(board, axis, value)
-        part = axis_value_text(board, split, group.params.get(split)) if split else ""
+        text = axis_value_text(leaderboard, axis, value)
+        part = axis_value_text(leaderboard, split, group.params.get(split)) if split else ""
         point = {"text": text, "value": value, "part": part, "score": group.score}
         best.setdefault((part, text), point)
-    order = {axis_value_text(board, axis, v): i for i, v in enumerate(axis_values(board, axis))}
+    order = {
+        axis_value_text(leaderboard, axis, v): i
+        for i, v in enumerate(axis_values(leaderboard, axis))
+    }
     return sorted(best.values(), key=lambda point: order[point["text"]])
 
 
@@ -160,27 +173,27 @@ def visible_range(
     return (None, float(high + reach)) if max(values) > high + reach else (None, None)
 
 
-def leading_range(board: Leaderboard) -> tuple[float, float] | None:
+def leading_range(leaderboard: Leaderboard) -> tuple[float, float] | None:
     """The scores and intervals of the better half of the configurations and of all that are tied,
-    with room on the worse side; None where nothing has completed.
+    with a margin on the worse side; None where nothing has completed.
 
     Charts that compare configurations show this range: what learned nothing would crush the
     differences that matter, and is drawn at the edge instead.
     """
-    half = -(-len(board.groups) // 2)
-    best = [group for i, group in enumerate(board.groups) if i < half or group.in_best_set]
+    half = -(-len(leaderboard.groups) // 2)
+    best = [group for i, group in enumerate(leaderboard.groups) if i < half or group.in_best_set]
     if not best:
         return None
     ends = [end for group in best for end in (group.score, *(group.interval or ()))]
-    low, high, scores = min(ends), max(ends), [group.score for group in board.groups]
-    room = 0.5 * (high - low) or 0.05
-    if board.mode == "max":
-        return max(low - room, min([*scores, low])), high
-    return low, min(high + room, max([*scores, high]))
+    low, high, scores = min(ends), max(ends), [group.score for group in leaderboard.groups]
+    margin = 0.5 * (high - low) or 0.05
+    if leaderboard.mode == "max":
+        return max(low - margin, min([*scores, low])), high
+    return low, min(high + margin, max([*scores, high]))
 
 
-def _trained(board: Leaderboard) -> list[Row]:
-    return [row for row in board.rows if not row.is_baseline]
+def _trained(leaderboard: Leaderboard) -> list[Row]:
+    return [row for row in leaderboard.rows if not row.is_baseline]
 
 
 def _cell(y: str, x: str, rows: Sequence[Row], by_trial: Mapping[str, Group]) -> Cell:
@@ -197,15 +210,17 @@ def _cell(y: str, x: str, rows: Sequence[Row], by_trial: Mapping[str, Group]) ->
     )
 
 
-def _swing(board: Leaderboard, axis: str) -> Swing | None:
-    ranges = [max(scores) - min(scores) for scores in _settings(board, axis) if len(scores) > 1]
+def _swing(leaderboard: Leaderboard, axis: str) -> Swing | None:
+    ranges = [
+        max(scores) - min(scores) for scores in _settings(leaderboard, axis) if len(scores) > 1
+    ]
     return Swing(axis, fmean(ranges), len(ranges)) if ranges else None
 
 
-def _settings(board: Leaderboard, axis: str) -> Iterator[list[float]]:
+def _settings(leaderboard: Leaderboard, axis: str) -> Iterator[list[float]]:
     """The scores of the configurations that differ in this axis alone."""
     found: dict[str, list[float]] = {}
-    for group in board.groups:
+    for group in leaderboard.groups:
         others = {name: value for name, value in group.params.items() if name != axis}
         found.setdefault(repr(sorted(others.items())), []).append(group.score)
     yield from found.values()

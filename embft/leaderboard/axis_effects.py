@@ -1,7 +1,7 @@
 """Whether an axis moves the score at all, and whether it matters more than another one.
 
-Tests what the charts across the axes say, so that chance alone leads to at most 5 % of boards with
-a false word: of each axis with Holm's correction over the axes that vary, of two axes by bounds
+Tests what the charts across the axes say, so that by chance alone at most 5 % of leaderboards say
+something false: of each axis with Holm's correction over the axes that vary, of two axes by bounds
 that hold for all the pairs that are drawn. Scores are those on test, a seed each; see
 `metrics/effects.py` for the model.
 """
@@ -23,21 +23,21 @@ SIGNIFICANCE = 0.05
 _MOST_VALUES = 100
 
 
-def axis_p_values(board: Leaderboard) -> dict[str, float]:
+def axis_p_values(leaderboard: Leaderboard) -> dict[str, float]:
     """Of each axis that can be tested, the p of no effect, corrected for their number (Holm)."""
-    found = {axis: _effects(board, [axis]) for axis in varying_axes(board)}
+    found = {axis: _effects(leaderboard, [axis]) for axis in varying_axes(leaderboard)}
     tested = {axis: effects[0].p_value for axis, effects in found.items() if effects}
     return dict(zip(tested, holm(list(tested.values())), strict=True)) if tested else {}
 
 
-def mattering(board: Leaderboard, one: str, other: str) -> str | None:
+def mattering(leaderboard: Leaderboard, one: str, other: str) -> str | None:
     """The one of two axes that matters significantly more, `neither`, or None where untested.
 
     The scores' variance that goes with one lies above the other's by one-sided bounds of 5 % each,
     over the number of pairs of axes that have a chart.
     """
-    pairs = max(len(list(combinations(chart_axes(board), 2))), 1)
-    effects = _effects(board, [one, other], 1 - 2 * SIGNIFICANCE / pairs)
+    pairs = max(len(list(combinations(chart_axes(leaderboard), 2))), 1)
+    effects = _effects(leaderboard, [one, other], 1 - 2 * SIGNIFICANCE / pairs)
     if effects is None:
         return None
     first, second = effects
@@ -47,11 +47,13 @@ def mattering(board: Leaderboard, one: str, other: str) -> str | None:
 
 
 def _effects(
-    board: Leaderboard, axes: Sequence[str], confidence: float = 1 - SIGNIFICANCE
+    leaderboard: Leaderboard, axes: Sequence[str], confidence: float = 1 - SIGNIFICANCE
 ) -> list[Effect] | None:
     """The effects of these axes where nothing else changes, or None where they cannot be tested."""
-    rows = [row for group in board.groups for row in group.rows if board.metric in row.test]
-    score = np.array([row.test[board.metric] for row in rows])
+    rows = [
+        row for group in leaderboard.groups for row in group.rows if leaderboard.metric in row.test
+    ]
+    score = np.array([row.test[leaderboard.metric] for row in rows])
     values = [_numbered([repr(row.params.get(axis)) for row in rows]) for axis in axes]
     rest = [
         repr(sorted((k, repr(v)) for k, v in row.params.items() if k not in axes)) for row in rows

@@ -1,7 +1,7 @@
-"""The values of trials on the axes of a sweep, and what they are called on the board.
+"""The values of trials on the axes of a sweep, and what they are called on the leaderboard.
 
 Covers axes whose values are mappings (a loss with its parameters, a section of data), lists and
-paths: a board shows a short name for each, and keeps the value for scripts.
+paths: a leaderboard shows a short name for each, and keeps the value for scripts.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ def on_axis(axis: str, trial: JoinedTrial, spec: TrialSpec, fields: Written | No
     fields: of a section those to show; without them those that differ from their defaults.
     """
     section = axis.partition(".")[0]
-    named = trial.params and axis == "train.method"  # an untrained trial of the space itself
-    untrained = spec.is_baseline and section not in {"model", "data"} and not named
-    if untrained or (axis.startswith("train.lora") and spec.train.method != "lora"):
+    named = trial.params and axis == "train.method"  # a base model of the space itself
+    base_model = spec.is_baseline and section not in {"model", "data"} and not named
+    if base_model or (axis.startswith("train.lora") and spec.train.method != "lora"):
         return None
     if axis == SWEEP:
         return trial.sweep_name

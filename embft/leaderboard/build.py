@@ -44,7 +44,7 @@ def build_leaderboard(*folders: Path) -> Leaderboard:
     rows = with_probe_drop(_rows(plan))
     found = rank(rows, plan.objective)
     first = SweepDir(folders[0])
-    board = Leaderboard(
+    leaderboard = Leaderboard(
         name=plan.name,
         description=plan.description,
         metric=plan.objective.metric,
@@ -66,8 +66,8 @@ def build_leaderboard(*folders: Path) -> Leaderboard:
         bases=found.bases,
         decision=found.decision,
     )
-    board = replace(board, warnings=tuple(warnings(board)))
-    return replace(board, verdict=tuple(verdict(board)))
+    leaderboard = replace(leaderboard, warnings=tuple(warnings(leaderboard)))
+    return replace(leaderboard, verdict=tuple(verdict(leaderboard)))
 
 
 def _rows(plan: JoinedPlan) -> list[Row]:
@@ -105,7 +105,7 @@ def _named(rows: Sequence[Row]) -> list[Row]:
 
 
 def _baseline(rows: Sequence[Row], found: Ranking) -> Row | None:
-    """The untrained model to compare with: the recommended trial's own, where there are several."""
+    """The base model to compare with: the recommended trial's own, where there are several."""
     chosen = next((g for g in (*found.groups, *found.bases) if g.recommended), None)
     if chosen is not None and chosen.is_base:
         return chosen.best

@@ -59,15 +59,15 @@ class Versus:
     apart: tuple[int, ...]
 
 
-def comparable(board: Leaderboard, wanted: Sequence[str] = ()) -> list[Model]:
+def comparable(leaderboard: Leaderboard, wanted: Sequence[str] = ()) -> list[Model]:
     """The models that can be compared pair by pair: the baseline, then by rank, then `wanted`."""
-    found = models(board, MOST_MODELS)
+    found = models(leaderboard, MOST_MODELS)
     have = {model.row.trial for model in found}
-    for row in board.rows:
+    for row in leaderboard.rows:
         test = read_scores(row, "test") if row.trial in set(wanted) - have else None
         if test is not None and found and np.array_equal(found[0].test.label, test.label):
-            label = config_label(row.params, board.axes)
-            name = f"{label}, seed {row.seed}" if len(board.seeds) > 1 else label
+            label = config_label(row.params, leaderboard.axes)
+            name = f"{label}, seed {row.seed}" if len(leaderboard.seeds) > 1 else label
             found.append(Model(name, label, row, read_scores(row, "dev"), test))
     return found
 

@@ -48,29 +48,29 @@ class CostPoint:
     recommended: bool
 
 
-def curve_rows(board: Leaderboard, most: int = 60) -> list[Row]:
-    """The trials whose curves are drawn: those that came furthest up the board."""
-    return [row for row in board.rows if row.epochs and not row.is_baseline][:most]
+def curve_rows(leaderboard: Leaderboard, most: int = 60) -> list[Row]:
+    """The trials whose curves are drawn: those that came furthest up the leaderboard."""
+    return [row for row in leaderboard.rows if row.epochs and not row.is_baseline][:most]
 
 
-def curve_points(board: Leaderboard, rows: Sequence[Row]) -> list[CurvePoint]:
+def curve_points(leaderboard: Leaderboard, rows: Sequence[Row]) -> list[CurvePoint]:
     """A point for each evaluation of these trials that has the objective."""
-    shipped = board.shown
+    shipped = leaderboard.shown
     leaders = {row.trial for row in shipped.rows} if shipped else set()
     return [
         CurvePoint(
             trial=row.trial,
-            label=config_label(row.params, board.axes),
+            label=config_label(row.params, leaderboard.axes),
             epoch=epoch.epoch,
             step=epoch.step,
-            score=epoch.dev[board.metric],
+            score=epoch.dev[leaderboard.metric],
             loss=epoch.loss,
             chosen=bool(row.completed and row.completed.best_epoch == epoch.epoch),
             recommended=row.trial in leaders,
         )
         for row in rows
         for epoch in row.epochs
-        if board.metric in epoch.dev
+        if leaderboard.metric in epoch.dev
     ]
 
 
@@ -79,16 +79,16 @@ def by_steps(epochs: Iterable[float]) -> bool:
     return any(epoch % 1 for epoch in epochs)
 
 
-def chosen_epochs(board: Leaderboard) -> list[tuple[float, float]]:
+def chosen_epochs(leaderboard: Leaderboard) -> list[tuple[float, float]]:
     """For each completed trial: the epoch that was kept, and the last one."""
     return [
         (row.completed.best_epoch, max(epoch.epoch for epoch in row.epochs))
-        for row in board.rows
+        for row in leaderboard.rows
         if row.completed and row.completed.best_epoch is not None and row.epochs
     ]
 
 
-def chance_of_last(board: Leaderboard, last: int) -> tuple[float, float]:
+def chance_of_last(leaderboard: Leaderboard, last: int) -> tuple[float, float]:
     """How probable it is that at most, and that at least, so many trials are best at their last
     evaluation where all of a trial's evaluations are equally good.
 
@@ -96,7 +96,7 @@ def chance_of_last(board: Leaderboard, last: int) -> tuple[float, float]:
     """
     counts = [
         len(row.epochs)
-        for row in board.rows
+        for row in leaderboard.rows
         if row.completed and row.completed.best_epoch is not None and row.epochs
     ]
     chances = np.ones(1)  # of 0, 1, … trials
@@ -107,11 +107,11 @@ def chance_of_last(board: Leaderboard, last: int) -> tuple[float, float]:
     return float(chances[: last + 1].sum()), float(chances[max(last, 0) :].sum())
 
 
-def cost_points(board: Leaderboard) -> list[CostPoint]:
+def cost_points(leaderboard: Leaderboard) -> list[CostPoint]:
     """A point for each completed configuration, by rank."""
-    sign = 1.0 if board.mode == "max" else -1.0
-    scores = [sign * group.score for group in board.groups]
-    done = [[row.completed for row in group.rows if row.completed] for group in board.groups]
+    sign = 1.0 if leaderboard.mode == "max" else -1.0
+    scores = [sign * group.score for group in leaderboard.groups]
+    done = [[row.completed for row in group.rows if row.completed] for group in leaderboard.groups]
     seconds = [_mean_seconds(found) for found in done]
     sizes = [fmean(found.trainable_parameters for found in rows) for rows in done]
     by_seconds, by_size = pareto_front(scores, seconds), pareto_front(scores, sizes)
@@ -119,7 +119,7 @@ def cost_points(board: Leaderboard) -> list[CostPoint]:
         CostPoint(
             trial=group.best.trial,
             trials=tuple(row.trial for row in group.rows),
-            label=config_label(group.params, board.axes),
+            label=config_label(group.params, leaderboard.axes),
             score=group.score,
             interval=group.interval,
             seconds=seconds[i],
@@ -128,7 +128,7 @@ def cost_points(board: Leaderboard) -> list[CostPoint]:
             on_parameters_front=by_size[i],
             recommended=group.recommended,
         )
-        for i, group in enumerate(board.groups)
+        for i, group in enumerate(leaderboard.groups)
     ]
 
 

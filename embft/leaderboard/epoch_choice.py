@@ -53,9 +53,11 @@ def epoch_choices(
     ]
 
 
-def epoch_choice_warning(board: Leaderboard) -> Iterator[str]:
+def epoch_choice_warning(leaderboard: Leaderboard) -> Iterator[str]:
     """Say so where trials chose from different numbers of evaluations, and what that adds."""
-    deviation, found = epoch_choices(board.rows, board.metric, higher=board.mode == "max")
+    deviation, found = epoch_choices(
+        leaderboard.rows, leaderboard.metric, higher=leaderboard.mode == "max"
+    )
     if len({choice.evaluations for choice in found}) < 2:
         return
     most, least = (pick(found, key=lambda choice: choice.bias) for pick in (max, min))
@@ -69,7 +71,7 @@ def epoch_choice_warning(board: Leaderboard) -> Iterator[str]:
     elif most.bias - least.bias >= _LEAST:
         yield (
             f"Trials kept the best of {between} on dev. Chance alone adds about "
-            f"{number(most.bias)} to the dev {metric_label(board.metric)} of the one with "
+            f"{number(most.bias)} to the dev {metric_label(leaderboard.metric)} of the one with "
             f"{most.evaluations}, and {number(least.bias)} to that of the one with "
             f"{least.evaluations}: compare these on test, or evaluate all equally often."
         )

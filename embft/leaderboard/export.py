@@ -24,19 +24,19 @@ _FORMULA = re.compile(r"^\s*[=+\-@|%\t\r\n\uff1d\uff0b\uff0d\uff20]")
 _NUMBER = re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?$")
 
 
-def write_tables(board: Leaderboard) -> None:
+def write_tables(leaderboard: Leaderboard) -> None:
     """Write `leaderboard.csv` and `leaderboard.json` into the sweep's folder."""
-    records = to_records(board)
-    write_atomic(board.folder.leaderboard_csv, to_csv(records))
-    write_atomic(board.folder.leaderboard_json, to_json(board, records))
+    records = to_records(leaderboard)
+    write_atomic(leaderboard.folder.leaderboard_csv, to_csv(records))
+    write_atomic(leaderboard.folder.leaderboard_json, to_json(leaderboard, records))
 
 
-def to_records(board: Leaderboard) -> list[dict[str, Any]]:
+def to_records(leaderboard: Leaderboard) -> list[dict[str, Any]]:
     """A flat record for each trial, with the same columns in each; None where there is no value."""
-    known = (*board.bases, *board.groups)
+    known = (*leaderboard.bases, *leaderboard.groups)
     groups = {row.trial: group for group in known for row in group.rows}
     records = []
-    for row in board.rows:
+    for row in leaderboard.rows:
         group = groups.get(row.trial)
         records.append(
             {
@@ -53,7 +53,7 @@ def to_records(board: Leaderboard) -> list[dict[str, Any]]:
                 **_scores("test", row.test, row.test_intervals),
                 **_differences(group),
                 **_without_leaks(row),
-                **_purity(board, row),
+                **_purity(leaderboard, row),
                 **_costs(row),
                 "reason": row.result.reason if isinstance(row.result, Failed | Pruned) else None,
             }
@@ -116,11 +116,11 @@ def _without_leaks(row: Row) -> dict[str, float]:
     return cells
 
 
-def _purity(board: Leaderboard, row: Row) -> dict[str, float | str]:
+def _purity(leaderboard: Leaderboard, row: Row) -> dict[str, float | str]:
     """What became of cluster purity since the baseline; `none` within its spread."""
-    if board.baseline is None or row.is_baseline:
+    if leaderboard.baseline is None or row.is_baseline:
         return {}
-    change = purity_change(board.baseline, row)
+    change = purity_change(leaderboard.baseline, row)
     return {} if change is None else {"test_cluster_purity_change": change}
 
 
@@ -159,33 +159,33 @@ def _cell(value: Any) -> Any:
     return text
 
 
-def _optimism(board: Leaderboard) -> dict[str, Any] | None:
+def _optimism(leaderboard: Leaderboard) -> dict[str, Any] | None:
     """The selection bias of the leader's score; None where there is a test split."""
-    found = board.optimism
+    found = leaderboard.optimism
     if found is None:
         return None
     return {
-        "metric": board.metric,
+        "metric": leaderboard.metric,
         "estimate": found.optimism,
         "naive": found.naive,
         "corrected": found.corrected,
-        "configurations": len(board.groups),
+        "configurations": len(leaderboard.groups),
     }
 
 
-def _decision(board: Leaderboard) -> dict[str, Any]:
+def _decision(leaderboard: Leaderboard) -> dict[str, Any]:
     """What is recommended, whether that is resolved and of what it is said, and what is missing."""
-    decision, chosen = board.decision, board.recommended
+    decision, chosen = leaderboard.decision, leaderboard.recommended
     if decision is None or chosen is None:
         return {"resolved": False, "scope": None, "decision": None}
-    known = (*board.bases, *board.groups)
+    known = (*leaderboard.bases, *leaderboard.groups)
     return {
         "resolved": decision.resolved,
         "scope": decision.scope,
         "decision": {
             "recommended": chosen.best.trial,
             "keep_base_model": chosen.is_base,
-            "configuration": group_name(board, chosen),
+            "configuration": group_name(leaderboard, chosen),
             "tolerance": decision.objective.tolerance,
             "prefer": decision.objective.prefer,
             "compared": decision.compared,
@@ -198,7 +198,7 @@ def _decision(board: Leaderboard) -> dict[str, Any]:
             "seed_standard_deviation": decision.seed_spread,
             "incomplete": [
                 {
-                    "configuration": config_label(each.params, board.axes),
+                    "configuration": config_label(each.params, leaderboard.axes),
                     "seeds": {str(seed): str(status) for seed, status in each.missing},
                 }
                 for each in decision.incomplete
@@ -211,23 +211,23 @@ def _needed(found: Needed | None) -> dict[str, int | None] | None:
     return None if found is None else {"dev_units": found.pairs, "seeds": found.seeds}
 
 
-def to_json(board: Leaderboard, records: list[dict[str, Any]] | None = None) -> str:
+def to_json(leaderboard: Leaderboard, records: list[dict[str, Any]] | None = None) -> str:
     """The same records as JSON, with the answer and the warnings beside them.
 
     `cautions` are the warnings, under the name that they had before.
     """
     content = {
         "schema_version": 1,
-        "name": board.name,
-        "description": board.description,
-        "metric": board.metric,
-        "mode": board.mode,
-        "axes": list(board.axes),
-        "verdict": list(board.verdict),
-        "warnings": list(board.warnings),
-        "cautions": list(board.warnings),
-        **_decision(board),
-        "optimism": _optimism(board),
-        "trials": records if records is not None else to_records(board),
+        "name": leaderboard.name,
+        "description": leaderboard.description,
+        "metric": leaderboard.metric,
+        "mode": leaderboard.mode,
+        "axes": list(leaderboard.axes),
+        "verdict": list(leaderboard.verdict),
+        "warnings": list(leaderboard.warnings),
+        "cautions": list(leaderboard.warnings),
+        **_decision(leaderboard),
+        "optimism": _optimism(leaderboard),
+        "trials": records if records is not None else to_records(leaderboard),
     }
     return json.dumps(content, indent=2, allow_nan=False)

@@ -34,13 +34,13 @@ from embft.metrics.pairs import GroupRow
 from embft.spec.names import one_line
 
 
-def heatmap_finding(board: Leaderboard, vertical: str, horizontal: str) -> str:
+def heatmap_finding(leaderboard: Leaderboard, vertical: str, horizontal: str) -> str:
     """Which of two axes moves the score more, where that is significant."""
-    found = {swing.axis: swing for swing in swings(board)}
+    found = {swing.axis: swing for swing in swings(leaderboard)}
     pair = [found[axis] for axis in (vertical, horizontal) if axis in found]
     if len(pair) < 2:
         return f"Score by {axis_title(vertical)} and {axis_title(horizontal)}"
-    more = mattering(board, vertical, horizontal)
+    more = mattering(leaderboard, vertical, horizontal)
     first, second = sorted(pair, key=lambda swing: swing.axis != more)
     moves = [number(swing.mean, 2) for swing in (first, second)]
     if more == first.axis:
@@ -57,18 +57,18 @@ def heatmap_finding(board: Leaderboard, vertical: str, horizontal: str) -> str:
     )
 
 
-def axis_finding(board: Leaderboard, axis: str, p_values: Mapping[str, float]) -> str:
+def axis_finding(leaderboard: Leaderboard, axis: str, p_values: Mapping[str, float]) -> str:
     """How far an axis moves the score on its own, if significantly, and its highest score.
 
     p_values: from `axis_p_values`.
     """
-    found, title = best_per_value(board, axis), axis_title(axis)
+    found, title = best_per_value(leaderboard, axis), axis_title(axis)
     if len(found) < 2:
         return f"Score by {title}"
-    sign = 1 if board.mode == "max" else -1
+    sign = 1 if leaderboard.mode == "max" else -1
     best = max(found, key=lambda point: sign * float(point["score"]))
     top = f"highest score: {best['text']}" if sign > 0 else f"lowest score: {best['text']}"
-    swing = next((swing for swing in swings(board) if swing.axis == axis), None)
+    swing = next((swing for swing in swings(leaderboard) if swing.axis == axis), None)
     if swing is None:
         return f"{_capital(title)}, {top}"
     p_value, moves = p_values.get(axis), number(swing.mean, 2)
@@ -79,16 +79,16 @@ def axis_finding(board: Leaderboard, axis: str, p_values: Mapping[str, float]) -
     return f"Changing only the {title} has no significant effect ({moves} on average); {top}"
 
 
-def epochs_finding(board: Leaderboard) -> str:
+def epochs_finding(leaderboard: Leaderboard) -> str:
     """Whether the trials had stopped improving when they ended, where that is no chance."""
-    found = chosen_epochs(board)
+    found = chosen_epochs(leaderboard)
     if not found:
         return "No trial has completed: the curves end where they were broken off"
     last = sum(best == end for best, end in found)
     trials = f"{last} of {len(found)} trials" if len(found) > 1 else "the one trial"
-    steps = by_steps(epoch.epoch for row in board.rows for epoch in row.epochs)
+    steps = by_steps(epoch.epoch for row in leaderboard.rows for epoch in row.epochs)
     one, more = ("evaluation", "training") if steps else ("epoch", "epochs")
-    fewer, as_many = chance_of_last(board, last)
+    fewer, as_many = chance_of_last(leaderboard, last)
     if last * 2 > len(found):
         hope = f": more {more} may still help" if as_many < SIGNIFICANCE else ""
         return f"The last {one} was the best one in {trials}{hope}"
@@ -98,12 +98,12 @@ def epochs_finding(board: Leaderboard) -> str:
     return f"Every trial was best before its last {one}{longer}"
 
 
-def cost_finding(board: Leaderboard) -> str:
+def cost_finding(leaderboard: Leaderboard) -> str:
     """What the last bit of score costs."""
-    points = cost_points(board)
+    points = cost_points(leaderboard)
     if not points:
         return "No trial has completed, so there is no cost to compare"
-    sign = 1 if board.mode == "max" else -1
+    sign = 1 if leaderboard.mode == "max" else -1
     best = max(points, key=lambda point: sign * point.score)
     shipped = next((p for p in points if p.recommended), best)
     if shipped is not best and shipped.parameters < best.parameters:
@@ -130,12 +130,12 @@ def association_finding(found: Sequence[Association]) -> str:
     return f"{title} goes with {100 * first.share:.0f} % of the scores' variance ({between})"
 
 
-def time_finding(board: Leaderboard) -> str:
+def time_finding(leaderboard: Leaderboard) -> str:
     """How long the fastest and the best train."""
-    points = cost_points(board)
+    points = cost_points(leaderboard)
     if len(points) < 2:
         return "Score against training time"
-    sign = 1 if board.mode == "max" else -1
+    sign = 1 if leaderboard.mode == "max" else -1
     best, fastest = max(points, key=lambda p: sign * p.score), min(points, key=lambda p: p.seconds)
     if best is fastest:
         return f"The highest score is also the fastest to train: {best.seconds:.0f} s"
@@ -264,13 +264,15 @@ def agreement_finding(found: Sequence[Agreement]) -> str:
     return f"{same} of {others} other metrics put the same configuration first as {name}"
 
 
-def leader_finding(board: Leaderboard) -> str:
+def leader_finding(leaderboard: Leaderboard) -> str:
     """How many may be the best on dev."""
-    decision = board.decision
-    if not board.groups:
+    decision = leaderboard.decision
+    if not leaderboard.groups:
         return "No configuration has completed yet"
     if decision is None or decision.compared < 2:
-        return "One configuration has completed" if len(board.groups) == 1 else "Ranked on dev"
+        return (
+            "One configuration has completed" if len(leaderboard.groups) == 1 else "Ranked on dev"
+        )
     what = "models" if decision.scope == "trained models" else "configurations"
     if decision.best_set == 1:
         return f"One of the {decision.compared} {what} compared is significantly the best on dev"

@@ -15,31 +15,31 @@ from embft.results.folders import SweepDir, TrialDir
 RECOMMENDED = "recommended"
 
 
-def find_row(board: Leaderboard, name: str) -> Row:
+def find_row(leaderboard: Leaderboard, name: str) -> Row:
     """The trial of this name or key, or the only one whose name or key begins so or whose name
     holds it.
 
     `baseline` and `recommended` are names too. Raises EmbftError for none and for several.
     """
-    if name == RECOMMENDED and board.recommended:
-        return board.recommended.best
-    trials = {row.trial: row for row in board.rows}
+    if name == RECOMMENDED and leaderboard.recommended:
+        return leaderboard.recommended.best
+    trials = {row.trial: row for row in leaderboard.rows}
     fitting = _fitting(name, {trial: row.folder.key for trial, row in trials.items()})
     fitting = fitting or [trial for trial in trials if name and name in trial]
     if len(fitting) == 1:
         return trials[fitting[0]]
     if fitting:
-        raise _ambiguous(name, fitting, board.name)
-    known = {*trials, *([RECOMMENDED] if board.recommended else [])}
+        raise _ambiguous(name, fitting, leaderboard.name)
+    known = {*trials, *([RECOMMENDED] if leaderboard.recommended else [])}
     raise EmbftError(
-        f"{board.name} has no trial {name!r}: {_meant(name, known)}`embft leaderboard "
-        f"{board.folder.path}` lists them, and `baseline` and `recommended` are names too"
+        f"{leaderboard.name} has no trial {name!r}: {_meant(name, known)}`embft leaderboard "
+        f"{leaderboard.folder.path}` lists them, and `baseline` and `recommended` are names too"
     )
 
 
-def find_scored(board: Leaderboard, name: str) -> Row:
+def find_scored(leaderboard: Leaderboard, name: str) -> Row:
     """The trial of this name, which has per-pair scores. Raises EmbftError where it has none."""
-    row = find_row(board, name)
+    row = find_row(leaderboard, name)
     if read_scores(row, "test") is None:
         raise EmbftError(
             f"{row.trial} is {row.status} and has no per-pair scores (scores.parquet in its "

@@ -103,14 +103,14 @@ def _texts_file(row: Row, split: str) -> Path:
     return split_file(row.folder.sweep.dataset(data), split)
 
 
-def models(board: Leaderboard, most: int = 4) -> list[Model]:
+def models(leaderboard: Leaderboard, most: int = 4) -> list[Model]:
     """The models that the charts before and after compare: each is scored on the same pairs.
 
     The baseline, the recommended configuration (the leader, where the base model is to be kept),
     the best full and the best LoRA one, the leader, and then as they rank; at most `most`.
     """
     found: list[Model] = []
-    for name, label, row in _candidates(board):
+    for name, label, row in _candidates(leaderboard):
         test = read_scores(row, "test")
         if test is None or any(model.row is row for model in found):
             continue
@@ -122,15 +122,19 @@ def models(board: Leaderboard, most: int = 4) -> list[Model]:
     return found
 
 
-def _candidates(board: Leaderboard) -> list[tuple[str, str, Row]]:
-    shown = board.shown
+def _candidates(leaderboard: Leaderboard) -> list[tuple[str, str, Row]]:
+    shown = leaderboard.shown
     ordered = [(RECOMMENDED if shown.recommended else LEADER, shown)] if shown else []
     for method, name in (("full", "Best full"), ("lora", "Best LoRA")):
-        groups = [g for g in board.groups if g.params.get("train.method") == method]
+        groups = [g for g in leaderboard.groups if g.params.get("train.method") == method]
         ordered += [(name, group) for group in groups[:1]]
-    ordered += [(f"Place {group.rank}", group) for group in board.groups]
-    base = [("Baseline", "the base model, not trained", board.baseline)] if board.baseline else []
-    return base + [(name, config_label(g.params, board.axes), g.best) for name, g in ordered]
+    ordered += [(f"Place {group.rank}", group) for group in leaderboard.groups]
+    base = (
+        [("Baseline", "the base model, not trained", leaderboard.baseline)]
+        if leaderboard.baseline
+        else []
+    )
+    return base + [(name, config_label(g.params, leaderboard.axes), g.best) for name, g in ordered]
 
 
 @lru_cache(maxsize=64)

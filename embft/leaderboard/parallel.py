@@ -21,27 +21,29 @@ class Parallel:
     ticks: tuple[dict[str, Any], ...]
 
 
-def parallel(board: Leaderboard) -> Parallel | None:
+def parallel(leaderboard: Leaderboard) -> Parallel | None:
     """The first 200 configurations across the varying axes and the score; None for fewer than four
     configurations or two axes.
     """
-    axes = varying_axes(board)
-    if len(axes) < 2 or len(board.groups) < 4:
+    axes = varying_axes(leaderboard)
+    if len(axes) < 2 or len(leaderboard.groups) < 4:
         return None
-    groups = board.groups[:_MOST]
+    groups = leaderboard.groups[:_MOST]
     titles = axis_titles(axes)
-    goal = metric_label(board.metric)
+    goal = metric_label(leaderboard.metric)
     scores = [group.score for group in groups]
     low, high = min(scores), max(scores)
     heights = {
-        axis: _heights([axis_value_text(board, axis, v) for v in axis_values(board, axis)])
+        axis: _heights(
+            [axis_value_text(leaderboard, axis, v) for v in axis_values(leaderboard, axis)]
+        )
         for axis in axes
     }
     points = []
     for group in groups:
         shared = {"trial": group.best.trial, "score": group.score}
         for axis in axes:
-            text = axis_value_text(board, axis, group.params.get(axis))
+            text = axis_value_text(leaderboard, axis, group.params.get(axis))
             points.append({**shared, "axis": titles[axis], "height": heights[axis][text]})
         height = (group.score - low) / ((high - low) or 1.0)
         points.append({**shared, "axis": goal, "height": height})

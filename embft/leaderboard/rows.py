@@ -71,7 +71,7 @@ class Row:
         return self.completed.dev_intervals if self.completed else {}
 
     def starts(self, other: Row) -> bool:
-        """Whether this untrained model is the one that `other` was trained from, on its data."""
+        """Whether this base model is the one that `other` was trained from, on its data."""
         one, two = self.result, other.result
         return bool(
             one
@@ -224,7 +224,7 @@ class Leaderboard:
         return next((group for group in self.groups if not group.is_base), chosen)
 
     def baseline_of(self, row: Row) -> Row | None:
-        """The untrained model that a trial started from, or None."""
+        """The base model that a trial started from, or None."""
         own = (other for other in self._baselines if other.starts(row))
         return next(own, self.baseline)
 

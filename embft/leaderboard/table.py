@@ -62,32 +62,36 @@ class Line:
     reason: str = ""
 
 
-def scored(board: Leaderboard) -> Leaderboard:
-    """The board without the configurations whose test score is undefined: they have no place in a
-    chart, and stay rows without a rank.
+def scored(leaderboard: Leaderboard) -> Leaderboard:
+    """The leaderboard without the configurations whose test score is undefined: they have no place
+    in a chart, and stay rows without a rank.
     """
-    groups = tuple(group for group in board.groups if math.isfinite(group.score))
-    return board if len(groups) == len(board.groups) else replace(board, groups=groups)
+    groups = tuple(group for group in leaderboard.groups if math.isfinite(group.score))
+    return (
+        leaderboard
+        if len(groups) == len(leaderboard.groups)
+        else replace(leaderboard, groups=groups)
+    )
 
 
-def table_lines(board: Leaderboard) -> list[Line]:
+def table_lines(leaderboard: Leaderboard) -> list[Line]:
     """Completed configurations by rank, the baseline where its score puts it, then the rest."""
-    lines = [_group_line(board, group) for group in board.groups]
-    for row in board.rows:
+    lines = [_group_line(leaderboard, group) for group in leaderboard.groups]
+    for row in leaderboard.rows:
         if row.is_baseline:
-            lines = _with_baseline(board, lines, _baseline_line(board, row))
-    grouped = {row.trial for group in board.groups for row in group.rows}
-    rest = [row for row in board.rows if row.trial not in grouped and not row.is_baseline]
-    return lines + [_row_line(board, row) for row in rest]
+            lines = _with_baseline(leaderboard, lines, _baseline_line(leaderboard, row))
+    grouped = {row.trial for group in leaderboard.groups for row in group.rows}
+    rest = [row for row in leaderboard.rows if row.trial not in grouped and not row.is_baseline]
+    return lines + [_row_line(leaderboard, row) for row in rest]
 
 
-def row_label(board: Leaderboard, row: Row) -> str:
+def row_label(leaderboard: Leaderboard, row: Row) -> str:
     """A trial in words; of several baselines each says which it is."""
     if not row.is_baseline:
-        return config_label(row.params, board.axes)
-    several = sum(other.is_baseline for other in board.rows) > 1
+        return config_label(row.params, leaderboard.axes)
+    several = sum(other.is_baseline for other in leaderboard.rows) > 1
     return "Baseline, not trained" + (
-        f": {config_label(row.params, board.axes)}" if several else ""
+        f": {config_label(row.params, leaderboard.axes)}" if several else ""
     )
 
 
@@ -98,7 +102,7 @@ def rank_text(group: Group) -> str:
 
 
 def baseline_score(row: Row | None, metric: str) -> float | None:
-    """The untrained model's test score, or None."""
+    """The base model's test score, or None."""
     return row.test.get(metric) if row else None
 
 
@@ -116,13 +120,13 @@ def mean_metrics(rows: Sequence[Row], split: str = "test") -> dict[str, float]:
     return {name: fmean(table[name] for table in tables) for name in names}
 
 
-def _group_line(board: Leaderboard, group: Group) -> Line:
-    base, rows = baseline_score(board.baseline_of(group.best), board.metric), group.rows
+def _group_line(leaderboard: Leaderboard, group: Group) -> Line:
+    base, rows = baseline_score(leaderboard.baseline_of(group.best), leaderboard.metric), group.rows
     trainable = mean_of(rows, lambda done: done.trainable_parameters)
     return Line(
         trial=group.best.trial,
         trials=tuple(row.trial for row in rows),
-        label=config_label(group.params, board.axes),
+        label=config_label(group.params, leaderboard.axes),
         status=Status.COMPLETED,
         params=group.params,
         rank=rank_text(group),
@@ -131,7 +135,7 @@ def _group_line(board: Leaderboard, group: Group) -> Line:
         recommended=group.recommended,
         score=group.score,
         interval=group.interval,
-        seeds=tuple(row.test[board.metric] for row in rows if board.metric in row.test),
+        seeds=tuple(row.test[leaderboard.metric] for row in rows if leaderboard.metric in row.test),
         seed_names=tuple(row.seed for row in rows),
         delta=None if base is None else group.score - base,
         loss_high=group.loss_high,
@@ -140,8 +144,8 @@ def _group_line(board: Leaderboard, group: Group) -> Line:
         detectable=group.detectable,
         dev=group.dev_score,
         metrics=mean_metrics(rows),
-        without_leaks=mean_of(rows, lambda done: done.test_without_leaks.get(board.metric)),
-        probe_change=_probe_change(board, rows),
+        without_leaks=mean_of(rows, lambda done: done.test_without_leaks.get(leaderboard.metric)),
+        probe_change=_probe_change(leaderboard, rows),
         trainable=None if trainable is None else round(trainable),
         seconds=mean_of(rows, lambda done: done.timings.train),
         memory_mb=mean_of(rows, lambda done: done.peak_memory_mb),
@@ -149,27 +153,27 @@ def _group_line(board: Leaderboard, group: Group) -> Line:
     )
 
 
-def _probe_change(board: Leaderboard, rows: Sequence[Row]) -> float | None:
+def _probe_change(leaderboard: Leaderboard, rows: Sequence[Row]) -> float | None:
     """How much of general English was lost (below 0): what the probe gives now, minus before."""
-    base = baseline_score(board.baseline_of(rows[0]), PROBE)
+    base = baseline_score(leaderboard.baseline_of(rows[0]), PROBE)
     now = mean_of(rows, lambda done: done.test.get(PROBE))
     return None if base is None or now is None else now - base
 
 
-def _baseline_line(board: Leaderboard, row: Row) -> Line:
-    group = next((base for base in board.bases if base.best is row), None)
+def _baseline_line(leaderboard: Leaderboard, row: Row) -> Line:
+    group = next((base for base in leaderboard.bases if base.best is row), None)
     return Line(
         trial=row.trial,
         trials=(row.trial,),
-        label=row_label(board, row),
+        label=row_label(leaderboard, row),
         status=row.status,
         params=row.params,
         is_baseline=True,
-        score=row.test.get(board.metric),
-        interval=row.test_intervals.get(board.metric),
-        dev=row.dev.get(board.metric),
+        score=row.test.get(leaderboard.metric),
+        interval=row.test_intervals.get(leaderboard.metric),
+        dev=row.dev.get(leaderboard.metric),
         metrics=row.test,
-        without_leaks=mean_of([row], lambda done: done.test_without_leaks.get(board.metric)),
+        without_leaks=mean_of([row], lambda done: done.test_without_leaks.get(leaderboard.metric)),
         memory_mb=mean_of([row], lambda done: done.peak_memory_mb),
         trainable=0 if row.completed else None,
         reason=_reason(row),
@@ -181,19 +185,19 @@ def _baseline_line(board: Leaderboard, row: Row) -> Line:
     )
 
 
-def _with_baseline(board: Leaderboard, lines: list[Line], base: Line) -> list[Line]:
+def _with_baseline(leaderboard: Leaderboard, lines: list[Line], base: Line) -> list[Line]:
     if base.dev is None:
         return [*lines, base]
-    sign = 1 if board.mode == "max" else -1
+    sign = 1 if leaderboard.mode == "max" else -1
     better = sum(line.dev is not None and sign * line.dev >= sign * base.dev for line in lines)
     return [*lines[:better], base, *lines[better:]]
 
 
-def _row_line(board: Leaderboard, row: Row) -> Line:
+def _row_line(leaderboard: Leaderboard, row: Row) -> Line:
     return Line(
         trial=row.trial,
         trials=(row.trial,),
-        label=row_label(board, row),
+        label=row_label(leaderboard, row),
         status=row.status,
         params=row.params,
         seed_names=(row.seed,),

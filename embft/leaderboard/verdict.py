@@ -19,28 +19,32 @@ from embft.results.records import Status
 _MOST_NAMED = 4
 
 
-def verdict(board: Leaderboard) -> Iterator[str]:
+def verdict(leaderboard: Leaderboard) -> Iterator[str]:
     """What to use, how sure that is, and what it costs."""
-    chosen, decision = board.recommended, board.decision
+    chosen, decision = leaderboard.recommended, leaderboard.decision
     if chosen is None or decision is None:
-        pending = board.count(Status.PENDING) + board.count(Status.RUNNING)
+        pending = leaderboard.count(Status.PENDING) + leaderboard.count(Status.RUNNING)
         yield "No trial has completed yet." if pending else "No trial completed."
         return
-    name = f"keep {group_name(board, chosen)}" if chosen.is_base else group_name(board, chosen)
+    name = (
+        f"keep {group_name(leaderboard, chosen)}"
+        if chosen.is_base
+        else group_name(leaderboard, chosen)
+    )
     yield (
         f"Recommended{'' if decision.resolved else ', but unresolved'}: {name}, test "
-        f"{metric_label(board.metric)} {with_interval(chosen.score, chosen.interval)}."
+        f"{metric_label(leaderboard.metric)} {with_interval(chosen.score, chosen.interval)}."
     )
-    yield from _why(board, chosen, decision)
+    yield from _why(leaderboard, chosen, decision)
     yield from _better_than_base(chosen, decision)
-    yield from _incomplete(board, decision)
-    yield from _on_test(board, chosen)
-    yield _scope(board, decision)
+    yield from _incomplete(leaderboard, decision)
+    yield from _on_test(leaderboard, chosen)
+    yield _scope(leaderboard, decision)
     if not chosen.is_base:
         yield _costs(chosen)
 
 
-def _why(board: Leaderboard, chosen: Group, decision: Decision) -> Iterator[str]:
+def _why(leaderboard: Leaderboard, chosen: Group, decision: Decision) -> Iterator[str]:
     """What dev says of the recommended one against the best."""
     if decision.loss_high is None:
         yield (
@@ -53,7 +57,7 @@ def _why(board: Leaderboard, chosen: Group, decision: Decision) -> Iterator[str]
     tolerance = number(decision.objective.tolerance)
     among = f"the best of the {decision.compared} {_models(decision)} compared"
     lost = f"at most {number(decision.loss_high)} (95 % confidence, for all at once)"
-    leads = _leader(board) is chosen
+    leads = _leader(leaderboard) is chosen
     if decision.loss_high > decision.objective.tolerance:
         yield (
             f"Unresolved: on dev it leads, but {decision.best_set} of the {decision.compared} "
@@ -111,12 +115,12 @@ def _takes(decision: Decision, found: Needed | None) -> str:
     )
 
 
-def _incomplete(board: Leaderboard, decision: Decision) -> Iterator[str]:
+def _incomplete(leaderboard: Leaderboard, decision: Decision) -> Iterator[str]:
     """Name the configurations that failed, miss seeds or have not finished."""
     open_still = (Status.PENDING, Status.RUNNING)
     found = [each for each in decision.incomplete if not _all(each, open_still)]
     if found:
-        named = "; ".join(_missing(board, each) for each in found[:_MOST_NAMED])
+        named = "; ".join(_missing(leaderboard, each) for each in found[:_MOST_NAMED])
         more = f"; and {len(found) - _MOST_NAMED} more" if len(found) > _MOST_NAMED else ""
         counted = "1 configuration has" if len(found) == 1 else f"{len(found)} configurations have"
         pruned = all(_all(each, (Status.PRUNED,)) for each in found)
@@ -130,11 +134,11 @@ def _all(each: Incomplete, states: Sequence[Status]) -> bool:
     return all(status in states for _, status in each.missing)
 
 
-def _missing(board: Leaderboard, each: Incomplete) -> str:
-    label = config_label(each.params, board.axes)
+def _missing(leaderboard: Leaderboard, each: Incomplete) -> str:
+    label = config_label(each.params, leaderboard.axes)
     states = dict.fromkeys(str(status) for _, status in each.missing)
     parts = [
-        f"{state}" + (f" with seed {_seeds(each, state)}" if len(board.seeds) > 1 else "")
+        f"{state}" + (f" with seed {_seeds(each, state)}" if len(leaderboard.seeds) > 1 else "")
         for state in states
     ]
     return f"{label} ({', '.join(parts)})"
@@ -144,7 +148,7 @@ def _seeds(each: Incomplete, state: str) -> str:
     return ", ".join(str(seed) for seed, status in each.missing if str(status) == state)
 
 
-def _on_test(board: Leaderboard, chosen: Group) -> Iterator[str]:
+def _on_test(leaderboard: Leaderboard, chosen: Group) -> Iterator[str]:
     """The gain over the base model on test, and where others are ahead there."""
     if chosen.is_base or not math.isfinite(chosen.score):
         return
@@ -153,20 +157,21 @@ def _on_test(board: Leaderboard, chosen: Group) -> Iterator[str]:
         base = number(chosen.score - gain.difference)
         yield (
             f"On test its difference to the base model ({base}) is "
-            f"{with_interval(gain.difference, (gain.low, gain.high))}: {_meaning(board, gain)}."
+            f"{with_interval(gain.difference, (gain.low, gain.high))}: "
+            f"{_meaning(leaderboard, gain)}."
         )
-    elif board.baseline is not None and board.metric in board.baseline.test:
-        base = number(board.baseline.test[board.metric])
+    elif leaderboard.baseline is not None and leaderboard.metric in leaderboard.baseline.test:
+        base = number(leaderboard.baseline.test[leaderboard.metric])
         yield f"On test the base model has {base}."
 
 
-def _meaning(board: Leaderboard, gain: Comparison) -> str:
+def _meaning(leaderboard: Leaderboard, gain: Comparison) -> str:
     if gain.p_value >= SIGNIFICANCE:
         return "no significant difference"
-    return "significantly better" if is_ahead(gain, board.mode) else "significantly worse"
+    return "significantly better" if is_ahead(gain, leaderboard.mode) else "significantly worse"
 
 
-def _scope(board: Leaderboard, decision: Decision) -> str:
+def _scope(leaderboard: Leaderboard, decision: Decision) -> str:
     """What all this is said of."""
     if decision.scope == "configurations":
         spread = number(decision.seed_spread or 0.0, 4)
@@ -174,7 +179,7 @@ def _scope(board: Leaderboard, decision: Decision) -> str:
             f"This is said of the configurations: between seeds a score has a standard deviation "
             f"of {spread}, which every interval and comparison includes."
         )
-    if len(board.groups) == 0:
+    if len(leaderboard.groups) == 0:
         return "This is said of the base model alone."
     return (
         "This is said of these trained models: with one seed it is unknown how another training "
@@ -188,9 +193,12 @@ def _models(decision: Decision) -> str:
     return "models" if decision.scope == "trained models" else "configurations"
 
 
-def _leader(board: Leaderboard) -> Group:
+def _leader(leaderboard: Leaderboard) -> Group:
     """The configuration, base models among them, that leads on dev."""
-    return max((*board.bases, *board.groups), key=lambda g: direction(board.mode) * g.dev_score)
+    return max(
+        (*leaderboard.bases, *leaderboard.groups),
+        key=lambda g: direction(leaderboard.mode) * g.dev_score,
+    )
 
 
 def _costs(chosen: Group) -> str:
@@ -220,10 +228,10 @@ def with_interval(score: float, interval: Interval | None) -> str:
     return number(score) + between
 
 
-def group_name(board: Leaderboard, group: Group) -> str:
+def group_name(leaderboard: Leaderboard, group: Group) -> str:
     """A configuration in words; of several base models each says which it is."""
-    label = config_label(group.params, board.axes)
+    label = config_label(group.params, leaderboard.axes)
     if not group.is_base:
         return label
-    several = sum(each.is_base for each in (*board.bases, *board.groups)) > 1
+    several = sum(each.is_base for each in (*leaderboard.bases, *leaderboard.groups)) > 1
     return f"the base model ({label})" if several else "the base model"

@@ -266,7 +266,7 @@ def _add_interval(
         scale = _scale(result, name, deleted, shrink)
         ends = edge.interval(deleted, width, n / result.effective_units, scale)
     if ends is None and np.ptp(defined) <= 1e-12 * max(1.0, abs(estimate)):
-        # A perfect score resamples to itself: that is no proof that it is exact.
+        # A perfect score resamples to itself: that does not show it to be exact.
         result.reasons[name] = "every resample gives the same score"
         return
     if ends is None:

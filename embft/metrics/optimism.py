@@ -1,4 +1,4 @@
-"""How much the winner of a selection owes to luck, where selection and report use the same pairs.
+"""How much the winner of a selection owes to chance, where selection and report use the same pairs.
 
 Covers the estimate by cross-fitting. Where there is a dev and a test split, there is no need of it.
 """
@@ -19,7 +19,7 @@ from embft.metrics.weighted import FloatArray, sort_pairs
 
 @dataclass(frozen=True)
 class Optimism:
-    """`winner`'s score on all pairs is `naive`; about `optimism` of it is luck.
+    """`winner`'s score on all pairs is `naive`; about `optimism` of it is selection bias.
 
     Both are turned as the metric is: `corrected` is naive - optimism where higher is better, and
     naive + optimism where lower is. `winners` has the configuration that each fold's selection

@@ -76,7 +76,7 @@ def _rest(scores: FloatArray, used: BoolArray) -> tuple[FloatArray, FloatArray]:
     design[np.arange(len(row)), k + column] = 1.0
     basis = _basis(design)
     if basis.shape[1] == len(row) or len(np.unique(row)) == 1:
-        # Seeds that take all the degrees of freedom cannot be told from the rest.
+        # Seeds that take all the degrees of freedom cannot be separated from the rest.
         basis = _basis(design[:, :k])
     rest = scores[row, column] - basis @ (basis.T @ scores[row, column])
     leverage = 1.0 - (basis**2).sum(axis=1)

@@ -164,7 +164,7 @@ class Anatomy:
 
     @property
     def default_prompt(self) -> str | None:
-        """What the model puts before every text unless it is told otherwise."""
+        """What the model puts before every text unless another is given."""
         name = self.settings.get("default_prompt_name")
         return (self.settings.get("prompts") or {}).get(name) or None
 

@@ -36,9 +36,9 @@ class AuditLine:
     examples: tuple[Example, ...]
 
 
-def audit_lines(board: Leaderboard) -> list[AuditLine]:
+def audit_lines(leaderboard: Leaderboard) -> list[AuditLine]:
     """Every finding in the audit's own order, the gravest first."""
-    return [_line(item) for item in (board.audit or {}).get("findings", ())]
+    return [_line(item) for item in (leaderboard.audit or {}).get("findings", ())]
 
 
 def _line(item: Mapping[str, Any]) -> AuditLine:

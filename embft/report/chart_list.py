@@ -15,8 +15,8 @@ from functools import cache
 from typing import Any, TypeVar
 
 from embft.leaderboard.rows import Leaderboard
-from embft.report.cast import Cast
 from embft.report.chart import Chart
+from embft.report.compared_models import ComparedModels
 
 
 class Section(StrEnum):
@@ -48,7 +48,7 @@ _Draw = TypeVar("_Draw", bound=Callable[..., Drawn])
 def chart(section: Section, place: int) -> Callable[[_Draw], _Draw]:
     """Declare the function below as one that draws charts of this section.
 
-    It takes the leaderboard, before and after the models of the comparison (`Cast`).
+    It takes the leaderboard, before and after the models of the comparison (`ComparedModels`).
     """
 
     def declare(draw: _Draw) -> _Draw:
@@ -68,11 +68,13 @@ def declared() -> tuple[Declared, ...]:
     return tuple(sorted(_DECLARED, key=lambda each: (order.index(each.section), each.place)))
 
 
-def draw_charts(board: Leaderboard, cast: Cast | None) -> Mapping[Section, list[Chart]]:
-    """The charts of each section. cast: None where no pairs can be looked at."""
+def draw_charts(
+    leaderboard: Leaderboard, compared: ComparedModels | None
+) -> Mapping[Section, list[Chart]]:
+    """The charts of each section. compared: None where no pairs can be looked at."""
     found: dict[Section, list[Chart]] = {section: [] for section in Section}
     for each in declared():
-        subject = cast if each.section is Section.BEFORE_AFTER else board
+        subject = compared if each.section is Section.BEFORE_AFTER else leaderboard
         if subject is not None:
             found[each.section] += _listed(each.draw(subject))
     return found

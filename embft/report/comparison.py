@@ -14,19 +14,19 @@ from embft.leaderboard.table import row_label
 TEXT_LIMIT = 600
 
 
-def compare_data(board: Leaderboard, chosen: tuple[str, str] | None = None) -> dict[str, Any]:
+def compare_data(leaderboard: Leaderboard, chosen: tuple[str, str] | None = None) -> dict[str, Any]:
     """Models, differences and the pairs apart; empty while fewer than two models have scores.
 
     chosen: names of two trials to begin with; trials beyond the first configurations join the list.
     """
-    found = comparable(board, chosen or ())
+    found = comparable(leaderboard, chosen or ())
     if len(found) < 2:
         return {}
     texts = read_texts(found[0].row, "test")
-    couples = versus(found, texts, board.group_columns)
+    couples = versus(found, texts, leaderboard.group_columns)
     rows = sorted({row for couple in couples for row in couple.apart})
     return {
-        "models": [{"trial": m.row.trial, "label": _label(m, board)} for m in found],
+        "models": [{"trial": m.row.trial, "label": _label(m, leaderboard)} for m in found],
         "start": _start(found, chosen),
         "couples": {f"{c.first}-{c.second}": _couple(c) for c in couples},
         "texts": {
@@ -64,10 +64,10 @@ def _numbers(d: Difference) -> list[float | int]:
     return [*(round(value, 4) for value in values), d.better]
 
 
-def _label(model: Model, board: Leaderboard) -> str:
+def _label(model: Model, leaderboard: Leaderboard) -> str:
     if model.row.is_baseline:
-        return row_label(board, model.row)
-    seed = f", seed {model.row.seed}" if len(board.seeds) > 1 else ""
+        return row_label(leaderboard, model.row)
+    seed = f", seed {model.row.seed}" if len(leaderboard.seeds) > 1 else ""
     shipped = " (recommended)" if model.name == RECOMMENDED else ""
     return f"{model.label}{seed}{shipped}"
 

@@ -13,16 +13,16 @@ from embft.leaderboard.rows import Leaderboard
 from embft.report.theme import INK_ON_DEEP, INK_ON_PALE, MUTED
 
 
-def shipped_rows(board: Leaderboard) -> Sequence[Any]:
+def shipped_rows(leaderboard: Leaderboard) -> Sequence[Any]:
     """The trials of the configuration that charts are about."""
-    return board.shown.rows if board.shown else ()
+    return leaderboard.shown.rows if leaderboard.shown else ()
 
 
-def domain(board: Leaderboard, scores: Sequence[float]) -> tuple[float, float]:
+def domain(leaderboard: Leaderboard, scores: Sequence[float]) -> tuple[float, float]:
     """The ends of a colour scale, far-out scores on the worse side cut off."""
     if not scores:
         return 0.0, 1.0
-    low, high = visible_range(scores, board.mode == "max")
+    low, high = visible_range(scores, leaderboard.mode == "max")
     bottom = min(scores) if low is None else low
     top = max(scores) if high is None else high
     return (bottom, top) if top > bottom else (bottom - 0.5, top + 0.5)
@@ -48,24 +48,24 @@ def cut_off(value: float, bounds: tuple[float | None, float | None]) -> float:
     return value if high is None else min(value, high)
 
 
-def score_axis(board: Leaderboard, scores: Sequence[float], split: str) -> alt.Y:
+def score_axis(leaderboard: Leaderboard, scores: Sequence[float], split: str) -> alt.Y:
     """The vertical axis of the objective, just wide enough for these scores."""
     low, high = min(scores), max(scores)
-    room = 0.06 * (high - low) or 0.05
+    margin = 0.06 * (high - low) or 0.05
     return alt.Y(
         "score:Q",
-        title=f"{metric_label(board.metric)} on {split}",
-        scale=alt.Scale(domain=[low - room, high + room], nice=False, zero=False),
+        title=f"{metric_label(leaderboard.metric)} on {split}",
+        scale=alt.Scale(domain=[low - margin, high + margin], nice=False, zero=False),
         axis=alt.Axis(tickCount=6, domain=False, ticks=False),
     )
 
 
 def baseline_data(
-    board: Leaderboard, scores: Sequence[float], split: str = "test"
+    leaderboard: Leaderboard, scores: Sequence[float], split: str = "test"
 ) -> list[dict[str, float]]:
     """The baseline's score as a table of one row; of none where it would crush the scores."""
-    row = board.baseline
-    value = getattr(row, split).get(board.metric) if row else None
+    row = leaderboard.baseline
+    value = getattr(row, split).get(leaderboard.metric) if row else None
     if value is None or not scores:
         return []
     span = max(scores) - min(scores)
@@ -73,10 +73,10 @@ def baseline_data(
     return [{"score": value}] if outside <= max(span, 1e-9) or len(scores) < 3 else []
 
 
-def baseline_note(board: Leaderboard, drawn: bool, split: str = "test") -> str:
+def baseline_note(leaderboard: Leaderboard, drawn: bool, split: str = "test") -> str:
     """What to say of the baseline under a chart."""
-    row = board.baseline
-    value = getattr(row, split).get(board.metric) if row else None
+    row = leaderboard.baseline
+    value = getattr(row, split).get(leaderboard.metric) if row else None
     if value is None:
         return ""
     return "the dotted line is the baseline" if drawn else f"the baseline ({number(value)}) is off"
@@ -99,8 +99,8 @@ def flat_axis() -> alt.Axis:
 
 def name_axis(names: Sequence[str]) -> alt.Axis:
     """A horizontal `flat_axis` whose names turn aside where the chart is too narrow for them."""
-    room = 7 * max((len(name) for name in names), default=1) + 8
-    narrow = f"width < {room * len(names)}"
+    pixels = 7 * max((len(name) for name in names), default=1) + 8
+    narrow = f"width < {pixels * len(names)}"
     return alt.Axis(
         domain=False,
         ticks=False,

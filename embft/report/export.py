@@ -13,22 +13,22 @@ from embft.report.pairs import pairs_view
 from embft.storage.files import write_atomic
 
 
-def all_charts(board: Leaderboard) -> list[Chart]:
+def all_charts(leaderboard: Leaderboard) -> list[Chart]:
     """Every chart of the report, in its order."""
-    board = scored(board)
-    drawn = draw_charts(board, pairs_view(board).cast)
+    leaderboard = scored(leaderboard)
+    drawn = draw_charts(leaderboard, pairs_view(leaderboard).compared)
     return [chart for charts in drawn.values() for chart in charts]
 
 
 def export_charts(
-    board: Leaderboard,
+    leaderboard: Leaderboard,
     folder: Path,
     format: Literal["svg", "png"] = "svg",  # noqa: A002 - the word that users know
 ) -> list[Path]:
     """Write each chart to `folder`, on white, under its finding; the files' paths."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
-    for chart in all_charts(board):
+    for chart in all_charts(leaderboard):
         path = folder / f"{chart.key}.{format}"
         write_atomic(path, export_svg(chart) if format == "svg" else export_png(chart))
         paths.append(path)

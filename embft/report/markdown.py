@@ -16,15 +16,15 @@ _MOST_LINES = 25
 _SPECIAL = re.compile(r"([\\`*_\[\]|#@])")
 
 
-def render_markdown(board: Leaderboard, compare: tuple[str, str] | None = None) -> str:
+def render_markdown(leaderboard: Leaderboard, compare: tuple[str, str] | None = None) -> str:
     """Question, answer, warnings and the table's first lines, as GitHub's Markdown.
 
     `compare`: the names of two trials whose differences are added as a table.
     """
-    board = scored(board)
-    parts = [f"## {escape(board.name)}", escape(board.description)]
-    parts += [_sentences(board), _warnings(board), _table(board)]
-    parts += [_comparison(board, compare) if compare else "", _failures(board)]
+    leaderboard = scored(leaderboard)
+    parts = [f"## {escape(leaderboard.name)}", escape(leaderboard.description)]
+    parts += [_sentences(leaderboard), _warnings(leaderboard), _table(leaderboard)]
+    parts += [_comparison(leaderboard, compare) if compare else "", _failures(leaderboard)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -34,24 +34,24 @@ def escape(text: str) -> str:
     return _SPECIAL.sub(r"\\\1", flat)
 
 
-def _sentences(board: Leaderboard) -> str:
-    if not board.verdict:
+def _sentences(leaderboard: Leaderboard) -> str:
+    if not leaderboard.verdict:
         return ""
-    first, *others = (escape(sentence) for sentence in board.verdict)
+    first, *others = (escape(sentence) for sentence in leaderboard.verdict)
     return "\n\n".join([f"**{first}**", *([" ".join(others)] if others else [])])
 
 
-def _warnings(board: Leaderboard) -> str:
-    if not board.warnings:
+def _warnings(leaderboard: Leaderboard) -> str:
+    if not leaderboard.warnings:
         return ""
-    return "Warnings:\n\n" + "\n".join(f"- {escape(warning)}" for warning in board.warnings)
+    return "Warnings:\n\n" + "\n".join(f"- {escape(warning)}" for warning in leaderboard.warnings)
 
 
-def _table(board: Leaderboard) -> str:
-    lines = [line for line in table_lines(board) if line.score is not None]
+def _table(leaderboard: Leaderboard) -> str:
+    lines = [line for line in table_lines(leaderboard) if line.score is not None]
     if not lines:
         return ""
-    head = f"| rank | configuration | {metric_label(board.metric)}, test | 95 % interval |"
+    head = f"| rank | configuration | {metric_label(leaderboard.metric)}, test | 95 % interval |"
     head += " vs baseline | trained weights | training |"
     shown = lines[:_MOST_LINES]
     rows = [head, "|---:|---|---:|---|---:|---:|---:|", *(_line(line) for line in shown)]
@@ -77,9 +77,9 @@ def _line(line: Line) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
-def _comparison(board: Leaderboard, compare: tuple[str, str]) -> str:
+def _comparison(leaderboard: Leaderboard, compare: tuple[str, str]) -> str:
     """The paired differences of two trials, metric by metric."""
-    two = {model.row.trial: model for model in comparable(board, compare)}
+    two = {model.row.trial: model for model in comparable(leaderboard, compare)}
     first, second = (two[name] for name in compare)
     couple = versus([first, second], read_texts(first.row, "test"), ())[0]
     head = f"### {escape(first.label)} against {escape(second.label)}"
@@ -93,8 +93,8 @@ def _comparison(board: Leaderboard, compare: tuple[str, str]) -> str:
     return head + "\n\n" + "\n".join(rows)
 
 
-def _failures(board: Leaderboard) -> str:
-    failed = [line for line in table_lines(board) if line.status == Status.FAILED]
+def _failures(leaderboard: Leaderboard) -> str:
+    failed = [line for line in table_lines(leaderboard) if line.status == Status.FAILED]
     if not failed:
         return ""
     shown = [f"- {escape(line.label)}: {escape(line.reason[:200])}" for line in failed[:10]]

@@ -39,30 +39,30 @@ def write_outputs(folder: Path, *, running: bool = False) -> Leaderboard:
     running: whether trials still run, from which drawing pictures of every chart would take memory
     and cores; then the browser alone draws them.
     """
-    board = build_leaderboard(folder)
-    write_wanted(board, [folder], Wanted(pictures=not running))
-    return board
+    leaderboard = build_leaderboard(folder)
+    write_wanted(leaderboard, [folder], Wanted(pictures=not running))
+    return leaderboard
 
 
 def write_wanted(
-    board: Leaderboard, folders: Sequence[Path], wanted: Wanted
+    leaderboard: Leaderboard, folders: Sequence[Path], wanted: Wanted
 ) -> tuple[Path | None, list[str]]:
     """Write what was asked for: the file, if any, and the lines to print.
 
     Markdown without a file is the lines. Raises EmbftError for a trial that there is not.
     """
-    two = _two(board, wanted.compare)
-    lines = _charts(board, wanted)
+    two = _two(leaderboard, wanted.compare)
+    lines = _charts(leaderboard, wanted)
     if wanted.form == "md" and wanted.out is None:
-        return None, [render_markdown(board, two)]
+        return None, [render_markdown(leaderboard, two)]
     path = (wanted.out or report_path(folders, wanted.form)).resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
     if wanted.form == "md":
-        write_atomic(path, render_markdown(board, two))
+        write_atomic(path, render_markdown(leaderboard, two))
         return path, [str(path), *lines]
     if len(folders) == 1:
-        write_tables(board)
-    write_report(board, path, two, pictures=wanted.pictures)
+        write_tables(leaderboard)
+    write_report(leaderboard, path, two, pictures=wanted.pictures)
     return path, [str(path), *lines]
 
 
@@ -74,15 +74,15 @@ def report_path(folders: Sequence[Path], form: str = "html") -> Path:
     return folders[0].resolve().parent / f"{names}.{form}"
 
 
-def _two(board: Leaderboard, names: tuple[str, str] | None) -> tuple[str, str] | None:
+def _two(leaderboard: Leaderboard, names: tuple[str, str] | None) -> tuple[str, str] | None:
     if names is None:
         return None
-    first, second = (find_scored(board, name).trial for name in names)
+    first, second = (find_scored(leaderboard, name).trial for name in names)
     return first, second
 
 
-def _charts(board: Leaderboard, wanted: Wanted) -> list[str]:
+def _charts(leaderboard: Leaderboard, wanted: Wanted) -> list[str]:
     if wanted.charts is None:
         return []
-    count = len(export_charts(board, wanted.charts, wanted.charts_format))
+    count = len(export_charts(leaderboard, wanted.charts, wanted.charts_format))
     return [f"{count} charts in {wanted.charts.resolve()}"]

@@ -26,9 +26,9 @@ from embft.leaderboard.table import Line, scored, table_lines
 from embft.report import bundle
 from embft.report import format as fmt
 from embft.report.audit import audit_lines
-from embft.report.cast import MOST_SHOWN
 from embft.report.chart import Chart, static_svg
 from embft.report.chart_list import Section, draw_charts
+from embft.report.compared_models import MOST_SHOWN
 from embft.report.comparison import compare_data
 from embft.report.pairs import pairs_view
 from embft.report.table import BAR_WIDTH, build_table
@@ -61,7 +61,7 @@ class Figure:
 
 
 def write_report(
-    board: Leaderboard,
+    leaderboard: Leaderboard,
     path: Path,
     compare: tuple[str, str] | None = None,
     *,
@@ -72,36 +72,38 @@ def write_report(
     compare: two trials that "compare two" begins with. pictures: whether each chart stands there as
     a picture before any script runs.
     """
-    write_atomic(path, _rendered(board, compare, pictures=pictures))
+    write_atomic(path, _rendered(leaderboard, compare, pictures=pictures))
 
 
 def _rendered(
-    board: Leaderboard, compare: tuple[str, str] | None, *, pictures: bool
+    leaderboard: Leaderboard, compare: tuple[str, str] | None, *, pictures: bool
 ) -> Iterator[str]:
     """The page in parts: of thousands of trials the whole takes hundreds of megabytes."""
-    board = scored(board)
-    pairs = pairs_view(board, compare or ())
-    drawn = draw_charts(board, pairs.cast)
-    couples = compare_data(board, compare)
+    leaderboard = scored(leaderboard)
+    pairs = pairs_view(leaderboard, compare or ())
+    drawn = draw_charts(leaderboard, pairs.compared)
+    couples = compare_data(leaderboard, compare)
     context = {
-        **_top(board),
-        "table": build_table(board),
+        **_top(leaderboard),
+        "table": build_table(leaderboard),
         "bar_width": BAR_WIDTH,
         "spark": SPARK,
         "pairs": pairs,
         "figures_of": _figures(drawn, pictures=pictures),
         "mapped": any(chart.key == "map" for chart in drawn[Section.BEFORE_AFTER]),
-        "agreements": agreements(board),
-        "agreement_finding": agreement_finding(agreements(board)),
+        "agreements": agreements(leaderboard),
+        "agreement_finding": agreement_finding(agreements(leaderboard)),
         "metric_label": metric_label,
         "couples": couples,
-        "failures": [row for row in board.rows if row.status in {Status.FAILED, Status.PRUNED}],
-        "trials": trial_pages(board),
-        "shared": shared_provenance(board),
-        "method": method(board),
+        "failures": [
+            row for row in leaderboard.rows if row.status in {Status.FAILED, Status.PRUNED}
+        ],
+        "trials": trial_pages(leaderboard),
+        "shared": shared_provenance(leaderboard),
+        "method": method(leaderboard),
         "most_shown": MOST_SHOWN,
-        "folder": board.folder.path,
-        "audit": audit_lines(board),
+        "folder": leaderboard.folder.path,
+        "audit": audit_lines(leaderboard),
         "fmt": fmt,
     }
     charts = [chart for section in drawn.values() for chart in section]
@@ -121,24 +123,24 @@ def _figures(
     }
 
 
-def _top(board: Leaderboard) -> dict[str, Any]:
+def _top(leaderboard: Leaderboard) -> dict[str, Any]:
     return {
-        "board": board,
-        "title": board.name,
-        "question": board.description or board.name,
-        "metric": metric_label(board.metric),
-        "direction": "higher" if board.mode == "max" else "lower",
-        "stats": stats(board),
-        "progress": progress(board),
-        "recommended": board.recommended,
-        "leader_finding": leader_finding(board),
+        "leaderboard": leaderboard,
+        "title": leaderboard.name,
+        "question": leaderboard.description or leaderboard.name,
+        "metric": metric_label(leaderboard.metric),
+        "direction": "higher" if leaderboard.mode == "max" else "lower",
+        "stats": stats(leaderboard),
+        "progress": progress(leaderboard),
+        "recommended": leaderboard.recommended,
+        "leader_finding": leader_finding(leaderboard),
         "ranks_note": RANKS,
-        "best_tag": "may be the best" if _several_best(board) else "best on dev",
+        "best_tag": "may be the best" if _several_best(leaderboard) else "best on dev",
     }
 
 
-def _several_best(board: Leaderboard) -> bool:
-    return sum(bool(group.in_best_set) for group in (*board.bases, *board.groups)) > 1
+def _several_best(leaderboard: Leaderboard) -> bool:
+    return sum(bool(group.in_best_set) for group in (*leaderboard.bases, *leaderboard.groups)) > 1
 
 
 def figure(chart: Chart, *, picture: bool = True) -> Figure:
@@ -146,23 +148,23 @@ def figure(chart: Chart, *, picture: bool = True) -> Figure:
     return Figure(chart, Markup(static_svg(chart) if picture else ""))  # noqa: S704 - our own markup
 
 
-def stats(board: Leaderboard) -> list[Stat]:
+def stats(leaderboard: Leaderboard) -> list[Stat]:
     """The figures of the recommended configuration."""
-    line = next((line for line in table_lines(board) if line.recommended), None)
+    line = next((line for line in table_lines(leaderboard) if line.recommended), None)
     if line is None:
         return []
     found = [
         Stat(
-            f"{metric_label(board.metric)}, test",
+            f"{metric_label(leaderboard.metric)}, test",
             fmt.score(line.score),
             f"95 % interval {fmt.interval(line.interval)}" if line.interval else "",
         )
     ]
     if line.delta is not None and not line.is_baseline:
         found.append(Stat("against the base model, test", fmt.signed(line.delta), _gain(line)))
-    if line.loss_high is not None and board.decision is not None:
-        found.append(_loss(line.loss_high, board.decision))
-    runner = runner_up(board)
+    if line.loss_high is not None and leaderboard.decision is not None:
+        found.append(_loss(line.loss_high, leaderboard.decision))
+    runner = runner_up(leaderboard)
     if runner is not None:
         found.append(runner)
     found.append(Stat("training", fmt.duration(line.seconds), _cost_remark(line.memory_mb)))
@@ -171,19 +173,19 @@ def stats(board: Leaderboard) -> list[Stat]:
     return found
 
 
-def runner_up(board: Leaderboard) -> Stat | None:
+def runner_up(leaderboard: Leaderboard) -> Stat | None:
     """The next configuration: the leader where another is recommended, else the second."""
-    chosen = board.recommended
-    others = [group for group in board.groups if group is not chosen]
+    chosen = leaderboard.recommended
+    others = [group for group in leaderboard.groups if group is not chosen]
     if chosen is None or not others:
         return None
     other = others[0]
     state = "may be the best on dev too" if other.in_best_set else "is not the best on dev"
-    ahead = direction(board.mode) * (other.dev_score - chosen.dev_score) > 0
+    ahead = direction(leaderboard.mode) * (other.dev_score - chosen.dev_score) > 0
     return Stat(
         "against the leader, test" if ahead else "against the runner-up, test",
         fmt.signed(chosen.score - other.score),
-        f"{config_label(other.params, board.axes)} ({fmt.score(other.score)}) {state}",
+        f"{config_label(other.params, leaderboard.axes)} ({fmt.score(other.score)}) {state}",
     )
 
 
@@ -204,9 +206,9 @@ def _loss(loss: float, decision: Decision) -> Stat:
     )
 
 
-def progress(board: Leaderboard) -> str:
+def progress(leaderboard: Leaderboard) -> str:
     """How far the sweep is, in a sentence; empty when every trial has completed."""
-    counts = {status: board.count(status) for status in _PROGRESS}
+    counts = {status: leaderboard.count(status) for status in _PROGRESS}
     total = sum(counts.values())
     if counts[Status.COMPLETED] == total:
         return ""
@@ -215,28 +217,29 @@ def progress(board: Leaderboard) -> str:
     return f"{'An early look: of' if unfinished else 'Of'} {total} trials, {parts}."
 
 
-def method(board: Leaderboard) -> list[str]:
+def method(leaderboard: Leaderboard) -> list[str]:
     """How the numbers came about, in sentences."""
-    scheme = next((r.completed.interval_scheme for r in board.rows if r.completed), None)
+    scheme = next((r.completed.interval_scheme for r in leaderboard.rows if r.completed), None)
     found = [
-        f"Trials are ranked by {metric_label(board.metric)} on the dev split "
-        f"({board.pairs.get('dev', 0):,} pairs), which also chose each trial's epoch and "
-        f"threshold. Scores are reported on the test split ({board.pairs.get('test', 0):,} pairs).",
+        f"Trials are ranked by {metric_label(leaderboard.metric)} on the dev split "
+        f"({leaderboard.pairs.get('dev', 0):,} pairs), which also chose each trial's epoch and "
+        "threshold. Scores are reported on the test split "
+        f"({leaderboard.pairs.get('test', 0):,} pairs).",
         "A 95 % interval is made so that in 95 of 100 draws of such evaluation pairs it holds the "
         "score that the model has on all pairs of this kind"
         + (f" (bootstrap over {scheme})." if scheme else "."),
-        *_choosing(board),
+        *_choosing(leaderboard),
         "Every saved model was loaded again in a fresh process and compared with the trained "
         "one before it was scored.",
     ]
-    if len(board.seeds) > 1:
-        found.insert(2, f"Scores are means over {len(board.seeds)} seeds.")
+    if len(leaderboard.seeds) > 1:
+        found.insert(2, f"Scores are means over {len(leaderboard.seeds)} seeds.")
     return found
 
 
-def _choosing(board: Leaderboard) -> list[str]:
+def _choosing(leaderboard: Leaderboard) -> list[str]:
     """How the recommendation and the ranks come about."""
-    decision = board.decision
+    decision = leaderboard.decision
     if decision is None or not decision.compared:
         return []
     tolerance = fmt.score(decision.objective.tolerance)

@@ -10,7 +10,7 @@ from embft.leaderboard.findings import mistakes_finding
 from embft.leaderboard.mistakes import Mistake, mistake_counts, worst_mistakes
 from embft.leaderboard.pair_scores import LEADER, RECOMMENDED, Model, read_texts
 from embft.leaderboard.rows import Leaderboard
-from embft.report.cast import MOST_SHOWN, Cast
+from embft.report.compared_models import MOST_SHOWN, ComparedModels
 
 _NOTHING = "Nothing has completed yet, so there are no pairs to look at."
 _NO_SCORES = "The per-pair scores (scores.parquet) are not in the trials' folders."
@@ -23,10 +23,10 @@ _LEADS = ("Baseline", RECOMMENDED, LEADER, "Best full", "Best LoRA")
 class PairsView:
     """The sections about pairs. missing: why something is not shown, or empty.
 
-    cast: the models of the charts, None while there is nothing to look at.
+    compared: the models of the charts, None while there is nothing to look at.
     """
 
-    cast: Cast | None = None
+    compared: ComparedModels | None = None
     subject: Model | None = None
     mistakes: tuple[Mistake, ...] = ()
     mistakes_title: str = ""
@@ -34,28 +34,28 @@ class PairsView:
     missing: str = ""
 
 
-def pairs_view(board: Leaderboard, wanted: Sequence[str] = ()) -> PairsView:
+def pairs_view(leaderboard: Leaderboard, wanted: Sequence[str] = ()) -> PairsView:
     """Models and mistakes; empty with the reason while there is nothing to look at.
 
     `wanted`: names of trials that are shown beside baseline, recommended, best full and best LoRA.
     """
-    found = comparable(board, wanted)
+    found = comparable(leaderboard, wanted)
     if not found:
-        done = any(row.completed for row in board.rows)
+        done = any(row.completed for row in leaderboard.rows)
         return PairsView(missing=_NO_SCORES if done else _NOTHING)
     if all(model.row.is_baseline for model in found):
         return PairsView(missing=_ONLY_BASELINE)
     leads = _leads(found, wanted)
     rest = [model for model in found if model not in leads]
     texts = read_texts(leads[-1].row, "test")
-    cast = Cast((*leads, *rest), len(leads), texts, board.group_columns)
-    about = cast.subject
-    mistakes = worst_mistakes(cast.leads, texts, about) if texts is not None else []
+    compared = ComparedModels((*leads, *rest), len(leads), texts, leaderboard.group_columns)
+    about = compared.subject
+    mistakes = worst_mistakes(compared.leads, texts, about) if texts is not None else []
     kinds = ("False positives", "False negatives")
     if not about.test.is_binary:
         kinds = ("Scored too high", "Scored too low")
     return PairsView(
-        cast=cast,
+        compared=compared,
         subject=about,
         mistakes=tuple(mistakes),
         mistakes_title=mistakes_finding(mistake_counts(about.test)),
@@ -64,9 +64,9 @@ def pairs_view(board: Leaderboard, wanted: Sequence[str] = ()) -> PairsView:
     )
 
 
-def lead_models(board: Leaderboard, wanted: Sequence[str] = ()) -> list[Model]:
+def lead_models(leaderboard: Leaderboard, wanted: Sequence[str] = ()) -> list[Model]:
     """The models that are shown at first: baseline, recommended, best full, best LoRA, `wanted`."""
-    return _leads(comparable(board, wanted), wanted)
+    return _leads(comparable(leaderboard, wanted), wanted)
 
 
 def _leads(found: Sequence[Model], wanted: Sequence[str]) -> list[Model]:

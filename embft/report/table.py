@@ -65,25 +65,25 @@ class Table:
     cut: bool
 
 
-def build_table(board: Leaderboard) -> Table:
+def build_table(leaderboard: Leaderboard) -> Table:
     """The leaderboard's lines as cells, under the columns that this sweep has."""
-    lines = table_lines(board)
-    columns = _columns(board, lines)
-    ends = _bar_ends(board, lines)
+    lines = table_lines(leaderboard)
+    columns = _columns(leaderboard, lines)
+    ends = _bar_ends(leaderboard, lines)
     scale = (fmt.score(ends[0], 3), fmt.score(ends[1], 3)) if ends else None
     cut = any(ends and _is_cut(line.score, ends) for line in lines)
 
     def cells(line: Line) -> tuple[Cell, ...]:
-        return tuple(_cell(board, line, column.key, ends) for column in columns)
+        return tuple(_cell(leaderboard, line, column.key, ends) for column in columns)
 
     return Table(columns, tuple(lines), cells, scale, cut)
 
 
-def _columns(board: Leaderboard, lines: Sequence[Line]) -> tuple[Column, ...]:
-    titles = axis_titles(board.axes)
-    params = [Column(f"param:{axis}", titles[axis], "text") for axis in board.axes]
-    label = metric_label(board.metric)
-    arrow = "higher is better" if board.mode == "max" else "lower is better"
+def _columns(leaderboard: Leaderboard, lines: Sequence[Line]) -> tuple[Column, ...]:
+    titles = axis_titles(leaderboard.axes)
+    params = [Column(f"param:{axis}", titles[axis], "text") for axis in leaderboard.axes]
+    label = metric_label(leaderboard.metric)
+    arrow = "higher is better" if leaderboard.mode == "max" else "lower is better"
     several = any(len(line.seeds) > 1 for line in lines)
     leaks, probe = _where_known(lines, label)
     fixed = [
@@ -105,7 +105,7 @@ def _columns(board: Leaderboard, lines: Sequence[Line]) -> tuple[Column, ...]:
     ]
     metrics = [
         Column(f"metric:{name}", f"{metric_label(name)}, test", shown=False)
-        for name in _metric_names(board, lines)
+        for name in _metric_names(leaderboard, lines)
     ]
     return (*params, *fixed, *metrics, Column("status", "status", "text"))
 
@@ -120,16 +120,16 @@ def _where_known(lines: Sequence[Line], label: str) -> tuple[list[Column], list[
     )
 
 
-def _metric_names(board: Leaderboard, lines: Sequence[Line]) -> list[str]:
+def _metric_names(leaderboard: Leaderboard, lines: Sequence[Line]) -> list[str]:
     names: dict[str, None] = {}
     for line in lines:
         names.update(dict.fromkeys(line.metrics or ()))
-    return [name for name in names if name != board.metric]
+    return [name for name in names if name != leaderboard.metric]
 
 
-def _bar_ends(board: Leaderboard, lines: Sequence[Line]) -> tuple[float, float] | None:
+def _bar_ends(leaderboard: Leaderboard, lines: Sequence[Line]) -> tuple[float, float] | None:
     """The scale of the bars: the leading configurations'; the baseline's own while it is alone."""
-    found = leading_range(board)
+    found = leading_range(leaderboard)
     alone = [
         end for line in lines for end in (line.score, *(line.interval or ())) if end is not None
     ]
@@ -139,11 +139,11 @@ def _bar_ends(board: Leaderboard, lines: Sequence[Line]) -> tuple[float, float] 
     return (low, high) if high > low else (low - 0.05, high + 0.05)
 
 
-def _bar(board: Leaderboard, line: Line, ends: tuple[float, float]) -> Bar | None:
+def _bar(leaderboard: Leaderboard, line: Line, ends: tuple[float, float]) -> Bar | None:
     if line.score is None:
         return None
     low, high = line.interval or (None, None)
-    base = baseline_score(board.baseline, board.metric)
+    base = baseline_score(leaderboard.baseline, leaderboard.metric)
     cut = _is_cut(line.score, ends)
     return Bar(
         low=None if low is None or cut else _place(low, ends),
@@ -165,7 +165,7 @@ def _place(value: float, ends: tuple[float, float]) -> float:
     return round(_EDGE + share * (BAR_WIDTH - 2 * _EDGE), 1)
 
 
-def _cell(board: Leaderboard, line: Line, key: str, ends: tuple[float, float] | None) -> Cell:
+def _cell(leaderboard: Leaderboard, line: Line, key: str, ends: tuple[float, float] | None) -> Cell:
     kind, _, name = key.partition(":")
     if kind == "param":
         value = line.params.get(name)
@@ -176,7 +176,7 @@ def _cell(board: Leaderboard, line: Line, key: str, ends: tuple[float, float] | 
         found = (line.metrics or {}).get(name)
         return Cell(fmt.score(found), _raw(found))
     if kind == "bar":
-        bar = _bar(board, line, ends) if ends else None
+        bar = _bar(leaderboard, line, ends) if ends else None
         return Cell(fmt.interval(line.interval) if bar else "", _raw(line.score), bar)
     if kind == "seeds":
         return Cell(", ".join(map(str, line.seed_names)), str(len(line.seed_names)))

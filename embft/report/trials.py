@@ -59,40 +59,40 @@ class TrialPage:
     provenance: Facts
 
 
-def trial_pages(board: Leaderboard) -> Iterator[TrialPage]:
-    """A page for each trial, the baseline's included, in the board's order."""
-    ranks = {row.trial: rank_text(group) for group in board.groups for row in group.rows}
-    shared = shared_provenance(board)
-    for row in board.rows:
-        yield _page(board, row, ranks.get(row.trial, ""), shared)
+def trial_pages(leaderboard: Leaderboard) -> Iterator[TrialPage]:
+    """A page for each trial, the baseline's included, in the leaderboard's order."""
+    ranks = {row.trial: rank_text(group) for group in leaderboard.groups for row in group.rows}
+    shared = shared_provenance(leaderboard)
+    for row in leaderboard.rows:
+        yield _page(leaderboard, row, ranks.get(row.trial, ""), shared)
 
 
-def shared_provenance(board: Leaderboard) -> Facts:
+def shared_provenance(leaderboard: Leaderboard) -> Facts:
     """What every trial has in common; a trial's page names only what differs."""
-    found = [_provenance(p) for row in board.rows if (p := _provenance_of(row))]
+    found = [_provenance(p) for row in leaderboard.rows if (p := _provenance_of(row))]
     if not found:
         return []
     first = found[0]
     return [(key, first[key]) for key in first if all(f.get(key) == first[key] for f in found)]
 
 
-def _page(board: Leaderboard, row: Row, rank: str, shared: Facts) -> TrialPage:
+def _page(leaderboard: Leaderboard, row: Row, rank: str, shared: Facts) -> TrialPage:
     done, result = row.completed, row.result
     verified, detail = _verification(done)
     own = _provenance(p) if (p := _provenance_of(row)) else {}
-    label = row_label(board, row)
-    several = len(board.seeds) > 1 and not row.is_baseline
+    label = row_label(leaderboard, row)
+    several = len(leaderboard.seeds) > 1 and not row.is_baseline
     return TrialPage(
         trial=row.trial,
         label=f"{label}, seed {row.seed}" if several else label,
         status=row.status,
         rank=rank,
-        score=fmt.score(row.test.get(board.metric)) if done else "",
+        score=fmt.score(row.test.get(leaderboard.metric)) if done else "",
         spec_yaml=row.spec_yaml,
         facts=_facts(row),
         metrics=_metrics(row),
         undefined=tuple(done.undefined.items()) if done else (),
-        spark=_spark(board, row),
+        spark=_spark(leaderboard, row),
         verified=verified,
         verified_detail=detail,
         reason=result.reason if isinstance(result, (Failed, Pruned)) else "",
@@ -163,8 +163,10 @@ def _range(found: Mapping[str, tuple[float, float]], name: str) -> str:
     return fmt.interval(found[name]) if name in found else ""
 
 
-def _spark(board: Leaderboard, row: Row) -> Spark | None:
-    found = [(e.epoch, e.dev[board.metric]) for e in row.epochs if board.metric in e.dev]
+def _spark(leaderboard: Leaderboard, row: Row) -> Spark | None:
+    found = [
+        (e.epoch, e.dev[leaderboard.metric]) for e in row.epochs if leaderboard.metric in e.dev
+    ]
     if not found:
         return None
     points = _scaled(found)
@@ -186,11 +188,11 @@ def _scaled(found: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
     first = found[0][0] if steps else 1
     last = max(found[-1][0], first if steps else 2)
     low, high = min(s for _, s in found), max(s for _, s in found)
-    room = (high - low) or 1.0
+    span = (high - low) or 1.0
     return [
         (
             round(8 + (epoch - first) / ((last - first) or 1) * (width - 16), 1),
-            round(height - 8 - (score - low) / room * (height - 16), 1),
+            round(height - 8 - (score - low) / span * (height - 16), 1),
         )
         for epoch, score in found
     ]

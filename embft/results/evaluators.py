@@ -65,7 +65,7 @@ def named_digest(digests: Mapping[str, str]) -> str:
 def check_frozen(entry: EvaluatorSpec, folder: Path, digest: str) -> None:
     """Raise RecordError unless the folder is as it was frozen.
 
-    A results folder may come from anyone, and its own manifest proves nothing: code in it is run
+    A results folder may come from anyone, and its own manifest is no evidence: code in it is run
     only where it is the code that the trial was planned with.
     """
     check_whole(folder)

@@ -19,7 +19,7 @@ from embft.storage.files import write_atomic
 from embft.storage.seal import sealed
 
 
-class Keeper(Observer):
+class Retention(Observer):
     """Takes trials as they finish, and removes the models that `artifacts.keep` does not keep.
 
     Of equal scores the earlier trial's model stays. Baselines have no model of their own.

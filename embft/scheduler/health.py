@@ -13,7 +13,7 @@ import ray
 from embft.scheduler.cluster import Cluster, RayDiedError
 
 _LOOK_SECONDS = 2.0
-_HEAD_SECONDS = 30.0  # a head may be started anew meanwhile
+_HEAD_SECONDS = 30.0  # a head may be started again
 _NODE_SECONDS = 600.0  # and so may a node
 
 _log = logging.getLogger("embft")
@@ -55,12 +55,12 @@ class ClusterWatch:
             raise RayDiedError(f"For {_NODE_SECONDS / 60:.0f} minutes {self._no_node()}")
 
     def _look_for_nodes(self) -> None:
-        told = False
+        reported = False
         while not self.closed.wait(_LOOK_SECONDS):
             if self._some_node_fits():
-                self.fitted, told = time.monotonic(), False
-            elif not told:
-                told = True
+                self.fitted, reported = time.monotonic(), False
+            elif not reported:
+                reported = True
                 _log.warning("%s: waiting for one to join", self._no_node())
 
     def _no_node(self) -> str:

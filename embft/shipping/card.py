@@ -49,7 +49,7 @@ class Facts:
     formats: Sequence[str] = ()
 
 
-def model_card(facts: Facts, board: Leaderboard | None, row: Row | None) -> str:
+def model_card(facts: Facts, leaderboard: Leaderboard | None, row: Row | None) -> str:
     """The card as the hub reads it: metadata in YAML, then Markdown."""
     result = row.completed if row else None
     parts = [
@@ -58,10 +58,10 @@ def model_card(facts: Facts, board: Leaderboard | None, row: Row | None) -> str:
         _summary(facts, result),
         _loading(facts),
         _checking(facts),
-        _scores(board, row),
+        _scores(leaderboard, row),
         _base(facts),
-        _data(board, result),
-        _limits(facts, board, result),
+        _data(leaderboard, result),
+        _limits(facts, leaderboard, result),
         _spec(row),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -161,10 +161,10 @@ def _checking(facts: Facts) -> str:
     ])  # fmt: skip
 
 
-def _scores(board: Leaderboard | None, row: Row | None) -> str:
+def _scores(leaderboard: Leaderboard | None, row: Row | None) -> str:
     if row is None or row.completed is None:
         return ""
-    base = board.baseline_of(row) if board else None
+    base = leaderboard.baseline_of(row) if leaderboard else None
     base = None if base is row else base
     head = "| metric | dev | test | 95 % interval, test |" + (" base model, test |" if base else "")
     lines = ["## Scores", head, "|---|---:|---:|---|" + ("---|" if base else "")]
@@ -202,14 +202,14 @@ def _base(facts: Facts) -> str:
     return "\n".join(lines)
 
 
-def _data(board: Leaderboard | None, result: Completed | None) -> str:
+def _data(leaderboard: Leaderboard | None, result: Completed | None) -> str:
     if result is None:
         return ""
     lines = ["## Data", f"- digest (SHA-256): `{result.data_digest}`"]
-    if board:
-        sizes = ", ".join(f"{count:,} {split}" for split, count in board.pairs.items())
+    if leaderboard:
+        sizes = ", ".join(f"{count:,} {split}" for split, count in leaderboard.pairs.items())
         lines.append(f"- pairs: {sizes}")
-        lines += _audit(board.audit)
+        lines += _audit(leaderboard.audit)
     return "\n".join(lines)
 
 
@@ -224,7 +224,7 @@ def _audit(audit: Mapping[str, Any] | None) -> Iterator[str]:
         yield f"- audit, {finding['severity']}: {_plain(finding['message'])}"
 
 
-def _limits(facts: Facts, board: Leaderboard | None, result: Completed | None) -> str:
+def _limits(facts: Facts, leaderboard: Leaderboard | None, result: Completed | None) -> str:
     lines = ["## Limits"]
     if facts.max_tokens:
         lines.append(
@@ -241,8 +241,8 @@ def _limits(facts: Facts, board: Leaderboard | None, result: Completed | None) -
             f"- As two classes: a cosine of {number(result.threshold)} and more counts as a match, "
             "chosen on dev."
         )
-    if board:
-        lines += [f"- {_plain(sentence)}" for sentence in board.warnings]
+    if leaderboard:
+        lines += [f"- {_plain(sentence)}" for sentence in leaderboard.warnings]
     return "\n".join(lines) if len(lines) > 1 else ""
 
 

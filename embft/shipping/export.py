@@ -151,7 +151,7 @@ def _refuse(found: Found, out: Path, wanted: Wanted) -> None:
 
 
 def _check_room(found: Found, out: Path, wanted: Wanted) -> None:
-    """Raise EmbftError where the disk has no room for what is to be written."""
+    """Raise EmbftError where the disk has not enough space for what is to be written."""
     source = found.saved if wanted.adapter or not found.is_adapter else None
     factor = 1.0 + disk_factor(wanted.formats)
     weights = FLOAT * count_weights(source or found.base().folder)
@@ -159,7 +159,7 @@ def _check_room(found: Found, out: Path, wanted: Wanted) -> None:
     if needed > free:
         raise EmbftError(
             f"--out {out}: the export needs about {size_text(needed)} of disk, and "
-            f"{size_text(free)} are free there: make room, or give a folder on another disk"
+            f"{size_text(free)} are free there: free some, or give a folder on another disk"
         )
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from embft.errors import EmbftError
 from embft.execution.launcher import run_trial
-from embft.leaderboard.worlds import conditions
+from embft.leaderboard.environments import conditions
 from embft.planning.estimate import CHECKPOINT_COPIES, CHECKPOINTS, FLOAT, free_disk, size_text
 from embft.results.folders import SweepDir, TrialDir
 from embft.results.records import Completed, Failed
@@ -110,7 +110,7 @@ def _check_room(then: Completed) -> None:
     if needed > free:
         raise EmbftError(
             f"a second run needs about {size_text(needed)} of disk for temporary files, and "
-            f"{size_text(free)} are free: make room, or set TMPDIR to a folder on another disk"
+            f"{size_text(free)} are free: free some, or set TMPDIR to a folder on another disk"
         )
 
 

@@ -60,7 +60,7 @@ def has_child(name: str) -> bool:
 def _is_living(process: psutil.Process, name: str) -> bool:
     try:
         return process.name() == name and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:  # reaped by another thread meanwhile
+    except psutil.NoSuchProcess:  # reaped by another thread in between
         return False
 
 

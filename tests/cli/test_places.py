@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 
 from embft.cli.main import main
 from embft.storage.paths import why_unwritable
-from tests.helpers.leaderboards import Plan, make_board, params, save_sweep
+from tests.helpers.leaderboards import Plan, make_leaderboard, params, save_sweep
 
 LONG = "n" * 300
 # A path below the folder of `place` -> what the message says of it as a folder to write.
@@ -61,8 +61,10 @@ def place(
     (folder / "texts.jsonl").write_text('{"text": "some words"}\n')
     spec = f"name: a\ndata: {{train: {pair_files}/train.jsonl}}\nmodel: {{base: {tiny_model}}}\n"
     (folder / "s.yaml").write_text(spec)
-    board = make_board(folder / "board", [Plan(params("lora", 8, 2e-4), 0.6)], resamples=20)
-    save_sweep(board)
+    leaderboard = make_leaderboard(
+        folder / "leaderboard", [Plan(params("lora", 8, 2e-4), 0.6)], resamples=20
+    )
+    save_sweep(leaderboard)
     before = Path.cwd()
     os.chdir(folder)
     yield folder
@@ -84,14 +86,14 @@ def refused(result: Result, words: str) -> None:
 
 WRITING_FOLDERS = {
     "sweep": ("sweep", "s.yaml", "--results"),
-    "charts": ("report", "board", "--format", "md", "--charts"),
-    "merge": ("merge", "board", "--out"),
-    "export": ("export", "board", "--out"),
+    "charts": ("report", "leaderboard", "--format", "md", "--charts"),
+    "merge": ("merge", "leaderboard", "--out"),
+    "export": ("export", "leaderboard", "--out"),
     "generate": ("data", "generate", "dating", "--out"),
 }
 WRITING_FILES = {
-    "page": ("report", "board", "--out"),
-    "markdown": ("report", "board", "--format", "md", "--out"),
+    "page": ("report", "leaderboard", "--out"),
+    "markdown": ("report", "leaderboard", "--format", "md", "--out"),
     "synthesize": ("data", "synthesize", "texts.jsonl", "--method", "swap", "--out"),
 }
 

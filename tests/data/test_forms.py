@@ -25,7 +25,7 @@ from pyarrow import feather
 from embft.data.load import Columns, load_pairs
 from embft.data.nli import NliFile
 from embft.data.same_label import SameLabel
-from embft.data.single import TextFile
+from embft.data.unpaired import TextFile
 from embft.errors import DataError
 
 Rows = list[tuple[str, str, int]]

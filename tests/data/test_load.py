@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from embft.data.cut import cut_dev
+from embft.data.dev_split import split_dev
 from embft.data.load import Columns, PairFile, load_pairs
 from embft.data.pairs import Pairs
 from embft.data.splits import build_splits
@@ -326,7 +326,7 @@ def rows_of(pairs: Pairs) -> set[tuple[str, str]]:
 def test_cut_shares_no_text() -> None:
     """Where the pairs fall into groups without a common text, no text is on both sides."""
     pairs = made_pairs(500, 2000)
-    train, dev = cut_dev(pairs)
+    train, dev = split_dev(pairs)
     assert not known(train) & known(dev)
     assert len(train) + len(dev) == len(pairs)
     assert 45 <= len(dev) <= 50
@@ -337,7 +337,7 @@ def test_cut_shares_no_text() -> None:
 def test_cut_of_what_hangs_together() -> None:
     """Where all pairs share texts, equal pairs at least stay on one side."""
     pairs = made_pairs(500, 15)
-    train, dev = cut_dev(pairs)
+    train, dev = split_dev(pairs)
     assert known(train) & known(dev)
     assert not rows_of(train) & rows_of(dev)
     assert 25 <= len(dev) <= 50
@@ -348,10 +348,10 @@ def test_cut_of_what_hangs_together() -> None:
 def test_cut_ignores_order(order: list[int]) -> None:
     """The same pairs in another order, or with their sides swapped, give the same dev."""
     pairs = made_pairs(40, 60)
-    expected = rows_of(cut_dev(pairs)[1])
+    expected = rows_of(split_dev(pairs)[1])
     moved = pairs.take(order)
-    assert rows_of(cut_dev(moved)[1]) == expected
-    swapped = cut_dev(Pairs(moved.text_2, moved.text_1, moved.label))[1]
+    assert rows_of(split_dev(moved)[1]) == expected
+    swapped = split_dev(Pairs(moved.text_2, moved.text_1, moved.label))[1]
     assert rows_of(Pairs(swapped.text_2, swapped.text_1, swapped.label)) == expected
 
 
@@ -361,16 +361,16 @@ def test_cut_of_few(count: int, fraction: float) -> None:
     """Even few pairs and odd fractions leave both labels on both sides."""
     label = (np.arange(count) % 2).astype(np.float64)
     pairs = Pairs([f"a{i}" for i in range(count)], [f"b{i}" for i in range(count)], label)
-    for side in cut_dev(pairs, fraction):
+    for side in split_dev(pairs, fraction):
         assert set(side.label.tolist()) == {0.0, 1.0}
 
 
 def test_cut_needs_pairs() -> None:
     """Too few pairs, or the same pair over and over, cannot be cut."""
     with pytest.raises(DataError, match="at least 10"):
-        cut_dev(made_pairs(9, 100))
+        split_dev(made_pairs(9, 100))
     with pytest.raises(DataError, match="different pairs"):
-        cut_dev(Pairs(["a"] * 20, ["b"] * 20, np.ones(20)))
+        split_dev(Pairs(["a"] * 20, ["b"] * 20, np.ones(20)))
 
 
 def test_splits(write: Write) -> None:

@@ -13,10 +13,10 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from embft.data import column, cut, pairs, texts
+from embft.data import column, dev_split, pairs, texts
 from embft.data.audit import audit, drop_leaked, near
 from embft.data.column import GrowingColumns, TextColumn, Values, write_columns
-from embft.data.cut import cut_dev
+from embft.data.dev_split import split_dev
 from embft.data.load import Columns, load_pairs
 from embft.data.pairs import Pairs, Splits, write_jsonl
 from embft.data.shapes import as_labelled, to_shape
@@ -30,7 +30,7 @@ from tests.helpers.commands import python
 @pytest.fixture
 def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Seven rows are many."""
-    for module in (column, cut, near, pairs, texts):
+    for module in (column, dev_split, near, pairs, texts):
         monkeypatch.setattr(module, "PART", 7)
 
 
@@ -96,14 +96,14 @@ def test_few_pairs_are_written_as_arrow_writes_them(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("small_parts")
 @pytest.mark.parametrize("triplets", [False, True])
 def test_what_is_made_of_pairs_in_a_file(tmp_path: Path, triplets: bool) -> None:
-    """Chosen rows, the cut, noise and other shapes are those of pairs in lists."""
+    """Chosen rows, the dev split, noise and other shapes are those of pairs in lists."""
     given = _pairs(100, triplets=triplets)
     found = _in_file(given, tmp_path)
     rows = np.random.default_rng(0).integers(0, 100, 60)
     assert _content(found.take(rows)) == _content(given.in_memory().take(rows))
     assert found.take(rows).digest() == given.take(rows).digest()
     assert found.take([]).text_1 == []
-    assert [_content(side) for side in cut_dev(found)] == [_content(s) for s in cut_dev(given)]
+    assert [_content(side) for side in split_dev(found)] == [_content(s) for s in split_dev(given)]
     assert _content(noisy(found, WordNoise(), 3)) == _content(noisy(given, WordNoise(), 3))
     assert isinstance(noisy(found, WordNoise(), 3).text_1, TextColumn)
     assert _content(to_shape(found, Shape.POSITIVES)) == _content(to_shape(given, Shape.POSITIVES))

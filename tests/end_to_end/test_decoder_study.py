@@ -31,7 +31,7 @@ COMMON = "how do I set up a way to show all of my data when"
     [
         ("decoder_zero_shot", 2 * 4 * 9),  # models, poolings, templates
         ("decoder_contrastive", 2 * 4 * 2 * 3),  # data, templates, poolings, seeds
-        ("decoder_tiny", 2 * 2 + 2 * 2),  # untrained and trained: poolings, templates
+        ("decoder_tiny", 2 * 2 + 2 * 2),  # base and trained: poolings, templates
     ],
 )
 def test_each_spec_is_the_grid_that_it_says(name: str, trials: int) -> None:
@@ -69,7 +69,7 @@ def _sweep(spec: Path, results: Path) -> dict[tuple[object, ...], float]:
 
 
 def _helped(scores: dict[tuple[object, ...], float], count: int, least: float) -> None:
-    """For each pooling and template the trained decoder clusters better than the untrained one."""
+    """For each pooling and template the trained decoder clusters better than the base model."""
     ways = {way[:2] for way in scores}
     assert len(ways) == count
     for way in ways:

@@ -146,11 +146,11 @@ def test_a_model_without_attention_says_so(static_model: SentenceTransformer) ->
 
 def test_the_report_draws_before_and_after(tmp_path: Path) -> None:
     """Both charts show what the two files say; without the evaluator there is no chart."""
-    board = lora_lr(tmp_path)
-    assert attention_charts(board) == []
-    assert board.recommended
-    shipped = board.recommended.best
-    base = board.baseline_of(shipped)
+    leaderboard = lora_lr(tmp_path)
+    assert attention_charts(leaderboard) == []
+    assert leaderboard.recommended
+    shipped = leaderboard.recommended.best
+    base = leaderboard.baseline_of(shipped)
     assert base
     for row, content in ((base, 0.25), (shipped, 0.5)):
         layers = [
@@ -161,21 +161,21 @@ def test_the_report_draws_before_and_after(tmp_path: Path) -> None:
         kept = {"texts": 7, "pooled_layer": 2, "layers": layers, "example": example}
         row.folder.path.mkdir(parents=True, exist_ok=True)
         row.folder.attention_file.write_text(json.dumps(kept))
-    by_layer, by_token = attention_charts(board)
+    by_layer, by_token = attention_charts(leaderboard)
     assert by_layer.title == "Training moved the share of attention on the text from 25% to 50%"
     drawn = by_layer.spec["datasets"]["rows"]
     assert {(d["model"], d["layer"]): d["share"] for d in drawn if d["kind"] == "text"} == {
-        ("untrained", 1): 0.1, ("untrained", 2): 0.25,
+        ("base model", 1): 0.1, ("base model", 2): 0.25,
         ("recommended", 1): 0.1, ("recommended", 2): 0.5,
     }  # fmt: skip
     assert not any(d["kind"] == "EOS" for d in drawn)
     assert [d["token"] for d in by_token.spec["datasets"]["rows"]] == ["01 a", "02 b"] * 2
     base.folder.attention_file.write_text(json.dumps({**kept, "example": {}}))
     shipped.folder.attention_file.write_text(json.dumps({**kept, "example": {}}))
-    assert [chart.key for chart in attention_charts(board)] == ["attention-layers"]
+    assert [chart.key for chart in attention_charts(leaderboard)] == ["attention-layers"]
     for i, epoch in enumerate(shipped.epochs):
         epoch.dev.update({"attention_content": 0.1 * i, "attention_self": 1.0 - 0.1 * i})
-    over_training = attention_charts(board)[-1]
+    over_training = attention_charts(leaderboard)[-1]
     drawn = over_training.spec["datasets"]["rows"]
     assert {d["step"]: d["share"] for d in drawn if d["kind"] == "text"} == pytest.approx(
         {epoch.step: 0.1 * i for i, epoch in enumerate(shipped.epochs)}

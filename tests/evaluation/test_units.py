@@ -226,19 +226,19 @@ def test_trials_can_be_compared_by_unit(tmp_path: Path, tiny_spec: str) -> None:
     text += "evaluators: [retrieval, {function: probe, name: english}]\n"
     plan = make_plan(parse_spec(text), tmp_path)
     run_whole(plan)
-    board = build_leaderboard(plan.folder.path)
-    assert len(board.rows) == 3
+    leaderboard = build_leaderboard(plan.folder.path)
+    assert len(leaderboard.rows) == 3
     names = [("dev", "mrr"), ("test", "ndcg_at_10"), ("test", "english_probe_spearman")]
     for split, metric in names:
-        units = [read_units(row, split, metric) for row in board.rows]
+        units = [read_units(row, split, metric) for row in leaderboard.rows]
         first = units[0]
-        for row, found in zip(board.rows, units, strict=True):
+        for row, found in zip(leaderboard.rows, units, strict=True):
             assert first is not None
             assert found is not None
             assert first.matches(found)
             assert found.estimate() == pytest.approx(getattr(row, split)[metric], abs=1e-12)
-    assert read_units(board.rows[0], "test", "spearman") is None
-    path = board.rows[0].folder.units_file
+    assert read_units(leaderboard.rows[0], "test", "spearman") is None
+    path = leaderboard.rows[0].folder.units_file
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(RecordError, match=r"units\.parquet"):
-        read_units(board.rows[0], "dev", "mrr")
+        read_units(leaderboard.rows[0], "dev", "mrr")

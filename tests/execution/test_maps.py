@@ -30,7 +30,7 @@ from tests.helpers.pages import render_report
 
 
 @pytest.fixture(scope="module")
-def board(tmp_path_factory: pytest.TempPathFactory) -> Leaderboard:
+def leaderboard(tmp_path_factory: pytest.TempPathFactory) -> Leaderboard:
     """A sweep whose shown models have maps: the baseline's pairs mixed, the others' apart."""
     made = lora_lr(tmp_path_factory.mktemp("maps"))
     for model in models(made):
@@ -56,9 +56,9 @@ def plant(model: Model) -> None:
     pq.write_table(table.replace_schema_metadata({"summary": summary}), model.row.folder.map_file)
 
 
-def test_points_keep_label_noise_and_proportions(board: Leaderboard) -> None:
+def test_points_keep_label_noise_and_proportions(leaderboard: Leaderboard) -> None:
     """Each point has its own pair's label; the wider side fills the unit square."""
-    model = models(board)[1]
+    model = models(leaderboard)[1]
     found = read_map(model.row)
     assert found is not None
     points = map_points(model, found, most=10_000)
@@ -72,20 +72,22 @@ def test_points_keep_label_noise_and_proportions(board: Leaderboard) -> None:
     assert len(map_points(model, found, most=50)) == 50
 
 
-def test_the_charts_say_what_the_maps_files_say(board: Leaderboard) -> None:
+def test_the_charts_say_what_the_maps_files_say(leaderboard: Leaderboard) -> None:
     """Both charts are there, and their titles hold the purities of the files."""
-    charts = {chart.key: chart for chart in all_charts(board)}
+    charts = {chart.key: chart for chart in all_charts(leaderboard)}
     assert number(1.0) in charts["purity"].title
     assert number(0.52) in charts["purity"].title
     assert "100 % of one label, 52 % before" in charts["map"].title
-    labels = models(board)[1].test.label
-    assert least_purity(models(board)[1]) == pytest.approx(max(labels.mean(), 1 - labels.mean()))
+    labels = models(leaderboard)[1].test.label
+    assert least_purity(models(leaderboard)[1]) == pytest.approx(
+        max(labels.mean(), 1 - labels.mean())
+    )
 
 
 def test_without_maps_the_page_says_how_to_make_them(tmp_path: Path) -> None:
     """No chart, and the command that makes them."""
-    board = lora_lr(tmp_path)
-    html = render_report(board)
+    leaderboard = lora_lr(tmp_path)
+    html = render_report(leaderboard)
     assert 'data-chart="map"' not in html
     assert f"embft report {tmp_path} --maps" in html
 

@@ -1,1 +1,3 @@
-"""What tests of several packages share: commands run as users run them, boards, crash points."""
+"""What tests of several packages share: commands run as users run them,
+leaderboards, crash points.
+"""

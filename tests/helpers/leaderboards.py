@@ -77,7 +77,7 @@ class World:
 
 def lora_lr(folder: Path, seeds: Sequence[int] = (42,), **changes: Any) -> Leaderboard:
     """The sweep of `lora_lr.yaml`, every trial completed."""
-    return make_board(folder, lora_lr_plans(seeds), seeds=tuple(seeds), **changes)
+    return make_leaderboard(folder, lora_lr_plans(seeds), seeds=tuple(seeds), **changes)
 
 
 def lora_lr_plans(seeds: Sequence[int] = (42,)) -> list[Plan]:
@@ -114,7 +114,7 @@ def make_pairs(count: int, rng: np.random.Generator) -> Pairs:
     return Pairs(left, right, label, {"category": categories, "pair_type": kinds})
 
 
-def make_board(
+def make_leaderboard(
     folder: Path,
     plans: Sequence[Plan],
     *,
@@ -128,7 +128,7 @@ def make_board(
     tolerance: float = 0.06,
     **changes: Any,
 ) -> Leaderboard:
-    """A board over made-up trials, written below `folder`. `edit` may change the test pairs.
+    """A leaderboard over made-up trials, written below `folder`. `edit` may change the test pairs.
 
     start: the number of the first trial; trials of one number and plan are one trial. tolerance:
     with the default a LoRA configuration is recommended.
@@ -154,7 +154,7 @@ def make_board(
     order = {"completed": 0, "pruned": 1, "failed": 2, "running": 3, "pending": 4}
     place = {row.trial: group.rank for group in found.groups for row in group.rows}
     ranked = sorted(rows, key=lambda row: (order[row.status], place.get(row.trial, 0)))
-    board = Leaderboard(
+    leaderboard = Leaderboard(
         name="lora-lr",
         description="Does LoRA need a higher learning rate than full fine-tuning, and which rank "
         "is enough?",
@@ -174,14 +174,14 @@ def make_board(
         decision=found.decision,
         folder=SweepDir(folder),
     )
-    board = replace(board, **changes)
-    return replace(board, verdict=board.verdict or tuple(verdict(board)))
+    leaderboard = replace(leaderboard, **changes)
+    return replace(leaderboard, verdict=leaderboard.verdict or tuple(verdict(leaderboard)))
 
 
-def save_sweep(board: Leaderboard, **changes: Any) -> Path:
-    """Write the plan and the records, so that the board's folder is a sweep's."""
+def save_sweep(leaderboard: Leaderboard, **changes: Any) -> Path:
+    """Write the plan and the records, so that the leaderboard's folder is a sweep's."""
     trials = []
-    for row in board.rows:
+    for row in leaderboard.rows:
         trial = row.folder
         if row.result is not None:
             trial.write_result(row.result)
@@ -190,17 +190,19 @@ def save_sweep(board: Leaderboard, **changes: Any) -> Path:
             {"folder": trial.name, "params": dict(row.params), "spec": spec.model_dump(mode="json")}
         )
     plan = {
-        "schema_version": 1, "name": board.folder.path.name, "description": board.description,
-        "metric": board.metric, "mode": board.mode, "seeds": list(board.seeds), "trials": trials,
-        "data": ["data"], "pairs": dict(board.pairs), "group_columns": list(board.group_columns),
-        "dev_is_cut": False, "test_is_dev": False, **_chosen_by(board), **changes,
+        "schema_version": 1, "name": leaderboard.folder.path.name,
+        "description": leaderboard.description, "metric": leaderboard.metric,
+        "mode": leaderboard.mode, "seeds": list(leaderboard.seeds), "trials": trials,
+        "data": ["data"], "pairs": dict(leaderboard.pairs),
+        "group_columns": list(leaderboard.group_columns),
+        "dev_is_cut": False, "test_is_dev": False, **_chosen_by(leaderboard), **changes,
     }  # fmt: skip
-    (board.folder.plan_file).write_text(sealed(plan))
-    return board.folder.path
+    (leaderboard.folder.plan_file).write_text(sealed(plan))
+    return leaderboard.folder.path
 
 
-def _chosen_by(board: Leaderboard) -> dict[str, Any]:
-    return {"tolerance": board.decision.objective.tolerance} if board.decision else {}
+def _chosen_by(leaderboard: Leaderboard) -> dict[str, Any]:
+    return {"tolerance": leaderboard.decision.objective.tolerance} if leaderboard.decision else {}
 
 
 def make_scores(world: World, split: str, quality: float, index: int) -> Array:

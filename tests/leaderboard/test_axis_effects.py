@@ -17,7 +17,7 @@ from embft.leaderboard.findings import axis_finding, heatmap_finding
 from embft.leaderboard.rows import Leaderboard
 from embft.metrics.effects import Effect, block_effects
 from embft.metrics.weighted import FloatArray, IntArray
-from tests.helpers.leaderboards import LORA_LR_AXES, Plan, make_board, params
+from tests.helpers.leaderboards import LORA_LR_AXES, Plan, make_leaderboard, params
 
 METHOD, RANK, RATE = LORA_LR_AXES
 Draw = Callable[[np.random.Generator, int], FloatArray]
@@ -28,23 +28,25 @@ def grid(tmp_path_factory: pytest.TempPathFactory) -> Leaderboard:
     """Five learning rates by two ranks."""
     points = itertools.product((4, 8), (1e-5, 1e-4, 1e-3, 1e-2, 1e-1))
     plans = [Plan(params("lora", rank, rate), 0.5) for rank, rate in points]
-    return make_board(tmp_path_factory.mktemp("grid"), plans, pairs=(20, 20), resamples=2)
+    return make_leaderboard(tmp_path_factory.mktemp("grid"), plans, pairs=(20, 20), resamples=2)
 
 
-def _scored(board: Leaderboard, scores: FloatArray) -> Leaderboard:
-    """The board with these test scores, one for each trial."""
+def _scored(leaderboard: Leaderboard, scores: FloatArray) -> Leaderboard:
+    """The leaderboard with these test scores, one for each trial."""
     left = iter(scores)
     groups = [
         replace(
             group,
             rows=tuple(
-                replace(row, derived={board.metric: float(next(left))}) for row in group.rows
+                replace(row, derived={leaderboard.metric: float(next(left))}) for row in group.rows
             ),
         )
-        for group in board.groups
+        for group in leaderboard.groups
     ]
-    groups = [replace(g, score=fmean(row.test[board.metric] for row in g.rows)) for g in groups]
-    return replace(board, groups=tuple(groups))
+    groups = [
+        replace(g, score=fmean(row.test[leaderboard.metric] for row in g.rows)) for g in groups
+    ]
+    return replace(leaderboard, groups=tuple(groups))
 
 
 def _effects(
@@ -69,12 +71,12 @@ def _some_collapsed(rng: np.random.Generator, n: int) -> FloatArray:
 
 @pytest.mark.parametrize("noise", [_normal, _heavy, _some_collapsed])
 def test_noise_makes_few_headlines(grid: Leaderboard, noise: Draw) -> None:
-    """On pure noise at most 5 % of boards say that an axis matters, or matters more."""
+    """On pure noise at most 5 % of leaderboards say that an axis matters, or matters more."""
     runs, matters, more = 400, 0, 0
     for i in range(runs):
-        board = _scored(grid, noise(np.random.default_rng([1, i]), 10))
-        matters += min(axis_p_values(board).values()) < 0.05
-        more += "matters more" in heatmap_finding(board, RANK, RATE)
+        leaderboard = _scored(grid, noise(np.random.default_rng([1, i]), 10))
+        matters += min(axis_p_values(leaderboard).values()) < 0.05
+        more += "matters more" in heatmap_finding(leaderboard, RANK, RATE)
     # 400 simulations of a true 5 % stray up to 7.8 %.
     assert matters / runs < 0.078
     assert more / runs <= 0.05
@@ -102,24 +104,28 @@ def test_a_real_effect_is_said(grid: Leaderboard) -> None:
     rates = [group.params[RATE] for group in grid.groups]
     rng = np.random.default_rng(0)
     scores = np.array([0.5 + 0.1 * np.log10(rate / 1e-5) for rate in rates])
-    board = _scored(grid, scores + 0.005 * rng.normal(size=10))
-    assert mattering(board, RANK, RATE) == mattering(board, RATE, RANK) == RATE
-    assert heatmap_finding(board, RANK, RATE).startswith(
+    leaderboard = _scored(grid, scores + 0.005 * rng.normal(size=10))
+    assert mattering(leaderboard, RANK, RATE) == mattering(leaderboard, RATE, RANK) == RATE
+    assert heatmap_finding(leaderboard, RANK, RATE).startswith(
         "Learning rate matters more than LoRA rank: on its own it moves the score by 0.40"
     )
-    assert axis_finding(board, RATE, axis_p_values(board)).startswith(
+    assert axis_finding(leaderboard, RATE, axis_p_values(leaderboard)).startswith(
         "Changing only the learning rate moves the score"
     )
-    assert "has no significant effect" in axis_finding(board, RANK, axis_p_values(board))
+    assert "has no significant effect" in axis_finding(
+        leaderboard, RANK, axis_p_values(leaderboard)
+    )
 
 
 def test_too_few_configurations_are_not_tested(tmp_path: Path) -> None:
     """One value of everything but the rank, and one seed: nothing is left to judge chance by."""
     plans = [Plan(params("lora", rank, 2e-4), rank / 20) for rank in (4, 8, 16)]
-    board = make_board(tmp_path, plans, pairs=(20, 20), resamples=2)
-    assert axis_p_values(board) == {}
-    assert mattering(board, RANK, RATE) is None
-    assert "too few configurations to test" in axis_finding(board, RANK, axis_p_values(board))
+    leaderboard = make_leaderboard(tmp_path, plans, pairs=(20, 20), resamples=2)
+    assert axis_p_values(leaderboard) == {}
+    assert mattering(leaderboard, RANK, RATE) is None
+    assert "too few configurations to test" in axis_finding(
+        leaderboard, RANK, axis_p_values(leaderboard)
+    )
 
 
 def test_seeds_are_what_an_effect_is_judged_by(tmp_path: Path) -> None:
@@ -127,11 +133,11 @@ def test_seeds_are_what_an_effect_is_judged_by(tmp_path: Path) -> None:
     plans = [
         Plan(params("lora", rank, 2e-4), 0.5, seed) for rank in (4, 8, 16) for seed in (1, 2, 3)
     ]
-    board = make_board(tmp_path, plans, seeds=(1, 2, 3), pairs=(20, 20), resamples=2)
-    ranks = [row.params[RANK] for group in board.groups for row in group.rows]
+    leaderboard = make_leaderboard(tmp_path, plans, seeds=(1, 2, 3), pairs=(20, 20), resamples=2)
+    ranks = [row.params[RANK] for group in leaderboard.groups for row in group.rows]
     noise = 0.001 * np.random.default_rng(0).normal(size=9)
-    assert axis_p_values(_scored(board, np.array(ranks) / 50 + noise))[RANK] < 1e-6
-    assert axis_p_values(_scored(board, 0.7 + noise))[RANK] > 0.05
+    assert axis_p_values(_scored(leaderboard, np.array(ranks) / 50 + noise))[RANK] < 1e-6
+    assert axis_p_values(_scored(leaderboard, 0.7 + noise))[RANK] > 0.05
 
 
 def test_an_unbalanced_space_compares_within_blocks() -> None:
@@ -155,7 +161,7 @@ def test_scores_without_noise_are_tested_too() -> None:
 
 
 def test_association_is_corrected_for_the_number_of_axes() -> None:
-    """With eight axes and no effect at most 5 % of boards name one; a real one is named."""
+    """With eight axes and no effect at most 5 % of leaderboards name one; a real one is named."""
     rng = np.random.default_rng(0)
     levels = [rng.integers(0, k, 40) for k in (2, 2, 3, 3, 4, 4, 5, 8)]
     runs, named = 60, 0

@@ -136,11 +136,11 @@ space: {{model.base: [{tmp_path}/one, {tiny_model}], model.pooling: [mean, weigh
 """)
     plan = make_plan(load_spec(tmp_path / "s.yaml"), tmp_path / "results")
     prepare(plan, retry_failed=False)
-    board = build_leaderboard(tmp_path / "results" / "bases")
+    leaderboard = build_leaderboard(tmp_path / "results" / "bases")
     console = Console(width=80, record=True)
-    console.print(leaderboard_table(board, 80))
+    console.print(leaderboard_table(leaderboard, 80))
     text = console.export_text()
     assert "…" not in text
     assert "configuration" in text
     assert str(tmp_path) not in text
-    assert "weighted_mean" in config_label(board.rows[-1].params, board.axes)
+    assert "weighted_mean" in config_label(leaderboard.rows[-1].params, leaderboard.axes)

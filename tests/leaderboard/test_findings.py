@@ -22,11 +22,11 @@ from embft.leaderboard.pair_scores import Model, PairScores, models, read_texts
 from embft.leaderboard.rows import Leaderboard
 from embft.metrics.pairs import pair_metrics
 from embft.metrics.resampling import Units
-from tests.helpers.leaderboards import Plan, lora_lr, make_board, params
+from tests.helpers.leaderboards import Plan, lora_lr, make_leaderboard, params
 
 
 @pytest.fixture(scope="module")
-def board(tmp_path_factory: pytest.TempPathFactory) -> Leaderboard:
+def leaderboard(tmp_path_factory: pytest.TempPathFactory) -> Leaderboard:
     return lora_lr(tmp_path_factory.mktemp("findings"))
 
 
@@ -41,9 +41,9 @@ def _scored(model: Model, seed: int, quality: float) -> Model:
     )
 
 
-def test_a_direction_is_named_where_it_is_significant(board: Leaderboard) -> None:
+def test_a_direction_is_named_where_it_is_significant(leaderboard: Leaderboard) -> None:
     """What training really moved rises; what chance moved has not changed."""
-    base, trained = models(board)[:2]
+    base, trained = models(leaderboard)[:2]
     texts = read_texts(trained.row, "test")
     found = differences(trained, base, texts)
     assert change_finding("auc", base.row, trained.row, found["auc"]).startswith("AUC-ROC rises")
@@ -55,8 +55,8 @@ def test_a_direction_is_named_where_it_is_significant(board: Leaderboard) -> Non
     assert "rises" not in untested
 
 
-def test_the_brier_score_falls_where_it_does_significantly(board: Leaderboard) -> None:
-    base, trained = models(board)[:2]
+def test_the_brier_score_falls_where_it_does_significantly(leaderboard: Leaderboard) -> None:
+    base, trained = models(leaderboard)[:2]
     texts = read_texts(trained.row, "test")
     change = brier_change(base, trained, texts)
     was, now = reliability(base), reliability(trained)
@@ -70,9 +70,9 @@ def test_the_brier_score_falls_where_it_does_significantly(board: Leaderboard) -
     assert "no significant change" in calibration_finding(now[0], now[0], same)
 
 
-def test_the_weakest_group_is_named_where_groups_differ(board: Leaderboard) -> None:
+def test_the_weakest_group_is_named_where_groups_differ(leaderboard: Leaderboard) -> None:
     """Margins that the same scores have in every group differ by chance alone."""
-    trained = models(board)[1]
+    trained = models(leaderboard)[1]
     texts = read_texts(trained.row, "test")
     assert texts is not None
     equal = [extremes_differ(_scored(trained, seed, 0.4), texts, "category") for seed in range(40)]
@@ -88,9 +88,11 @@ def test_the_weakest_group_is_named_where_groups_differ(board: Leaderboard) -> N
     assert "too few pairs" in weakest_group_finding("category", rows)
 
 
-def test_groups_differ_by_chance_in_five_percent_of_clustered_pairs(board: Leaderboard) -> None:
+def test_groups_differ_by_chance_in_five_percent_of_clustered_pairs(
+    leaderboard: Leaderboard,
+) -> None:
     """Two equal models whose scores stray by cluster: no group is better more often than 5 %."""
-    trained = models(board)[1]
+    trained = models(leaderboard)[1]
     label = trained.test.label
     groups = np.where(np.arange(len(label)) % 2, "one", "other")
     runs, wrong = 300, 0
@@ -118,17 +120,17 @@ def test_more_epochs_may_help_where_that_is_no_chance(
 ) -> None:
     """Of one trial's four epochs the last is the best in a quarter of cases anyway."""
     plans = [Plan(params("lora", 2**i, 2e-4), 0.9, speed=speed) for i in range(trials)]
-    made = make_board(tmp_path, plans, pairs=(400, 20), resamples=2)
+    made = make_leaderboard(tmp_path, plans, pairs=(400, 20), resamples=2)
     assert epochs_finding(made) == said
 
 
 def test_the_chance_of_the_last_epoch_is_counted(tmp_path: Path) -> None:
     """Three trials of four epochs: binomial; a trial of one evaluation says nothing."""
     plans = [Plan(params("lora", 2**i, 2e-4), 0.9) for i in range(3)]
-    made = make_board(tmp_path, plans, pairs=(40, 20), resamples=2)
+    made = make_leaderboard(tmp_path, plans, pairs=(40, 20), resamples=2)
     fewer, as_many = chance_of_last(made, 2)
     assert as_many == pytest.approx(3 * 0.25**2 * 0.75 + 0.25**3)
     assert fewer == pytest.approx(1 - 0.25**3)
     single = [Plan(params("lora", 16, 2e-4), 0.9, epochs=1), *plans]
-    made = make_board(tmp_path / "single", single, pairs=(40, 20), resamples=2)
+    made = make_leaderboard(tmp_path / "single", single, pairs=(40, 20), resamples=2)
     assert chance_of_last(made, 3) == pytest.approx((fewer, as_many))

@@ -29,27 +29,27 @@ from embft.report.table import build_table
 from embft.results.dataset import read_split
 from embft.spec import Objective, parse_spec
 from embft.spec.fields import Preference
-from tests.helpers.leaderboards import lora_lr, lora_lr_plans, make_board
+from tests.helpers.leaderboards import lora_lr, lora_lr_plans, make_leaderboard
 
 
 @pytest.fixture(scope="module")
-def board(tmp_path_factory: pytest.TempPathFactory) -> Leaderboard:
+def leaderboard(tmp_path_factory: pytest.TempPathFactory) -> Leaderboard:
     """The made-up sweep, ranked by the code under test."""
-    return lora_lr(tmp_path_factory.mktemp("board"))
+    return lora_lr(tmp_path_factory.mktemp("leaderboard"))
 
 
-def test_ranks_follow_dev(board: Leaderboard) -> None:
+def test_ranks_follow_dev(leaderboard: Leaderboard) -> None:
     """Groups come by their mean dev objective, and test scores are the records'."""
-    scores = [group.dev_score for group in board.groups]
+    scores = [group.dev_score for group in leaderboard.groups]
     assert scores == sorted(scores, reverse=True)
-    assert [group.rank for group in board.groups] == list(range(1, len(scores) + 1))
-    for group in board.groups:
+    assert [group.rank for group in leaderboard.groups] == list(range(1, len(scores) + 1))
+    for group in leaderboard.groups:
         assert group.score == pytest.approx(group.best.test["spearman"])
 
 
-def test_min_turns_the_order(board: Leaderboard) -> None:
+def test_min_turns_the_order(leaderboard: Leaderboard) -> None:
     """With `mode: min` the lowest dev score leads, and differences keep their sign."""
-    found = rank(board.rows, Objective(mode="min"))
+    found = rank(leaderboard.rows, Objective(mode="min"))
     scores = [group.dev_score for group in found.groups]
     assert scores == sorted(scores)
     (chosen,) = [g for g in (*found.groups, *found.bases) if g.recommended]
@@ -61,13 +61,13 @@ def test_min_turns_the_order(board: Leaderboard) -> None:
     assert last.loss_high > last.dev_score - scores[0]
 
 
-def test_differences_are_to_the_recommended_on_test(board: Leaderboard) -> None:
+def test_differences_are_to_the_recommended_on_test(leaderboard: Leaderboard) -> None:
     """Each difference is this score minus the recommended one's, inside its interval."""
-    chosen, base = board.recommended, board.baseline
+    chosen, base = leaderboard.recommended, leaderboard.baseline
     assert chosen is not None
     assert base is not None
     assert chosen.to_recommended is None
-    for group in (*board.groups, *board.bases):
+    for group in (*leaderboard.groups, *leaderboard.bases):
         if group is chosen:
             continue
         found = group.to_recommended
@@ -77,32 +77,32 @@ def test_differences_are_to_the_recommended_on_test(board: Leaderboard) -> None:
         assert found.p_adjusted is not None
         assert found.p_adjusted >= found.p_value
         assert group.detectable is not None
-    for group in board.groups:
+    for group in leaderboard.groups:
         assert group.to_base is not None
         expected = group.score - base.test["spearman"]
         assert group.to_base.difference == pytest.approx(expected, abs=1e-9)
 
 
-def test_rank_intervals_hold_the_rank_and_agree_with_the_best(board: Leaderboard) -> None:
+def test_rank_intervals_hold_the_rank_and_agree_with_the_best(leaderboard: Leaderboard) -> None:
     """Everyone's own rank lies in its interval, and who may be the best may be first."""
-    assert board.groups[0].in_best_set
-    for group in board.groups:
+    assert leaderboard.groups[0].in_best_set
+    for group in leaderboard.groups:
         assert group.rank_low <= group.rank <= group.rank_high
         assert group.rank_low == 1 or not group.in_best_set
-    worst = board.groups[-1]
+    worst = leaderboard.groups[-1]
     assert not worst.in_best_set, "a configuration that learned nothing is not the best"
     assert worst.loss_high is not None
-    assert worst.loss_high >= board.groups[0].dev_score - worst.dev_score
+    assert worst.loss_high >= leaderboard.groups[0].dev_score - worst.dev_score
 
 
-def test_the_cheapest_within_the_tolerance_is_recommended(board: Leaderboard) -> None:
+def test_the_cheapest_within_the_tolerance_is_recommended(leaderboard: Leaderboard) -> None:
     """As the tolerance grows a cheaper one is good enough, and at last the base model is."""
-    bounds = {group.rank: group.loss_high for group in board.groups}
-    lora = next(g for g in board.groups if g.params["train.lora.rank"] == 4)
+    bounds = {group.rank: group.loss_high for group in leaderboard.groups}
+    lora = next(g for g in leaderboard.groups if g.params["train.lora.rank"] == 4)
     enough = bounds[lora.rank]
     assert enough is not None
     for tolerance, base in ((enough + 1e-9, False), (10.0, True)):
-        found = rank(board.rows, Objective(tolerance=tolerance))
+        found = rank(leaderboard.rows, Objective(tolerance=tolerance))
         (chosen,) = [g for g in (*found.groups, *found.bases) if g.recommended]
         assert chosen.is_base == base
         assert found.decision is not None
@@ -111,9 +111,9 @@ def test_the_cheapest_within_the_tolerance_is_recommended(board: Leaderboard) ->
             assert chosen.params == lora.params
 
 
-def test_nobody_within_the_tolerance_is_unresolved(board: Leaderboard) -> None:
+def test_nobody_within_the_tolerance_is_unresolved(leaderboard: Leaderboard) -> None:
     """Then the leader is recommended, and the answer says what it may lose and what it takes."""
-    found = rank(board.rows, Objective(tolerance=0.0))
+    found = rank(leaderboard.rows, Objective(tolerance=0.0))
     (chosen,) = [group for group in found.groups if group.recommended]
     decision = found.decision
     assert chosen is found.groups[0]
@@ -125,7 +125,9 @@ def test_nobody_within_the_tolerance_is_unresolved(board: Leaderboard) -> None:
     assert decision.needed is not None
     assert decision.needed.pairs is not None
     assert decision.needed.pairs > 300
-    said = list(verdict(replace(board, groups=found.groups, bases=found.bases, decision=decision)))
+    said = list(
+        verdict(replace(leaderboard, groups=found.groups, bases=found.bases, decision=decision))
+    )
     assert said[0].startswith("Recommended, but unresolved: ")
     assert f"it may lose up to {number(decision.loss_high)}" in said[1]
     assert "dev pairs (now 300) would decide it" in said[1]
@@ -145,9 +147,9 @@ def _recommended(*rows: Row, prefer: Preference = "parameters") -> str:
     return next(group.best.trial for group in found.groups if group.recommended)
 
 
-def test_what_else_the_machine_did_recommends_nothing(board: Leaderboard) -> None:
+def test_what_else_the_machine_did_recommends_nothing(leaderboard: Leaderboard) -> None:
     """Of equals that took other times, the first is taken; fewer epochs are cheaper."""
-    first = board.groups[0].best
+    first = leaderboard.groups[0].best
     assert first.completed is not None
     timings = first.completed.timings
     quick = timings.model_copy(update={"train": timings.train / 10})
@@ -160,9 +162,9 @@ def test_what_else_the_machine_did_recommends_nothing(board: Leaderboard) -> Non
     assert _recommended(_changed(one, "longer", epochs=longer), other) == "other"
 
 
-def test_cost_is_what_the_spec_prefers(board: Leaderboard) -> None:
+def test_cost_is_what_the_spec_prefers(leaderboard: Leaderboard) -> None:
     """Fewer parameters, fewer rows trained on, or nothing: then the leader is taken."""
-    first = board.groups[0].best
+    first = leaderboard.groups[0].best
     *_, last = first.epochs
     small = _changed(
         first, "small", trainable_parameters=10,
@@ -176,23 +178,23 @@ def test_cost_is_what_the_spec_prefers(board: Leaderboard) -> None:
     assert _recommended(*rows, prefer="none") == "best"
 
 
-def test_a_base_model_that_leads_is_kept(board: Leaderboard) -> None:
+def test_a_base_model_that_leads_is_kept(leaderboard: Leaderboard) -> None:
     """Where training hurts, the sentence says to keep the base model; it trains nothing."""
-    lost = [group for group in board.groups if group.score < 0.2]
-    assert board.baseline
-    good = board.groups[0].best.completed
+    lost = [group for group in leaderboard.groups if group.score < 0.2]
+    assert leaderboard.baseline
+    good = leaderboard.groups[0].best.completed
     assert good is not None
-    assert board.baseline.completed is not None
+    assert leaderboard.baseline.completed is not None
     base = replace(
-        board.baseline,
-        folder=board.groups[0].best.folder,
-        result=board.baseline.completed.model_copy(update={"dev": good.dev, "test": good.test,
+        leaderboard.baseline,
+        folder=leaderboard.groups[0].best.folder,
+        result=leaderboard.baseline.completed.model_copy(update={"dev": good.dev, "test": good.test,
             "files": good.files}),
     )  # fmt: skip
     found = rank([base, *(row for group in lost for row in group.rows)], Objective())
     (chosen,) = [g for g in (*found.groups, *found.bases) if g.recommended]
     assert chosen.best is base
-    made = replace(board, groups=found.groups, bases=found.bases, decision=found.decision)
+    made = replace(leaderboard, groups=found.groups, bases=found.bases, decision=found.decision)
     assert next(iter(verdict(made))).startswith("Recommended: keep the base model, test Spearman")
     assert made.recommended is chosen
     assert made.shown is found.groups[0]
@@ -201,15 +203,15 @@ def test_a_base_model_that_leads_is_kept(board: Leaderboard) -> None:
     assert content["resolved"] is True
 
 
-def test_a_trained_one_that_is_not_shown_to_be_better_says_so(board: Leaderboard) -> None:
+def test_a_trained_one_that_is_not_shown_to_be_better_says_so(leaderboard: Leaderboard) -> None:
     """Its lead over the base model is within the error: unresolved, with what it would take."""
-    assert board.baseline
-    leader = board.groups[0].best
-    twin = board.groups[1].best
+    assert leaderboard.baseline
+    leader = leaderboard.groups[0].best
+    twin = leaderboard.groups[1].best
     assert twin.completed is not None
-    spec = board.baseline.completed.spec if board.baseline.completed else None
+    spec = leaderboard.baseline.completed.spec if leaderboard.baseline.completed else None
     base = replace(
-        board.baseline,
+        leaderboard.baseline,
         folder=twin.folder,
         result=twin.completed.model_copy(update={"spec": spec, "trainable_parameters": 0}),
     )
@@ -219,7 +221,7 @@ def test_a_trained_one_that_is_not_shown_to_be_better_says_so(board: Leaderboard
     assert decision.better_than_base is False
     assert not decision.resolved
     assert decision.needed_for_base is not None
-    made = replace(board, groups=found.groups, bases=found.bases, decision=decision)
+    made = replace(leaderboard, groups=found.groups, bases=found.bases, decision=decision)
     said = " ".join(verdict(made))
     assert "not shown to be better than the base model" in said
 
@@ -231,7 +233,7 @@ def test_failed_and_missing_seeds_stand_beside_the_recommendation(tmp_path: Path
         else replace(plan, status="failed")
         for plan in lora_lr_plans((1, 2))
     ]  # fmt: skip
-    made = make_board(tmp_path, plans, seeds=(1, 2))
+    made = make_leaderboard(tmp_path, plans, seeds=(1, 2))
     decision = made.decision
     assert decision is not None
     assert len(decision.incomplete) == 3
@@ -251,9 +253,9 @@ def test_training_rows_are_those_of_the_frozen_data(tmp_path: Path) -> None:
     assert train_rows(row) == 7
 
 
-def test_equal_trials_may_both_be_the_best(board: Leaderboard) -> None:
+def test_equal_trials_may_both_be_the_best(leaderboard: Leaderboard) -> None:
     """Two configurations with the very same scores differ by nothing."""
-    first = board.groups[0].best
+    first = leaderboard.groups[0].best
     twin = replace(first, trial="twin", params={**first.params, "train.lora.rank": 99})
     found = rank([first, twin], Objective())
     assert [group.in_best_set for group in found.groups] == [True, True]
@@ -262,9 +264,9 @@ def test_equal_trials_may_both_be_the_best(board: Leaderboard) -> None:
     assert (against.difference, against.p_adjusted) == (0.0, 1.0)
 
 
-def test_scores_on_disk_give_the_records_metrics(board: Leaderboard) -> None:
+def test_scores_on_disk_give_the_records_metrics(leaderboard: Leaderboard) -> None:
     """A reader of scores.parquet finds the metrics that the record states."""
-    row = board.groups[0].best
+    row = leaderboard.groups[0].best
     found = read_scores(row, "test")
     assert found is not None
     assert row.completed is not None
@@ -273,10 +275,10 @@ def test_scores_on_disk_give_the_records_metrics(board: Leaderboard) -> None:
     assert metrics["spearman"] == pytest.approx(row.test["spearman"], abs=1e-4)
 
 
-def test_each_number_of_the_answer_is_the_boards(board: Leaderboard) -> None:
+def test_each_number_of_the_answer_is_the_boards(leaderboard: Leaderboard) -> None:
     """The verdict's score, interval, gain over the baseline and cost stand in the tables."""
-    sentences = list(verdict(board))
-    chosen, text = board.recommended, " ".join(sentences)
+    sentences = list(verdict(leaderboard))
+    chosen, text = leaderboard.recommended, " ".join(sentences)
     assert chosen is not None
     assert chosen.interval is not None
     assert chosen.best.completed is not None
@@ -289,9 +291,9 @@ def test_each_number_of_the_answer_is_the_boards(board: Leaderboard) -> None:
     assert f"{chosen.best.completed.trainable_parameters:,} parameters" in text
 
 
-def test_no_number_of_the_answer_is_from_elsewhere(board: Leaderboard) -> None:
+def test_no_number_of_the_answer_is_from_elsewhere(leaderboard: Leaderboard) -> None:
     """Whatever number stands in verdict and warnings is one of the tables' own."""
-    leaky = with_leaks(board, 0.4321)
+    leaky = with_leaks(leaderboard, 0.4321)
     said = [*verdict(leaky), *warnings(leaky)]
     known = {number(value) for value in table_numbers(leaky)}
     known |= {number(abs(value)) for value in table_numbers(leaky)}
@@ -301,14 +303,14 @@ def test_no_number_of_the_answer_is_from_elsewhere(board: Leaderboard) -> None:
     assert "0.432" in found
 
 
-def table_numbers(board: Leaderboard) -> list[float]:
-    """Every score, interval, difference and bound of the board's groups and baseline."""
-    assert board.baseline
-    assert board.decision
-    base = board.baseline.test[board.metric]
-    found = [base, *board.baseline.test_intervals[board.metric]]
-    found.append(board.decision.objective.tolerance)
-    for group in (*board.groups, *board.bases):
+def table_numbers(leaderboard: Leaderboard) -> list[float]:
+    """Every score, interval, difference and bound of the leaderboard's groups and baseline."""
+    assert leaderboard.baseline
+    assert leaderboard.decision
+    base = leaderboard.baseline.test[leaderboard.metric]
+    found = [base, *leaderboard.baseline.test_intervals[leaderboard.metric]]
+    found.append(leaderboard.decision.objective.tolerance)
+    for group in (*leaderboard.groups, *leaderboard.bases):
         found += [group.score, group.loss_high or 0.0, *(group.interval or ())]
         for each in (group.to_recommended, group.to_base, group.to_base_on_dev):
             found += [each.difference, each.low, each.high] if each else []
@@ -320,30 +322,30 @@ def without_leaks(row: Row) -> list[float]:
     return list(row.completed.test_without_leaks.values()) if row.completed else []
 
 
-def with_leaks(board: Leaderboard, score: float) -> Leaderboard:
-    """The board as if some test pairs leaked, and its best without them had this score."""
+def with_leaks(leaderboard: Leaderboard, score: float) -> Leaderboard:
+    """The leaderboard as if some test pairs leaked, and its best without them had this score."""
     changed = []
-    for group in board.groups:
+    for group in leaderboard.groups:
         done = group.best.completed
         assert done
-        result = done.model_copy(update={"test_without_leaks": {board.metric: score}})
+        result = done.model_copy(update={"test_without_leaks": {leaderboard.metric: score}})
         changed.append(replace(group, rows=(replace(group.best, result=result),)))
-    return replace(board, groups=tuple(changed))
+    return replace(leaderboard, groups=tuple(changed))
 
 
-def test_scores_without_leaks_stand_beside_those_with(board: Leaderboard) -> None:
+def test_scores_without_leaks_stand_beside_those_with(leaderboard: Leaderboard) -> None:
     """In the table, and in a sentence; absent where nothing leaked."""
-    leaky = with_leaks(board, 0.4321)
+    leaky = with_leaks(leaderboard, 0.4321)
     ranked = [line for line in table_lines(leaky) if line.position]
-    assert [line.without_leaks for line in ranked] == [0.4321] * len(board.groups)
+    assert [line.without_leaks for line in ranked] == [0.4321] * len(leaderboard.groups)
     keys = [column.key for column in build_table(leaky).columns]
     assert "leaks" in keys
-    assert "leaks" not in [column.key for column in build_table(board).columns]
+    assert "leaks" not in [column.key for column in build_table(leaderboard).columns]
     assert any("0.432" in sentence for sentence in warnings(leaky))
-    assert not any("also stand" in sentence for sentence in warnings(board))
+    assert not any("also stand" in sentence for sentence in warnings(leaderboard))
 
 
-def test_the_probes_change_is_against_the_own_baseline(board: Leaderboard) -> None:
+def test_the_probes_change_is_against_the_own_baseline(leaderboard: Leaderboard) -> None:
     """Below 0 where general English was forgotten; a column only where the probe was asked for."""
 
     def probed(row: Row, value: float) -> Row:
@@ -351,46 +353,46 @@ def test_the_probes_change_is_against_the_own_baseline(board: Leaderboard) -> No
         test = {**row.test, "probe_spearman": value}
         return replace(row, result=row.completed.model_copy(update={"test": test}))
 
-    assert board.baseline
-    base = probed(board.baseline, 0.8)
-    groups = [replace(g, rows=(probed(g.best, 0.7),)) for g in board.groups]
+    assert leaderboard.baseline
+    base = probed(leaderboard.baseline, 0.8)
+    groups = [replace(g, rows=(probed(g.best, 0.7),)) for g in leaderboard.groups]
     rows = (base, *(row for group in groups for row in group.rows))
-    changed = replace(board, rows=rows, groups=tuple(groups), baseline=base)
+    changed = replace(leaderboard, rows=rows, groups=tuple(groups), baseline=base)
     ranked = [line for line in table_lines(changed) if line.position]
     assert [line.probe_change for line in ranked] == pytest.approx([-0.1] * len(groups))
     assert "probe" in [column.key for column in build_table(changed).columns]
-    assert "probe" not in [column.key for column in build_table(board).columns]
+    assert "probe" not in [column.key for column in build_table(leaderboard).columns]
 
 
-def test_what_learned_nothing_does_not_set_the_scale(board: Leaderboard) -> None:
+def test_what_learned_nothing_does_not_set_the_scale(leaderboard: Leaderboard) -> None:
     """The bars' scale holds every interval of the best and leaves the lowest scores at its edge."""
-    found = leading_range(board)
+    found = leading_range(leaderboard)
     assert found
-    for group in board.groups:
+    for group in leaderboard.groups:
         if group.in_best_set and group.interval:
             assert found[0] <= group.interval[0] <= group.interval[1] <= found[1]
-    worst = min(group.score for group in board.groups)
+    worst = min(group.score for group in leaderboard.groups)
     assert worst < 0 < found[0]
-    table = build_table(board)
+    table = build_table(leaderboard)
     bars = [cell.bar for line in table.lines for cell in table.cells(line) if cell.bar]
     assert sum(bar.cut for bar in bars) == sum(
         not found[0] <= score <= found[1]
-        for score in [*(g.score for g in board.groups), board.rows[-1].test["spearman"]]
+        for score in [*(g.score for g in leaderboard.groups), leaderboard.rows[-1].test["spearman"]]
     )
 
 
-def test_warnings_name_what_a_reader_must_know(board: Leaderboard) -> None:
+def test_warnings_name_what_a_reader_must_know(leaderboard: Leaderboard) -> None:
     """No test split, a cut dev split and audit problems are each said."""
-    said = list(warnings(replace(board, test_is_dev=True, dev_is_cut=True)))
+    said = list(warnings(replace(leaderboard, test_is_dev=True, dev_is_cut=True)))
     assert any("optimistic" in sentence for sentence in said)
     assert any("No dev split" in sentence for sentence in said)
     problem = {"severity": "problem", "message": "42 pairs leak."}
-    audited = replace(board, audit={"findings": [problem]})
+    audited = replace(leaderboard, audit={"findings": [problem]})
     assert "42 pairs leak." in list(warnings(audited))
-    assert "42 pairs leak." not in list(warnings(board))
+    assert "42 pairs leak." not in list(warnings(leaderboard))
 
 
-def test_a_test_that_disagrees_with_dev_is_said(board: Leaderboard) -> None:
+def test_a_test_that_disagrees_with_dev_is_said(leaderboard: Leaderboard) -> None:
     """When test puts one that may be the best ahead of the recommended one, the reader learns it.
 
     One that dev has excluded is not spoken of, nor one whose difference is not significant.
@@ -402,29 +404,29 @@ def test_a_test_that_disagrees_with_dev_is_said(board: Leaderboard) -> None:
         (True, replace(ahead, p_adjusted=0.06), False),
         (True, replace(ahead, difference=-0.05), False),
     ):
-        other = replace(board.groups[1], in_best_set=in_set, to_recommended=found)
-        first = replace(board.groups[0], recommended=True, to_recommended=None)
-        rest = [replace(group, in_best_set=False) for group in board.groups[2:]]
-        turned = replace(board, groups=(first, other, *rest))
+        other = replace(leaderboard.groups[1], in_best_set=in_set, to_recommended=found)
+        first = replace(leaderboard.groups[0], recommended=True, to_recommended=None)
+        rest = [replace(group, in_best_set=False) for group in leaderboard.groups[2:]]
+        turned = replace(leaderboard, groups=(first, other, *rest))
         text = " ".join(warnings(turned))
         assert ("On test" in text and "significantly better" in text) == said
         assert ("0.050 (0.010 to 0.090)" in text) == said
 
 
-def test_csv_has_the_promised_columns(board: Leaderboard) -> None:
+def test_csv_has_the_promised_columns(leaderboard: Leaderboard) -> None:
     """A row for each trial and the baseline, params under dotted paths, intervals beside scores."""
-    rows = list(csv.DictReader(io.StringIO(to_csv(to_records(board)))))
-    assert len(rows) == len(board.rows)
+    rows = list(csv.DictReader(io.StringIO(to_csv(to_records(leaderboard)))))
+    assert len(rows) == len(leaderboard.rows)
     assert sum(row["trial"] == "baseline" for row in rows) == 1
     assert {"train.lora.rank", "test_spearman_low", "test_spearman_high", "seed"} <= rows[0].keys()
-    for row, expected in zip(rows, board.rows, strict=True):
+    for row, expected in zip(rows, leaderboard.rows, strict=True):
         assert float(row["test_spearman"]) == expected.test["spearman"]
 
 
-def test_json_is_plain_and_complete(board: Leaderboard) -> None:
+def test_json_is_plain_and_complete(leaderboard: Leaderboard) -> None:
     """The JSON parses, holds no NaN, and has the same trials."""
-    content = json.loads(to_json(board))
-    assert len(content["trials"]) == len(board.rows)
+    content = json.loads(to_json(leaderboard))
+    assert len(content["trials"]) == len(leaderboard.rows)
     assert content["metric"] == "spearman"
 
 
@@ -438,18 +440,18 @@ def test_spreadsheet_formulas_are_made_harmless(text: str) -> None:
     assert number == "-1.5e-3"
 
 
-def test_a_row_to_copy_is_a_spec(board: Leaderboard) -> None:
+def test_a_row_to_copy_is_a_spec(leaderboard: Leaderboard) -> None:
     """The one-trial YAML of a row parses to that very trial."""
-    row = board.groups[0].best
+    row = leaderboard.groups[0].best
     assert row.result is not None
     text = one_trial_yaml(row.result.spec, "lora-lr")
     trials = [trial for _, trial in parse_spec(text).trials()]
     assert trials == [row.result.spec]
 
 
-def test_a_row_to_copy_shows_texts_as_they_are(board: Leaderboard) -> None:
+def test_a_row_to_copy_shows_texts_as_they_are(leaderboard: Leaderboard) -> None:
     """Whichever library writes it."""
-    row = board.groups[0].best
+    row = leaderboard.groups[0].best
     assert row.result is not None
     model = row.result.spec.model.model_copy(
         update={"template": "Gr\u00fc\u00dfe \U0001f642: {text}"}

@@ -25,22 +25,23 @@ def _timed(row: Row, seconds: float) -> Row:
 
 def _board(folder: Path) -> Leaderboard:
     """The better by the objective, the fewer seconds."""
-    board = lora_lr(folder, pairs=(60, 60))
-    order = {group.best.trial: place for place, group in enumerate(board.groups)}
-    rows = {row.trial: _timed(row, 1.0 + order.get(row.trial, 0)) for row in board.rows}
+    leaderboard = lora_lr(folder, pairs=(60, 60))
+    order = {group.best.trial: place for place, group in enumerate(leaderboard.groups)}
+    rows = {row.trial: _timed(row, 1.0 + order.get(row.trial, 0)) for row in leaderboard.rows}
     groups = [
-        replace(group, rows=tuple(rows[row.trial] for row in group.rows)) for group in board.groups
+        replace(group, rows=tuple(rows[row.trial] for row in group.rows))
+        for group in leaderboard.groups
     ]
-    return replace(board, rows=tuple(rows.values()), groups=tuple(groups))
+    return replace(leaderboard, rows=tuple(rows.values()), groups=tuple(groups))
 
 
 def test_less_is_better_where_the_spec_says_so(tmp_path: Path) -> None:
     """A user's metric agrees with the objective where its order does, turned round."""
-    board = _board(tmp_path)
-    assert not metric_of(board, "own_seconds").higher_is_better
-    assert metric_of(board, "spearman").label == "Spearman correlation"
-    assert metric_of(board, "unheard_of").higher_is_better
-    found = {item.metric: item for item in agreements(board)}["own_seconds"]
-    assert found.first_trial == board.groups[0].best.trial
+    leaderboard = _board(tmp_path)
+    assert not metric_of(leaderboard, "own_seconds").higher_is_better
+    assert metric_of(leaderboard, "spearman").label == "Spearman correlation"
+    assert metric_of(leaderboard, "unheard_of").higher_is_better
+    found = {item.metric: item for item in agreements(leaderboard)}["own_seconds"]
+    assert found.first_trial == leaderboard.groups[0].best.trial
     assert found.tau is not None
     assert found.tau > 0

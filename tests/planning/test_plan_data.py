@@ -63,7 +63,7 @@ def test_edited_data_and_an_updated_model_make_new_trials(tmp_path: Path, tiny_m
 
 
 def test_train_data_as_an_axis_has_one_baseline(tmp_path: Path, tiny_model: Path) -> None:
-    """The untrained model is scored once where trials differ in their train data alone, and once
+    """The base model is scored once where trials differ in their train data alone, and once
     more where dev does.
     """
     for name in ("a", "b", "dev", "other"):

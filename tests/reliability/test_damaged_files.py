@@ -127,9 +127,9 @@ def applied(results: Path, cases: list[tuple[str, str]]) -> Iterator[tuple[str, 
 
 def seen(results: Path) -> str:
     """Everything that a report is made of: the leaderboard, per-pair scores, texts, models."""
-    board = build_leaderboard(results / "two")
-    found = [to_json(board)]
-    for row in board.rows:
+    leaderboard = build_leaderboard(results / "two")
+    found = [to_json(leaderboard)]
+    for row in leaderboard.rows:
         trial = row.folder
         assert row.result is not None, "not finished"
         trial.check_files(row.result)

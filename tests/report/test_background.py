@@ -12,14 +12,14 @@ import pytest
 
 from embft.report import background as meanwhile
 from embft.report.background import write_meanwhile
-from tests.helpers.leaderboards import lora_lr_plans, make_board, save_sweep
+from tests.helpers.leaderboards import lora_lr_plans, make_leaderboard, save_sweep
 
 MANY = meanwhile._MANY
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    return save_sweep(make_board(tmp_path / "one", lora_lr_plans()[:2], pairs=(40, 40)))
+    return save_sweep(make_leaderboard(tmp_path / "one", lora_lr_plans()[:2], pairs=(40, 40)))
 
 
 def test_many_trials_are_reported_by_a_process_of_their_own(

@@ -18,7 +18,7 @@ from embft.report import chart_list
 from embft.report.chart import Chart
 from embft.report.chart_list import Section, declared
 from embft.report.export import all_charts
-from tests.helpers.leaderboards import lora_lr_plans, make_board
+from tests.helpers.leaderboards import lora_lr_plans, make_leaderboard
 from tests.helpers.pages import render_report
 
 NAMES = [module.name for module in pkgutil.iter_modules(embft.report.charts.__path__)]
@@ -32,26 +32,26 @@ from embft.report.chart_list import Section, chart
 
 
 @chart(Section.EPOCHS, 5)
-def extra(board: Leaderboard) -> Chart:
+def extra(leaderboard: Leaderboard) -> Chart:
     spec = {"mark": "point", "data": {"values": [{"x": 1}]}}
-    return Chart(key="extra", title=f"Extra of {board.name}", note="", spec=spec)
+    return Chart(key="extra", title=f"Extra of {leaderboard.name}", note="", spec=spec)
 '''
 
 
 @pytest.fixture(scope="module")
-def board(tmp_path_factory: pytest.TempPathFactory) -> Leaderboard:
-    return make_board(tmp_path_factory.mktemp("charts"), lora_lr_plans(), pairs=(60, 60))
+def leaderboard(tmp_path_factory: pytest.TempPathFactory) -> Leaderboard:
+    return make_leaderboard(tmp_path_factory.mktemp("charts"), lora_lr_plans(), pairs=(60, 60))
 
 
-def _on_page(board: Leaderboard) -> list[str]:
-    return re.findall(r'data-chart="([^"]+)"', render_report(board, pictures=False))
+def _on_page(leaderboard: Leaderboard) -> list[str]:
+    return re.findall(r'data-chart="([^"]+)"', render_report(leaderboard, pictures=False))
 
 
-def test_the_page_and_the_export_have_the_same_charts(board: Leaderboard) -> None:
+def test_the_page_and_the_export_have_the_same_charts(leaderboard: Leaderboard) -> None:
     """None is forgotten by either."""
-    exported = [chart.key for chart in all_charts(board)]
+    exported = [chart.key for chart in all_charts(leaderboard)]
     assert len(exported) == len(set(exported)) > 10
-    assert sorted(_on_page(board)) == sorted(exported)
+    assert sorted(_on_page(leaderboard)) == sorted(exported)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -91,9 +91,9 @@ def another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("another")
-def test_a_new_chart_is_a_file(board: Leaderboard) -> None:
+def test_a_new_chart_is_a_file(leaderboard: Leaderboard) -> None:
     """It stands on the page, in its place, and is exported, without being listed anywhere."""
-    keys = _on_page(board)
+    keys = _on_page(leaderboard)
     assert keys.index("extra") == keys.index("epochs") - 1
-    found: dict[str, Chart] = {chart.key: chart for chart in all_charts(board)}
-    assert found["extra"].title == f"Extra of {board.name}"
+    found: dict[str, Chart] = {chart.key: chart for chart in all_charts(leaderboard)}
+    assert found["extra"].title == f"Extra of {leaderboard.name}"

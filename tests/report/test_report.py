@@ -27,7 +27,7 @@ from embft.report.export import export_charts
 from embft.report.markdown import render_markdown
 from embft.report.page import stats, write_report
 from tests.helpers import leaderboards
-from tests.helpers.leaderboards import Plan, lora_lr, lora_lr_plans, make_board, params
+from tests.helpers.leaderboards import Plan, lora_lr, lora_lr_plans, make_leaderboard, params
 from tests.helpers.pages import render_report
 
 EVIL = "</script><script>alert(1)</script> \u202egnitirw\u202c \u2028 <img src=x onerror=alert(2)>"
@@ -38,7 +38,7 @@ SECTIONS = (
 
 
 class Page(HTMLParser):
-    """The elements of a page: tags with attributes, and the text of each row of the board."""
+    """The elements of a page: tags with attributes, and the text of each row of the leaderboard."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -59,13 +59,13 @@ class Page(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def board(tmp_path_factory: pytest.TempPathFactory) -> Leaderboard:
+def leaderboard(tmp_path_factory: pytest.TempPathFactory) -> Leaderboard:
     return lora_lr(tmp_path_factory.mktemp("lora"), warnings=("Mind this.",))
 
 
 @pytest.fixture(scope="module")
-def html(board: Leaderboard) -> str:
-    return render_report(board)
+def html(leaderboard: Leaderboard) -> str:
+    return render_report(leaderboard)
 
 
 def page_data(html: str) -> dict[str, Any]:
@@ -97,18 +97,18 @@ def test_every_id_is_unique_and_every_inner_link_leads_somewhere(html: str) -> N
     assert all(link.startswith("#") and link[1:] in ids for link in links)
 
 
-def test_the_table_is_there_before_any_script(board: Leaderboard, html: str) -> None:
+def test_the_table_is_there_before_any_script(leaderboard: Leaderboard, html: str) -> None:
     """Every configuration is a row of plain HTML, in the order of the ranks."""
-    body = html[html.index('<table id="board">') : html.index("</tbody>")]
+    body = html[html.index('<table id="leaderboard">') : html.index("</tbody>")]
     assert re.findall(r'data-trials="([^"]*)"', body) == [
-        " ".join(line.trials) for line in table_lines(board)
+        " ".join(line.trials) for line in table_lines(leaderboard)
     ]
 
 
-def test_figures_at_the_top_are_those_of_the_table(board: Leaderboard) -> None:
+def test_figures_at_the_top_are_those_of_the_table(leaderboard: Leaderboard) -> None:
     """The recommended line's score, delta and cost are what the answer shows."""
-    line = next(line for line in table_lines(board) if line.recommended)
-    shown = {stat.label: stat.value for stat in stats(board)}
+    line = next(line for line in table_lines(leaderboard) if line.recommended)
+    shown = {stat.label: stat.value for stat in stats(leaderboard)}
     assert shown["Spearman correlation, test"] == fmt.score(line.score)
     assert shown["against the base model, test"] == fmt.signed(line.delta)
     assert shown["training"] == fmt.duration(line.seconds)
@@ -189,19 +189,25 @@ def test_learning_rates_are_on_a_log_axis_with_clean_labels(html: str) -> None:
 
 
 def state(name: str, folder: Path) -> Leaderboard:
-    """A board in one of the states that a page must survive."""
+    """A leaderboard in one of the states that a page must survive."""
     plans = lora_lr_plans()
     mixed = ["completed", "failed", "pruned", "running", "pending", "completed"]
     several = [replace(p, status=mixed[i % len(mixed)], message=EVIL) for i, p in enumerate(plans)]
     makers: dict[str, Callable[[], Leaderboard]] = {
-        "empty": lambda: make_board(folder, [], baseline=False),
-        "only_baseline": lambda: make_board(folder, [replace(p, status="pending") for p in plans]),
-        "one_trial": lambda: make_board(folder, [Plan(params("lora", 8, 2e-4), 0.6)], axes=()),
-        "all_failed": lambda: make_board(folder, [replace(p, status="failed") for p in plans]),
-        "mixed": lambda: make_board(folder, several),
-        "no_baseline": lambda: make_board(folder, plans[:4], baseline=False),
+        "empty": lambda: make_leaderboard(folder, [], baseline=False),
+        "only_baseline": lambda: make_leaderboard(
+            folder, [replace(p, status="pending") for p in plans]
+        ),
+        "one_trial": lambda: make_leaderboard(
+            folder, [Plan(params("lora", 8, 2e-4), 0.6)], axes=()
+        ),
+        "all_failed": lambda: make_leaderboard(
+            folder, [replace(p, status="failed") for p in plans]
+        ),
+        "mixed": lambda: make_leaderboard(folder, several),
+        "no_baseline": lambda: make_leaderboard(folder, plans[:4], baseline=False),
         "seeds": lambda: lora_lr(folder, seeds=(42, 43)),
-        "graded": lambda: make_board(folder, plans[:4], edit=graded),
+        "graded": lambda: make_leaderboard(folder, plans[:4], edit=graded),
     }
     return makers[name]()
 
@@ -226,29 +232,29 @@ def graded(pairs: Pairs) -> Pairs:
 )
 def test_every_state_has_all_sections(name: str, tmp_path: Path) -> None:
     """Whatever is missing, each section stands there and each trial has its page."""
-    board = state(name, tmp_path)
-    html = render_report(board)
+    leaderboard = state(name, tmp_path)
+    html = render_report(leaderboard)
     page = Page(html)
     assert set(SECTIONS) <= set(page.ids("section"))
-    assert {f"trial-{row.trial}" for row in board.rows} <= set(page.ids("details"))
+    assert {f"trial-{row.trial}" for row in leaderboard.rows} <= set(page.ids("details"))
     assert "nan" not in re.sub(r"<script.*?</script>|<[^>]*>", "", html, flags=re.DOTALL).split()
-    assert render_markdown(board).startswith("## lora-lr")
+    assert render_markdown(leaderboard).startswith("## lora-lr")
 
 
-def test_an_undefined_score_is_no_number(board: Leaderboard) -> None:
+def test_an_undefined_score_is_no_number(leaderboard: Leaderboard) -> None:
     """A configuration without a test score keeps its row, and no chart or sentence shows NaN."""
-    lost = replace(board.groups[2], score=float("nan"), interval=None)
-    groups = (*board.groups[:2], lost, *board.groups[3:])
-    html = render_report(replace(board, groups=groups))
+    lost = replace(leaderboard.groups[2], score=float("nan"), interval=None)
+    groups = (*leaderboard.groups[:2], lost, *leaderboard.groups[3:])
+    html = render_report(replace(leaderboard, groups=groups))
     assert f'data-trials="{lost.best.trial}"' in html
     assert "nan" not in re.sub(r"<script.*?</script>|<[^>]*>", "", html, flags=re.DOTALL).split()
 
 
-def test_lower_is_better_turns_the_colours_round(board: Leaderboard) -> None:
+def test_lower_is_better_turns_the_colours_round(leaderboard: Leaderboard) -> None:
     """With mode min the deepest colour stands for the lowest score."""
     ramps = []
     for mode in ("max", "min"):
-        html = render_report(replace(board, mode=mode))
+        html = render_report(replace(leaderboard, mode=mode))
         chart = page_data(html)["charts"]["heatmap-rank-learning-rate"]
         ramps.append(chart["layer"][0]["encoding"]["color"]["scale"]["range"])
         word = "higher" if mode == "max" else "lower"
@@ -266,16 +272,16 @@ def test_hostile_texts_stay_texts(tmp_path: Path) -> None:
 
     plans = [replace(p, message=EVIL) for p in lora_lr_plans()]
     plans[0] = replace(plans[0], status="failed")
-    board = make_board(
+    leaderboard = make_leaderboard(
         tmp_path, plans, edit=edit, name=EVIL, description=EVIL, verdict=(EVIL,), warnings=(EVIL,),
         audit={"findings": [evil_finding()]},
     )  # fmt: skip
-    html = render_report(board)
+    html = render_report(leaderboard)
     page = Page(html)
     assert not page.of("img")
     assert len(page.of("script")) == 3
     assert page_data(html)["compare"]["texts"]
-    markdown = render_markdown(board)
+    markdown = render_markdown(leaderboard)
     assert "<script" not in markdown
     assert "<img" not in markdown
 
@@ -295,8 +301,8 @@ def evil_finding() -> dict[str, object]:
 
 def test_a_finding_of_the_audit_has_figures_and_examples(tmp_path: Path) -> None:
     """Nested details become one list of names and values; a few examples stand for all."""
-    board = make_board(tmp_path, lora_lr_plans(), audit={"findings": [evil_finding()]})
-    (line,) = audit_lines(board)
+    leaderboard = make_leaderboard(tmp_path, lora_lr_plans(), audit={"findings": [evil_finding()]})
+    (line,) = audit_lines(leaderboard)
     assert [name for name, _ in line.figures] == ["auc", "words for low", "sampled"]
     assert [value for _, value in line.figures][::2] == ["0.822", "no"]
     assert len(line.examples) == 3
@@ -316,26 +322,26 @@ def test_json_in_a_script_cannot_end_it() -> None:
 
 def test_missing_scores_are_said_to_be_missing(tmp_path: Path) -> None:
     """Without the per-pair scores the sections about pairs say so, and the rest stands."""
-    board = lora_lr(tmp_path)
-    for row in board.rows:
+    leaderboard = lora_lr(tmp_path)
+    for row in leaderboard.rows:
         row.folder.scores_file.unlink()
-    html = render_report(board)
+    html = render_report(leaderboard)
     assert html.count("scores.parquet") >= 2
     assert 'id="figure-epochs"' in html
 
 
-def test_compare_begins_with_the_two_that_were_asked_for(board: Leaderboard) -> None:
+def test_compare_begins_with_the_two_that_were_asked_for(leaderboard: Leaderboard) -> None:
     """`compare` chooses the first two of the page by name."""
-    two = (board.groups[3].best.trial, board.groups[1].best.trial)
-    data = page_data(render_report(board, compare=two))["compare"]
+    two = (leaderboard.groups[3].best.trial, leaderboard.groups[1].best.trial)
+    data = page_data(render_report(leaderboard, compare=two))["compare"]
     assert tuple(data["models"][i]["trial"] for i in data["start"]) == two
 
 
-def test_writing_replaces_the_file_as_a_whole(board: Leaderboard, tmp_path: Path) -> None:
+def test_writing_replaces_the_file_as_a_whole(leaderboard: Leaderboard, tmp_path: Path) -> None:
     """The written file is the rendered page, and no temporary file is left."""
     path = tmp_path / "report.html"
     path.write_text("old")
-    write_report(board, path)
+    write_report(leaderboard, path)
     assert path.read_text(encoding="utf-8").startswith("<!doctype html>")
     assert [file.name for file in tmp_path.iterdir()] == ["report.html"]
 
@@ -343,29 +349,29 @@ def test_writing_replaces_the_file_as_a_whole(board: Leaderboard, tmp_path: Path
 def test_a_diverged_trial_does_not_crush_the_curves(tmp_path: Path) -> None:
     """The cost chart's axis ends near the other trials, and the trial far below is drawn at it."""
     plans = [Plan(params("lora", rank, 2e-4), 0.6) for rank in (2, 4, 8, 16, 32, 64)]
-    board = make_board(tmp_path, [*plans, Plan(params("lora", 1, 2e-4), -0.9)])
-    chart = page_data(render_report(board))["charts"]["cost-parameters"]
+    leaderboard = make_leaderboard(tmp_path, [*plans, Plan(params("lora", 1, 2e-4), -0.9)])
+    chart = page_data(render_report(leaderboard))["charts"]["cost-parameters"]
     scores = [point["score"] for point in chart["datasets"]["rows"]]
-    real = [group.score for group in board.groups]
+    real = [group.score for group in leaderboard.groups]
     assert min(real) < -0.5
     assert min(scores) > 0
 
 
-def test_markdown_names_the_recommended_and_every_scored_line(board: Leaderboard) -> None:
+def test_markdown_names_the_recommended_and_every_scored_line(leaderboard: Leaderboard) -> None:
     """A row for each configuration and the baseline."""
-    markdown = render_markdown(board)
+    markdown = render_markdown(leaderboard)
     rows = [line for line in markdown.splitlines() if line.startswith("| ")]
-    assert len(rows) == 1 + len(board.groups) + 1
+    assert len(rows) == 1 + len(leaderboard.groups) + 1
     assert sum("(recommended)" in row for row in rows) == 1
     assert "- Mind this." in markdown
 
 
 @pytest.mark.parametrize(("kind", "head"), [("svg", b"<svg"), ("png", b"\x89PNG")])
 def test_charts_are_exported_with_colours_of_their_own(
-    board: Leaderboard, tmp_path: Path, kind: Any, head: bytes
+    leaderboard: Leaderboard, tmp_path: Path, kind: Any, head: bytes
 ) -> None:
     """A file stands alone: no CSS variable is left in it."""
-    paths = export_charts(board, tmp_path / "charts", kind)
+    paths = export_charts(leaderboard, tmp_path / "charts", kind)
     assert len(paths) >= 10
     for path in paths:
         content = path.read_bytes()
@@ -386,7 +392,7 @@ def test_numbers_read_as_people_write_them() -> None:
     assert fmt.p_value(0.0004) == "< 0.001"
 
 
-def test_builder_writes_what_a_worker_writes(board: Leaderboard) -> None:
+def test_builder_writes_what_a_worker_writes(leaderboard: Leaderboard) -> None:
     """The made-up folders hold scores, so that these tests read real files."""
-    assert board.axes == leaderboards.LORA_LR_AXES
-    assert all(row.folder.scores_file.exists() for row in board.rows)
+    assert leaderboard.axes == leaderboards.LORA_LR_AXES
+    assert all(row.folder.scores_file.exists() for row in leaderboard.rows)

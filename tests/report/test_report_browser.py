@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from embft.data.pairs import Pairs
 from embft.leaderboard.rows import Leaderboard
 from embft.report.page import write_report
-from tests.helpers.leaderboards import lora_lr, lora_lr_plans, make_board
+from tests.helpers.leaderboards import lora_lr, lora_lr_plans, make_leaderboard
 
 CHROMIUM = shutil.which("chromium")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on the PATH")
@@ -36,16 +36,16 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def board(tmp_path_factory: pytest.TempPathFactory) -> Leaderboard:
+def leaderboard(tmp_path_factory: pytest.TempPathFactory) -> Leaderboard:
     plans = lora_lr_plans()
     plans[0] = type(plans[0])(plans[0].params, 0.1, status="failed")
-    return make_board(tmp_path_factory.mktemp("sweep"), plans)
+    return make_leaderboard(tmp_path_factory.mktemp("sweep"), plans)
 
 
 @pytest.fixture(scope="module")
-def file(board: Leaderboard) -> Path:
-    path = board.folder.report_file()
-    write_report(board, path)
+def file(leaderboard: Leaderboard) -> Path:
+    path = leaderboard.folder.report_file()
+    write_report(leaderboard, path)
     return path
 
 
@@ -78,14 +78,14 @@ def opened(browser: Browser, file: Path) -> Iterator[Opened]:
 
 
 def column(page: Page, name: str) -> int:
-    """The position of a column of the board by its title."""
-    titles = [text.strip() for text in page.locator("#board thead th").all_text_contents()]
+    """The position of a column of the leaderboard by its title."""
+    titles = [text.strip() for text in page.locator("#leaderboard thead th").all_text_contents()]
     return titles.index(name)
 
 
 def shown_rows(page: Page) -> list[str]:
-    """The configurations that the board shows, from the top."""
-    return page.locator("#board tbody tr:not([hidden]) th a").all_text_contents()
+    """The configurations that the leaderboard shows, from the top."""
+    return page.locator("#leaderboard tbody tr:not([hidden]) th a").all_text_contents()
 
 
 def scroll_through(page: Page) -> None:
@@ -112,18 +112,18 @@ def test_sorting_orders_rows_and_keeps_ranks(opened: Opened) -> None:
     """A click sorts, a second turns it round, a third restores the ranks' order."""
     page = opened.page
     ranked = shown_rows(page)
-    ranks = dict(zip(ranked, page.locator("#board td.rank").all_text_contents(), strict=True))
+    ranks = dict(zip(ranked, page.locator("#leaderboard td.rank").all_text_contents(), strict=True))
     index = column(page, "trained weights")
-    button = page.locator("#board thead th").nth(index).locator("button")
+    button = page.locator("#leaderboard thead th").nth(index).locator("button")
     button.click()
     values = [
         float(v) if (v := cell.get_attribute("data-v")) else -1.0
-        for cell in page.locator(f"#board tbody td:nth-child({index + 1})").all()
+        for cell in page.locator(f"#leaderboard tbody td:nth-child({index + 1})").all()
     ]
     assert values == sorted(values, reverse=True)
     assert shown_rows(page) != ranked
     again = dict(
-        zip(shown_rows(page), page.locator("#board td.rank").all_text_contents(), strict=True)
+        zip(shown_rows(page), page.locator("#leaderboard td.rank").all_text_contents(), strict=True)
     )
     assert again == ranks
     button.click()
@@ -142,7 +142,7 @@ def test_filtering_hides_rows_and_says_how_many_are_left(opened: Opened) -> None
     assert f"{len(found)} of {everything}" in page.inner_text("#shown")
     page.fill("#filter", "")
     page.check("#only-best")
-    best = page.locator("#board tbody tr.may-be-best").count()
+    best = page.locator("#leaderboard tbody tr.may-be-best").count()
     assert len(shown_rows(page)) == best < everything
 
 
@@ -152,7 +152,7 @@ def test_columns_can_be_chosen(opened: Opened) -> None:
     page.click("details.menu summary")
     box = page.locator("#columns label", has_text="AUC-ROC").locator("input")
     box.check()
-    header = page.locator("#board thead th", has_text="AUC-ROC")
+    header = page.locator("#leaderboard thead th", has_text="AUC-ROC")
     assert header.is_visible()
     box.uncheck()
     assert header.is_hidden()
@@ -169,21 +169,23 @@ def test_csv_holds_what_the_table_shows(opened: Opened) -> None:
     assert re.search(r'"0\.\d{6,}"', text)
 
 
-def test_a_rows_link_opens_the_trials_page(opened: Opened, board: Leaderboard) -> None:
+def test_a_rows_link_opens_the_trials_page(opened: Opened, leaderboard: Leaderboard) -> None:
     """The link unfolds the page, marks the row, and shows spec and metrics."""
     page = opened.page
-    trial = board.groups[1].best.trial
-    page.click(f'#board a[href="#trial-{trial}"]')
+    trial = leaderboard.groups[1].best.trial
+    page.click(f'#leaderboard a[href="#trial-{trial}"]')
     details = page.locator(f'[id="trial-{trial}"]')
     page.wait_for_function("(id) => document.getElementById(id).open", arg=f"trial-{trial}")
     assert details.locator("table.metrics tr").count() > 5
     assert details.locator("pre").is_visible()
-    assert page.locator("#board tr.picked").get_attribute("data-trials") == trial
+    assert page.locator("#leaderboard tr.picked").get_attribute("data-trials") == trial
 
 
-def test_an_address_with_a_trial_opens_it(browser: Browser, file: Path, board: Leaderboard) -> None:
+def test_an_address_with_a_trial_opens_it(
+    browser: Browser, file: Path, leaderboard: Leaderboard
+) -> None:
     """A link that someone sent leads to the failed trial and its log."""
-    failed = next(row for row in board.rows if row.status == "failed")
+    failed = next(row for row in leaderboard.rows if row.status == "failed")
     opened = Opened(browser.new_page(), file, f"#trial-{failed.trial}")
     details = opened.page.locator(f'[id="trial-{failed.trial}"]')
     assert details.get_attribute("open") is not None
@@ -204,13 +206,13 @@ def test_choosing_a_point_chooses_the_trial_everywhere(opened: Opened) -> None:
     assert {dot.get_attribute("opacity") for dot in dots.all()} <= {None, "1"}
     plot.scroll_into_view_if_needed()
     plot.locator(".mark-rect.role-mark path").first.click(position={"x": 12, "y": 8})
-    page.wait_for_selector("#board tr.picked")
+    page.wait_for_selector("#leaderboard tr.picked")
     page.wait_for_function(
         '() => [...document.querySelectorAll(\'[data-chart="cost-parameters"] '
         ".mark-symbol.role-mark path')].some((p) => Number(p.getAttribute('opacity')) < 0.5)"
     )
     page.keyboard.press("Escape")
-    assert page.locator("#board tr.picked").count() == 0
+    assert page.locator("#leaderboard tr.picked").count() == 0
 
 
 def test_comparison_follows_the_two_that_are_chosen(opened: Opened) -> None:
@@ -256,7 +258,7 @@ def test_dark_mode_by_system_and_by_hand(browser: Browser, file: Path) -> None:
     page.close()
 
 
-def test_the_spec_can_be_copied(opened: Opened, board: Leaderboard) -> None:
+def test_the_spec_can_be_copied(opened: Opened, leaderboard: Leaderboard) -> None:
     """The recommended trial's spec goes to the clipboard, or is selected where there is none."""
     page = opened.page
     page.click("#recommended-spec summary")
@@ -264,9 +266,10 @@ def test_the_spec_can_be_copied(opened: Opened, board: Leaderboard) -> None:
     page.wait_for_function(
         "() => document.querySelector('#recommended-spec .copy').textContent !== 'Copy'"
     )
-    assert board.recommended
+    assert leaderboard.recommended
     assert (
-        page.inner_text("#recommended-spec pre").strip() == board.recommended.best.spec_yaml.strip()
+        page.inner_text("#recommended-spec pre").strip()
+        == leaderboard.recommended.best.spec_yaml.strip()
     )
 
 
@@ -296,11 +299,11 @@ def test_hostile_texts_do_not_run(browser: Browser, tmp_path: Path) -> None:
         )
 
     columns = ("category", LONG)
-    board = make_board(
+    leaderboard = make_leaderboard(
         tmp_path, lora_lr_plans()[:6], edit=edit, name=EVIL + LONG, description=EVIL + LONG,
         group_columns=columns,
     )  # fmt: skip
-    write_report(board, tmp_path / "report.html")
+    write_report(leaderboard, tmp_path / "report.html")
     page = browser.new_page(viewport={"width": 1400, "height": 900})
     opened = Opened(page, tmp_path / "report.html")
     scroll_through(page)
@@ -327,22 +330,22 @@ def test_without_scripts_the_answer_and_the_pictures_stand(
     browser: Browser, tmp_path: Path
 ) -> None:
     """Table, charts and trials' pages need no script."""
-    board = lora_lr(tmp_path)
-    write_report(board, tmp_path / "report.html")
+    leaderboard = lora_lr(tmp_path)
+    write_report(leaderboard, tmp_path / "report.html")
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
     page.goto((tmp_path / "report.html").as_uri())
-    assert page.locator("#board tbody tr").count() == 12
+    assert page.locator("#leaderboard tbody tr").count() == 12
     assert page.locator("[data-chart] > svg").count() >= 10
     assert page.locator(".tools").first.is_hidden()
     context.close()
 
 
 def test_a_page_of_a_running_sweep_has_live_charts_alone(
-    browser: Browser, board: Leaderboard, tmp_path: Path
+    browser: Browser, leaderboard: Leaderboard, tmp_path: Path
 ) -> None:
     """No picture was drawn while trials ran, and the browser draws every chart all the same."""
-    write_report(board, tmp_path / "report.html", pictures=False)
+    write_report(leaderboard, tmp_path / "report.html", pictures=False)
     opened = Opened(browser.new_page(), tmp_path / "report.html")
     scroll_through(opened.page)
     assert opened.page.locator("[data-chart].live").count() >= 10
@@ -359,7 +362,7 @@ def test_the_models_before_and_after_can_be_chosen(opened: Opened) -> None:
     legend = page.locator('[data-chart="roc"] .role-legend-label text')
     before = legend.all_text_contents()
     page.click("#before-after details.menu summary")
-    boxes = page.locator("#cast input")
+    boxes = page.locator("#compared input")
     names = [box.get_attribute("value") for box in boxes.all()]
     assert len(names) > len(before)
     boxes.nth(len(before)).check()
@@ -375,9 +378,9 @@ def test_the_models_before_and_after_can_be_chosen(opened: Opened) -> None:
         "('[data-chart=distributions] .role-mark text')].some((t) => t.textContent === name)",
         arg=names[1],
     )
-    cast = page.locator(".cast > div:not([hidden]) dt").all_text_contents()
-    assert cast == [names[0], *names[2 : len(before) + 1]]
-    dots = page.locator(".cast > div:not([hidden]) .dot")
+    compared = page.locator(".compared > div:not([hidden]) dt").all_text_contents()
+    assert compared == [names[0], *names[2 : len(before) + 1]]
+    dots = page.locator(".compared > div:not([hidden]) .dot")
     colours = [dot.evaluate("(e) => getComputedStyle(e).backgroundColor") for dot in dots.all()]
     assert len(set(colours)) == len(colours)
 
@@ -404,15 +407,15 @@ def test_axe_finds_no_serious_fault(
 def test_a_keyboard_reaches_sorting_and_trials(opened: Opened) -> None:
     """Tab and Enter sort the table and open a trial's page; Escape lets go of it."""
     page = opened.page
-    page.locator("#board thead button").nth(0).focus()
+    page.locator("#leaderboard thead button").nth(0).focus()
     page.keyboard.press("Enter")
-    assert page.locator("#board th.rank").get_attribute("aria-sort") == "ascending"
-    page.locator("#board tbody a").nth(0).focus()
+    assert page.locator("#leaderboard th.rank").get_attribute("aria-sort") == "ascending"
+    page.locator("#leaderboard tbody a").nth(0).focus()
     page.keyboard.press("Enter")
     page.wait_for_selector("#trials details.trial[open]")
-    assert page.locator("#board tr.picked").count() == 1
+    assert page.locator("#leaderboard tr.picked").count() == 1
     page.keyboard.press("Escape")
-    assert page.locator("#board tr.picked").count() == 0
+    assert page.locator("#leaderboard tr.picked").count() == 0
 
 
 def test_it_prints_in_black_on_white_without_its_controls(browser: Browser, file: Path) -> None:
@@ -423,6 +426,6 @@ def test_it_prints_in_black_on_white_without_its_controls(browser: Browser, file
     assert page.evaluate("getComputedStyle(document.body).color") == "rgb(0, 0, 0)"
     for selector in (".tools", "#theme", "#trials details.trial"):
         assert page.locator(selector).first.is_hidden()
-    assert page.locator("#board").is_visible()
+    assert page.locator("#leaderboard").is_visible()
     assert page.pdf(format="A4")[:5] == b"%PDF-"
     page.close()

@@ -18,7 +18,7 @@ from embft.leaderboard.build import build_leaderboard
 from embft.leaderboard.export import to_records
 from embft.leaderboard.lookup import find_row, find_scored
 from embft.leaderboard.rows import Leaderboard
-from tests.helpers.leaderboards import Plan, lora_lr_plans, make_board, save_sweep
+from tests.helpers.leaderboards import Plan, lora_lr_plans, make_leaderboard, save_sweep
 
 PLANS = lora_lr_plans()
 SMALL: dict[str, Any] = {"pairs": (80, 160), "resamples": 20}
@@ -32,25 +32,25 @@ def run(*arguments: str | Path) -> Result:
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two sweeps that share two trials and the baseline, `one` of 4 and `two` of 6 trials."""
     folder = tmp_path_factory.mktemp("results")
-    save_sweep(make_board(folder / "one", PLANS[:4], **SMALL))
-    save_sweep(make_board(folder / "two", PLANS[2:8], start=2, **SMALL))
+    save_sweep(make_leaderboard(folder / "one", PLANS[:4], **SMALL))
+    save_sweep(make_leaderboard(folder / "two", PLANS[2:8], start=2, **SMALL))
     return folder
 
 
 @pytest.fixture(scope="module")
-def board(results: Path) -> Leaderboard:
+def leaderboard(results: Path) -> Leaderboard:
     return build_leaderboard(results / "one", results / "two")
 
 
 def test_several_sweeps_are_one_ranking_with_each_trial_once(
-    results: Path, board: Leaderboard, tmp_path: Path
+    results: Path, leaderboard: Leaderboard, tmp_path: Path
 ) -> None:
-    """The joined board ranks and scores as one sweep of all the trials would."""
-    whole = build_leaderboard(save_sweep(make_board(tmp_path / "all", PLANS[:8], **SMALL)))
-    assert board.name == "one + two"
-    assert [row.trial for row in board.rows] == [row.trial for row in whole.rows]
-    assert len(board.rows) == 9
-    for joined, alone in zip(board.groups, whole.groups, strict=True):
+    """The joined leaderboard ranks and scores as one sweep of all the trials would."""
+    whole = build_leaderboard(save_sweep(make_leaderboard(tmp_path / "all", PLANS[:8], **SMALL)))
+    assert leaderboard.name == "one + two"
+    assert [row.trial for row in leaderboard.rows] == [row.trial for row in whole.rows]
+    assert len(leaderboard.rows) == 9
+    for joined, alone in zip(leaderboard.groups, whole.groups, strict=True):
         assert joined.score == alone.score
         assert (joined.rank_low, joined.rank_high) == (alone.rank_low, alone.rank_high)
         assert joined.loss_high == alone.loss_high
@@ -64,7 +64,9 @@ def test_what_differs_between_sweeps_becomes_an_axis(tmp_path: Path) -> None:
     folders = []
     for i, plan in enumerate((short, long)):
         spec = replace(plan, params={"train.method": "lora"})
-        made = make_board(tmp_path / f"s{i}", [spec], start=i, axes=("train.method",), **SMALL)
+        made = make_leaderboard(
+            tmp_path / f"s{i}", [spec], start=i, axes=("train.method",), **SMALL
+        )
         folders.append(save_sweep(made))
     assert build_leaderboard(*folders).axes == ("train.epochs",)
 
@@ -75,12 +77,12 @@ def test_sweeps_that_do_not_compare_are_refused(results: Path, tmp_path: Path) -
     def edit(pairs: Pairs) -> Pairs:
         return replace(pairs, text_1=["another text", *pairs.text_1[1:]])
 
-    other = save_sweep(make_board(tmp_path / "other", PLANS[:2], edit=edit, **SMALL))
+    other = save_sweep(make_leaderboard(tmp_path / "other", PLANS[:2], edit=edit, **SMALL))
     found = run("report", results / "one", other)
     assert found.exit_code == 2
     assert "different dev or test pairs" in found.output
     assert str(other) in found.output
-    low = save_sweep(make_board(tmp_path / "low", PLANS[:2], **SMALL), metric="auc")
+    low = save_sweep(make_leaderboard(tmp_path / "low", PLANS[:2], **SMALL), metric="auc")
     found = run("report", results / "one", low)
     assert found.exit_code == 2
     assert "auc (max)" in found.output
@@ -121,9 +123,9 @@ def test_markdown_goes_to_the_terminal_or_to_a_file(results: Path, tmp_path: Pat
     assert out.read_text(encoding="utf-8") == found.output
 
 
-def test_markdown_compares_two(board: Leaderboard, results: Path) -> None:
+def test_markdown_compares_two(leaderboard: Leaderboard, results: Path) -> None:
     """A row for each metric, with the difference of the two records."""
-    first, second = board.groups[0].best, board.groups[1].best
+    first, second = leaderboard.groups[0].best, leaderboard.groups[1].best
     found = run("report", results / "one", results / "two", "--format", "md",
                 "--compare", first.trial, second.trial.rpartition("-")[2])  # fmt: skip
     assert found.exit_code == 0, found.output
@@ -148,29 +150,29 @@ def test_charts_become_files(results: Path, tmp_path: Path) -> None:
     assert all(file.read_bytes().startswith(b"\x89PNG") for file in files)
 
 
-def test_a_trial_is_found_by_name_key_part_and_role(board: Leaderboard) -> None:
+def test_a_trial_is_found_by_name_key_part_and_role(leaderboard: Leaderboard) -> None:
     """Every name that identifies one trial finds it."""
-    row = board.groups[2].best
-    assert find_row(board, row.trial) is row
-    assert find_row(board, row.trial.rpartition("-")[2]) is row
-    assert find_row(board, row.trial.rpartition("-")[0]) is row
-    assert find_row(board, "baseline").is_baseline
-    assert board.recommended
-    assert find_row(board, "recommended") is board.recommended.best
+    row = leaderboard.groups[2].best
+    assert find_row(leaderboard, row.trial) is row
+    assert find_row(leaderboard, row.trial.rpartition("-")[2]) is row
+    assert find_row(leaderboard, row.trial.rpartition("-")[0]) is row
+    assert find_row(leaderboard, "baseline").is_baseline
+    assert leaderboard.recommended
+    assert find_row(leaderboard, "recommended") is leaderboard.recommended.best
 
 
-def test_a_name_that_fits_none_or_several_is_explained(board: Leaderboard) -> None:
+def test_a_name_that_fits_none_or_several_is_explained(leaderboard: Leaderboard) -> None:
     """The error names the nearest trial, or those that fit."""
     with pytest.raises(EmbftError, match="did you mean 'recommended'"):
-        find_row(board, "recomended")
+        find_row(leaderboard, "recomended")
     with pytest.raises(EmbftError, match="fits 8 trials"):
-        find_row(board, "lora")
+        find_row(leaderboard, "lora")
 
 
 def test_a_trial_without_scores_cannot_be_compared(tmp_path: Path) -> None:
     """A failed trial is named with its status."""
     plans = [replace(PLANS[0], status="failed"), *PLANS[1:4]]
-    folder = save_sweep(make_board(tmp_path / "failed", plans, **SMALL))
+    folder = save_sweep(make_leaderboard(tmp_path / "failed", plans, **SMALL))
     failed = next(row for row in build_leaderboard(folder).rows if row.status == "failed")
     with pytest.raises(EmbftError, match="is failed and has no per-pair scores"):
         find_scored(build_leaderboard(folder), failed.trial)
@@ -179,18 +181,20 @@ def test_a_trial_without_scores_cannot_be_compared(tmp_path: Path) -> None:
     assert "Traceback" not in found.output
 
 
-def test_leaderboard_prints_several_sweeps_together(results: Path, board: Leaderboard) -> None:
-    """The CSV of both is the joined board's table."""
+def test_leaderboard_prints_several_sweeps_together(
+    results: Path, leaderboard: Leaderboard
+) -> None:
+    """The CSV of both is the joined leaderboard's table."""
     found = run("leaderboard", results / "one", results / "two", "--format", "csv")
     rows = list(csv.DictReader(io.StringIO(found.output)))
-    assert [row["trial"] for row in rows] == [record["trial"] for record in to_records(board)]
+    assert [row["trial"] for row in rows] == [record["trial"] for record in to_records(leaderboard)]
 
 
 def test_two_base_models_have_two_baselines(tmp_path: Path) -> None:
-    """Each line's gain is over its own base model, and both untrained models have a line."""
+    """Each line's gain is over its own base model, and both base models have a line."""
     from embft.leaderboard.table import table_lines
 
-    made = make_board(tmp_path / "two", PLANS[1:3], **SMALL)
+    made = make_leaderboard(tmp_path / "two", PLANS[1:3], **SMALL)
     assert made.baseline
     result = made.baseline.completed
     assert result
@@ -203,8 +207,8 @@ def test_two_base_models_have_two_baselines(tmp_path: Path) -> None:
     assert trained.completed
     moved = replace(trained, result=trained.completed.model_copy(update={"model_digest": "n" * 64}))
     group = replace(made.groups[0], rows=(moved,))
-    board = replace(made, rows=(*made.rows, other), groups=(group, *made.groups[1:]))
-    lines = table_lines(board)
+    leaderboard = replace(made, rows=(*made.rows, other), groups=(group, *made.groups[1:]))
+    lines = table_lines(leaderboard)
     assert sum(line.is_baseline for line in lines) == 2
     by_trial = {line.trial: line for line in lines}
     assert by_trial[moved.trial].delta == pytest.approx(group.score - 0.25)

@@ -26,54 +26,56 @@ from embft.leaderboard.table import scored, table_lines
 from embft.report.charts.curves import epochs_chart
 from embft.report.trials import SPARK, trial_pages
 from embft.spec.names import one_line
-from tests.helpers.leaderboards import LORA_LR_AXES, Plan, lora_lr, make_board, params
+from tests.helpers.leaderboards import LORA_LR_AXES, Plan, lora_lr, make_leaderboard, params
 
 RANK, RATE = LORA_LR_AXES[1], LORA_LR_AXES[2]
 
 
 @pytest.fixture(scope="module")
-def board(tmp_path_factory: pytest.TempPathFactory) -> Leaderboard:
+def leaderboard(tmp_path_factory: pytest.TempPathFactory) -> Leaderboard:
     return lora_lr(tmp_path_factory.mktemp("lora"))
 
 
 @pytest.fixture(scope="module")
-def found(board: Leaderboard) -> list[Model]:
-    return models(board)
+def found(leaderboard: Leaderboard) -> list[Model]:
+    return models(leaderboard)
 
 
-def test_lines_keep_the_groups_ranks_and_place_the_baseline(board: Leaderboard) -> None:
+def test_lines_keep_the_groups_ranks_and_place_the_baseline(leaderboard: Leaderboard) -> None:
     """Scores, ties and deltas are the groups' own; the baseline stands where dev puts it."""
-    lines = table_lines(board)
+    lines = table_lines(leaderboard)
     ranked = [line for line in lines if line.position is not None]
-    assert [line.score for line in ranked] == [group.score for group in board.groups]
-    assert [line.in_best_set for line in ranked] == [g.in_best_set for g in board.groups]
-    assert board.baseline
-    base = board.baseline.test["spearman"]
+    assert [line.score for line in ranked] == [group.score for group in leaderboard.groups]
+    assert [line.in_best_set for line in ranked] == [g.in_best_set for g in leaderboard.groups]
+    assert leaderboard.baseline
+    base = leaderboard.baseline.test["spearman"]
     assert all(line.delta == pytest.approx((line.score or 0) - base) for line in ranked)
     dev = [line.dev for line in lines if line.dev is not None]
     assert dev == sorted(dev, reverse=True)
 
 
-def test_heatmap_cells_hold_the_best_of_each_pair_of_values(board: Leaderboard) -> None:
+def test_heatmap_cells_hold_the_best_of_each_pair_of_values(leaderboard: Leaderboard) -> None:
     """Rank by learning rate comes first, and full fine-tuning has a line of its own."""
-    assert axis_pairs(board) == [(RANK, RATE)]
-    cells = {(cell.y, cell.x): cell for cell in heatmap(board, RANK, RATE)}
+    assert axis_pairs(leaderboard) == [(RANK, RATE)]
+    cells = {(cell.y, cell.x): cell for cell in heatmap(leaderboard, RANK, RATE)}
     assert len(cells) == 11
     assert ("full", "2e-3") not in cells
-    for group in board.groups:
+    for group in leaderboard.groups:
         rank = "full" if group.params[RANK] is None else str(group.params[RANK])
         assert cells[rank, value_text(group.params[RATE])].score == group.score
 
 
-def test_swing_changes_one_axis_alone(board: Leaderboard) -> None:
+def test_swing_changes_one_axis_alone(leaderboard: Leaderboard) -> None:
     """The learning rate's swing is the mean over ranks and full fine-tuning."""
-    scores = {(g.params[RANK], g.params[RATE]): g.score for g in board.groups}
+    scores = {(g.params[RANK], g.params[RATE]): g.score for g in leaderboard.groups}
     ranges = [np.ptp([scores[r, lr] for lr in (2e-5, 2e-4, 2e-3)]) for r in (4, 8, 16)]
     ranges.append(np.ptp([scores[None, lr] for lr in (2e-5, 2e-4)]))
-    by_axis = {swing.axis: swing for swing in swings(board)}
+    by_axis = {swing.axis: swing for swing in swings(leaderboard)}
     assert by_axis[RATE].mean == pytest.approx(np.mean(ranges))
     assert by_axis[RATE].settings == 4
-    assert heatmap_finding(board, RANK, RATE).startswith("Learning rate matters more than LoRA")
+    assert heatmap_finding(leaderboard, RANK, RATE).startswith(
+        "Learning rate matters more than LoRA"
+    )
 
 
 def test_front_holds_what_nothing_beats() -> None:
@@ -82,30 +84,30 @@ def test_front_holds_what_nothing_beats() -> None:
     assert pareto_front([1, 1], [1, 1]) == [True, True]
 
 
-def test_cost_names_the_recommended_and_its_share(board: Leaderboard) -> None:
+def test_cost_names_the_recommended_and_its_share(leaderboard: Leaderboard) -> None:
     """The sentence's numbers are those of the points."""
-    points = cost_points(board)
+    points = cost_points(leaderboard)
     shipped = next(point for point in points if point.recommended)
     best = max(points, key=lambda point: point.score)
-    sentence = cost_finding(board)
+    sentence = cost_finding(leaderboard)
     assert sentence.startswith(shipped.label)
     assert f"within {best.score - shipped.score:.3f}" in sentence
 
 
-def test_curves_mark_the_chosen_epoch(board: Leaderboard) -> None:
+def test_curves_mark_the_chosen_epoch(leaderboard: Leaderboard) -> None:
     """One chosen point for each completed trial, where the record says it is."""
-    rows = [row for row in board.rows if row.epochs]
-    chosen = {p.trial: p.epoch for p in curve_points(board, rows) if p.chosen}
+    rows = [row for row in leaderboard.rows if row.epochs]
+    chosen = {p.trial: p.epoch for p in curve_points(leaderboard, rows) if p.chosen}
     assert chosen == {r.trial: r.completed.best_epoch for r in rows if r.completed}
-    last = sum(best == end for best, end in chosen_epochs(board))
-    assert f"{last} of 11" in epochs_finding(board)
+    last = sum(best == end for best, end in chosen_epochs(leaderboard))
+    assert f"{last} of 11" in epochs_finding(leaderboard)
 
 
-def test_curves_by_steps_have_steps_as_their_axis(board: Leaderboard, tmp_path: Path) -> None:
+def test_curves_by_steps_have_steps_as_their_axis(leaderboard: Leaderboard, tmp_path: Path) -> None:
     """Where evaluations come within an epoch the axis is as wide as the steps; epochs elsewhere."""
     plans = [Plan({"train.lora.rank": rank}, 0.7, epochs=1, per_epoch=5) for rank in (4, 8)]
-    by_step = make_board(tmp_path, plans, axes=("train.lora.rank",))
-    chart, usual = epochs_chart(by_step), epochs_chart(board)
+    by_step = make_leaderboard(tmp_path, plans, axes=("train.lora.rank",))
+    chart, usual = epochs_chart(by_step), epochs_chart(leaderboard)
     assert chart
     assert usual
     assert {"15", "30", "45", "60", "75"} == {
@@ -140,10 +142,10 @@ def test_range_is_cut_only_below_far_out_values() -> None:
 
 def test_scores_are_read_anew_when_the_file_changes(tmp_path: Path) -> None:
     """A trial that was scored again is not shown with its old scores."""
-    board = make_board(tmp_path, [Plan(params("lora", 8, 2e-4), 0.6)], resamples=20)
-    row = board.groups[0].best
+    leaderboard = make_leaderboard(tmp_path, [Plan(params("lora", 8, 2e-4), 0.6)], resamples=20)
+    row = leaderboard.groups[0].best
     before = read_scores(row, "test")
-    make_board(tmp_path, [Plan(params("lora", 8, 2e-4), -0.6)], resamples=20)
+    make_leaderboard(tmp_path, [Plan(params("lora", 8, 2e-4), -0.6)], resamples=20)
     after = read_scores(row, "test")
     assert before is not None
     assert after is not None
@@ -193,11 +195,11 @@ def test_worst_mistakes_are_mistakes_in_order(found: list[Model]) -> None:
     assert all(item.label == 1 for item in wrong if item.kind == "too low")
 
 
-def test_versus_is_the_difference_of_the_two(board: Leaderboard) -> None:
+def test_versus_is_the_difference_of_the_two(leaderboard: Leaderboard) -> None:
     """Differences are those of the records, and their intervals hold them."""
-    two = comparable(board)[:3]
+    two = comparable(leaderboard)[:3]
     texts = read_texts(two[0].row, "test")
-    couples = versus(two, texts, board.group_columns)
+    couples = versus(two, texts, leaderboard.group_columns)
     assert [(c.first, c.second) for c in couples] == [(0, 1), (0, 2), (1, 2)]
     for couple in couples:
         first, second = two[couple.first].row, two[couple.second].row
@@ -223,12 +225,12 @@ def test_group_interval_is_welchs(found: list[Model]) -> None:
     assert item.difference == pytest.approx(gap[label == 1].mean() - gap[label == 0].mean())
 
 
-def test_objective_agrees_with_itself(board: Leaderboard) -> None:
-    """The objective stands first with tau 1; every metric names a configuration of the board."""
-    table = agreements(board)
+def test_objective_agrees_with_itself(leaderboard: Leaderboard) -> None:
+    """The objective stands first with tau 1; every metric names one of the configurations."""
+    table = agreements(leaderboard)
     assert table[0].metric == "spearman"
     assert table[0].tau == pytest.approx(1)
-    trials = {group.best.trial for group in board.groups}
+    trials = {group.best.trial for group in leaderboard.groups}
     assert all(item.first_trial in trials for item in table)
 
 
@@ -240,10 +242,10 @@ def test_association_finds_the_axis_that_matters_and_is_silent_otherwise(tmp_pat
         for rank in range(1, 12)
         for i, rate in enumerate(rates)
     ]
-    board = make_board(tmp_path, plans, pairs=(60, 120), resamples=10)
-    told = {item.axis: item.significant for item in associations(board)}
+    leaderboard = make_leaderboard(tmp_path, plans, pairs=(60, 120), resamples=10)
+    told = {item.axis: item.significant for item in associations(leaderboard)}
     assert told == {RATE: True, RANK: False}
-    few = make_board(tmp_path / "few", plans[:6], pairs=(60, 120), resamples=10)
+    few = make_leaderboard(tmp_path / "few", plans[:6], pairs=(60, 120), resamples=10)
     assert associations(few) == []
 
 
@@ -254,11 +256,11 @@ def test_epsilon_squared_of_known_tables() -> None:
     assert epsilon_squared(np.array([1.0, 2.0, 1.0, 2.0]), level) == 0
 
 
-def test_parallel_has_a_point_for_each_configuration_and_axis(board: Leaderboard) -> None:
+def test_parallel_has_a_point_for_each_configuration_and_axis(leaderboard: Leaderboard) -> None:
     """Heights lie between 0 and 1, the best score's is 1."""
-    table = parallel(board)
+    table = parallel(leaderboard)
     assert table
-    assert len(table.points) == len(board.groups) * len(table.titles)
+    assert len(table.points) == len(leaderboard.groups) * len(table.titles)
     assert all(0 <= point["height"] <= 1 for point in table.points)
 
 

@@ -32,9 +32,11 @@ def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 def test_older_results_load_and_are_reported(folder: Path) -> None:
     """Every trial is completed, the ranking is that of the scores, and the report is written."""
-    board = build_leaderboard(folder)
-    assert [row.status for row in board.rows] == ["completed"] * 4
-    assert board.groups[0].dev_score == max(row.dev["spearman"] for row in board.rows[:3])
+    leaderboard = build_leaderboard(folder)
+    assert [row.status for row in leaderboard.rows] == ["completed"] * 4
+    assert leaderboard.groups[0].dev_score == max(
+        row.dev["spearman"] for row in leaderboard.rows[:3]
+    )
     write_outputs(folder)
     assert (folder / "report.html").exists()
 
@@ -81,7 +83,7 @@ def test_trials_of_different_worlds_are_pointed_out(folder: Path) -> None:
 
 
 def test_smaller_batches_under_a_loss_that_compares_pairs_are_pointed_out(folder: Path) -> None:
-    """Where memory ran out under cosent, the board calls the trial not comparable; else not."""
+    """Where memory ran out under cosent, the trial is called not comparable; else not."""
     path = sorted(folder.glob("trials/method*/result.json"))[0]
     record = unsealed(path)
     for loss, expected in (("cosine_similarity", 0), ("cosent", 1)):

@@ -154,10 +154,10 @@ def test_an_evaluators_metric_chooses_the_epoch(finished: Path) -> None:
             assert len(curve) == 2
             assert result.best_epoch == curve.index(max(curve)) + 1
             assert result.dev["v_measure"] == pytest.approx(max(curve), abs=1e-9)
-    board = _board(finished)
-    assert board["metric"] == "v_measure"
+    leaderboard = _board(finished)
+    assert leaderboard["metric"] == "v_measure"
     # It leaves a value for each draw, so that configurations are compared by it as by any other.
-    assert board["scope"] in {"trained models", "configurations"}
+    assert leaderboard["scope"] in {"trained models", "configurations"}
 
 
 @pytest.mark.slow
@@ -195,11 +195,11 @@ def test_the_winners_luck_is_said_where_there_is_no_test_split(
     plan = folder / "plan.json"
     plan.write_text(sealed({**unsealed(plan), "metric": "spearman"}))
     embft("report", str(folder), cwd=tmp_path)
-    board = _board(folder)
-    found = board["optimism"]
+    leaderboard = _board(folder)
+    found = leaderboard["optimism"]
     assert found["configurations"] == 2
     assert found["corrected"] == pytest.approx(found["naive"] - found["estimate"])
-    assert any("cross-fitting" in sentence for sentence in board["warnings"])
+    assert any("cross-fitting" in sentence for sentence in leaderboard["warnings"])
     assert _board(finished)["optimism"] is None
 
 

@@ -13,7 +13,7 @@ from embft.planning.plan import make_plan
 from embft.planning.prepare import prepare
 from embft.results.folders import TrialDir
 from embft.results.records import Completed
-from embft.results.retention import Keeper
+from embft.results.retention import Retention
 from embft.spec import parse_spec
 
 
@@ -47,7 +47,7 @@ def test_only_the_best_models_stay_and_every_record(
     for keep, count in (("all", 4), ("top:2", 2), ("best", 1), ("none", 0)):
         spec = parse_spec(_spec(tiny_model, pair_files, keep))
         plan = make_plan(spec, finished)
-        Keeper(spec.artifacts, spec.objective, (trial.folder for trial in plan.trials))
+        Retention(spec.artifacts, spec.objective, (trial.folder for trial in plan.trials))
         results = [t.folder.result() for t in plan.trials if not t.spec.is_baseline]
         scores = sorted(r.dev["spearman"] for r in results if isinstance(r, Completed))[::-1]
         with_model = [t for t in plan.trials if t.folder.model_folder.exists()]

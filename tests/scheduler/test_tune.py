@@ -305,9 +305,11 @@ def test_plan_leaderboard_and_report_commands(finished: Path) -> None:
     home = finished.parent.parent
     plan = json.loads(embft("plan", "tiny.yaml", "--format", "json", cwd=home).stdout)
     assert [row["status"] for row in plan] == ["completed"] * 5
-    board = json.loads(embft("leaderboard", "results/tiny", "--format", "json", cwd=home).stdout)
-    assert board["metric"] == "spearman"
-    assert board["verdict"]
+    leaderboard = json.loads(
+        embft("leaderboard", "results/tiny", "--format", "json", cwd=home).stdout
+    )
+    assert leaderboard["metric"] == "spearman"
+    assert leaderboard["verdict"]
     (finished / "report.html").unlink()
     embft("report", "results/tiny", cwd=home)
     assert (finished / "report.html").exists()

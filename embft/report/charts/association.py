@@ -15,9 +15,9 @@ from embft.report.theme import ACCENT
 
 
 @chart(Section.MATTERED, 20)
-def association_chart(board: Leaderboard) -> Chart | None:
+def association_chart(leaderboard: Leaderboard) -> Chart | None:
     """The share of the variance that goes with each axis; None where the data cannot tell."""
-    found = associations(board)
+    found = associations(leaderboard)
     shown = [item for item in found if item.significant]
     if not shown:
         return None

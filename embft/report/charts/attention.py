@@ -23,16 +23,16 @@ from embft.report.drawing import flat_axis, share_axis, tooltip_of
 from embft.report.theme import ACCENT, CATEGORIES, MUTED
 
 _MOST_TOKENS = 96
-_MODELS = ["untrained", "recommended"]
+_MODELS = ["base model", "recommended"]
 
 
 @chart(Section.MATTERED, 40)
-def attention_charts(board: Leaderboard) -> list[Chart]:
+def attention_charts(leaderboard: Leaderboard) -> list[Chart]:
     """By layer, by token and over the training where the evaluator `attention` ran."""
-    found = attention_of(board)
+    found = attention_of(leaderboard)
     if found is None:
         return []
-    steps = attention_steps(board)
+    steps = attention_steps(leaderboard)
     return [
         _by_layer(found),
         *([_by_token(found)] if found.tokens else []),

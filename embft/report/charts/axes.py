@@ -52,16 +52,16 @@ _ROOM_ACROSS, _ROOM_DOWN = 14, 12
 
 
 @chart(Section.MATTERED, 10)
-def heatmaps(board: Leaderboard) -> list[Chart]:
+def heatmaps(leaderboard: Leaderboard) -> list[Chart]:
     """A heatmap for each pair of axes that vary, rank by learning rate first; others folded."""
-    found = [_heatmap(board, *axes) for axes in axis_pairs(board)[:_MOST_HEATMAPS]]
+    found = [_heatmap(leaderboard, *axes) for axes in axis_pairs(leaderboard)[:_MOST_HEATMAPS]]
     return [*found[:1], *(replace(drawn, folded=True) for drawn in found[1:])]
 
 
-def _heatmap(board: Leaderboard, vertical: str, horizontal: str) -> Chart:
-    cells = heatmap(board, vertical, horizontal)
+def _heatmap(leaderboard: Leaderboard, vertical: str, horizontal: str) -> Chart:
+    cells = heatmap(leaderboard, vertical, horizontal)
     scores = [cell.score for cell in cells if cell.score is not None]
-    low, high = domain(board, scores)
+    low, high = domain(leaderboard, scores)
     data = [
         {
             "x": cell.x,
@@ -69,18 +69,20 @@ def _heatmap(board: Leaderboard, vertical: str, horizontal: str) -> Chart:
             "score": None if cell.score is None else min(max(cell.score, low), high),
             "text": fmt.score(cell.score) if cell.score is not None else cell.status,
             "interval": fmt.interval(cell.interval),
-            "pale": is_pale(cell.score, low, high, board.mode),
+            "pale": is_pale(cell.score, low, high, leaderboard.mode),
             "trial": cell.trial,
             "trials": list(cell.trials),
-            "best": any(board.recommended and r.trial == cell.trial for r in shipped_rows(board)),
+            "best": any(
+                leaderboard.recommended and r.trial == cell.trial for r in shipped_rows(leaderboard)
+            ),
         }
         for cell in cells
     ]
     xs, ys = (
-        [axis_value_text(board, axis, value) for value in axis_values(board, axis)]
+        [axis_value_text(leaderboard, axis, value) for value in axis_values(leaderboard, axis)]
         for axis in (horizontal, vertical)
     )
-    ramp = list(RAMP if board.mode == "max" else RAMP[::-1])
+    ramp = list(RAMP if leaderboard.mode == "max" else RAMP[::-1])
     tight = alt.Scale(paddingInner=0.04)
     base = alt.Chart(rows()).encode(
         x=alt.X("x:O", sort=xs, title=axis_title(horizontal), axis=name_axis(xs), scale=tight),
@@ -117,8 +119,8 @@ def _heatmap(board: Leaderboard, vertical: str, horizontal: str) -> Chart:
     spec = finish(layered, data, max(120, 58 * len(ys) if roomy else min(16 * len(ys), 640)))
     return Chart(
         key=f"heatmap-{slug(vertical)}-{slug(horizontal)}",
-        title=heatmap_finding(board, vertical, horizontal),
-        note=f"{metric_label(board.metric)} on test of the best configuration in each cell. "
+        title=heatmap_finding(leaderboard, vertical, horizontal),
+        note=f"{metric_label(leaderboard.metric)} on test of the best configuration in each cell. "
         "Darker is better; dashed cells have no score.",
         spec=spec,
         size="half" if len(xs) <= 5 else "wide",
@@ -127,18 +129,22 @@ def _heatmap(board: Leaderboard, vertical: str, horizontal: str) -> Chart:
 
 
 @chart(Section.MATTERED, 30)
-def axis_charts(board: Leaderboard) -> list[Chart]:
+def axis_charts(leaderboard: Leaderboard) -> list[Chart]:
     """Score along each axis, the one that moves it furthest first."""
-    order = [swing.axis for swing in swings(board)]
-    order += [axis for axis in chart_axes(board) if axis not in order]
-    wanted, p_values = set(varying_axes(board)), axis_p_values(board)
-    return [_axis_chart(board, axis, p_values) for axis in order if axis in wanted and board.groups]
+    order = [swing.axis for swing in swings(leaderboard)]
+    order += [axis for axis in chart_axes(leaderboard) if axis not in order]
+    wanted, p_values = set(varying_axes(leaderboard)), axis_p_values(leaderboard)
+    return [
+        _axis_chart(leaderboard, axis, p_values)
+        for axis in order
+        if axis in wanted and leaderboard.groups
+    ]
 
 
-def _axis_chart(board: Leaderboard, axis: str, p_values: Mapping[str, float]) -> Chart:
-    split = split_axis(board, axis)
-    points, best = effect_points(board, axis, split), best_per_value(board, axis, split)
-    texts = [axis_value_text(board, axis, value) for value in axis_values(board, axis)]
+def _axis_chart(leaderboard: Leaderboard, axis: str, p_values: Mapping[str, float]) -> Chart:
+    split = split_axis(leaderboard, axis)
+    points, best = effect_points(leaderboard, axis, split), best_per_value(leaderboard, axis, split)
+    texts = [axis_value_text(leaderboard, axis, value) for value in axis_values(leaderboard, axis)]
     numeric = all(isinstance(p["value"], (int, float)) for p in points)
     log = numeric and is_log_axis(axis, [p["value"] for p in points])
     x: Any = (
@@ -147,8 +153,8 @@ def _axis_chart(board: Leaderboard, axis: str, p_values: Mapping[str, float]) ->
         else alt.X("text:O", sort=texts, title=axis_title(axis), axis=name_axis(texts))
     )
     scores = [p["score"] for p in points]
-    floor = baseline_data(board, scores)
-    y = score_axis(board, [*scores, *(row["score"] for row in floor)], "test")
+    floor = baseline_data(leaderboard, scores)
+    y = score_axis(leaderboard, [*scores, *(row["score"] for row in floor)], "test")
     crowded = len(points) > _CROWD
     colour = _split_colour(split, points)
     data = [{**p, "shown": fmt.score(p["score"])} for p in points]
@@ -166,9 +172,9 @@ def _axis_chart(board: Leaderboard, axis: str, p_values: Mapping[str, float]) ->
     layers = [*base, line, dots] if len(best) > 1 else [*base, dots]
     return Chart(
         key=f"axis-{slug(axis)}",
-        title=axis_finding(board, axis, p_values),
+        title=axis_finding(leaderboard, axis, p_values),
         note="A dot for each trial; dashed lines join the best of each value"
-        + "".join(f"; {text}" for text in [baseline_note(board, bool(floor))] if text)
+        + "".join(f"; {text}" for text in [baseline_note(leaderboard, bool(floor))] if text)
         + ".",
         spec=finish(alt.layer(*layers), data, 230, best=best, base=floor),
         size="half",

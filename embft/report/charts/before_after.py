@@ -23,9 +23,9 @@ from embft.leaderboard.labels import metric_label
 from embft.metrics.metric import SHARE
 from embft.metrics.pair_definitions import PAIR_METRICS
 from embft.report import format as fmt
-from embft.report.cast import Cast, cast_params, model_colour, shown_rows
 from embft.report.chart import Chart, finish
 from embft.report.chart_list import Section, chart
+from embft.report.compared_models import ComparedModels, compared_params, model_colour, shown_rows
 from embft.report.drawing import share_axis, tooltip_of
 from embft.report.theme import CATEGORIES, INK, MUTED
 
@@ -36,14 +36,14 @@ _SHARES = [m.name for m in PAIR_METRICS.values() if m.binary_only and m.bounds =
 
 
 @chart(Section.BEFORE_AFTER, 10)
-def distributions(cast: Cast) -> Chart:
+def distributions(compared: ComparedModels) -> Chart:
     """The cosines of each kind of pairs, a strip for each model."""
     data = []
-    for model in cast.models:
+    for model in compared.models:
         points = density(model)
         top = max(point["share"] for point in points) or 1.0
         data += [{**point, "height": 0.7 * point["share"] / top} for point in points]
-    names = [name for name, _ in halves(cast.subject.test)]
+    names = [name for name, _ in halves(compared.subject.test)]
     colour = alt.Color(
         "label:N",
         title="pairs of",
@@ -72,25 +72,29 @@ def distributions(cast: Cast) -> Chart:
         .mark_text(align="left", fontWeight=600, fill=INK, baseline="bottom", fontSize=12.5)
         .encode(text=alt.Text("model:N"), y=alt.Y("level:Q"), x=alt.value(0))
     )
-    labels = [{"model": model.name} for model in cast.models]
+    labels = [{"model": model.name} for model in compared.models]
     return Chart(
         key="distributions",
-        title=distribution_finding(cast.before, cast.subject),
+        title=distribution_finding(compared.before, compared.subject),
         note="The share of each label's test pairs by cosine, each model at its own height.",
         spec=finish(
-            alt.layer(areas, words), data, 78 * cast.shown + 20, cast_params(cast), names=labels
+            alt.layer(areas, words),
+            data,
+            78 * compared.shown + 20,
+            compared_params(compared),
+            names=labels,
         ),
         size="half",
     )
 
 
 @chart(Section.BEFORE_AFTER, 20)
-def roc(cast: Cast) -> Chart | None:
+def roc(compared: ComparedModels) -> Chart | None:
     """ROC curves with bands; None where labels are graded or all alike."""
     data = [
         {"model": p.model, "x": p.false_positive_rate, "y": p.true_positive_rate, "low": p.low,
          "high": p.high}
-        for model in cast.models
+        for model in compared.models
         for p in roc_curve(model)
     ]  # fmt: skip
     if not data:
@@ -114,47 +118,49 @@ def roc(cast: Cast) -> Chart | None:
     ends = [{"x": 0, "y": 0}, {"x": 1, "y": 1}]
     return Chart(
         key="roc",
-        title=_change(cast, "auc"),
+        title=_change(compared, "auc"),
         note="ROC curves with 95 % bands from resampled test pairs; the dotted line is chance.",
-        spec=finish(alt.layer(chance, bands, lines), data, 300, cast_params(cast), chance=ends),
+        spec=finish(
+            alt.layer(chance, bands, lines), data, 300, compared_params(compared), chance=ends
+        ),
         size="half",
     )
 
 
 @chart(Section.BEFORE_AFTER, 50)
-def shares(cast: Cast) -> Chart | None:
+def shares(compared: ComparedModels) -> Chart | None:
     """The classification metrics that every model has; None where there are none."""
-    names = [n for n in _SHARES if all(n in model.row.test for model in cast.models)]
+    names = [n for n in _SHARES if all(n in model.row.test for model in compared.models)]
     if not names:
         return None
     return Chart(
         key="classification",
-        title=_change(cast, "f1" if "f1" in names else names[0]),
+        title=_change(compared, "f1" if "f1" in names else names[0]),
         note="On test, at the threshold that dev chose; bars are 95 % intervals.",
-        spec=_dots(cast, names, "score", 46),
+        spec=_dots(compared, names, "score", 46),
         size="half",
     )
 
 
 @chart(Section.BEFORE_AFTER, 40)
-def effect_sizes(cast: Cast) -> Chart | None:
+def effect_sizes(compared: ComparedModels) -> Chart | None:
     """Cohen's d; None where labels are graded."""
-    if not all("cohens_d" in model.row.test for model in cast.models):
+    if not all("cohens_d" in model.row.test for model in compared.models):
         return None
     return Chart(
         key="cohens-d",
-        title=_change(cast, "cohens_d"),
+        title=_change(compared, "cohens_d"),
         note="How many standard deviations lie between the labels' mean cosines; bars are 95 % "
         "intervals.",
-        spec=_dots(cast, ["cohens_d"], "Cohen's d", 190),
+        spec=_dots(compared, ["cohens_d"], "Cohen's d", 190),
         size="half",
     )
 
 
 @chart(Section.BEFORE_AFTER, 70)
-def calibration(cast: Cast) -> Chart | None:
+def calibration(compared: ComparedModels) -> Chart | None:
     """How far probabilities from dev hold on test; None for graded labels."""
-    found = {model.name: reliability(model) for model in cast.models}
+    found = {model.name: reliability(model) for model in compared.models}
     data = [
         {**point, "shown": f"{100 * point['observed']:.0f} %"}
         for item in found.values()
@@ -162,7 +168,7 @@ def calibration(cast: Cast) -> Chart | None:
         for point in item[1]
         if point["pairs"] >= _FEWEST
     ]
-    now = found[cast.subject.name]
+    now = found[compared.subject.name]
     if now is None or not data:
         return None
     x = alt.X("predicted:Q", title="predicted share of label 1", axis=share_axis())
@@ -174,8 +180,10 @@ def calibration(cast: Cast) -> Chart | None:
         tooltip=tooltip_of(model="model", observed="shown", pairs="pairs"),
     )
     ideal = alt.Chart(alt.NamedData("ideal")).mark_line(stroke=MUTED, strokeDash=[2, 3])
-    earlier = found[cast.before.name] if cast.before else None
-    change = brier_change(cast.before, cast.subject, cast.texts) if cast.before else None
+    earlier = found[compared.before.name] if compared.before else None
+    change = (
+        brier_change(compared.before, compared.subject, compared.texts) if compared.before else None
+    )
     ends = [{"predicted": v, "observed": v} for v in (0, 1)]
     return Chart(
         key="calibration",
@@ -187,19 +195,19 @@ def calibration(cast: Cast) -> Chart | None:
             alt.layer(ideal.encode(x=alt.X("predicted:Q"), y=alt.Y("observed:Q")), lines, dots),
             data,
             280,
-            cast_params(cast),
+            compared_params(compared),
             ideal=ends,
         ),
         size="half",
     )
 
 
-def _change(cast: Cast, metric: str) -> str:
-    before = cast.before.row if cast.before else None
-    return change_finding(metric, before, cast.subject.row, cast.changes.get(metric))
+def _change(compared: ComparedModels, metric: str) -> str:
+    before = compared.before.row if compared.before else None
+    return change_finding(metric, before, compared.subject.row, compared.changes.get(metric))
 
 
-def _dots(cast: Cast, names: Sequence[str], title: str, step: int) -> dict[str, Any]:
+def _dots(compared: ComparedModels, names: Sequence[str], title: str, step: int) -> dict[str, Any]:
     data = [
         {
             "model": model.name,
@@ -211,7 +219,7 @@ def _dots(cast: Cast, names: Sequence[str], title: str, step: int) -> dict[str, 
             "trial": model.row.trial,
         }
         for name in names
-        for model in cast.models
+        for model in compared.models
     ]
     order = [metric_label(name) for name in names]
     y = alt.Y(
@@ -223,7 +231,7 @@ def _dots(cast: Cast, names: Sequence[str], title: str, step: int) -> dict[str, 
     )
     base = shown_rows().encode(
         y=y,
-        yOffset=alt.YOffset("model:N", sort=cast.names),
+        yOffset=alt.YOffset("model:N", sort=compared.names),
         color=model_colour(),
         tooltip=tooltip_of(model="model", metric="metric", score="shown"),
     )
@@ -232,4 +240,4 @@ def _dots(cast: Cast, names: Sequence[str], title: str, step: int) -> dict[str, 
     dots = base.mark_point(filled=True, size=64, cursor="pointer").encode(
         x=alt.X("score:Q", title=title, scale=alt.Scale(zero=False))
     )
-    return finish(alt.layer(bars, dots), data, step * len(names), cast_params(cast))
+    return finish(alt.layer(bars, dots), data, step * len(names), compared_params(compared))

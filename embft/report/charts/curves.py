@@ -45,18 +45,22 @@ _PICKED = "datum.trial === picked || isArray(datum.trials) && indexof(datum.tria
 
 
 @chart(Section.EPOCHS, 10)
-def epochs_chart(board: Leaderboard) -> Chart | None:
+def epochs_chart(leaderboard: Leaderboard) -> Chart | None:
     """Dev score at each evaluation, a line for each trial, the chosen ones marked: over epochs, or
     over steps where some evaluations came within an epoch.
     """
-    shown = curve_rows(board)
-    points = curve_points(board, shown)
+    shown = curve_rows(leaderboard)
+    points = curve_points(leaderboard, shown)
     if not points:
         return None
-    axis = _colour_axis(board)
+    axis = _colour_axis(leaderboard)
     params = {row.trial: row.params for row in shown}
-    values = [axis_value_text(board, axis, v) for v in axis_values(board, axis)] if axis else []
-    cut = visible_range([p.score for p in points], board.mode == "max")
+    values = (
+        [axis_value_text(leaderboard, axis, v) for v in axis_values(leaderboard, axis)]
+        if axis
+        else []
+    )
+    cut = visible_range([p.score for p in points], leaderboard.mode == "max")
     data = [
         {
             "trial": p.trial,
@@ -69,15 +73,15 @@ def epochs_chart(board: Leaderboard) -> Chart | None:
             "chosen": p.chosen,
             "outside": cut_off(p.score, cut) != p.score,
             "lead": p.recommended,
-            "colour": axis_value_text(board, axis, params[p.trial].get(axis)) if axis else "",
+            "colour": axis_value_text(leaderboard, axis, params[p.trial].get(axis)) if axis else "",
         }
         for p in points
     ]
     steps = by_steps(p.epoch for p in points)
     drawn = [cut_off(p.score, cut) for p in points]
-    floor = baseline_data(board, drawn, "dev")
+    floor = baseline_data(leaderboard, drawn, "dev")
     x = _step_axis(points) if steps else _epoch_axis(points)
-    y = score_axis(board, [*drawn, *(row["score"] for row in floor)], "dev")
+    y = score_axis(leaderboard, [*drawn, *(row["score"] for row in floor)], "dev")
     colour: Any = (
         alt.Color(
             "colour:N",
@@ -106,20 +110,20 @@ def epochs_chart(board: Leaderboard) -> Chart | None:
         size=110, strokeWidth=2.2, filled=False, fill=SURFACE, cursor="pointer"
     )
     chosen = chosen.encode(color=colour, tooltip=tooltip)
-    arrow = "▼" if board.mode == "max" else "▲"
+    arrow = "▼" if leaderboard.mode == "max" else "▲"
     outside = base.transform_filter("datum.outside").mark_text(text=arrow, fontSize=11)
     note = f"The ring marks the {'evaluation' if steps else 'epoch'} that was kept, chosen on dev"
     note += "; the thick line is the recommended trial" if any(d["lead"] for d in data) else ""
     note += f"; {arrow} lies off the chart" if any(d["outside"] for d in data) else ""
     place = "0.62 * width" if max(p.epoch for p in points) <= 4 else "0.55 * width"
     rule = baseline_rule(place) if floor else []
-    about = baseline_note(board, bool(floor), "dev")
+    about = baseline_note(leaderboard, bool(floor), "dev")
     note += f"; {about}" if about else ""
-    total = sum(bool(row.epochs) and not row.is_baseline for row in board.rows)
+    total = sum(bool(row.epochs) and not row.is_baseline for row in leaderboard.rows)
     note += f". The first {len(shown)} of {total} trials are drawn." if total > len(shown) else "."
     return Chart(
         key="epochs",
-        title=epochs_finding(board),
+        title=epochs_finding(leaderboard),
         note=note,
         spec=finish(
             alt.layer(*rule, *lines, dots, chosen, outside.encode(color=colour)),
@@ -132,19 +136,21 @@ def epochs_chart(board: Leaderboard) -> Chart | None:
 
 
 @chart(Section.COST, 10)
-def cost_charts(board: Leaderboard) -> list[Chart]:
+def cost_charts(leaderboard: Leaderboard) -> list[Chart]:
     """Score against training time, and against the number of trained parameters."""
-    points = cost_points(board)
+    points = cost_points(leaderboard)
     if not points:
         return []
-    seconds = _cost_chart(board, points, "seconds", "training time (seconds)")
-    sizes = _cost_chart(board, points, "parameters", "trained parameters")
+    seconds = _cost_chart(leaderboard, points, "seconds", "training time (seconds)")
+    sizes = _cost_chart(leaderboard, points, "parameters", "trained parameters")
     return [sizes, seconds] if len({p.parameters for p in points}) > 1 else [seconds]
 
 
-def _cost_chart(board: Leaderboard, points: Sequence[CostPoint], cost: str, title: str) -> Chart:
+def _cost_chart(
+    leaderboard: Leaderboard, points: Sequence[CostPoint], cost: str, title: str
+) -> Chart:
     front = [getattr(p, f"on_{cost}_front") for p in points]
-    cut = leading_range(board) or (None, None)
+    cut = leading_range(leaderboard) or (None, None)
     data = [
         {
             "trial": p.trial,
@@ -181,7 +187,7 @@ def _cost_chart(board: Leaderboard, points: Sequence[CostPoint], cost: str, titl
     )
     ends = [end for d in data if not d["outside"] for end in (d["low"], d["high"]) if end]
     scores = [cut_off(p.score, cut) for p in points] + ends
-    y = score_axis(board, scores, "test")
+    y = score_axis(leaderboard, scores, "test")
     kinds = ["recommended", "on the front", "other"]
     colour = alt.Color(
         "kind:N",
@@ -211,7 +217,7 @@ def _cost_chart(board: Leaderboard, points: Sequence[CostPoint], cost: str, titl
     )
     size = alt.SizeValue(70, condition={"test": "datum.best", "value": 190})
     tooltip = tooltip_of(trial="label", score="shown", **{title.partition(" (")[0]: "cost_text"})
-    arrow = "▼" if board.mode == "max" else "▲"
+    arrow = "▼" if leaderboard.mode == "max" else "▲"
     away = base.transform_filter("datum.outside").mark_text(text=arrow, fontSize=12)
     away = away.encode(y=y, color=colour, tooltip=tooltip)
     dots = (
@@ -228,7 +234,7 @@ def _cost_chart(board: Leaderboard, points: Sequence[CostPoint], cost: str, titl
     by_size = cost == "parameters"
     return Chart(
         key=f"cost-{cost}",
-        title=cost_finding(board) if by_size else time_finding(board),
+        title=cost_finding(leaderboard) if by_size else time_finding(leaderboard),
         note="Bars are 95 % intervals. Nothing is both better and cheaper than the points on the "
         "stepped line (the Pareto front)."
         + (f" {arrow} lies off the chart." if any(d["outside"] for d in data) else ""),
@@ -238,10 +244,10 @@ def _cost_chart(board: Leaderboard, points: Sequence[CostPoint], cost: str, titl
     )
 
 
-def _colour_axis(board: Leaderboard) -> str | None:
+def _colour_axis(leaderboard: Leaderboard) -> str | None:
     """The axis that colours the curves: the one that moves the score furthest, of few values."""
-    order = [swing.axis for swing in swings(board)] + list(chart_axes(board))
-    usable = (axis for axis in order if 1 < len(axis_values(board, axis)) <= len(CATEGORIES))
+    order = [swing.axis for swing in swings(leaderboard)] + list(chart_axes(leaderboard))
+    usable = (axis for axis in order if 1 < len(axis_values(leaderboard, axis)) <= len(CATEGORIES))
     return next(usable, None)
 
 

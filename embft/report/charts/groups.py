@@ -12,9 +12,9 @@ from embft.leaderboard.findings import false_positives_finding, weakest_group_fi
 from embft.leaderboard.groups import extremes_differ, group_rows, shared_columns
 from embft.leaderboard.labels import axis_title
 from embft.report import format as fmt
-from embft.report.cast import Cast, cast_params, model_colour, shown_rows
 from embft.report.chart import Chart, finish
 from embft.report.chart_list import Section, chart
+from embft.report.compared_models import ComparedModels, compared_params, model_colour, shown_rows
 from embft.report.drawing import flat_axis, ink_on, name_axis, slug, tooltip_of
 from embft.report.theme import RAMP
 from embft.spec.names import one_line
@@ -24,19 +24,22 @@ _MANY_VALUES = 12
 
 
 @chart(Section.BEFORE_AFTER, 60)
-def group_charts(cast: Cast) -> Iterator[Chart | None]:
+def group_charts(compared: ComparedModels) -> Iterator[Chart | None]:
     """Two charts for each column of groups that the test pairs have."""
-    texts = cast.texts
-    for column in shared_columns(cast.columns, texts) if texts is not None else ():
+    texts = compared.texts
+    for column in shared_columns(compared.columns, texts) if texts is not None else ():
         if texts is not None:
             folded = len(set(texts.groups[column])) > _MANY_VALUES
-            for drawn in (margins(cast, texts, column), false_positives(cast, texts, column)):
+            for drawn in (
+                margins(compared, texts, column),
+                false_positives(compared, texts, column),
+            ):
                 yield drawn and replace(drawn, folded=folded)
 
 
-def margins(cast: Cast, texts: Pairs, column: str) -> Chart | None:
+def margins(compared: ComparedModels, texts: Pairs, column: str) -> Chart | None:
     """The margin of each group and model; None for graded labels and for fewer than two groups."""
-    tables = {model.name: group_rows(model, texts, column) for model in cast.models}
+    tables = {model.name: group_rows(model, texts, column) for model in compared.models}
     data = [
         {"model": name, "group": one_line(row.group), "margin": row.margin,
          "shown": fmt.score(row.margin, 2), "pairs": row.n}
@@ -51,9 +54,9 @@ def margins(cast: Cast, texts: Pairs, column: str) -> Chart | None:
     middle = (low + high) / 2
     order = sorted({str(d["group"]) for d in data})
     tight = alt.Scale(paddingInner=0.05)
-    shown = [model.name for model in cast.leads]
+    shown = [model.name for model in compared.leads]
     base = shown_rows().encode(
-        x=alt.X("model:N", sort=cast.names, title=None, axis=name_axis(shown), scale=tight),
+        x=alt.X("model:N", sort=compared.names, title=None, axis=name_axis(shown), scale=tight),
         y=alt.Y("group:N", sort=order, title=axis_title(column), axis=flat_axis(), scale=tight),
         tooltip=tooltip_of(model="model", group="group", margin="shown", pairs="pairs"),
     )
@@ -66,17 +69,17 @@ def margins(cast: Cast, texts: Pairs, column: str) -> Chart | None:
     return Chart(
         key=f"margin-{slug(column)}",
         title=weakest_group_finding(
-            column, tables[cast.subject.name], extremes_differ(cast.subject, texts, column)
+            column, tables[compared.subject.name], extremes_differ(compared.subject, texts, column)
         ),
         note="Margin: mean cosine of label 1 minus that of label 0, in each group.",
-        spec=finish(alt.layer(tiles, words), data, 38 * len(order) + 10, cast_params(cast)),
+        spec=finish(alt.layer(tiles, words), data, 38 * len(order) + 10, compared_params(compared)),
         size="half",
     )
 
 
-def false_positives(cast: Cast, texts: Pairs, column: str) -> Chart | None:
+def false_positives(compared: ComparedModels, texts: Pairs, column: str) -> Chart | None:
     """The false positives of each group and model; None for graded labels."""
-    tables = {model.name: group_rows(model, texts, column) for model in cast.models}
+    tables = {model.name: group_rows(model, texts, column) for model in compared.models}
     if not any(tables.values()):
         return None
     data = [
@@ -90,18 +93,18 @@ def false_positives(cast: Cast, texts: Pairs, column: str) -> Chart | None:
         x=alt.X("count:Q", title="false positives", axis=alt.Axis(tickMinStep=1, tickCount=5)),
         y=alt.Y("group:N", sort=order, title=axis_title(column), axis=flat_axis(),
                 scale=alt.Scale(paddingInner=0.28)),
-        yOffset=alt.YOffset("model:N", sort=cast.names),
+        yOffset=alt.YOffset("model:N", sort=compared.names),
         color=model_colour(),
         tooltip=tooltip_of(**{"model": "model", "group": "group", "false positives": "count",
                               "of label 0": "of"}),
     )  # fmt: skip
-    was = cast.before
+    was = compared.before
     earlier = sum(row.false_positives for row in tables[was.name]) if was else None
-    step = 11 * cast.shown + 10 if len(order) <= 12 else 5 * cast.shown + 8
+    step = 11 * compared.shown + 10 if len(order) <= 12 else 5 * compared.shown + 8
     return Chart(
         key=f"false-positives-{slug(column)}",
-        title=false_positives_finding(column, earlier, tables[cast.subject.name]),
+        title=false_positives_finding(column, earlier, tables[compared.subject.name]),
         note="Pairs of label 0 at or above each model's threshold, which dev chose.",
-        spec=finish(bars, data, max(120, step * len(order)), cast_params(cast)),
+        spec=finish(bars, data, max(120, step * len(order)), compared_params(compared)),
         size="half",
     )

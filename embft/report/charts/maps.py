@@ -11,9 +11,9 @@ from embft.leaderboard.findings import map_finding, purity_finding
 from embft.leaderboard.maps import PairMap, least_purity, map_points, read_map
 from embft.leaderboard.stability import purity_change
 from embft.report import format as fmt
-from embft.report.cast import Cast, cast_params, model_colour, shown_rows
 from embft.report.chart import Chart, finish
 from embft.report.chart_list import Section, chart
+from embft.report.compared_models import ComparedModels, compared_params, model_colour, shown_rows
 from embft.report.drawing import tooltip_of
 from embft.report.theme import CATEGORIES, INK, MUTED
 
@@ -21,18 +21,18 @@ _PANEL = 205
 
 
 @chart(Section.BEFORE_AFTER, 30)
-def map_charts(cast: Cast) -> list[Chart]:
+def map_charts(compared: ComparedModels) -> list[Chart]:
     """The map and the purity of every model that has a map; none unless the subject has one."""
-    found = {m.name: pair_map for m in cast.models if (pair_map := read_map(m.row))}
-    if cast.subject.name not in found:
+    found = {m.name: pair_map for m in compared.models if (pair_map := read_map(m.row))}
+    if compared.subject.name not in found:
         return []
-    return [_map(cast, found), _purity(cast, found)]
+    return [_map(compared, found), _purity(compared, found)]
 
 
-def _map(cast: Cast, found: dict[str, PairMap]) -> Chart:
-    models = [model for model in cast.models if model.name in found]
+def _map(compared: ComparedModels, found: dict[str, PairMap]) -> Chart:
+    models = [model for model in compared.models if model.name in found]
     data = [point for model in models for point in map_points(model, found[model.name])]
-    names = [name for name, _ in halves(cast.subject.test)]
+    names = [name for name, _ in halves(compared.subject.test)]
     # Panels two in a row: a facet could not be as wide as its place on the page.
     place = {
         "column": "indexof(shown, datum.model) % 2",
@@ -71,22 +71,22 @@ def _map(cast: Cast, found: dict[str, PairMap]) -> Chart:
         .encode(x=x, y=y, text=alt.Text("model:N"))
     )
     few = len(data) < sum(len(pair_map.row) for pair_map in found.values())
-    lines = -(-cast.shown // 2)
+    lines = -(-compared.shown // 2)
     return Chart(
         key="map",
-        title=map_finding(found.get(cast.before.name) if cast.before else None,
-                          found[cast.subject.name]),
+        title=map_finding(found.get(compared.before.name) if compared.before else None,
+                          found[compared.subject.name]),
         note="Each dot is a test pair: the middle of its two texts' points on one UMAP for each "
         "model. Faint dots are in no cluster. Distances between far groups mean little."
         + (f" {len(data) // len(models)} pairs of each are drawn." if few else ""),
-        spec=finish(alt.layer(dots, words), data, _PANEL * lines + 20, cast_params(cast),
+        spec=finish(alt.layer(dots, words), data, _PANEL * lines + 20, compared_params(compared),
                     names=[{"model": model.name} for model in models]),
         size="half",
     )  # fmt: skip
 
 
-def _purity(cast: Cast, found: dict[str, PairMap]) -> Chart:
-    floor = least_purity(cast.subject)
+def _purity(compared: ComparedModels, found: dict[str, PairMap]) -> Chart:
+    floor = least_purity(compared.subject)
     data = [
         {
             "model": name,
@@ -104,7 +104,7 @@ def _purity(cast: Cast, found: dict[str, PairMap]) -> Chart:
         scale=alt.Scale(domain=[min(0.45, floor - 0.05), 1.0], nice=False, zero=False),
     )
     base = shown_rows().encode(
-        y=alt.Y("model:N", sort=cast.names, title=None,
+        y=alt.Y("model:N", sort=compared.names, title=None,
                 axis=alt.Axis(domain=False, ticks=False, grid=False),
                 scale=alt.Scale(paddingInner=0.4)),
         color=model_colour(),
@@ -124,13 +124,13 @@ def _purity(cast: Cast, found: dict[str, PairMap]) -> Chart:
     return Chart(
         key="purity",
         title=purity_finding(
-            found.get(cast.before.name) if cast.before else None,
-            found[cast.subject.name],
-            purity_change(cast.before.row, cast.subject.row) if cast.before else None,
+            found.get(compared.before.name) if compared.before else None,
+            found[compared.subject.name],
+            purity_change(compared.before.row, compared.subject.row) if compared.before else None,
         ),
         note="The share of pairs that have their cluster's more frequent label; HDBSCAN finds the "
         f"clusters on the map. The dotted line, {fmt.score(floor, 2)}, is what any clusters reach.",
-        spec=finish(alt.layer(rule, stems, dots, words), data, 58 * cast.shown + 20,
-                    cast_params(cast), floor=[{"floor": floor}]),
+        spec=finish(alt.layer(rule, stems, dots, words), data, 58 * compared.shown + 20,
+                    compared_params(compared), floor=[{"floor": floor}]),
         size="half",
     )  # fmt: skip

@@ -14,9 +14,9 @@ from embft.report.theme import INK, MUTED, RAMP, SURFACE
 
 
 @chart(Section.MATTERED, 50)
-def parallel_chart(board: Leaderboard) -> Chart | None:
+def parallel_chart(leaderboard: Leaderboard) -> Chart | None:
     """A line for each configuration across the axes, darker where the score is better."""
-    table = parallel(board)
+    table = parallel(leaderboard)
     if table is None:
         return None
     x = alt.X(
@@ -27,7 +27,7 @@ def parallel_chart(board: Leaderboard) -> Chart | None:
         scale=alt.Scale(type="point", padding=0.35),
     )
     y = alt.Y("height:Q", axis=None, scale=alt.Scale(domain=[-0.04, 1.04], nice=False))
-    ramp = list(RAMP[1:] if board.mode == "max" else RAMP[:0:-1])
+    ramp = list(RAMP[1:] if leaderboard.mode == "max" else RAMP[:0:-1])
     lines = (
         alt.Chart(rows())
         .mark_line(strokeWidth=1.8, cursor="pointer")
@@ -36,7 +36,7 @@ def parallel_chart(board: Leaderboard) -> Chart | None:
             y=y,
             detail=alt.Detail("trial:N"),
             color=alt.Color(
-                "score:Q", title=metric_label(board.metric), scale=alt.Scale(range=ramp)
+                "score:Q", title=metric_label(leaderboard.metric), scale=alt.Scale(range=ramp)
             ),
             opacity=opacity(dimmed(faint=0.08, full=0.8)),
         )

@@ -1,4 +1,5 @@
-"""Compiled low-rank adapters (Hu et al., 2021): what they add to a linear layer, and their slopes.
+"""Compiled low-rank adapters (Hu et al., 2021): what they add to a linear layer, and
+their gradients.
 
 Their products are too thin for a library: each would read whole activations for a few numbers a
 row. Here some rows at a time are dropped out, multiplied down and up, and added. Shapes: x
@@ -45,7 +46,7 @@ def adapt(  # noqa: PLR0913, PLR0917 - what an adapter is made of
     x: Any, bits: Any, least: int, keep: float, down: Any, up: Any, scale: float, low: Any,
     result: Any, thread: int, threads: int,
 ) -> None:  # fmt: skip
-    """Add to result what the adapter makes of x. low, shape (n, rank), is left for the way back."""
+    """Add to result what the adapter makes of x. low, shape (n, rank), is for the backward pass."""
     n, out = result.shape
     given = np.empty((_CHUNK, x.shape[1]), np.float32)
     few = np.empty((_CHUNK, low.shape[1]), np.float32)
@@ -67,22 +68,22 @@ def adapt(  # noqa: PLR0913, PLR0917 - what an adapter is made of
     float32[:, :, ::1], float32[:, :, ::1],
 )  # fmt: skip
 def adapt_back(  # noqa: PLR0913, PLR0917 - what an adapter is made of
-    slope: Any, x: Any, bits: Any, least: int, keep: float, down: Any, up: Any, scale: float,
-    low: Any, slope_x: Any, slope_down: Any, slope_up: Any, thread: int, threads: int,
+    gradient: Any, x: Any, bits: Any, least: int, keep: float, down: Any, up: Any, scale: float,
+    low: Any, grad_x: Any, grad_down: Any, grad_up: Any, thread: int, threads: int,
 ) -> None:  # fmt: skip
-    """The way back through `adapt`: from the slope at its result to those at x and both matrices.
+    """Backward through `adapt`: from the gradient at its result to those at x and both matrices.
 
-    down is (rank, width) here, up (out, rank). Added are: to slope_x, of x's shape or without rows
-    where nobody asks; to slope_down (threads, rank, width); to slope_up (threads, rank, out).
+    down is (rank, width) here, up (out, rank). Added are: to grad_x, of x's shape or without rows
+    where nobody asks; to grad_down (threads, rank, width); to grad_up (threads, rank, out).
     """
-    n, out = slope.shape
+    n, out = gradient.shape
     width, rank = x.shape[1], low.shape[1]
     steep, given = np.empty((_CHUNK, out), np.float32), np.empty((_CHUNK, width), np.float32)
     few, back = np.empty((_CHUNK, rank), np.float32), np.empty((_CHUNK, rank), np.float32)
     of_down, of_up = np.empty((rank, width), np.float32), np.empty((rank, out), np.float32)
     for start in range(thread * _CHUNK, n, threads * _CHUNK):
         end = min(start + _CHUNK, n)
-        gather(slope[start:end], 0, steep)
+        gather(gradient[start:end], 0, steep)
         gather(low[start:end], 0, few)
         _dropped(x[start:end], bits[start:end], least, keep, given)
         product(steep, up, back, out)
@@ -93,16 +94,16 @@ def adapt_back(  # noqa: PLR0913, PLR0917 - what an adapter is made of
         transposed_product(few, steep, of_up, _CHUNK)
         transposed_product(back, given, of_down, _CHUNK)
         for k in range(rank):
-            total, added = slope_up[thread, k], of_up[k]
+            total, added = grad_up[thread, k], of_up[k]
             for j in range(out):
                 total[j] += added[j]
-            total, added = slope_down[thread, k], of_down[k]
+            total, added = grad_down[thread, k], of_down[k]
             for j in range(width):
                 total[j] += added[j]
-        if slope_x.shape[0]:
+        if grad_x.shape[0]:
             product(back, down, given, rank)
             for i in range(end - start):
-                to, added, drawn = slope_x[start + i], given[i], bits[start + i]
+                to, added, drawn = grad_x[start + i], given[i], bits[start + i]
                 for j in range(width):
                     kept = added[j] * keep if drawn[j] >= least else F(0.0)
                     to[j] = narrow(to, wide(to[j]) + kept)

@@ -95,7 +95,7 @@ def attend(  # noqa: PLR0913, PLR0917 - what attention is made of
     """Scaled dot-product attention (Vaswani et al., 2017) of one thread's share of the texts.
 
     starts: where each text begins, and the end of the last. places: where in bits, and in weights,
-    which are left for the way back, its (heads, m, m) begin, m its length in whole blocks.
+    which are left for the backward pass, its (heads, m, m) begin, m its length in whole blocks.
     """
     width = q.shape[1] // heads
     most = _blocks(_longest(starts, thread, threads))
@@ -131,15 +131,15 @@ def attend(  # noqa: PLR0913, PLR0917 - what attention is made of
 )  # fmt: skip
 def attend_back(  # noqa: PLR0913, PLR0917 - what attention is made of
     q: Any, k: Any, v: Any, starts: Any, places: Any, heads: int, scale: float, bits: Any,
-    least: int, keep: float, weights: Any, slope: Any, slope_q: Any, slope_k: Any, slope_v: Any,
+    least: int, keep: float, weights: Any, gradient: Any, grad_q: Any, grad_k: Any, grad_v: Any,
     thread: int, threads: int,
 ) -> None:  # fmt: skip
-    """The way back through `attend`: from the slope at its result to those at q, k and v."""
+    """Backward through `attend`: from the gradient at its result to those at q, k and v."""
     width = q.shape[1] // heads
     most = _blocks(_longest(starts, thread, threads))
     queries = np.empty((most, width), np.float32)
     keys = np.empty((most, width), np.float32)
-    slopes = np.empty((most, width), np.float32)
+    gradients = np.empty((most, width), np.float32)
     found = np.empty((most, width), np.float32)
     values = np.empty(width * most, np.float32)
     dropped = np.empty(most * most, np.float32)
@@ -155,9 +155,9 @@ def attend_back(  # noqa: PLR0913, PLR0917 - what attention is made of
             share, drawn = weights[place : place + m * m], bits[place : place + m * m]
             gather(q[start:end], left, queries[:m])
             gather(k[start:end], left, keys[:m])
-            gather(slope[start:end], left, slopes[:m])
+            gather(gradient[start:end], left, gradients[:m])
             _gather_transposed(v[start:end], left, turned)
-            product(slopes[:m], turned, back_square, width)
+            product(gradients[:m], turned, back_square, width)
             for i in range(share.size):
                 kept[i] = share[i] * keep if drawn[i] >= least else F(0.0)
                 back[i] *= kept[i]
@@ -169,8 +169,8 @@ def attend_back(  # noqa: PLR0913, PLR0917 - what attention is made of
                 for j in range(m):
                     row[j] = (row[j] - its[j] * total) * scale
             product(back_square, keys, found[:m], n)
-            _scatter(found, left, slope_q[start:end])
+            _scatter(found, left, grad_q[start:end])
             transposed_product(back_square, queries, found[:m], n)
-            _scatter(found, left, slope_k[start:end])
-            transposed_product(kept_square, slopes, found[:m], n)
-            _scatter(found, left, slope_v[start:end])
+            _scatter(found, left, grad_k[start:end])
+            transposed_product(kept_square, gradients, found[:m], n)
+            _scatter(found, left, grad_v[start:end])

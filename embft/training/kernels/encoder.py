@@ -115,15 +115,15 @@ def _agrees(model: SentenceTransformer, fused: FusedEncoder) -> bool:
 
 
 def _trial(encoder: Encoder, fused: FusedEncoder) -> list[torch.Tensor]:
-    """Embeddings of a few texts, and what a sum of their numbers' slopes is at trained weights."""
+    """Embeddings of a few texts, and the gradients of their sum at the trained weights."""
     embeddings = encoder.embed(range(len(PROBE)))
     weights = [p for p in fused.encoder.parameters() if p.requires_grad]
     if not weights:
         return [embeddings.detach()]
     shares = torch.linspace(-1, 1, embeddings.numel()).view_as(embeddings)
     total = (embeddings * shares).sum()
-    slopes = torch.autograd.grad(total, weights, allow_unused=True, materialize_grads=True)
-    return [embeddings.detach(), *slopes]
+    gradients = torch.autograd.grad(total, weights, allow_unused=True, materialize_grads=True)
+    return [embeddings.detach(), *gradients]
 
 
 def _alike(found: torch.Tensor, wanted: torch.Tensor, least: float) -> bool:

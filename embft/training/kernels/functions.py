@@ -72,12 +72,12 @@ class _Attend(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, slope: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        """The slopes at q, k and v."""
-        slopes = [torch.empty_like(slope) for _ in range(3)]
-        arrays = map(_array, (slope.contiguous(), *slopes))
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        """The gradients at q, k and v."""
+        gradients = [torch.empty_like(gradient) for _ in range(3)]
+        arrays = map(_array, (gradient.contiguous(), *gradients))
         together(attention.attend_back, *ctx.given, *arrays)
-        return (*slopes, None, None, None)
+        return (*gradients, None, None, None)
 
 
 class _Gelu(torch.autograd.Function):
@@ -86,18 +86,18 @@ class _Gelu(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:
         """Of x's shape."""
-        result, slope = torch.empty_like(x), torch.empty_like(x)
-        _over(rows.gelu, x, result, slope)
-        ctx.slope = slope
+        result, gradient = torch.empty_like(x), torch.empty_like(x)
+        _over(rows.gelu, x, result, gradient)
+        ctx.gradient = gradient
         return result
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, slope: torch.Tensor) -> torch.Tensor:
-        """The slope at x, where what was left for it lay."""
-        result: torch.Tensor = ctx.slope
-        del ctx.slope
-        _over(rows.multiply, result, slope.contiguous())
+    def backward(ctx: Any, gradient: torch.Tensor) -> torch.Tensor:
+        """The gradient at x, where what was left for it lay."""
+        result: torch.Tensor = ctx.gradient
+        del ctx.gradient
+        _over(rows.multiply, result, gradient.contiguous())
         return result
 
 
@@ -125,13 +125,13 @@ class _Norm(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *slopes: torch.Tensor | None) -> tuple[torch.Tensor | None, ...]:
-        """The slopes at x, residual, weight and bias."""
+    def backward(ctx: Any, *gradients: torch.Tensor | None) -> tuple[torch.Tensor | None, ...]:
+        """The gradients at x, residual, weight and bias."""
         unit = ctx.given[1]
         no_x, no_rows = ctx.like
         given = [
             _array(none if each is None else each.contiguous())
-            for each, none in zip_longest(slopes, (no_rows, no_x))
+            for each, none in zip_longest(gradients, (no_rows, no_x))
         ]
         residual = no_rows.new_empty(unit.shape)
         x = no_x.new_empty(unit.shape) if ctx.needs_input_grad[0] else no_x
@@ -183,18 +183,18 @@ class _Project(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *slopes: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        """The slopes at x and at what is trained."""
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        """The gradients at x and at what is trained."""
         needed = ctx.needs_input_grad[3:]
-        shape = (len(slopes[0]), ctx.layers[0][0].shape[1])
-        of_x = slopes[0].new_empty(shape) if ctx.needs_input_grad[0] else None
+        shape = (len(gradients[0]), ctx.layers[0][0].shape[1])
+        of_x = gradients[0].new_empty(shape) if ctx.needs_input_grad[0] else None
         found = list[torch.Tensor | None]()
-        for i, (slope, (weight, adapted)) in enumerate(zip(slopes, ctx.layers, strict=True)):
+        for i, (gradient, (weight, adapted)) in enumerate(zip(gradients, ctx.layers, strict=True)):
             if of_x is not None:
-                of_x.addmm_(slope, weight, beta=min(i, 1))
-            found.append(slope.t() @ ctx.x if needed[4 * i] else None)
-            found.append(slope.sum(0) if needed[4 * i + 1] else None)
-            found += [None, None] if adapted is None else adapted.slopes(slope, of_x)
+                of_x.addmm_(gradient, weight, beta=min(i, 1))
+            found.append(gradient.t() @ ctx.x if needed[4 * i] else None)
+            found.append(gradient.sum(0) if needed[4 * i + 1] else None)
+            found += [None, None] if adapted is None else adapted.gradients(gradient, of_x)
         return (of_x, None, None, *found)
 
 
@@ -217,12 +217,14 @@ class _Adapted:
         given = (_array(self.x), *self.dropout, down, up, self.scale, self.low)
         together(adapters.adapt, *given, _array(result))
 
-    def slopes(self, slope: torch.Tensor, of_x: torch.Tensor | None) -> list[torch.Tensor | None]:
-        """The slopes at a and b; that at x is added to `of_x`."""
+    def gradients(
+        self, gradient: torch.Tensor, of_x: torch.Tensor | None
+    ) -> list[torch.Tensor | None]:
+        """The gradients at a and b; that at x is added to `of_x`."""
         shape = torch.get_num_threads(), len(self.a)
         of_a = np.zeros((*shape, self.a.shape[1]), np.float32)
         of_b = np.zeros((*shape, len(self.b)), np.float32)
-        given = (_array(slope.contiguous()), _array(self.x), *self.dropout, self.a, self.b)
+        given = (_array(gradient.contiguous()), _array(self.x), *self.dropout, self.a, self.b)
         to = _array(self.x[:0] if of_x is None else of_x)
         together(adapters.adapt_back, *given, self.scale, self.low, to, of_a, of_b)
         found_a, found_b = (torch.from_numpy(each.sum(0)[: self.rank]) for each in (of_a, of_b))

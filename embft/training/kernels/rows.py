@@ -28,10 +28,11 @@ from embft.training.kernels.vectors import (
 
 
 @compiled(FLAT, None, None, None)
-def gelu(x: Any, y: Any, slope: Any, thread: int, threads: int) -> None:
-    """GELU (Hendrycks and Gimpel, 2016), and its derivative for the way back. All shape (n,)."""
+def gelu(x: Any, y: Any, gradient: Any, thread: int, threads: int) -> None:
+    """GELU (Hendrycks and Gimpel, 2016), and its derivative for backward. All shape (n,)."""
     given, result, steep = (
-        portion(x, thread, threads), portion(y, thread, threads), portion(slope, thread, threads),
+        portion(x, thread, threads), portion(y, thread, threads),
+        portion(gradient, thread, threads),
     )  # fmt: skip
     for i in range(given.size):
         value = wide(given[i])
@@ -59,8 +60,9 @@ def norm(  # noqa: PLR0913, PLR0917 - what a norm is made of
 ) -> None:  # fmt: skip
     """Layer norm (Ba et al., 2016) of residual plus x after dropout: y, and half in x's format.
 
-    Shapes (n, width), weight and bias (width,). For the way back also unit, the rows before weight
-    and bias, and rate, shape (n,), one by their deviation. `half` has no rows where nobody asks.
+    Shapes (n, width), weight and bias (width,). For the backward pass also unit, the rows before
+    weight and bias, and rate, shape (n,), one by their deviation. `half` has no rows where nobody
+    asks.
     """
     rows, width = residual.shape
     for row in range(rows * thread // threads, rows * (thread + 1) // threads):
@@ -90,12 +92,12 @@ def norm(  # noqa: PLR0913, PLR0917 - what a norm is made of
     FLOATS, None, float32[:, :, ::1],
 )  # fmt: skip
 def norm_back(  # noqa: PLR0913, PLR0917 - what a norm is made of
-    slope: Any, slope_half: Any, weight: Any, unit: Any, rate: Any, bits: Any, least: int,
+    gradient: Any, grad_half: Any, weight: Any, unit: Any, rate: Any, bits: Any, least: int,
     keep: float, residual: Any, x: Any, parameters: Any, thread: int, threads: int,
 ) -> None:  # fmt: skip
-    """The way back through `norm`: from the slopes at y and half to those at residual and x.
+    """Backward through `norm`: from the gradients at y and half to those at residual and x.
 
-    To parameters, shape (threads, 2, width), those at weight and bias are added. Slopes at y or
+    To parameters, shape (threads, 2, width), those at weight and bias are added. Gradients at y or
     half have no rows where there are none, x where nobody asks.
     """
     rows, width = unit.shape
@@ -104,12 +106,12 @@ def norm_back(  # noqa: PLR0913, PLR0917 - what a norm is made of
     for row in range(rows * thread // threads, rows * (thread + 1) // threads):
         normed, final = unit[row], residual[row]
         back[:] = F(0.0)
-        if slope.shape[0]:
-            from_y = slope[row]
+        if gradient.shape[0]:
+            from_y = gradient[row]
             for i in range(width):
                 back[i] += from_y[i]
-        if slope_half.shape[0]:
-            from_half = slope_half[row]
+        if grad_half.shape[0]:
+            from_half = grad_half[row]
             for i in range(width):
                 back[i] += wide(from_half[i])
         total, along = F(0.0), F(0.0)

@@ -24,7 +24,7 @@ _SHOWN = "indexof(shown, datum.model) >= 0"
 
 
 @dataclass(frozen=True)
-class Cast:
+class ComparedModels:
     """models: all that can be chosen. shown: how many of them, from the first, are shown at first.
 
     texts: the test pairs' texts and groups, if they are on disk. columns: the groups of the spec.
@@ -76,11 +76,11 @@ def model_colour() -> alt.Color:
     return alt.Color("model:N", title=None, scale=scale)
 
 
-def cast_params(cast: Cast) -> list[dict[str, Any]]:
+def compared_params(compared: ComparedModels) -> list[dict[str, Any]]:
     """The parameters that choose, as the page's script sets them."""
     return [
-        {"name": "shown", "value": [model.name for model in cast.leads]},
-        {"name": "colours", "value": colours_of(cast.leads)},
+        {"name": "shown", "value": [model.name for model in compared.leads]},
+        {"name": "colours", "value": colours_of(compared.leads)},
     ]
 
 

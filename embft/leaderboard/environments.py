@@ -1,4 +1,4 @@
-"""Where the trials of one board did not run under the same conditions, in sentences.
+"""Where the trials of one leaderboard did not run under the same conditions, in sentences.
 
 A trial's key covers what its user chose. Package versions, machine and threads are none of that,
 and neither is the memory that there was: the same trial may come out a little different.
@@ -12,12 +12,12 @@ from embft.leaderboard.rows import Leaderboard, Row
 from embft.results.records import Provenance
 
 
-def mixed_worlds(board: Leaderboard) -> Iterator[str]:
+def mixed_environments(leaderboard: Leaderboard) -> Iterator[str]:
     """Say so where trials ran under different versions, on different machines, or otherwise."""
-    known = [p for row in board.rows if (p := _provenance(row))]
-    worlds = [conditions(provenance) for provenance in known]
-    names = list(dict.fromkeys(name for world in worlds for name in world))
-    different = {name: _values(worlds, name) for name in names}
+    known = [p for row in leaderboard.rows if (p := _provenance(row))]
+    environments = [conditions(provenance) for provenance in known]
+    names = list(dict.fromkeys(name for environment in environments for name in environment))
+    different = {name: _values(environments, name) for name in names}
     found = [
         f"{name} ({', '.join(values)})" for name, values in different.items() if len(values) > 1
     ]
@@ -29,9 +29,9 @@ def mixed_worlds(board: Leaderboard) -> Iterator[str]:
         )
 
 
-def smaller_batches(board: Leaderboard) -> Iterator[str]:
+def smaller_batches(leaderboard: Leaderboard) -> Iterator[str]:
     """Say so where memory ran out and a loss then compared fewer pairs with each other."""
-    found = [row for row in board.rows if compares_fewer(row)]
+    found = [row for row in leaderboard.rows if compares_fewer(row)]
     if found:
         parts = ", ".join(f"{row.trial.rpartition('-')[2]} {_part(row)}" for row in found)
         yield (
@@ -69,5 +69,5 @@ def conditions(found: Provenance) -> Mapping[str, str]:
     return {**named, **without, **found.packages}
 
 
-def _values(worlds: list[Mapping[str, str]], name: str) -> list[str]:
-    return sorted({world.get(name, "not installed") for world in worlds})
+def _values(environments: list[Mapping[str, str]], name: str) -> list[str]:
+    return sorted({environment.get(name, "not installed") for environment in environments})

@@ -20,7 +20,7 @@ MIN_PAIRS = 10
 Bools = npt.NDArray[np.bool_]
 
 
-def cut_dev(train: Pairs, fraction: float = 0.1, name: str = "train") -> tuple[Pairs, Pairs]:
+def split_dev(train: Pairs, fraction: float = 0.1, name: str = "train") -> tuple[Pairs, Pairs]:
     """What is left of train, and dev: about `fraction` of the pairs, never more, at least one.
 
     Pairs that share a text (but for case and punctuation) stay on the same side, so that no text
