@@ -99,7 +99,7 @@ def test_every_id_is_unique_and_every_inner_link_leads_somewhere(html: str) -> N
 
 def test_the_table_is_there_before_any_script(leaderboard: Leaderboard, html: str) -> None:
     """Every configuration is a row of plain HTML, in the order of the ranks."""
-    body = html[html.index('<table id="leaderboard">') : html.index("</tbody>")]
+    body = html[html.index('<table id="ranking">') : html.index("</tbody>")]
     assert re.findall(r'data-trials="([^"]*)"', body) == [
         " ".join(line.trials) for line in table_lines(leaderboard)
     ]

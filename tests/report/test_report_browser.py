@@ -79,13 +79,13 @@ def opened(browser: Browser, file: Path) -> Iterator[Opened]:
 
 def column(page: Page, name: str) -> int:
     """The position of a column of the leaderboard by its title."""
-    titles = [text.strip() for text in page.locator("#leaderboard thead th").all_text_contents()]
+    titles = [text.strip() for text in page.locator("#ranking thead th").all_text_contents()]
     return titles.index(name)
 
 
 def shown_rows(page: Page) -> list[str]:
     """The configurations that the leaderboard shows, from the top."""
-    return page.locator("#leaderboard tbody tr:not([hidden]) th a").all_text_contents()
+    return page.locator("#ranking tbody tr:not([hidden]) th a").all_text_contents()
 
 
 def scroll_through(page: Page) -> None:
@@ -112,18 +112,18 @@ def test_sorting_orders_rows_and_keeps_ranks(opened: Opened) -> None:
     """A click sorts, a second turns it round, a third restores the ranks' order."""
     page = opened.page
     ranked = shown_rows(page)
-    ranks = dict(zip(ranked, page.locator("#leaderboard td.rank").all_text_contents(), strict=True))
+    ranks = dict(zip(ranked, page.locator("#ranking td.rank").all_text_contents(), strict=True))
     index = column(page, "trained weights")
-    button = page.locator("#leaderboard thead th").nth(index).locator("button")
+    button = page.locator("#ranking thead th").nth(index).locator("button")
     button.click()
     values = [
         float(v) if (v := cell.get_attribute("data-v")) else -1.0
-        for cell in page.locator(f"#leaderboard tbody td:nth-child({index + 1})").all()
+        for cell in page.locator(f"#ranking tbody td:nth-child({index + 1})").all()
     ]
     assert values == sorted(values, reverse=True)
     assert shown_rows(page) != ranked
     again = dict(
-        zip(shown_rows(page), page.locator("#leaderboard td.rank").all_text_contents(), strict=True)
+        zip(shown_rows(page), page.locator("#ranking td.rank").all_text_contents(), strict=True)
     )
     assert again == ranks
     button.click()
@@ -142,7 +142,7 @@ def test_filtering_hides_rows_and_says_how_many_are_left(opened: Opened) -> None
     assert f"{len(found)} of {everything}" in page.inner_text("#shown")
     page.fill("#filter", "")
     page.check("#only-best")
-    best = page.locator("#leaderboard tbody tr.may-be-best").count()
+    best = page.locator("#ranking tbody tr.may-be-best").count()
     assert len(shown_rows(page)) == best < everything
 
 
@@ -152,7 +152,7 @@ def test_columns_can_be_chosen(opened: Opened) -> None:
     page.click("details.menu summary")
     box = page.locator("#columns label", has_text="AUC-ROC").locator("input")
     box.check()
-    header = page.locator("#leaderboard thead th", has_text="AUC-ROC")
+    header = page.locator("#ranking thead th", has_text="AUC-ROC")
     assert header.is_visible()
     box.uncheck()
     assert header.is_hidden()
@@ -173,12 +173,12 @@ def test_a_rows_link_opens_the_trials_page(opened: Opened, leaderboard: Leaderbo
     """The link unfolds the page, marks the row, and shows spec and metrics."""
     page = opened.page
     trial = leaderboard.groups[1].best.trial
-    page.click(f'#leaderboard a[href="#trial-{trial}"]')
+    page.click(f'#ranking a[href="#trial-{trial}"]')
     details = page.locator(f'[id="trial-{trial}"]')
     page.wait_for_function("(id) => document.getElementById(id).open", arg=f"trial-{trial}")
     assert details.locator("table.metrics tr").count() > 5
     assert details.locator("pre").is_visible()
-    assert page.locator("#leaderboard tr.picked").get_attribute("data-trials") == trial
+    assert page.locator("#ranking tr.picked").get_attribute("data-trials") == trial
 
 
 def test_an_address_with_a_trial_opens_it(
@@ -206,13 +206,13 @@ def test_choosing_a_point_chooses_the_trial_everywhere(opened: Opened) -> None:
     assert {dot.get_attribute("opacity") for dot in dots.all()} <= {None, "1"}
     plot.scroll_into_view_if_needed()
     plot.locator(".mark-rect.role-mark path").first.click(position={"x": 12, "y": 8})
-    page.wait_for_selector("#leaderboard tr.picked")
+    page.wait_for_selector("#ranking tr.picked")
     page.wait_for_function(
         '() => [...document.querySelectorAll(\'[data-chart="cost-parameters"] '
         ".mark-symbol.role-mark path')].some((p) => Number(p.getAttribute('opacity')) < 0.5)"
     )
     page.keyboard.press("Escape")
-    assert page.locator("#leaderboard tr.picked").count() == 0
+    assert page.locator("#ranking tr.picked").count() == 0
 
 
 def test_comparison_follows_the_two_that_are_chosen(opened: Opened) -> None:
@@ -335,7 +335,7 @@ def test_without_scripts_the_answer_and_the_pictures_stand(
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
     page.goto((tmp_path / "report.html").as_uri())
-    assert page.locator("#leaderboard tbody tr").count() == 12
+    assert page.locator("#ranking tbody tr").count() == 12
     assert page.locator("[data-chart] > svg").count() >= 10
     assert page.locator(".tools").first.is_hidden()
     context.close()
@@ -407,15 +407,15 @@ def test_axe_finds_no_serious_fault(
 def test_a_keyboard_reaches_sorting_and_trials(opened: Opened) -> None:
     """Tab and Enter sort the table and open a trial's page; Escape lets go of it."""
     page = opened.page
-    page.locator("#leaderboard thead button").nth(0).focus()
+    page.locator("#ranking thead button").nth(0).focus()
     page.keyboard.press("Enter")
-    assert page.locator("#leaderboard th.rank").get_attribute("aria-sort") == "ascending"
-    page.locator("#leaderboard tbody a").nth(0).focus()
+    assert page.locator("#ranking th.rank").get_attribute("aria-sort") == "ascending"
+    page.locator("#ranking tbody a").nth(0).focus()
     page.keyboard.press("Enter")
     page.wait_for_selector("#trials details.trial[open]")
-    assert page.locator("#leaderboard tr.picked").count() == 1
+    assert page.locator("#ranking tr.picked").count() == 1
     page.keyboard.press("Escape")
-    assert page.locator("#leaderboard tr.picked").count() == 0
+    assert page.locator("#ranking tr.picked").count() == 0
 
 
 def test_it_prints_in_black_on_white_without_its_controls(browser: Browser, file: Path) -> None:

@@ -24,7 +24,7 @@
   });
   showTheme();
 
-  const table = byId("board");
+  const table = byId("ranking");
   const original = table ? Array.from(table.tBodies[0].rows) : [];
   if (table) setUpTable();
 
@@ -259,12 +259,12 @@
 
   // The models of the charts before and after: which are shown, and in which colours. The baseline
   // is grey, so that colour means a trained model.
-  const cast = byId("cast");
-  const members = all(".cast > div");
+  const compared = byId("compared");
+  const members = all(".compared > div");
   let shown = null, colours = null;
   function chooseModels() {
-    const chosen = all("input:checked", cast).map((box) => box.value);
-    for (const box of all("input", cast))
+    const chosen = all("input:checked", compared).map((box) => box.value);
+    for (const box of all("input", compared))
       box.disabled = box.checked ? chosen.length === 1 : chosen.length >= data.palette.length;
     const free = data.palette.slice();
     const grey = new Set(members.filter((m) => "baseline" in m.dataset).map((m) => m.dataset.model));
@@ -282,7 +282,7 @@
     if (!shown || !data.charts[plot.dataset.chart].params.some((param) => param.name === "shown")) return;
     view.signal("shown", shown).signal("colours", colours).runAsync();
   }
-  if (cast) cast.addEventListener("change", chooseModels);
+  if (compared) compared.addEventListener("change", chooseModels);
 
   // On a narrow page a legend in one line would be cut off.
   const fitting = (plot) =>
