@@ -196,6 +196,7 @@ def _peak_mb(folder: Path, count: int) -> float:
     return int(python(code, cwd=folder)) / (1e6 if sys.platform == "darwin" else 1e3)
 
 
+@pytest.mark.long
 def test_memory_hardly_grows_with_the_pairs(tmp_path: Path) -> None:
     """Another 140,000 pairs of 480 bytes cost a third of their 67 MB at most, where as strings
     and normalised they would take three times as much.

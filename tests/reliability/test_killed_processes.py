@@ -49,6 +49,7 @@ def test_kill_9_of_everything_loses_nothing(tmp_path: Path, tiny_spec: str) -> N
     assert len(rows(folder)) == 5
 
 
+@pytest.mark.long
 def test_the_same_command_at_once_after_a_killed_driver(tmp_path: Path, tiny_spec: str) -> None:
     """What the killed one leaves neither disturbs nor fails a trial, and ends by itself."""
     folder = tmp_path / "results" / "tiny"

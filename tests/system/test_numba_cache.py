@@ -32,6 +32,7 @@ print(*(compiled() - before), float(found.sum()))
 """
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_second_process_makes_a_map_without_compiling(tmp_path: Path) -> None:
     """It reads what the first one kept, and makes the same map."""
