@@ -35,6 +35,7 @@ def to_records(leaderboard: Leaderboard) -> list[dict[str, Any]]:
     """A flat record for each trial, with the same columns in each; None where there is no value."""
     known = (*leaderboard.bases, *leaderboard.groups)
     groups = {row.trial: group for group in known for row in group.rows}
+    answer = _answer(leaderboard)
     records = []
     for row in leaderboard.rows:
         group = groups.get(row.trial)
@@ -46,6 +47,7 @@ def to_records(leaderboard: Leaderboard) -> list[dict[str, Any]]:
                 "tied_with_leader": group.in_best_set if group else None,
                 "in_best_set": group.in_best_set if group else None,
                 "recommended": group.recommended if group else None,
+                **answer,
                 "seed": row.seed,
                 **row.params,
                 **row.values,
@@ -60,6 +62,15 @@ def to_records(leaderboard: Leaderboard) -> list[dict[str, Any]]:
         )
     columns = list(dict.fromkeys(name for record in records for name in record))
     return [{name: record.get(name) for name in columns} for record in records]
+
+
+def _answer(leaderboard: Leaderboard) -> dict[str, Any]:
+    """Whether the recommendation is resolved, and of what it is said: the same in each record."""
+    decision = leaderboard.decision
+    return {
+        "resolved": bool(decision and decision.resolved),
+        "scope": decision.scope if decision else None,
+    }
 
 
 def _rank(group: Group | None) -> dict[str, int | None]:
@@ -176,12 +187,12 @@ def _optimism(leaderboard: Leaderboard) -> dict[str, Any] | None:
 def _decision(leaderboard: Leaderboard) -> dict[str, Any]:
     """What is recommended, whether that is resolved and of what it is said, and what is missing."""
     decision, chosen = leaderboard.decision, leaderboard.recommended
-    if decision is None or chosen is None:
-        return {"resolved": False, "scope": None, "decision": None}
     known = (*leaderboard.bases, *leaderboard.groups)
-    return {
-        "resolved": decision.resolved,
-        "scope": decision.scope,
+    detectable = [group.detectable for group in known if group.detectable is not None]
+    answer = _answer(leaderboard) | {"detectable_difference": max(detectable, default=None)}
+    if decision is None or chosen is None:
+        return answer | {"decision": None}
+    return answer | {
         "decision": {
             "recommended": chosen.best.trial,
             "keep_base_model": chosen.is_base,

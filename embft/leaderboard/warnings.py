@@ -7,6 +7,7 @@ from statistics import fmean
 
 from embft.leaderboard.contests import FIRST_COMPARED, MOST_COMPARED
 from embft.leaderboard.environments import mixed_environments, smaller_batches
+from embft.leaderboard.epoch_choice import epoch_choice_warning
 from embft.leaderboard.labels import metric_label, number
 from embft.leaderboard.rows import Leaderboard
 from embft.leaderboard.significance import direction, is_ahead, is_significant
@@ -36,6 +37,7 @@ def warnings(leaderboard: Leaderboard) -> Iterator[str]:
     yield from _uncertain_interval(leaderboard)
     yield from mixed_environments(leaderboard)
     yield from smaller_batches(leaderboard)
+    yield from epoch_choice_warning(leaderboard)
     yield from _uncompared(leaderboard)
     if leaderboard.audit:
         for finding in leaderboard.audit.get("findings", ()):

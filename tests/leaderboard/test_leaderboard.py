@@ -423,6 +423,27 @@ def test_csv_has_the_promised_columns(leaderboard: Leaderboard) -> None:
         assert float(row["test_spearman"]) == expected.test["spearman"]
 
 
+def test_the_answer_is_in_both_files(leaderboard: Leaderboard) -> None:
+    """Whether it is resolved, of what it is said, and what test could have shown."""
+    content = json.loads(to_json(leaderboard))
+    rows = list(csv.DictReader(io.StringIO(to_csv(to_records(leaderboard)))))
+    assert leaderboard.decision is not None
+    assert content["resolved"] is leaderboard.decision.resolved
+    assert {row["resolved"] for row in rows} == {str(content["resolved"])}
+    assert {row["scope"] for row in rows} == {content["scope"]} == {"trained models"}
+    shown = [float(row["detectable_difference"]) for row in rows if row["detectable_difference"]]
+    assert len(shown) == len(rows) - 1, "there is one to the recommended configuration from each"
+    assert content["detectable_difference"] == pytest.approx(max(shown))
+
+
+def test_the_answer_is_in_both_files_before_there_is_one(leaderboard: Leaderboard) -> None:
+    nothing = replace(leaderboard, decision=None, groups=(), bases=())
+    content = json.loads(to_json(nothing))
+    assert (content["resolved"], content["scope"], content["decision"]) == (False, None, None)
+    assert content["detectable_difference"] is None
+    assert {record["resolved"] for record in to_records(nothing)} == {False}
+
+
 def test_json_is_plain_and_complete(leaderboard: Leaderboard) -> None:
     """The JSON parses, holds no NaN, and has the same trials."""
     content = json.loads(to_json(leaderboard))
