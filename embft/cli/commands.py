@@ -14,13 +14,36 @@ import click
 from embft.errors import EXIT_INPUT, EXIT_INTERRUPTED, EmbftError
 from embft.system.speedups import unsaid
 
+_UNCUT = 10_000
 
-class Commands(click.Group):
-    """Prints what the user can fix without a traceback, and lists commands as they are used."""
+
+class Group(click.Group):
+    """Commands in the order in which they are used, each with its whole first sentence."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        _keep_lines(self)
+
+    def add_command(self, cmd: click.Command, name: str | None = None) -> None:
+        """Add a command."""
+        _keep_lines(cmd)
+        super().add_command(cmd, name)
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """The commands in the order in which they are used."""
         return list(self.commands)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The commands, each with its first sentence, which is wrapped and not cut."""
+        found = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        with formatter.section("Commands"):
+            formatter.write_dl(
+                [(name, each.get_short_help_str(_UNCUT)) for name, each in found if each]
+            )
+
+
+class Commands(Group):
+    """Prints what the user can fix without a traceback; an interruption has its own status."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command. Ctrl-C and SIGTERM end it with status 130, whenever they come."""
@@ -51,6 +74,12 @@ class Commands(click.Group):
                 raise
             _tell(message)
         return leave(EXIT_INPUT)
+
+
+def _keep_lines(command: click.Command) -> None:
+    """Put click's mark for lines, a backspace, where a raw docstring can only spell it."""
+    if command.help:
+        command.help = command.help.replace("\\b\n", "\b\n")
 
 
 def leave(status: int) -> NoReturn:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from embft.cli.commands import Group
 from embft.cli.places import Place
 from embft.errors import EmbftError, nearest
 
@@ -21,12 +22,16 @@ _COLUMNS = ("text_1", "text_2", "label")
 COLUMNS = click.option(
     "--columns",
     type=(str, str, str),
+    metavar="TEXT_1 TEXT_2 LABEL",
     default=_COLUMNS,
     show_default=True,
     help="Columns of the two texts and the label; numbers are positions in files without a header.",
 )
 LABEL_RANGE = click.option(
-    "--label-range", type=(float, float), help="Lowest and highest score, if graded."
+    "--label-range",
+    type=(float, float),
+    metavar="LOW HIGH",
+    help="Lowest and highest score, if graded.",
 )
 METHODS = ("rewrite", "back-translate", "noise", "deletion", "swap")
 _SHARE = click.FloatRange(0, 1, min_open=True)
@@ -48,7 +53,7 @@ def new_console() -> Console:
     return new_console()
 
 
-@click.group()
+@click.group(cls=Group)
 def data() -> None:
     """Make and inspect data."""
 

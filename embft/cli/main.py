@@ -24,9 +24,11 @@ from embft.cli.data import (
     given_splits,
     new_console,
 )
+from embft.cli.doctor import doctor
 from embft.cli.places import Given, Place
 from embft.cli.planned import planned
 from embft.cli.power import power
+from embft.cli.schema import schema
 from embft.cli.ship import RESULTS, export, merge
 from embft.cli.verify import verify
 from embft.errors import EXIT_FAILED, EXIT_INTERRUPTED, EmbftError, FailureReason
@@ -76,9 +78,9 @@ def main() -> None:
     r"""Sweeps for fine-tuning embedding models: one YAML file in, a verified comparison out.
 
     \b
-    embft sweep sweeps/quickstart.yaml     run every trial, write the report
-    embft sweep sweeps/quickstart.yaml     again, to carry on after an interruption
-    embft leaderboard results/quickstart   the ranked table
+    embft sweep sweeps/quickstart.yaml   run every trial, write the report
+    embft sweep sweeps/quickstart.yaml   again, to carry on after an interruption
+    embft leaderboard results/quickstart  the ranked table
     """
 
 
@@ -422,3 +424,5 @@ def metrics(form: str) -> None:
 main.add_command(export)
 main.add_command(merge)
 main.add_command(verify)
+main.add_command(schema)
+main.add_command(doctor)

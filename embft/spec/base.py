@@ -53,7 +53,11 @@ def moved(given: Paths, folder: PurePath) -> Paths:
 
 Text = Annotated[str, AfterValidator(_text)]
 # A set, written as a list or as one name: order, and what stands in it twice, make no other trial.
-Names = Annotated[tuple[Text, ...], BeforeValidator(_listed), AfterValidator(_as_set)]
+Names = Annotated[
+    tuple[Text, ...],
+    BeforeValidator(_listed, json_schema_input_type=str | tuple[str, ...]),
+    AfterValidator(_as_set),
+]
 Numbers = Annotated[tuple[int, ...], AfterValidator(_as_set)]
 # A file, a pattern or a folder; several are shards of one set.
 Files = Annotated[Text | Annotated[Names, Field(min_length=1)], AfterValidator(_one)]

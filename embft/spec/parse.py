@@ -25,7 +25,15 @@ from embft.spec.model import ModelSpec
 from embft.spec.objective import giving
 from embft.spec.resources import Artifacts, Resources
 from embft.spec.source import Source, Where, read_file, read_text
-from embft.spec.space import MAX_POINTS, Point, count_points, points, read_axes, with_point
+from embft.spec.space import (
+    MAX_POINTS,
+    SECTIONS,
+    Point,
+    count_points,
+    points,
+    read_axes,
+    with_point,
+)
 
 _Model = TypeVar("_Model", bound=Fields)
 
@@ -39,7 +47,7 @@ class PlannedPoint(Fields):
     train: TrainSpec
 
 
-class _Document(Fields):
+class Document(Fields):
     """The fields of a spec file, except that its sections are checked point by point."""
 
     name: Name
@@ -111,7 +119,7 @@ def parse_spec(text: str, file: str = "<spec>", folder: Path | None = None) -> S
 def _sweep(source: Source, folder: Path, text: str) -> SweepSpec:
     if not isinstance(source.data, dict):
         raise SpecError(f"{source.at(())}: a spec is a mapping of fields, not {source.data!r:.60}")
-    document = _validated(_Document, source, source.data, ())
+    document = _validated(Document, source, source.data, ())
     axes = read_axes(source)
     total = count_points([product for _, product in axes]) * len(document.seeds)
     if total > MAX_POINTS:
@@ -134,7 +142,7 @@ def _sweep(source: Source, folder: Path, text: str) -> SweepSpec:
     )
 
 
-def _evaluators(source: Source, document: _Document) -> list[EvaluatorSpec]:
+def _evaluators(source: Source, document: Document) -> list[EvaluatorSpec]:
     """The entries in one order, however written, checked against each other and the objective."""
     entries = list(dict.fromkeys(document.evaluators))
     titles = [(entry.kind, entry.label) for entry in entries]
@@ -167,7 +175,7 @@ def _points(
                 # A section that another point has already is not checked again.
                 identity = f"{name}:{section!r}"
                 if identity not in checked:
-                    found = _validated(_SECTIONS[name], source, section, (name,), origin)
+                    found = _validated(SECTIONS[name], source, section, (name,), origin)
                     checked[identity] = (
                         found.relative_to(folder)
                         if isinstance(found, DataSpec | ModelSpec)
@@ -184,9 +192,6 @@ def _points(
                 model=checked["model"],
                 train=checked["train"],
             )
-
-
-_SECTIONS: dict[str, type[Fields]] = {"data": DataSpec, "model": ModelSpec, "train": TrainSpec}
 
 
 def _validated(

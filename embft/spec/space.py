@@ -13,6 +13,7 @@ from typing import Any, get_args
 from pydantic import BaseModel
 
 from embft.errors import SpecError, nearest
+from embft.spec.base import Fields
 from embft.spec.data import DataSpec
 from embft.spec.fields import TrainSpec
 from embft.spec.model import ModelSpec
@@ -21,14 +22,14 @@ from embft.spec.source import Source, Where
 Point = Mapping[str, Any]
 
 MAX_POINTS = 100_000
-_SECTIONS: dict[str, type[BaseModel]] = {"data": DataSpec, "model": ModelSpec, "train": TrainSpec}
+SECTIONS: dict[str, type[Fields]] = {"data": DataSpec, "model": ModelSpec, "train": TrainSpec}
 # Sections that may be written as one of their fields alone, as in `loss: cosent`, and which.
 _SHORT = {"train.loss": "name", "data.dev": "file", "data.test": "file"}
 
 
 def axis_names() -> list[str]:
     """Every field and every section that may vary, as a dotted path."""
-    return [name for section, model in _SECTIONS.items() for name in _paths(section, model)]
+    return [name for section, model in SECTIONS.items() for name in _paths(section, model)]
 
 
 def _paths(path: str, model: type[BaseModel]) -> Iterator[str]:
