@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers.commands import ROOT, python
+from tests.helpers.commands import ROOT, program
 
 PACKAGE = ROOT / "embft"
 MOST_ENTRIES = 24  # at the top of the package: it reads like a table of contents
@@ -56,10 +56,4 @@ def test_the_package_reads_like_a_table_of_contents() -> None:
 def test_help_and_plan_load_nothing_heavy(arguments: list[str], tmp_path: Path) -> None:
     """`embft --help` and `embft plan` import no torch, no Ray, no Altair and no pandas."""
     extra = ["--results", str(tmp_path)] if arguments[0] == "plan" else []
-    code = (
-        "import sys\nfrom embft.cli.main import main\n"
-        f"try: main({arguments + extra!r})\nexcept SystemExit: pass\n"
-        "heavy = {'torch', 'ray', 'altair', 'pandas', 'transformers'} & set(sys.modules)\n"
-        "sys.exit(f'loaded {heavy}' if heavy else 0)\n"
-    )
-    python(code, cwd=ROOT)
+    program("what_a_command_loads", cwd=ROOT, arguments=[*arguments, *extra])

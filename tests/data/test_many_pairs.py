@@ -24,7 +24,7 @@ from embft.data.texts import different, text_ids
 from embft.data.word_noise import WordNoise, noisy
 from embft.errors import DataError
 from embft.spec.shape import Shape
-from tests.helpers.commands import python
+from tests.helpers.commands import program
 
 
 @pytest.fixture
@@ -185,15 +185,7 @@ def _peak_mb(folder: Path, count: int) -> float:
         for i in range(count):
             row = {"text_1": f"{i} " + "one " * 60, "text_2": f"{i} " + "two " * 60}
             file.write(json.dumps({**row, "label": i % 2}) + "\n")
-    code = (
-        "import resource\nfrom pathlib import Path\n"
-        "from embft.data.audit.corpus import make_corpus\n"
-        "from embft.data.load import Columns, load_pairs\nfrom embft.data.pairs import Splits\n"
-        "pairs = load_pairs(Path('a.jsonl'), Columns())\npairs.digest()\n"
-        "make_corpus(Splits(pairs, pairs, pairs))\npairs.write(Path('a.parquet'))\n"
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\n"
-    )
-    return int(python(code, cwd=folder)) / (1e6 if sys.platform == "darwin" else 1e3)
+    return int(program("load_many_pairs", cwd=folder)) / (1e6 if sys.platform == "darwin" else 1e3)
 
 
 @pytest.mark.long

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -171,14 +171,44 @@ class Started:
         return output, errors
 
 
-def python(code: str, cwd: Path | None = None, arguments: Sequence[str] = ()) -> str:
-    """What a program of its own prints, which must end well."""
-    run = subprocess.run(
-        [sys.executable, "-c", code, *arguments],
-        cwd=cwd, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+def program(
+    name: str,
+    *,
+    cwd: Path | None = None,
+    arguments: Sequence[str] = (),
+    seconds: float | None = None,
+) -> str:
+    """What a program of `tests/helpers/programs/` prints, which must end well."""
+    run = run_program(name, cwd=cwd, arguments=arguments, seconds=seconds)
     assert run.returncode == 0, run.stdout + run.stderr
     return run.stdout
+
+
+def run_program(
+    name: str,
+    *,
+    cwd: Path | None = None,
+    arguments: Sequence[str] = (),
+    seconds: float | None = None,
+    **variables: str,
+) -> subprocess.CompletedProcess[str]:
+    """A program of `tests/helpers/programs/` in a process of its own, however it ends."""
+    return subprocess.run(
+        [sys.executable, "-m", f"tests.helpers.programs.{name}", *arguments],
+        cwd=cwd, env=_beside_the_tests(variables), capture_output=True, text=True, check=False,
+        timeout=seconds,
+    )  # fmt: skip
+
+
+def start_program(name: str, *arguments: str) -> subprocess.Popen[bytes]:
+    """The same in the background."""
+    command = [sys.executable, "-m", f"tests.helpers.programs.{name}", *arguments]
+    return subprocess.Popen(command, env=_beside_the_tests({}))
+
+
+def _beside_the_tests(variables: Mapping[str, str]) -> dict[str, str]:
+    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {**os.environ, **variables, "PYTHONPATH": os.pathsep.join(paths)}
 
 
 def wait_for(condition: object, seconds: float = 120) -> None:

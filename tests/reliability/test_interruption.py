@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -16,7 +14,9 @@ from tests.conftest import tiny_text
 from tests.helpers.commands import (
     LONG,
     embft,
+    program,
     relatives,
+    run_program,
     start,
     start_cold,
     wait_for,
@@ -170,17 +170,8 @@ def test_a_second_sweep_is_refused_and_a_second_ctrl_c_ends_at_once(
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
 def test_an_interruption_before_anything_runs(tmp_path: Path, name: str) -> None:
     """While a plan is made, a signal ends the command with 130 and one line."""
-    code = (
-        "import os, signal, embft.planning.plan\nfrom embft.cli.main import main\n"
-        # A shell's background job, as a test run may be, begins with SIGINT ignored.
-        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-        f"embft.planning.plan.make_plan = lambda *_: os.kill(os.getpid(), signal.{name})\n"
-        "main(['plan', 's.yaml'])\n"
-    )
     (tmp_path / "s.yaml").write_text("name: a\ndata: {dataset: dating}\n")
-    run = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
+    run = run_program("interrupted_plan", cwd=tmp_path, arguments=[name])
     assert run.returncode == 130
     assert run.stderr.splitlines() == ["embft: interrupted: the same command carries on"]
 
@@ -190,15 +181,4 @@ def test_a_signal_at_any_moment_of_the_wait_is_noted() -> None:
 
     With an Event in its place this waited for ever, within a thousand rounds.
     """
-    code = (
-        "import random, signal, time\n"
-        "from embft.scheduler.cluster import Stop, stop_on_signals\n"
-        "for _ in range(5000):\n"
-        "    stop = Stop()\n"
-        "    with stop_on_signals(stop):\n"
-        "        signal.signal(signal.SIGALRM, signal.getsignal(signal.SIGTERM))\n"
-        "        signal.setitimer(signal.ITIMER_REAL, random.uniform(2e-6, 4e-4))\n"
-        "        while not stop.asked:\n"
-        "            time.sleep(1e-4)\n"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
+    program("signals_while_waiting", seconds=120)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import threading
 from pathlib import Path
 
@@ -16,7 +14,7 @@ from embft.results.records import Status
 from embft.scheduler import broker as launch_server
 from embft.scheduler.broker import ask_for_trial
 from embft.storage.errors import StorageError
-from tests.helpers.commands import wait_for
+from tests.helpers.commands import start_program, wait_for
 
 
 def test_what_a_trial_comes_to_is_told_where_it_was_asked(
@@ -70,13 +68,8 @@ def test_a_trial_ends_with_who_has_asked_for_it(
         return Status.PENDING
 
     monkeypatch.setattr(launch_server, "run_trial", run)
-    code = (
-        "import sys\nfrom pathlib import Path\nfrom embft.scheduler.broker import ask_for_trial\n"
-        "from embft.results.folders import TrialDir\n"
-        "ask_for_trial(sys.argv[1], TrialDir(Path('a')))\n"
-    )
     with launch_server.launch_server(tmp_path, Limits()) as address:
-        asker = subprocess.Popen([sys.executable, "-c", code, address])
+        asker = start_program("ask_for_trial", address)
         assert began.wait(30)
         asker.kill()
         asker.wait()

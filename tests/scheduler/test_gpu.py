@@ -9,7 +9,7 @@ from pathlib import Path
 from embft.results.folders import TrialDir
 from embft.results.records import Completed
 from tests.conftest import tiny_text
-from tests.helpers.commands import python
+from tests.helpers.commands import program
 
 CHECKS = Path(__file__).parent.parent / "helpers" / "gpu_checks.py"
 
@@ -34,27 +34,6 @@ def where(context):
         time.sleep(0.1)
     return {{"gpu": float(os.environ["CUDA_VISIBLE_DEVICES"])}}
 """
-SWEEP = """\
-import os, sys
-from functools import partial
-
-if hasattr(os, "sched_setaffinity"):
-    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-
-from embft.scheduler import settings
-from embft.cli.main import main
-
-configure = settings.configure
-
-def with_gpu(address):
-    configure(address)
-    import ray  # reads its settings when it is imported
-
-    ray.init = partial(ray.init, num_gpus=1)
-
-settings.configure = with_gpu
-main(sys.argv[1:])
-"""
 
 
 def test_two_trials_share_a_gpu(tmp_path: Path, tiny_model: Path, pair_files: Path) -> None:
@@ -67,7 +46,7 @@ def test_two_trials_share_a_gpu(tmp_path: Path, tiny_model: Path, pair_files: Pa
     spec = tiny_text(tiny_model, pair_files)
     resources = "resources: {concurrent_trials: auto, gpus_per_trial: 0.5}\n"
     (tmp_path / "two.yaml").write_text(f"{spec}{resources}evaluators: [own:where]\n")
-    python(SWEEP, cwd=tmp_path, arguments=["sweep", "two.yaml"])
+    program("sweep_with_a_gpu", cwd=tmp_path, arguments=["sweep", "two.yaml"])
     found = [
         TrialDir(p.parent).result() for p in tmp_path.glob("results/tiny/trials/*/result.json")
     ]

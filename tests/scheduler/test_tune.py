@@ -25,7 +25,7 @@ from embft.results.folders import TrialDir
 from embft.results.records import Completed, Failed
 from embft.spec import parse_spec
 from embft.storage.errors import StorageError
-from tests.helpers.commands import embft, python, records, relatives, rows
+from tests.helpers.commands import embft, program, records, relatives, rows
 
 
 @pytest.fixture(scope="module")
@@ -50,16 +50,7 @@ def finished(home: Path, tiny_spec: str, monkeypatch: pytest.MonkeyPatch) -> Pat
 
 def test_ray_runs_without_what_nobody_asks(tmp_path: Path) -> None:
     """No autoscaler, log monitor, API server or idle worker beside a Ray of our own."""
-    code = (
-        "from embft.scheduler import settings\nsettings.configure(None)\n"
-        "import psutil\nfrom embft.spec import parse_spec\n"
-        "from embft.scheduler.cluster import ray_cluster\n"
-        "spec = parse_spec('name: a\\ndata: {dataset: dating}\\n')\n"
-        "with ray_cluster(spec.resources):\n"
-        "    below = psutil.Process().children(recursive=True)\n"
-        "    print(sorted(' '.join(p.cmdline()).split(' --')[0].split('/')[-1] for p in below))\n"
-    )
-    found = python(code, cwd=tmp_path)
+    found = program("ray_processes", cwd=tmp_path)
     assert "raylet" in found, "there are others to see"
     for left_out in ("monitor", "dashboard.py", "IDLE"):
         assert left_out not in found
@@ -70,30 +61,7 @@ def test_one_tuner_after_another_takes_its_share(tmp_path: Path, tiny_spec: str)
     thread, whose heap is used again.
     """
     (tmp_path / "tiny.yaml").write_text(tiny_spec)
-    code = (
-        "from pathlib import Path\nfrom threading import current_thread, main_thread\n"
-        "from embft.scheduler import settings\nsettings.configure(None)\n"
-        "from embft.scheduler import tune as sweep\n"
-        "from embft.scheduler.cluster import ray_cluster\n"
-        "from embft.planning.plan import make_plan\nfrom embft.spec import load_spec\n"
-        "class Instant(sweep.TrialRunner):\n"
-        "    def step(self):\n"
-        "        Path(self.given['trial']).mkdir(parents=True)\n"
-        "        return {'done': True}\n"
-        "def fit(tuner):\n"
-        "    threads.add(current_thread())\n"
-        "    return fit_it(tuner)\n"
-        "plan, begun = make_plan(load_spec(Path('tiny.yaml')), Path('r')), []\n"
-        "tuner, threads, fit_it = sweep._tuner, set(), sweep.tune.Tuner.fit\n"
-        "sweep.TrialRunner, sweep.warm_up, sweep.tune.Tuner.fit = Instant, lambda: None, fit\n"
-        "sweep._PART = sweep._PART_FOR_EACH = 2\n"
-        "sweep._tuner = lambda given, *rest: begun.append(len(given)) or tuner(given, *rest)\n"
-        "with ray_cluster(plan.spec.resources) as cluster:\n"
-        "    print(sweep.run_trials(plan.trials, cluster, plan.spec.resources))\n"
-        "print(begun, [trial.folder.path.exists() for trial in plan.trials])\n"
-        "print(len(threads), main_thread() in threads)\n"
-    )
-    assert python(code, cwd=tmp_path) == f"[]\n[3, 2] {[True] * 5}\n1 False\n"
+    assert program("tuners_in_turn", cwd=tmp_path) == f"[]\n[3, 2] {[True] * 5}\n1 False\n"
 
 
 @pytest.mark.parametrize("how", ["asked", "no room", "raised"])

@@ -15,7 +15,7 @@ import pytest
 from embft.system.allocator import release_memory
 from embft.system.garbage_collection import no_collection
 from embft.system.processes import process_memory
-from tests.helpers.commands import python
+from tests.helpers.commands import program
 
 GLIBC = platform.libc_ver()[0] == "glibc"
 
@@ -102,52 +102,16 @@ def test_what_was_freed_is_given_back() -> None:
     assert kept[0] == 1
 
 
-STEPS = """
-import resource, sys
-import numpy as np
-from embft.system.allocator import keep_freed_memory
-
-def step():
-    blocks = [np.ones(500_000) for _ in range(30)]
-
-if sys.argv[1:] == ["keep"]:
-    keep_freed_memory()
-step()
-step()
-before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-for _ in range(10):
-    step()
-print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
-"""
-
-
 @pytest.mark.skipif(not GLIBC, reason="other C libraries have their own ways")
 def test_what_is_freed_is_kept_for_the_next_step() -> None:
     """No page comes from the system twice, where otherwise most do."""
-    assert int(python(STEPS)) > 10_000
-    assert int(python(STEPS, arguments=["keep"])) < 100
-
-
-UNMAP = """
-import numpy as np
-import psutil
-import sklearn.linear_model
-from embft.system.allocator import unmap_read_pages
-
-given = np.random.default_rng(1).standard_normal((200, 3))
-fitted = sklearn.linear_model.LinearRegression().fit(given, given @ [1.0, 2.0, 3.0])
-# Not the share that other processes leave it: how many there are is nobody's to say.
-before = psutil.Process().memory_info().rss
-unmap_read_pages()
-print(before - psutil.Process().memory_info().rss)
-again = sklearn.linear_model.LinearRegression().fit(given, given @ [1.0, 2.0, 3.0])
-print(np.array_equal(fitted.coef_, again.coef_))
-"""
+    assert int(program("page_faults_of_steps")) > 10_000
+    assert int(program("page_faults_of_steps", arguments=["keep"])) < 100
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="maps of another kind")
 def test_pages_of_libraries_are_held_only_while_needed() -> None:
     """And are there again when they are."""
-    given_back, equal = python(UNMAP).split()
+    given_back, equal = program("unmap_read_pages").split()
     assert int(given_back) > 10e6
     assert equal == "True"
