@@ -19,11 +19,11 @@ class EmbftError(Exception):
 
 
 class SpecError(EmbftError):
-    """The spec is at fault."""
+    """The spec asks for what cannot be; the message names the field and its line."""
 
 
 class DataError(EmbftError):
-    """The data files are at fault."""
+    """A data file cannot be read as what it should be; the message names file and line."""
 
 
 class ModelError(EmbftError):

@@ -25,7 +25,7 @@ class Group(click.Group):
         _keep_lines(self)
 
     def add_command(self, cmd: click.Command, name: str | None = None) -> None:
-        """Add a command."""
+        """Register a command of the program under its name."""
         _keep_lines(cmd)
         super().add_command(cmd, name)
 

@@ -47,7 +47,7 @@ TRUST = click.option(
 
 
 def new_console() -> Console:
-    """Where tables and colours go."""
+    """The console of standard output, as wide as the terminal."""
     from embft.cli.console import new_console
 
     return new_console()

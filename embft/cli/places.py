@@ -13,7 +13,7 @@ _LONGEST = 200
 
 
 def shortened(path: Path) -> str:
-    """A path as a message shows it."""
+    """A path as a message shows it: at most 200 characters of it."""
     text = str(path)
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
 
@@ -26,7 +26,7 @@ class Place(click.Path):
         self.folder, self.reading = folder, reading
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
-        """The path. Raises EmbftError."""
+        """Return the path. Raises EmbftError where nothing can be written there."""
         from embft.storage.paths import why_unwritable
 
         name = param.opts[0] if param and param.opts else "the path"
@@ -45,7 +45,7 @@ class Given(click.ParamType[str]):
     name = "text"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:  # noqa: ARG002 - click's signature
-        """The name. Raises EmbftError."""
+        """Return the name. Raises EmbftError where it is empty."""
         if not str(value).strip():
             raise EmbftError(f"{(param.name if param else 'name') or 'name'} is empty: give a name")
         return str(value)

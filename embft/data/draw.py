@@ -29,7 +29,7 @@ class Draw:
         return int(self.rng.random() * count)
 
     def picks(self, values: Sequence[_T]) -> _T:
-        """One of the values."""
+        """Draw one of the values, each equally likely."""
         return values[self.below(len(values))]
 
     def shuffled(self, values: Sequence[_T]) -> list[_T]:

@@ -31,7 +31,7 @@ class Labelled:
 
     @classmethod
     def read(cls, path: Path) -> Labelled:
-        """Read what `write` wrote."""
+        """Read the texts and labels that `write` wrote."""
         import pyarrow.parquet as pq
 
         table = pq.read_table(path)

@@ -61,7 +61,7 @@ class PairFile:
 
     @property
     def files(self) -> DataFiles:
-        """The files."""
+        """The files that the pairs are read from."""
         return DataFiles(self.path)
 
     def load(self) -> Pairs:

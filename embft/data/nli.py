@@ -41,7 +41,7 @@ class NliFile:
 
     @property
     def files(self) -> DataFiles:
-        """The files."""
+        """The files that the rows are read from."""
         return DataFiles(self.path)
 
     def load(self) -> Pairs:

@@ -24,12 +24,12 @@ class Origin:
     number: npt.NDArray[np.int64]
 
     def at(self, row: int) -> str:
-        """`pairs.tsv, line 12`."""
+        """Where a row stands, as a message says it: `pairs.tsv, line 12`."""
         path, unit = self.files[int(self.file[row])]
         return str(Place(path, unit, int(self.number[row])))
 
     def take(self, rows: Sequence[int] | npt.NDArray[np.int64]) -> Origin:
-        """Of the rows at these positions, in this order."""
+        """The places of the rows at these positions, in this order."""
         wanted = np.asarray(rows, np.int64)
         return Origin(self.files, self.file[wanted], self.number[wanted])
 
@@ -51,7 +51,7 @@ class Origins:
         return len(self._number)
 
     def finished(self) -> Origin:
-        """The places of all rows."""
+        """The places of all rows that were added."""
         return Origin(
             tuple(self._files),
             np.array(self._file, np.int32),

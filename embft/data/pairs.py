@@ -74,7 +74,7 @@ class Pairs:
 
     @property
     def shape(self) -> Shape:
-        """What a row is."""
+        """What a row is: scored or positive pairs, triplets, or pairs of two classes."""
         if self.text_3 is not None:
             return Shape.TRIPLETS
         return Shape.LABELLED if self.labelled else Shape.POSITIVES
@@ -140,7 +140,7 @@ class Pairs:
 
     @classmethod
     def read(cls, path: Path) -> Pairs:
-        """Read what `write` wrote."""
+        """Read the pairs that `write` wrote."""
         return cls.opened(path).in_memory()
 
     @classmethod

@@ -43,7 +43,7 @@ class SameLabel:
 
     @property
     def files(self) -> DataFiles:
-        """The files."""
+        """The files that the labelled texts are read from."""
         return DataFiles(self.path)
 
     def split(self, dev_fraction: float, seed: int) -> Splits:

@@ -22,10 +22,10 @@ class Source(Protocol):
 
     @property
     def files(self) -> DataFiles:
-        """The files."""
+        """The files that the split is read from."""
 
     def load(self) -> Pairs:
-        """Its pairs. Raises DataError."""
+        """Read its pairs. Raises DataError where the files are at fault."""
 
 
 def build_splits(

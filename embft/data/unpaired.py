@@ -24,7 +24,7 @@ class TextFile:
 
     @property
     def files(self) -> DataFiles:
-        """The files."""
+        """The files that the texts are read from."""
         return DataFiles(self.path)
 
     def texts(self) -> list[str]:

@@ -52,7 +52,7 @@ class Tokenised:
 
     @property
     def columns(self) -> list[npt.NDArray[np.int32]]:
-        """Of each column, the text in each of its rows."""
+        """For each column, the index of the text in each of its rows, shape (rows,)."""
         return [column.numpy() for column in self.tokens.columns]
 
     def lengths(self, texts: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:

@@ -119,7 +119,7 @@ class _Growing:
         self.parts, self.held = [], 0
 
     def finished(self) -> torch.Tensor:
-        """All values end to end."""
+        """All values end to end, shape (values,)."""
         if not self.varies:
             return self.first.expand(self.count)
         if self.file is None:

@@ -42,7 +42,7 @@ _NAMES = ("the text", "the template", "BOS", "EOS", "itself")
 
 
 class Attention(Evaluator):
-    """Where the pooled token looks."""
+    """How much attention the pooled token pays to each position, layer by layer."""
 
     declared: ClassVar = tuple(
         Metric(

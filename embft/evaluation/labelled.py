@@ -40,7 +40,7 @@ class OnFiles(Evaluator):
         return {role: path for role, path in found.items() if path is not None}
 
     def dev_metrics(self) -> frozenset[str] | None:
-        """None without a file of dev."""
+        """The metrics that dev has too; None without a file of dev."""
         return super().dev_metrics() if self.dev is not None else frozenset()
 
     def read_table(self, path: Given) -> Labelled | Pairs:
@@ -48,7 +48,7 @@ class OnFiles(Evaluator):
         raise NotImplementedError
 
     def find_files(self) -> EvaluatorFiles:
-        """Its files, read and checked."""
+        """Its files, read and checked. Raises DataError where one is at fault."""
         tables = {role: self._table(role, path) for role, path in self.files().items()}
         digests = {role: table.digest() for role, table in tables.items()}
         return EvaluatorFiles(named_digest(digests), tables)
@@ -73,7 +73,7 @@ class OnLabelledTexts(OnFiles):
     labels: Annotated[Names, Field(min_length=2)] | None = None
 
     def read_table(self, path: Given) -> Labelled:
-        """See `read_labelled`."""
+        """Read texts and labels as `read_labelled` does."""
         return read_labelled(path, self.text, self.label, self.labels)
 
 

@@ -32,7 +32,7 @@ class Mteb(Evaluator):
 
     @property
     def title(self) -> str:
-        """The task's name."""
+        """The task's name in MTEB."""
         return self.task
 
     def find_files(self) -> EvaluatorFiles:

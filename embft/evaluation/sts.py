@@ -55,7 +55,7 @@ class Sts(OnFiles):
         return self
 
     def read_table(self, path: Given) -> Pairs:
-        """Pairs with their labels."""
+        """Read pairs with their labels."""
         from embft.data.load import Columns, load_pairs
 
         names = Columns(self.columns.text_1, self.columns.text_2, self.columns.label)

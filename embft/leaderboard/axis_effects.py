@@ -24,7 +24,7 @@ _MOST_VALUES = 100
 
 
 def axis_p_values(leaderboard: Leaderboard) -> dict[str, float]:
-    """Of each axis that can be tested, the p of no effect, corrected for their number (Holm)."""
+    """For each axis that can be tested, the p-value of no effect, corrected by Holm."""
     found = {axis: _effects(leaderboard, [axis]) for axis in varying_axes(leaderboard)}
     tested = {axis: effects[0].p_value for axis, effects in found.items() if effects}
     return dict(zip(tested, holm(list(tested.values())), strict=True)) if tested else {}

@@ -43,7 +43,7 @@ class Member:
 
     @property
     def is_base(self) -> bool:
-        """Whether nothing was trained."""
+        """Whether the configuration is the base model, with nothing trained."""
         done = self.rows[0].completed
         return done is not None and done.spec.is_baseline
 

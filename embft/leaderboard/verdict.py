@@ -221,7 +221,7 @@ def rounded(count: int) -> str:
 
 
 def with_interval(score: float, interval: Interval | None) -> str:
-    """`0.812 (0.790 to 0.831)`."""
+    """A score with its interval, as sentences give it: `0.812 (0.790 to 0.831)`."""
     if not math.isfinite(score):
         return "undefined"
     between = f" ({number(interval[0])} to {number(interval[1])})" if interval else ""

@@ -128,7 +128,7 @@ class Correlation:
 
     @property
     def auc(self) -> float:
-        """The AUC of that correlation."""
+        """The AUC (0 to 1) that goes with that correlation."""
         return float(np.clip((1 + self.score / self.ceiling) / 2, 0.0, 1.0))
 
     def interval(

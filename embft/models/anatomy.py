@@ -122,7 +122,7 @@ class Anatomy:
 
     @property
     def layers(self) -> int | None:
-        """How many layers it has."""
+        """How many transformer layers the base has; None where its config does not say."""
         return self._number("num_hidden_layers", "n_layers", "n_layer", "num_layers")
 
     @property

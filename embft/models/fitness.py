@@ -365,7 +365,7 @@ LEFT_PADDING = (
 
 
 def layer_reason(layer: int, count: int) -> str:
-    """Why there is no such layer."""
+    """Why the base has no such layer, as the end of a message."""
     return (
         f"model.layer is {layer}, but this model has {count} layers: give 0 (the embeddings) to "
         f"{count} (the last), or -1 (the last) to {-count - 1}"

@@ -54,7 +54,7 @@ class TextMean(Module):
         return features
 
     def get_embedding_dimension(self) -> int:
-        """The width of an embedding."""
+        """The width of an embedding, in dimensions."""
         return self.embedding_dimension
 
     def save(self, output_path: str, *_: Any, **__: Any) -> None:

@@ -221,12 +221,12 @@ def check_fits(plan: Plan, found: Need) -> None:
 
 
 def size_text(size: float) -> str:
-    """`1.2 GB`, `350 MB`."""
+    """A number of bytes as messages give it: `1.2 GB`, `350 MB`."""
     return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.0f} MB"
 
 
 def duration_text(seconds: float) -> str:
-    """`50 s`, `12 min`, `3.5 h`."""
+    """A number of seconds as messages give it: `50 s`, `12 min`, `3.5 h`."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -51,7 +51,7 @@ class PlannedTrial:
         return found.status if found else None
 
     def input(self, threads: int, device: Device = "auto") -> TrialInput:
-        """What its worker is given."""
+        """What the trial's worker is given: spec, seed, data and threads."""
         return TrialInput(
             key=self.key,
             name=self.folder.name,

@@ -8,11 +8,14 @@ from embft.spec import TrainSpec
 
 
 def epoch_steps(spec: TrainSpec, rows: int) -> int:
-    """Of one epoch; one more where many rows share texts that a batch may have once."""
+    """The optimizer steps of one epoch.
+
+    One more where many rows share texts that a batch may hold only once.
+    """
     return max(1, math.ceil(rows / spec.batch_size))
 
 
 def training_steps(spec: TrainSpec, rows: int) -> int:
-    """Of a training on so many rows, if nothing stops it early."""
+    """The optimizer steps of a training on so many rows, if nothing stops it early."""
     steps = epoch_steps(spec, rows) * spec.epochs
     return min(steps, spec.max_steps or steps)

@@ -11,7 +11,7 @@ MISSING = "\N{EN DASH}"
 
 
 def score(value: float | None, digits: int = 3) -> str:
-    """A score, or a dash."""
+    """A score with so many digits, or a dash where there is none."""
     return MISSING if value is None or not math.isfinite(value) else number(value, digits)
 
 
@@ -24,19 +24,19 @@ def signed(value: float | None, digits: int = 3) -> str:
 
 
 def difference(value: Comparison | None) -> str:
-    """`+0.012 (0.004 to 0.021)`, or a dash."""
+    """A difference with its interval, `+0.012 (0.004 to 0.021)`, or a dash."""
     if value is None:
         return MISSING
     return f"{signed(value.difference)} ({interval((value.low, value.high))})"
 
 
 def interval(value: tuple[float, float] | None, digits: int = 3) -> str:
-    """`0.812 to 0.841`, or a dash."""
+    """An interval, such as `0.812 to 0.841`, or a dash where there is none."""
     return MISSING if value is None else f"{number(value[0], digits)} to {number(value[1], digits)}"
 
 
 def duration(seconds: float | None) -> str:
-    """`35 s`, `2 min 05 s`, `3 h 20 min`."""
+    """A time as `35 s`, `2 min 05 s` or `3 h 20 min`, or a dash."""
     if seconds is None:
         return MISSING
     if seconds < 10:
@@ -70,7 +70,7 @@ def size(value: float | None) -> str:
 
 
 def memory(megabytes: float | None) -> str:
-    """Peak memory."""
+    """Peak memory, given in MB, with its unit, or a dash where it was not measured."""
     return size(None if megabytes is None else megabytes * 1e6)
 
 

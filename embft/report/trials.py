@@ -39,7 +39,7 @@ class Spark:
 
 @dataclass(frozen=True)
 class TrialPage:
-    """One trial."""
+    """All that the page of one trial shows."""
 
     trial: str
     label: str

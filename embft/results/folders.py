@@ -51,7 +51,7 @@ class _Named:
 
 @dataclass(frozen=True)
 class SweepDir:
-    """A sweep's folder."""
+    """A sweep's folder, `results/NAME`, and the name of every file in it."""
 
     path: Path
     spec_file = _Named("spec.yaml")
@@ -177,7 +177,7 @@ class TrialDir:
 
     @property
     def sweep(self) -> SweepDir:
-        """The sweep's folder."""
+        """The folder of the sweep that the trial belongs to."""
         return SweepDir(self.path.parent.parent)
 
     def create(self, given: TrialInput) -> None:

@@ -25,7 +25,7 @@ class Observed:
 
     @property
     def key(self) -> str:
-        """The trial's key."""
+        """The trial's key, the last part of its name."""
         return self.folder.key
 
     @property

@@ -154,7 +154,7 @@ class InBackground(Observer):
         self.thread = threading.Thread(target=self._work, daemon=True)
 
     def on_start(self, sweep: SweepDir, trials: Sequence[Observed], done: int) -> None:
-        """Start the thread."""
+        """Start the thread in which the observers are called."""
         self.thread.start()
         self.waiting.put(("on_start", (sweep, trials, done)))
 

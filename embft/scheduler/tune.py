@@ -55,7 +55,7 @@ class TrialRunner(tune.Trainable):
     """Runs one trial after another in one Ray actor, or has the sweep's own process run them."""
 
     def setup(self, config: dict[str, Any]) -> None:
-        """Called once for each actor."""
+        """Keep what the actor is given; Ray calls this once for each."""
         self.given = config
         if config["server"] is None:
             warm_up()
@@ -66,7 +66,7 @@ class TrialRunner(tune.Trainable):
         return True
 
     def step(self) -> dict[str, Any]:
-        """Run the whole trial."""
+        """Run the whole trial, which is one step to Ray, and report how it ended."""
         folder, server = TrialDir(Path(self.given["trial"])), self.given["server"]
         try:
             if server is not None:
@@ -99,7 +99,7 @@ class _Watch(tune.Callback):
             self.error = StorageError(FailureReason(reason), message)
 
     def on_trial_complete(self, *_: Any, **given: Any) -> None:
-        """Of every figure of every trial Tune keeps the last 5 and 10, and nobody asks for them."""
+        """Drop the last 5 and 10 values that Tune keeps of each figure: nothing reads them."""
         metadata = getattr(given["trial"], "run_metadata", None)
         getattr(metadata, "metric_n_steps", {}).clear()
 

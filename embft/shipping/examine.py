@@ -113,7 +113,7 @@ class _Asked:
         return np.stack([self.known[text] for text in texts])
 
     def batch(self, texts: Sequence[str]) -> Embeddings:
-        """All in one request."""
+        """Embed all texts in one request, shape (texts, dimensions)."""
         self.count += len(texts)
         found = self.embed(texts)
         if not np.isfinite(found).all():

@@ -73,12 +73,12 @@ class Evaluator(Fields):
 
     @classmethod
     def kind(cls) -> str:
-        """Its name in a spec."""
+        """The evaluator's name in a spec."""
         return cls.__name__.lower()
 
     @property
     def title(self) -> str:
-        """How messages call it."""
+        """The evaluator's name in messages."""
         return self.kind()
 
     def files(self) -> dict[str, Paths]:
@@ -219,7 +219,7 @@ class EvaluatorSpec(Fields):
 
     @property
     def label(self) -> str:
-        """How messages call it."""
+        """The evaluator's name in messages."""
         return self.name or self.fields.title
 
     @property

@@ -101,7 +101,7 @@ class Objective(Goal):
 
     @property
     def goal(self) -> Goal:
-        """What a trial needs to know."""
+        """The metric and the direction, which is all that a trial needs of an objective."""
         return Goal(metric=self.metric, mode=self.mode)
 
 

@@ -112,7 +112,7 @@ def load_spec(path: Path) -> SweepSpec:
 
 
 def parse_spec(text: str, file: str = "<spec>", folder: Path | None = None) -> SweepSpec:
-    """As `load_spec`, from text."""
+    """Read a spec from the text of a file. Raises SpecError as `load_spec` does."""
     return _sweep(read_text(text, file), folder or Path(), text)
 
 

@@ -24,7 +24,7 @@ _CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=F
 
 
 def canonical_json(content: Any) -> str:
-    """One text for one content."""
+    """JSON that is the same text for the same content: sorted keys, no spaces."""
     return _CANONICAL.encode(content)
 
 

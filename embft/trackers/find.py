@@ -16,7 +16,7 @@ from embft.results.observer import Observer
 
 
 def names() -> list[str]:
-    """The trackers of this package."""
+    """The names of the trackers in this package, sorted."""
     modules = pkgutil.iter_modules(embft.trackers.__path__)
     return sorted(module.name for module in modules if module.name != "find")
 

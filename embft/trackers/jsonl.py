@@ -28,11 +28,11 @@ class Tracker(Observer):
         self._write("start", done=done, trials=found)
 
     def on_epoch(self, trial: Observed, score: EpochScore) -> None:
-        """An evaluation on dev."""
+        """Write an evaluation on dev."""
         self._write("epoch", **_named(trial), **score.model_dump(mode="json"))
 
     def on_trial(self, trial: Observed, result: TrialResult) -> None:
-        """What a trial came to."""
+        """Write what a trial came to."""
         if isinstance(result, Completed):
             found: dict[str, Any] = {"dev": result.dev, "test": result.test}
         else:
@@ -40,7 +40,7 @@ class Tracker(Observer):
         self._write("trial", **_named(trial), status=result.status, **found)
 
     def on_stopping(self) -> None:
-        """The sweep was asked to stop."""
+        """Write that the sweep was asked to stop."""
         self._write("stopping")
 
     def on_end(self, error: BaseException | None) -> None:

@@ -55,7 +55,7 @@ class ClippedAdamW(torch.optim.AdamW):
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]  # nobody has a closure
-        """Change the weights."""
+        """Change the weights by one step, from their gradients."""
         if self.compiled is not None:
             self._compiled_step(self.compiled)
         else:

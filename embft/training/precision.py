@@ -77,11 +77,11 @@ class FrozenWeights:
                         self.weights.append((parameter, parameter.data, parameter.data.to(dtype)))
 
     def half(self) -> None:
-        """Use the step's precision."""
+        """Compute in the precision of training from here on."""
         for parameter, _, half in self.weights:
             parameter.data = half
 
     def full(self) -> None:
-        """Use float32."""
+        """Compute in float32 from here on."""
         for parameter, full, _ in self.weights:
             parameter.data = full

@@ -210,7 +210,7 @@ class Stepper:
 
     @torch.no_grad()
     def set_weights(self, weights: dict[str, torch.Tensor]) -> None:
-        """Put back what `weights` gave."""
+        """Set the weights to what `weights` returned."""
         for name, parameter in self.trainable.items():
             parameter.copy_(weights[name])
 
@@ -229,7 +229,7 @@ class Stepper:
         return {"schedule": schedule, "scaler": self.scaler.state_dict()}, moments
 
     def restore(self, state: dict[str, Any], tensors: dict[str, torch.Tensor]) -> None:
-        """Go on from what `state` gave."""
+        """Continue from the state that `state` returned."""
         for name, parameter in self.trainable.items():
             prefix = f"optimizer.{name}."
             found = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}

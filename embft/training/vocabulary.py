@@ -34,7 +34,7 @@ class UsedRows(torch.nn.Module):
         table.weight.requires_grad_(False)
 
     def forward(self, ids: torch.Tensor) -> torch.Tensor:
-        """Token ids -> embeddings."""
+        """Look up token ids, shape (...), as embeddings, shape (..., width)."""
         if not self.training:
             found: torch.Tensor = self.table(ids)
             return found

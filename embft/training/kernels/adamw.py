@@ -60,7 +60,7 @@ def _gradient(tensor: Any, first: Any, n: Any, spare: Any, half: Any) -> Any:
 
 @compiled((int64[:, ::1],), None, None, float64[::1])
 def add_squares(table: Any, blocks: Any, squares: Any, thread: int, threads: int) -> None:
-    """Of each block of one thread's share the gradient's sum of squares, shape (blocks,)."""
+    """Write the sum of squared gradients of each block in a thread's share, shape (blocks,)."""
     spare, half = np.empty(_BLOCK, np.float32), np.empty(0, np.uint16)
     its_blocks, its_squares = portion(blocks, thread, threads), portion(squares, thread, threads)
     for block in range(its_squares.size):

@@ -85,7 +85,7 @@ class _Gelu(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:
-        """Of x's shape."""
+        """Return GELU of x, in x's shape."""
         result, gradient = torch.empty_like(x), torch.empty_like(x)
         _over(rows.gelu, x, result, gradient)
         ctx.gradient = gradient
@@ -163,7 +163,7 @@ class _Project(torch.autograd.Function):
         used: Sequence[torch.Tensor | None],
         *tensors: torch.Tensor | None,
     ) -> tuple[torch.Tensor, ...]:
-        """What each layer makes of x."""
+        """Return the result of each layer for x, each of shape (n, out)."""
         results, ctx.layers = [], []
         for i, adapter in enumerate(given):
             a, b = tensors[4 * i + 2 : 4 * i + 4]
