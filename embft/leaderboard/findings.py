@@ -26,6 +26,7 @@ from embft.leaderboard.labels import (
     number,
     percent,
 )
+from embft.leaderboard.learning_curve import LearningCurve
 from embft.leaderboard.maps import PairMap
 from embft.leaderboard.pair_scores import Model
 from embft.leaderboard.rows import Leaderboard, Row
@@ -54,6 +55,19 @@ def heatmap_finding(leaderboard: Leaderboard, vertical: str, horizontal: str) ->
     return (
         f"{names}: no significant difference in how far each moves the score on its own, "
         f"{moves[0]} and {moves[1]} on average"
+    )
+
+
+def learning_finding(leaderboard: Leaderboard, curve: LearningCurve) -> str:
+    """What more training data would bring to one setting, or why that cannot be said."""
+    of = f" of {curve.label}" if curve.label else ""
+    if curve.gain is None:
+        return f"What more rows of train would bring{of} cannot be said: {curve.reason}"
+    more, rises = curve.gain.factor * curve.most.rows, leaderboard.mode == "max"
+    return (
+        f"With {more:,.0f} rows of train instead of {curve.most.rows:,} the "
+        f"{metric_label(leaderboard.metric)}{of} would {'rise' if rises else 'fall'} by "
+        f"{number(curve.gain.value)} ({number(curve.gain.low)} to {number(curve.gain.high)})"
     )
 
 

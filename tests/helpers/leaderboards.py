@@ -49,7 +49,10 @@ PAIR_TYPES = ("compatible", "incompatible", "dealbreaker", "subtle_mismatch", "c
 
 @dataclass(frozen=True)
 class Plan:
-    """One trial to make up. quality: how far the labels' cosines end apart, -1 to 1."""
+    """One trial to make up. quality: how far the labels' cosines end apart, -1 to 1.
+
+    rows: of train, where trials differ in that.
+    """
 
     params: Mapping[str, Any]
     quality: float
@@ -59,6 +62,7 @@ class Plan:
     per_epoch: int = 1
     speed: float = 0.6
     message: str = "loss is NaN at step 212 of epoch 2"
+    rows: int | None = None
 
 
 @dataclass(frozen=True)
@@ -224,7 +228,7 @@ def make_row(world: World, plan: Plan, index: int) -> Row:
     name = "baseline-" + key if is_baseline else "-".join([*parts, f"seed{plan.seed}", key])
     trial_dir = SweepDir(world.folder).trial(name)
     given = TrialInput(
-        key=key, name=name, spec=spec, data="data", data_digest="d" * 64,
+        key=key, name=name, spec=spec, data=_data(world, plan.rows), data_digest="d" * 64,
         model_digest="m" * 64, threads=2,
     )  # fmt: skip
     trial_dir.create(given)
@@ -241,6 +245,20 @@ def make_row(world: World, plan: Plan, index: int) -> Row:
     )
 
 
+def _data(world: World, rows: int | None) -> str:
+    """The folder of the frozen data; of its own where train has so many rows."""
+    if rows is None:
+        return "data"
+    folder = world.folder / f"data-{rows}"
+    if not folder.exists():
+        folder.mkdir()
+        train = make_pairs(rows, np.random.default_rng(rows))
+        for split, content in (("train", train), ("dev", world.dev), ("test", world.test)):
+            content.write(folder / f"{split}.parquet")
+        write_manifest(folder)
+    return folder.name
+
+
 def trial_spec(plan: Plan) -> TrialSpec:
     """The spec that a plan stands for; parameters that it does not know are left out."""
     method = plan.params.get("train.method", "full" if plan.params else "none")
@@ -251,7 +269,8 @@ def trial_spec(plan: Plan) -> TrialSpec:
         lora=LoraSpec(rank=plan.params.get("train.lora.rank") or 8),
     )
     return TrialSpec(
-        data=DataSpec(dataset="dating"), model=ModelSpec(), train=train, objective=Goal(),
+        data=DataSpec(dataset="dating", fraction=plan.params.get("data.fraction") or 1.0),
+        model=ModelSpec(), train=train, objective=Goal(),
         seed=plan.seed,
     )  # fmt: skip
 
