@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator
 
 from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderableType, RenderHook
 from rich.segment import Segment
+from rich.text import Text
 
 from embft.system.text import printable
 
@@ -31,3 +33,18 @@ def new_console() -> Console:
     console = Console(highlight=False, markup=False, emoji=False)
     console.push_render_hook(_AllPlain())
     return console
+
+
+def say(console: Console, text: str, style: str = "", hang: int = 0) -> None:
+    """Print a line. A terminal's is broken between words, with so many spaces before what follows;
+    anything else, which programs read, gets it whole.
+    """
+    if console.is_terminal:
+        text = textwrap.fill(
+            text,
+            console.width,
+            subsequent_indent=" " * hang,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+    console.print(Text(text, style=style), soft_wrap=True)

@@ -14,6 +14,7 @@ import click
 
 from embft import __version__
 from embft.cli.commands import Commands
+from embft.cli.compare import compare
 from embft.cli.data import (
     COLUMNS,
     LABEL_RANGE,
@@ -24,12 +25,15 @@ from embft.cli.data import (
     given_splits,
     new_console,
 )
+from embft.cli.diff import diff
 from embft.cli.doctor import doctor
 from embft.cli.places import Given, Place
 from embft.cli.planned import planned
 from embft.cli.power import power
 from embft.cli.schema import schema
 from embft.cli.ship import RESULTS, export, merge
+from embft.cli.show import show
+from embft.cli.status import status, watch
 from embft.cli.verify import verify
 from embft.errors import EXIT_FAILED, EXIT_INTERRUPTED, EmbftError, FailureReason
 
@@ -346,6 +350,11 @@ def leaderboard(folders: tuple[Path, ...], form: str) -> None:
         print_leaderboard(new_console(), leaderboard)
 
 
+main.add_command(status)
+main.add_command(watch)
+main.add_command(show)
+main.add_command(compare)
+main.add_command(diff)
 main.add_command(power)
 main.add_command(data)
 

@@ -82,11 +82,11 @@ class SweepView(Observer):
         shown = self.open[trial.key]
         if not shown.started:
             shown.started = True
-            self._line(f"{trial.name}: started")
+            self._line(f"{trial.title}: started")
         if event["event"] == "resumed":
-            self._line(f"{trial.name}: goes on after step {event['step']}")
+            self._line(f"{trial.title}: goes on after step {event['step']}")
         elif event["event"] == "lost":
-            self._say(f"{trial.name}: lost with its node or actor, begins again", "yellow")
+            self._say(f"{trial.title}: lost with its node or actor, begins again", "yellow")
         elif event["event"] == "step":
             shown.step = event
         elif event["event"] == "scoring":
@@ -98,7 +98,7 @@ class SweepView(Observer):
         shown.epoch = score
         dev = score.dev.get(shown.metric, float("nan"))
         self._line(
-            f"{trial.name}: epoch {score.epoch}/{trial.spec.train.epochs}, loss {score.loss:.4f}, "
+            f"{trial.title}: epoch {score.epoch}/{trial.spec.train.epochs}, loss {score.loss:.4f}, "
             f"dev {shown.metric} {dev:.3f}"
         )
 
@@ -109,16 +109,16 @@ class SweepView(Observer):
         self._say_what_is_missing(result)
         where = f"[{self.done}/{self.total}]"
         if not isinstance(result, Completed):
-            self._say(f"{where} {trial.name}: {result.status}: {result.reason}", "red")
+            self._say(f"{where} {trial.title}: {result.status}: {result.reason}", "red")
             return
         objective = trial.spec.objective
         score = result.dev.get(objective.metric)
         shown = f"dev {objective.metric} {score:.3f}" if score is not None else "no dev score"
-        self._say(f"{where} {trial.name}: completed in {result.timings.total:.0f} s, {shown}")
+        self._say(f"{where} {trial.title}: completed in {result.timings.total:.0f} s, {shown}")
         if score is not None and not trial.spec.is_baseline:
             sign = 1 if objective.mode == "max" else -1
             if self.best is None or sign * score > sign * self.best[0]:
-                self.best = (score, trial.name)
+                self.best = (score, trial.folder.short)
 
     def _say_what_is_missing(self, result: TrialResult) -> None:
         without = result.provenance.without if result.provenance else {}
@@ -169,5 +169,5 @@ def _running(shown: _Shown) -> RenderableType:
     if dev is not None and not shown.scoring:
         stage += f"  dev {shown.metric} {dev:.3f}"
     bar = ProgressBar(total=1.0, completed=shown.share(), width=20)
-    grid.add_row(Text(f"  {shown.trial.name}", style="cyan"), bar, Text(stage))
+    grid.add_row(Text(f"  {shown.trial.title}", style="cyan"), bar, Text(stage))
     return grid

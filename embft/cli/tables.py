@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich import box
@@ -26,6 +27,7 @@ from embft.leaderboard.table import row_label
 from embft.metrics.registry import METRICS
 from embft.planning.estimate import SWEEP_SECONDS, Need, duration_text, free_disk, size_text
 from embft.planning.plan import Plan, PlannedTrial
+from embft.results.folders import TrialDir
 from embft.results.records import Status
 from embft.spec.names import distinct_names, identity
 
@@ -140,7 +142,9 @@ def print_records(
             for column in (records[0] if records else ())
         }
         for record in records:
-            cells = {**record, "trial": _key(str(record["trial"]))} if "trial" in record else record
+            cells = (
+                {**record, "trial": _short(str(record["trial"]))} if "trial" in record else record
+            )
             table.add_row(
                 *(
                     "" if value is None else names[column].get(identity(value), str(value))
@@ -179,7 +183,8 @@ def print_leaderboard(console: Console, leaderboard: Leaderboard) -> None:
     for row in leaderboard.rows:
         if row.status == Status.FAILED and row.result is not None:
             failure = getattr(row.result, "message", "")
-            console.print(Text(f"Failed: {row.trial}: {failure}", style="red"), soft_wrap=True)
+            named = f"{row.folder.short} {row.trial.rpartition('-')[0]}"
+            console.print(Text(f"Failed: {named}: {failure}", style="red"), soft_wrap=True)
     if (report := leaderboard.folder.report_file()).exists():
         console.print(Text(f"Report: {report}"), soft_wrap=True)
 
@@ -253,7 +258,7 @@ def _fixed_columns(leaderboard: Leaderboard, *, wide: bool) -> tuple[Cells, Cell
     done = [row.completed for row in rows]
     left = {
         "rank": [_rank(groups.get(row.trial)) for row in rows],
-        "trial": [_key(row.trial) if wide else _key(row.trial)[:8] for row in rows],
+        "trial": [row.folder.short for row in rows],
         "status": [str(row.status) for row in rows],
     }
     right = {
@@ -295,8 +300,8 @@ def _rounded(seconds: float | None) -> float | None:
     return None if seconds is None else round(seconds, 1)
 
 
-def _key(trial: str) -> str:
-    return trial.rpartition("-")[2]
+def _short(trial: str) -> str:
+    return TrialDir(Path(trial)).short
 
 
 def _number(value: float | None, interval: tuple[float, float] | None = None) -> str:

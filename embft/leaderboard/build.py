@@ -24,7 +24,7 @@ from embft.leaderboard.stability import with_probe_drop
 from embft.leaderboard.verdict import verdict
 from embft.leaderboard.warnings import warnings
 from embft.results.dataset import frozen_audit
-from embft.results.folders import SweepDir
+from embft.results.folders import SweepDir, TrialDir
 from embft.results.plan_record import BASELINE
 from embft.results.records import Status
 from embft.spec import TrialSpec, trial_spec
@@ -95,6 +95,24 @@ def _row(trial: JoinedTrial, axes: Sequence[str], fields: Mapping[str, Any], *, 
         params={axis: on_axis(axis, trial, spec, fields.get(axis)) for axis in axes},
         result=result,
         to_yaml=partial(one_trial_yaml, spec, trial.sweep_name),
+    )
+
+
+def lone_row(folder: TrialDir) -> Row:
+    """A trial by its folder alone: its sweep's plan is not here, or has it no more.
+
+    Raises FileNotFoundError and RecordError.
+    """
+    given, result = folder.read_input(), folder.result()
+    return Row(
+        trial=folder.name,
+        folder=folder,
+        status=result.status if result else Status.PENDING,
+        is_baseline=given.spec.is_baseline,
+        seed=given.spec.seed,
+        params={},
+        result=result,
+        to_yaml=partial(one_trial_yaml, given.spec, folder.sweep.path.name),
     )
 
 

@@ -17,6 +17,7 @@ from embft.results.dataset import split_file
 from embft.results.folders import SweepDir, TrialDir
 from embft.results.plan_record import PlanRecord, read_plan
 from embft.spec import Objective
+from embft.spec.differences import flat
 
 SWEEP = "sweep"  # the axis on which sweeps differ that were trained on other data
 # What decides no score, or is a result's own and not a choice to compare.
@@ -119,7 +120,7 @@ def _axes(plans: Sequence[PlanRecord], trials: Sequence[JoinedTrial]) -> list[st
     names = list(dict.fromkeys(name for point in points for name in point))
     if len(plans) == 1:
         return [name for name in names if len({repr(point.get(name)) for point in points}) > 1]
-    fields = [dict(_flat(trial.spec)) for trial in trained]
+    fields = [dict(flat(trial.spec)) for trial in trained]
     names += [name for field in fields for name in field if not name.startswith(_NO_AXIS)]
     axes = [
         name
@@ -137,15 +138,6 @@ def _without_effect(name: str, fields: Sequence[Mapping[str, Any]]) -> bool:
         return False
     values = {repr(f.get(name)) for f in fields if f["train.method"] == "lora"}
     return len(values) < 2
-
-
-def _flat(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """A nested mapping's values under their dotted paths."""
-    for name, value in content.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
 
 
 def _check_comparable(

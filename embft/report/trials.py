@@ -69,7 +69,7 @@ def trial_pages(leaderboard: Leaderboard) -> Iterator[TrialPage]:
 
 def shared_provenance(leaderboard: Leaderboard) -> Facts:
     """What every trial has in common; a trial's page names only what differs."""
-    found = [_provenance(p) for row in leaderboard.rows if (p := _provenance_of(row))]
+    found = [provenance_facts(p) for row in leaderboard.rows if (p := _provenance_of(row))]
     if not found:
         return []
     first = found[0]
@@ -78,8 +78,8 @@ def shared_provenance(leaderboard: Leaderboard) -> Facts:
 
 def _page(leaderboard: Leaderboard, row: Row, rank: str, shared: Facts) -> TrialPage:
     done, result = row.completed, row.result
-    verified, detail = _verification(done)
-    own = _provenance(p) if (p := _provenance_of(row)) else {}
+    verified, detail = verification_words(done)
+    own = provenance_facts(p) if (p := _provenance_of(row)) else {}
     label = row_label(leaderboard, row)
     several = len(leaderboard.seeds) > 1 and not row.is_baseline
     return TrialPage(
@@ -89,8 +89,8 @@ def _page(leaderboard: Leaderboard, row: Row, rank: str, shared: Facts) -> Trial
         rank=rank,
         score=fmt.score(row.test.get(leaderboard.metric)) if done else "",
         spec_yaml=row.spec_yaml,
-        facts=_facts(row),
-        metrics=_metrics(row),
+        facts=trial_facts(row),
+        metrics=trial_metrics(row),
         undefined=tuple(done.undefined.items()) if done else (),
         spark=_spark(leaderboard, row),
         verified=verified,
@@ -102,7 +102,8 @@ def _page(leaderboard: Leaderboard, row: Row, rank: str, shared: Facts) -> Trial
     )
 
 
-def _verification(done: Completed | None) -> tuple[str, str]:
+def verification_words(done: Completed | None) -> tuple[str, str]:
+    """That the saved model was verified, and by what; empty where there is none."""
     if done is None or done.verification is None:
         return "", ""
     found = done.verification
@@ -121,9 +122,10 @@ def _kept(done: Completed) -> tuple[str, str]:
     return "Step kept", f"{step:,} of {done.epochs[-1].step:,}"
 
 
-def _facts(row: Row) -> Facts:
+def trial_facts(row: Row) -> Facts:
+    """What a trial came to beside its scores, by name."""
     done = row.completed
-    facts = [("Folder", row.folder.name)]
+    facts = [("Short name", row.folder.short), ("Folder", row.folder.name)]
     if not row.is_baseline:
         facts.append(("Seed", str(row.seed)))
     if isinstance(row.result, Failed):
@@ -146,7 +148,8 @@ def _facts(row: Row) -> Facts:
     return facts
 
 
-def _metrics(row: Row) -> tuple[MetricLine, ...]:
+def trial_metrics(row: Row) -> tuple[MetricLine, ...]:
+    """Every metric of a trial, test's order first."""
     names = list(dict.fromkeys([*row.test, *row.dev]))
     return tuple(
         MetricLine(
@@ -202,7 +205,8 @@ def _provenance_of(row: Row) -> Provenance | None:
     return row.result.provenance if row.result else None
 
 
-def _provenance(found: Provenance) -> dict[str, str]:
+def provenance_facts(found: Provenance) -> dict[str, str]:
+    """What a trial ran under, by name."""
     return {
         "embft": found.embft,
         "Python": found.python,

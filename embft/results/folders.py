@@ -32,6 +32,7 @@ from embft.storage.lock import folder_lock, is_held, wait_for_worker
 from embft.storage.seal import check_digests, digests, sealed, unsealed
 
 _DIGEST_LENGTH = 12
+_SHORT_LENGTH = 8
 
 
 class _Folder(Protocol):
@@ -124,6 +125,12 @@ class SweepDir:
         return is_held(self.lock_file)
 
 
+def sweeps_below(results: Path) -> list[SweepDir]:
+    """The sweeps in a results folder, by name: the folders with a plan."""
+    found = (SweepDir(folder) for folder in sorted(results.glob("*/")))
+    return [sweep for sweep in found if sweep.plan_file.is_file()]
+
+
 def finished_trials(results: Path, keys: Collection[str]) -> dict[str, list[TrialDir]]:
     """The finished trials with these keys in all sweeps below `results`, sweep by sweep."""
     found: dict[str, list[TrialDir]] = {}
@@ -172,8 +179,13 @@ class TrialDir:
 
     @property
     def name(self) -> str:
-        """The folder's name, which is the trial's name everywhere."""
+        """The folder's name: what varies, and the key."""
         return self.path.name
+
+    @property
+    def short(self) -> str:
+        """The short name, which is printed everywhere and taken by every command."""
+        return self.key[:_SHORT_LENGTH]
 
     @property
     def sweep(self) -> SweepDir:

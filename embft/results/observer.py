@@ -33,6 +33,11 @@ class Observed:
         """The readable part of the trial's name: `method=lora,rank=4,seed=42`."""
         return self.folder.name.rpartition("-")[0]
 
+    @property
+    def title(self) -> str:
+        """What people read: the short name, and what varies."""
+        return f"{self.folder.short} {self.name}"
+
 
 class Observer:
     """Does nothing; a subclass has the methods that it needs.

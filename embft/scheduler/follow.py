@@ -43,7 +43,10 @@ class Follower:
     """Tells observers what happens to these trials while it is open. done: trials before them."""
 
     def __init__(
-        self, trials: Sequence[PlannedTrial], observers: Sequence[Observer], done: int = 0
+        self,
+        trials: Sequence[PlannedTrial | Observed],
+        observers: Sequence[Observer],
+        done: int = 0,
     ) -> None:
         self.sweep = trials[0].folder.sweep
         self.trials = [Observed(t.folder, t.spec, t.params) for t in trials]

@@ -159,7 +159,8 @@ def test_lines_on_a_terminal_that_is_none(trials: Sequence[PlannedTrial]) -> Non
     """Where output is a file: a line for each start, epoch and end."""
     out = io.StringIO()
     _live(trials, SweepView(Console(file=out, width=200)))
-    name = trials[0].folder.name.rpartition("-")[0]
+    folder = trials[0].folder
+    name = f"{folder.short} {folder.name.rpartition('-')[0]}"
     assert out.getvalue().splitlines() == [
         "Stopping: what runs saves where it is. Ctrl-C again ends at once.",
         f"{name}: started",
