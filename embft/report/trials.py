@@ -213,7 +213,7 @@ def provenance_facts(found: Provenance) -> dict[str, str]:
         "Platform": found.platform,
         "Processor": f"{found.processor}, {found.cpu_count} cores, {found.threads} threads",
         "Device": f"{found.device}, {found.precision}",
-        "Model revision": found.revision or "a local folder",
+        "Git revision": found.revision or "none",
         "Packages": ", ".join(f"{name} {version}" for name, version in found.packages.items()),
         "Started": found.started,
         "Finished": found.finished,

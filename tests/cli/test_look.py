@@ -245,10 +245,13 @@ def test_diff_names_the_field_that_made_a_trial_another(
     assert (len(same["kept"]), same["added"], same["dropped"]) == (4, [], [])
     edited = text.replace('["i love {text}"]', '["we love {text}"]')
     found = diffed(ask, copied, edited + "resources: {memory: 4GB}\n")
-    (added,) = found["added"]
-    assert added["instead_of"] == copied["lora"].name
-    assert added["why"] == ["model.template: i love {text} → we love {text}"]
-    assert [each["short"] for each in found["dropped"]] == [copied["lora"].short]
+    assert {each["instead_of"] for each in found["added"]} == {
+        copied["lora"].name,
+        copied["none"].name,  # its base model, which has the template too
+    }
+    for added in found["added"]:
+        assert added["why"] == ["model.template: i love {text} → we love {text}"]
+    assert copied["lora"].short in {each["short"] for each in found["dropped"]}
     assert found["without_effect"] == ["resources.memory: – → 4000000000"]
 
 
