@@ -20,7 +20,7 @@ from embft.metrics.bootstrap import with_seeds
 from embft.metrics.comparison import Comparison
 from embft.metrics.resampling import Resampling
 from embft.metrics.seed_variance import seed_variance
-from embft.spec.fields import Goal
+from embft.spec.objective import Goal
 
 # With more configurations the first on dev are compared, and of the others it is only asked whether
 # they may be the best, so that a table of 10,000 stands in seconds.

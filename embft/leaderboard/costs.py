@@ -7,7 +7,7 @@ from statistics import fmean
 
 from embft.leaderboard.pair_scores import train_rows
 from embft.leaderboard.rows import Row
-from embft.spec.fields import Preference
+from embft.spec.objective import Preference
 
 Cost = tuple[float, ...]
 COSTS: dict[Preference, str] = {

@@ -9,7 +9,7 @@ from typing_extensions import TypedDict
 
 from embft.errors import RecordError
 from embft.results.folders import SweepDir
-from embft.spec.fields import Preference
+from embft.spec.objective import Preference
 from embft.storage.paths import FileName, InsidePath
 from embft.storage.seal import damaged, refuse_newer, unsealed
 

@@ -36,6 +36,7 @@ def _listed(value: Any) -> Any:
     )
 
 
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 Paths = str | tuple[str, ...]
 
 

@@ -1,14 +1,48 @@
-"""Which metrics an objective may name: those of the dev split, pairs' or an evaluator's."""
+"""What "better" means, what of equally good configurations is recommended, and which metrics an
+objective may name: those of the dev split, pairs' or an evaluator's.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
+
+from pydantic import Field
 
 from embft.errors import nearest
 from embft.metrics.pair_definitions import PAIR_METRICS
+from embft.spec.base import Fields, Text
 from embft.spec.evaluators import EvaluatorSpec
 
 PAIR_OBJECTIVES = tuple(name for name, metric in PAIR_METRICS.items() if metric.objective)
+
+
+class Goal(Fields):
+    """What "better" means: a metric of the dev split (see `objective.py`), and its direction."""
+
+    metric: Text = "spearman"
+    mode: Literal["min", "max"] = "max"
+
+
+Preference = Literal["parameters", "training", "none"]
+
+
+class Objective(Goal):
+    """The goal, and how a sweep's results become a recommendation. That is asked of the results and
+    changes none of them, so a trial knows the goal alone.
+
+    tolerance: how much worse than the best, in the metric's own unit, is as good. prefer: what
+    makes one of those cheaper than another: fewer trainable parameters, fewer rows trained on, or
+    nothing, so that the highest score is taken.
+    """
+
+    tolerance: float = Field(default=0.01, ge=0, allow_inf_nan=False)
+    prefer: Preference = "parameters"
+
+    @property
+    def goal(self) -> Goal:
+        """The metric and the direction, which is all that a trial needs of an objective."""
+        return Goal(metric=self.metric, mode=self.mode)
 
 
 def giving(metric: str, evaluators: Sequence[EvaluatorSpec]) -> EvaluatorSpec | None:

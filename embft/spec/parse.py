@@ -11,18 +11,11 @@ from typing import Any, Literal, TypeVar, get_args, get_origin
 from pydantic import Field, ValidationError
 
 from embft.errors import SpecError, nearest
-from embft.spec.base import Fields
+from embft.spec.base import Fields, Name
 from embft.spec.data import DataSpec
 from embft.spec.evaluators import EvaluatorSpec
-from embft.spec.fields import (
-    Name,
-    Objective,
-    TrainSpec,
-    TrialSpec,
-    untrainable_reason,
-)
 from embft.spec.model import ModelSpec
-from embft.spec.objective import giving
+from embft.spec.objective import Objective, giving
 from embft.spec.resources import Artifacts, Resources
 from embft.spec.source import Source, Where, read_file, read_text
 from embft.spec.space import (
@@ -34,6 +27,8 @@ from embft.spec.space import (
     read_axes,
     with_point,
 )
+from embft.spec.train import TrainSpec, untrainable_reason
+from embft.spec.trial import TrialSpec
 
 _Model = TypeVar("_Model", bound=Fields)
 

@@ -14,7 +14,7 @@ from pydantic import TypeAdapter
 from pydantic_core import PydanticSerializationError, to_json
 
 from embft.spec.base import Fields
-from embft.spec.fields import TrialSpec
+from embft.spec.trial import TrialSpec
 
 _MOST_KNOWN = 256
 _NAMES = frozenset(TrialSpec.model_fields)

@@ -15,9 +15,9 @@ from pydantic import BaseModel
 from embft.errors import SpecError, nearest
 from embft.spec.base import Fields
 from embft.spec.data import DataSpec
-from embft.spec.fields import TrainSpec
 from embft.spec.model import ModelSpec
 from embft.spec.source import Source, Where
+from embft.spec.train import TrainSpec
 
 Point = Mapping[str, Any]
 

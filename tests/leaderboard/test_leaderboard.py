@@ -28,7 +28,7 @@ from embft.metrics.pairs import pair_metrics
 from embft.report.table import build_table
 from embft.results.dataset import read_split
 from embft.spec import Objective, parse_spec
-from embft.spec.fields import Preference
+from embft.spec.objective import Preference
 from tests.helpers.leaderboards import lora_lr, lora_lr_plans, make_leaderboard
 
 

@@ -1,23 +1,15 @@
-"""Which fields a spec has, what they may hold, and their defaults.
-
-Only shapes and bounds of single values; the data section is in `data.py`, the model's in
-`model.py`, the search space in `space.py`.
-"""
+"""How a trial trains: the fields of `train`, what they may hold, and their defaults."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from embft.spec.base import Fields, Text
-from embft.spec.data import DataSpec
-from embft.spec.evaluators import EvaluatorSpec
+from embft.spec.base import Fields
 from embft.spec.losses import LossSpec
 from embft.spec.model import LoraSpec, ModelSpec
 from embft.spec.shape import Shape
-
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 
 
 class TrainSpec(Fields):
@@ -77,34 +69,6 @@ class TrainSpec(Fields):
         return found
 
 
-class Goal(Fields):
-    """What "better" means: a metric of the dev split (see `objective.py`), and its direction."""
-
-    metric: Text = "spearman"
-    mode: Literal["min", "max"] = "max"
-
-
-Preference = Literal["parameters", "training", "none"]
-
-
-class Objective(Goal):
-    """The goal, and how a sweep's results become a recommendation. That is asked of the results and
-    changes none of them, so a trial knows the goal alone.
-
-    tolerance: how much worse than the best, in the metric's own unit, is as good. prefer: what
-    makes one of those cheaper than another: fewer trainable parameters, fewer rows trained on, or
-    nothing, so that the highest score is taken.
-    """
-
-    tolerance: float = Field(default=0.01, ge=0, allow_inf_nan=False)
-    prefer: Preference = "parameters"
-
-    @property
-    def goal(self) -> Goal:
-        """The metric and the direction, which is all that a trial needs of an objective."""
-        return Goal(metric=self.metric, mode=self.mode)
-
-
 def untrainable_reason(model: ModelSpec, train: TrainSpec) -> str | None:
     """Why such a base cannot be trained so, and what to do; None when it can."""
     if train.method != "full":
@@ -121,32 +85,3 @@ def untrainable_reason(model: ModelSpec, train: TrainSpec) -> str | None:
             "to lora"
         )
     return None
-
-
-class TrialSpec(Fields):
-    """One point of the search space and one seed: everything the user decides about a trial."""
-
-    data: DataSpec
-    model: ModelSpec
-    train: TrainSpec
-    objective: Goal
-    seed: int
-    evaluators: tuple[EvaluatorSpec, ...] = ()
-
-    @property
-    def is_baseline(self) -> bool:
-        """Whether nothing is trained: the base model is scored as it is."""
-        return self.train.method == "none"
-
-    def baseline(self) -> TrialSpec:
-        """The trial of the same data and base model without fine-tuning."""
-        return self.model_copy(update={"train": TrainSpec(method="none"), "seed": 0})
-
-    def normalised(self) -> TrialSpec:
-        """The same trial without what cannot change its result, so that equal trials are equal."""
-        if self.is_baseline:
-            return self.baseline()
-        same = self.train.without_effect()
-        if not same:
-            return self
-        return self.model_copy(update={"train": self.train.model_copy(update=same)})
