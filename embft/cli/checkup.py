@@ -214,6 +214,13 @@ def _hub(*, ask: bool) -> Check:
     return Check("model hub", "warning", f"{constants.ENDPOINT}: {reason}", advice)
 
 
+def hub_answers() -> bool:
+    """Whether the model hub can be reached."""
+    from huggingface_hub import constants
+
+    return _answered(constants.ENDPOINT) is None
+
+
 def _answered(address: str) -> str | None:
     """Why this address gives no answer; None where it gives one."""
     import urllib.error

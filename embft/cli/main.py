@@ -27,6 +27,7 @@ from embft.cli.data import (
 )
 from embft.cli.diff import diff
 from embft.cli.doctor import doctor
+from embft.cli.init import init
 from embft.cli.places import Given, Place
 from embft.cli.planned import planned
 from embft.cli.power import power
@@ -86,6 +87,9 @@ def main() -> None:
     embft sweep sweeps/quickstart.yaml   again, to carry on after an interruption
     embft leaderboard results/quickstart  the ranked table
     """
+
+
+main.add_command(init)
 
 
 @main.command()

@@ -40,6 +40,20 @@ def arrow_rows(path: Path, names: Sequence[str], kind: str) -> Iterator[tuple[in
         raise DataError(f"{path}: cannot be read as {kind}: {error}. Is it whole?") from None
 
 
+def arrow_columns(path: Path, kind: str) -> list[str]:
+    """The names of the columns. Raises DataError."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with _plain_bytes(path) as file:
+            if kind == "parquet":
+                return list(pq.read_schema(file).names)
+            return list(_opened(file)[0].names)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot be read as {kind}: {error}. Is it whole?") from None
+
+
 def _plain_bytes(path: Path) -> Any:
     """The file, unpacked into a temporary one where it is packed as a whole."""
     if not is_packed(path):
@@ -62,18 +76,23 @@ def _parquet(path: Path, file: Any, names: Sequence[str]) -> Iterator[list[pa.Ar
 
 
 def _arrow(path: Path, file: Any, names: Sequence[str]) -> Iterator[list[pa.Array]]:
+    schema, batches = _opened(file)
+    places = find_columns(path, names, schema.names)
+    for batch in batches:
+        yield [batch.column(place) for place in places]
+
+
+def _opened(file: Any) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
+    """The schema and the batches of Arrow's file, or of its stream."""
     import pyarrow as pa
 
     try:
         reader = pa.ipc.open_file(file)
-        batches = (reader.get_batch(i) for i in range(reader.num_record_batches))
+        return reader.schema, (reader.get_batch(i) for i in range(reader.num_record_batches))
     except pa.ArrowInvalid:
         file.seek(0)
-        reader = pa.ipc.open_stream(file)
-        batches = iter(reader)
-    places = find_columns(path, names, reader.schema.names)
-    for batch in batches:
-        yield [batch.column(place) for place in places]
+        stream = pa.ipc.open_stream(file)
+        return stream.schema, iter(stream)
 
 
 def _plain(column: pa.Array) -> list[Any]:

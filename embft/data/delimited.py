@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Literal
 
@@ -32,6 +32,9 @@ _FIRST_MARK = {".tsv": "\t", ".tab": "\t"}
 # A line by which Excel tells the separator.
 _SAYS_MARK = re.compile(r"sep=(.)\s*", re.IGNORECASE)
 _BREAKS = "\r\n"
+# Of a file whose columns nobody has named: rows that are looked at, and how long a name may be.
+_LOOKED_AT = 200
+_LONGEST_NAME, _WORDS_OF_A_NAME = 40, 3
 
 Row = tuple[int, list[str]]
 
@@ -60,6 +63,69 @@ def delimited_rows(path: Path, wanted: Sequence[str | int]) -> Iterator[tuple[in
         yield from _by_position(path, rows, form, positions)
     else:
         yield from _by_name(path, rows, form, [str(column) for column in wanted])
+
+
+def delimited_columns(path: Path, known: Sequence[str] = ()) -> list[str] | list[int]:
+    """The names in the header, or the positions of the columns that every row has, where the first
+    line is a row like the others. known: names that a header has. Raises DataError.
+    """
+    first = _first_record(path)
+    if not first:
+        return []
+    said = _SAYS_MARK.fullmatch(next(lines(path))[1])
+    own = said[1] if said else _FIRST_MARK.get(suffix_of(path), ",")
+    marks = (own,) if said else (own, *(mark for mark in _MARKS if mark != own))
+    head, *others = max((_looked_at(path, mark) for mark in marks), key=_narrowest)
+    named = {as_compared(name) for name in known if not name.isdigit()}
+    if not (named & set(map(as_compared, head)) or is_header(head, others)):
+        return list(range(_narrowest([head, *others])))
+    while head and not head[-1].strip():
+        head.pop()  # each line may end with a separator
+    return head
+
+
+def _looked_at(path: Path, mark: str) -> list[list[str]]:
+    """The first rows, if this separates their fields; a row without any where it cannot."""
+    try:
+        found = [
+            row for _, row in islice(_records(path, Form(mark, _quotes(path, mark))), _LOOKED_AT)
+        ]
+    except DataError:
+        return [[]]
+    return found or [[]]
+
+
+def _narrowest(rows: Sequence[Sequence[str]]) -> int:
+    return min(map(len, rows))
+
+
+def is_header(first: Sequence[str], others: Sequence[Sequence[str]]) -> bool:
+    """Whether a file's first row names its columns.
+
+    It does not where a number stands in it, where a field of it comes again in its column, or where
+    its fields are as long as texts; unless a column has numbers below it alone.
+    """
+    names = [name.strip() for name in first]
+    if not any(names) or any(_is_number(name) for name in names):
+        return False
+    columns = list(
+        zip(*(row[: len(first)] for row in others if len(row) >= len(first)), strict=True)
+    )
+    if any(values and all(map(_is_number, values)) for values in columns):
+        return True
+    if any(name in values for name, values in zip(names, columns, strict=False)):
+        return False
+    return all(
+        len(name) <= _LONGEST_NAME and len(name.split()) <= _WORDS_OF_A_NAME for name in names
+    )
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _by_name(path: Path, rows: Iterator[Row], form: Form, wanted: list[str]) -> Iterator[Row]:

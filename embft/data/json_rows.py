@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from embft.data.names import Place, as_compared, cut, missing
 from embft.errors import DataError
 
 _PART = 65_536  # characters that are read at once where no line is a record
+_LOOKED_AT = 200  # records whose names are taken for those of all
 _SPACE = " \t\r\n"
 _SHAPE = 'such as {"text_1": "…", "text_2": "…", "label": 1}'
 
@@ -47,6 +49,14 @@ def json_rows(path: Path, names: Sequence[str], required: int) -> Iterator[Row]:
     for name in names[required:]:
         if as_compared(name) not in about:
             raise missing(path, name, list(seen), names)
+
+
+def json_columns(path: Path) -> list[str]:
+    """The names in the first records, in the order in which they come. Raises DataError."""
+    found: dict[str, None] = {}
+    for _, record in islice(_records(path), _LOOKED_AT):
+        found |= dict.fromkeys(record)
+    return list(found)
 
 
 def _chained(first: Record, others: Iterator[Record]) -> Iterator[Record]:

@@ -20,7 +20,7 @@ from embft.errors import DataError
 Row = tuple[Place, list[object]]
 """Where it stands, and its values."""
 
-_JSON = (".json", ".jsonl", ".ndjson")
+JSON_SUFFIXES = (".json", ".jsonl", ".ndjson")
 _DELIMITED = (".csv", ".tsv", ".tab")
 
 
@@ -53,15 +53,15 @@ def _rows(path: Path, wanted: Sequence[str | int], required: int) -> Iterator[Ro
     kind, suffix = content_kind(path), suffix_of(path)
     if kind == "text" and suffix in BINARY_SUFFIXES:
         kind = "arrow" if suffix in {".arrow", ".feather", ".ipc"} else "parquet"  # damaged
-    elif kind == "text" and suffix not in {*_JSON, *_DELIMITED}:
+    elif kind == "text" and suffix not in {*JSON_SUFFIXES, *_DELIMITED}:
         raise DataError(
             f"{path}: the suffix says the format, which is {suffix or 'missing'!r} here; "
             f"allowed: {ALLOWED}. Rename or convert the file."
         )
-    names = _checked(path, wanted, named=kind != "text" or suffix in _JSON)
+    names = _checked(path, wanted, named=kind != "text" or suffix in JSON_SUFFIXES)
     if kind != "text":
         return _placed(path, "row", arrow_rows(path, names, kind))
-    if suffix in _JSON:
+    if suffix in JSON_SUFFIXES:
         return json_rows(path, names, required)
     return _placed(path, "line", delimited_rows(path, wanted))
 

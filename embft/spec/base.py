@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import PurePath
 from typing import Annotated, Any
 
@@ -36,7 +37,28 @@ def _listed(value: Any) -> Any:
     )
 
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+def matching(pattern: str, allowed: str) -> AfterValidator:
+    """Refuses what has not this pattern. allowed: the pattern in words, with an example."""
+
+    def check(value: str) -> str:
+        if not re.fullmatch(pattern, value):
+            raise ValueError(f"{value[:100]!r} is no name: {allowed}")
+        return value
+
+    return AfterValidator(check)
+
+
+_NAME = "^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
+# A sweep's, which is a folder's too.
+Name = Annotated[
+    str,
+    matching(
+        _NAME,
+        "letters, digits, dots, hyphens and underscores are allowed, 100 at most, and no spaces; "
+        "such as lora-rates",
+    ),
+    Field(json_schema_extra={"pattern": _NAME}),
+]
 Paths = str | tuple[str, ...]
 
 

@@ -29,7 +29,7 @@ from pydantic_core import CoreSchema, InitErrorDetails
 from embft.errors import EmbftError, nearest
 from embft.metrics.metric import Family, Metric
 from embft.metrics.registry import METRICS
-from embft.spec.base import Fields, Paths, moved
+from embft.spec.base import Fields, Paths, matching, moved
 
 if TYPE_CHECKING:
     from embft.evaluation.context import Context, Found
@@ -52,7 +52,16 @@ EVALUATORS = (
 USERS = "function"
 """The one that runs a function of the user's; plain text `module:function` stands for it."""
 
-Prefix = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,59}$")]
+_PREFIX = "^[A-Za-z_][A-Za-z0-9_]{0,59}$"
+Prefix = Annotated[
+    str,
+    matching(
+        _PREFIX,
+        "letters, digits and underscores are allowed, 60 at most, the first of them no digit; "
+        "such as held_out",
+    ),
+    Field(json_schema_extra={"pattern": _PREFIX}),
+]
 
 
 class Evaluator(Fields):

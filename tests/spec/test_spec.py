@@ -103,7 +103,7 @@ def test_paths_are_relative_to_the_spec(tmp_path: Path) -> None:
         ("{dataset: dating}", "{dataset: dating, dev: x.csv}", 2, ["remove dev"]),
         ("[42, 43]", "[42, 42]", 13, ["a seed stands twice"]),
         ("[42, 43]", "[]", 13, ["seeds"]),
-        ("name: demo", "name: ../../etc", 1, ["name is '../../etc'"]),
+        ("name: demo", "name: ../../etc", 1, ["name: '../../etc' is no name: letters, digits"]),
         ("name: demo\n", "", 1, ["'name' is missing"]),
         ("name: demo", "name: demo\nsweeep: 1", 2, ["'sweeep'"]),
         ("seeds:", "seeds", 14, ["not valid YAML"]),
