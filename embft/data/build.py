@@ -5,12 +5,16 @@ Where the section's fields meet the readers of `data/`, which know no spec.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from embft.data.fraction import Nested
+from embft.data.judged_files import CorpusNames, JudgedFiles, QueryNames
 from embft.data.load import Columns, PairFile
 from embft.data.nli import NliFile
 from embft.data.pairs import Splits
+from embft.data.qrels import JudgementNames
 from embft.data.same_label import SameLabel
 from embft.data.shapes import to_shape
 from embft.data.splits import Source, build_splits, with_files
@@ -19,7 +23,9 @@ from embft.data.word_noise import WordNoise, noisy
 from embft.errors import DataError
 from embft.spec import ColumnsSpec, DataSpec, SweepSpec
 from embft.spec.data import SameLabelSpec, SplitSpec
+from embft.spec.retrieval import JUDGED, RetrievalSpec
 from embft.spec.shape import Shape
+from embft.spec.sides import Side
 
 
 class Loaded:
@@ -84,7 +90,16 @@ def _read(spec: DataSpec, known: Loaded) -> Splits:
     if spec.noise is not None:
         noise = WordNoise(**spec.noise.model_dump())
         train = noisy(train, noise, spec.seed)
-    return replace(splits, train=train)
+    return _with_sides(replace(splits, train=train), spec.sides.columns)
+
+
+def _with_sides(splits: Splits, sides: tuple[Side, ...]) -> Splits:
+    if sides == splits.dev.sides:
+        return splits
+    train, dev = (replace(pairs, sides=sides) for pairs in (splits.train, splits.dev))
+    same = splits.test is splits.dev
+    test = dev if same else replace(splits.test, sides=sides)
+    return replace(splits, train=train, dev=dev, test=test)
 
 
 def _made(spec: DataSpec) -> Splits:
@@ -93,10 +108,33 @@ def _made(spec: DataSpec) -> Splits:
         from embft.data.dating import generate
 
         return generate()
+    if spec.beir is not None or spec.retrieval is not None:
+        return _judged(spec).load(spec.dev_fraction)
     if spec.same_label is not None:
         made = _same_label(spec.same_label, spec.shape).split(spec.dev_fraction, spec.seed)
         return with_files(made, dev, test)
     return build_splits(_train(spec), dev, test, dev_fraction=spec.dev_fraction)
+
+
+def _judged(spec: DataSpec) -> JudgedFiles:
+    if spec.retrieval is None:
+        return JudgedFiles.of_beir(Path(spec.beir or ""), spec.groups)
+    return judged_files(spec.retrieval, spec.groups)
+
+
+def judged_files(spec: RetrievalSpec, groups: Sequence[str] = ()) -> JudgedFiles:
+    """The files of a corpus, queries and judgements that a spec names."""
+    columns = spec.columns
+    given = {split: getattr(spec.qrels, split) for split in JUDGED}
+    return JudgedFiles(
+        spec.corpus,
+        spec.queries,
+        {split: files for split, files in given.items() if files is not None},
+        CorpusNames(**columns.corpus.model_dump()),
+        QueryNames(**columns.queries.model_dump()),
+        JudgementNames(**columns.qrels.model_dump()),
+        groups,
+    )
 
 
 def _train(spec: DataSpec) -> Source:

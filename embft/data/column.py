@@ -103,10 +103,12 @@ def parts(*columns: Values) -> Iterator[list[Any]]:
         yield [column[start : start + PART] for column in columns]
 
 
-def write_columns(path: Path, columns: Mapping[str, Values]) -> None:
-    """Write columns of the same length as parquet."""
+def write_columns(
+    path: Path, columns: Mapping[str, Values], metadata: Mapping[str, str] | None = None
+) -> None:
+    """Write columns of the same length as parquet. metadata: texts to be kept in its schema."""
     with path.open("wb") as file:
-        writer = _Writer(file)
+        writer = _Writer(file, metadata)
         for part in parts(*columns.values()):
             writer.write(dict(zip(columns, part, strict=True)))
         writer.close()
@@ -157,15 +159,15 @@ class GrowingColumns:
 class _Writer:
     """A parquet file whose columns are known once the first rows are written."""
 
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
+    def __init__(self, file: IO[bytes], metadata: Mapping[str, str] | None = None) -> None:
+        self._file, self._metadata = file, metadata
         self._writer: pq.ParquetWriter | None = None
 
     def write(self, columns: Mapping[str, Values]) -> None:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        table = pa.table(dict(columns))
+        table = pa.table(dict(columns), metadata=dict(self._metadata or {}))
         self._writer = self._writer or pq.ParquetWriter(self._file, table.schema)
         self._writer.write_table(table)
 

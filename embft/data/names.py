@@ -10,6 +10,14 @@ from typing import NamedTuple
 from embft.errors import DataError
 
 
+class MissingColumnError(DataError):
+    """A file has no such column. column: its name; fact: what is so, without what to do."""
+
+    def __init__(self, message: str, column: str, fact: str) -> None:
+        super().__init__(message)
+        self.column, self.fact = column, fact
+
+
 class Place(NamedTuple):
     """Where a row stands, as messages name it. unit: line, row or record, counted from 1."""
 
@@ -53,7 +61,7 @@ def _places(names: Sequence[str]) -> Mapping[str, list[int]]:
 
 def missing(
     path: Path, name: str, present: Sequence[str], wanted: Sequence[str], where: str = ""
-) -> DataError:
+) -> MissingColumnError:
     """The error for a column that is not there; what is meant is a column not wanted otherwise."""
     hint = ""
     if any("\r" in other.strip("\r") for other in present):
@@ -67,9 +75,9 @@ def missing(
         )
     close = difflib.get_close_matches(name, [other for other in present if other not in wanted], 1)
     meant = f"did you mean {close[0]!r}? " if close else ""
-    return DataError(
-        f"{path}{where}: no column {name!r}; {meant}the file has: {_listed(present)}. Set "
-        f"`data.columns` (or `data.groups`) to the file's own names." + hint
+    fact = f"{path}{where}: no column {name!r}; {meant}the file has: {_listed(present)}."
+    return MissingColumnError(
+        f"{fact} Set `data.columns` (or `data.groups`) to the file's own names." + hint, name, fact
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -27,9 +27,13 @@ from embft.data.column import (
     write_columns,
 )
 from embft.data.origin import Origin
+from embft.data.retrieval import Retrieval
 from embft.spec.shape import Shape
+from embft.spec.sides import Side, SidesSpec
 
 SPLITS = ("train", "dev", "test")
+SIDES = SidesSpec().columns
+_SIDES = "sides"
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,8 @@ class Pairs:
     1.0, graded scores are scaled by the range that the spec names. groups: column name -> n values,
     the columns by which scores are broken down. text_3: n hard negatives, of triplets only.
     labelled: whether the labels were given; where they were not, each is 1.0. origin: where the
-    rows were read, if they were read from files.
+    rows were read, if they were read from files. sides: whether the texts of each column are
+    queries or documents, which decides what a model with prompts puts before them.
 
     shape says what a row is: `labelled` (text_1, text_2, label); `positives` (text_1 is the anchor,
     text_2 belongs to it); `triplets` (anchor, positive, and text_3, which does not belong to it).
@@ -53,6 +58,7 @@ class Pairs:
     text_3: Sequence[str] | None = None
     labelled: bool = True
     origin: Origin | None = field(default=None, compare=False, repr=False)
+    sides: tuple[Side, ...] = SIDES
 
     def __post_init__(self) -> None:
         if self.text_3 is not None and self.labelled:
@@ -85,6 +91,11 @@ class Pairs:
         third = () if self.text_3 is None else (self.text_3,)
         return (self.text_1, self.text_2, *third)
 
+    @property
+    def column_sides(self) -> tuple[Side, ...]:
+        """The side of each of `columns`."""
+        return self.sides[: len(self.columns)]
+
     @cached_property
     def is_binary(self) -> bool:
         """Whether every label is 0 or 1."""
@@ -101,7 +112,8 @@ class Pairs:
         third = None if self.text_3 is None else others.pop(0)
         groups = dict(zip(self.groups, others, strict=True))
         origin = None if self.origin is None else self.origin.take(wanted)
-        return Pairs(first, second, self.label[wanted], groups, third, self.labelled, origin)
+        label, sides = self.label[wanted], self.sides
+        return Pairs(first, second, label, groups, third, self.labelled, origin, sides)
 
     def in_memory(self) -> Pairs:
         """The same with lists, of pairs that were opened."""
@@ -113,6 +125,7 @@ class Pairs:
             None if self.text_3 is None else list(self.text_3),
             self.labelled,
             self.origin,
+            self.sides,
         )
 
     def digest(self) -> str:
@@ -124,6 +137,8 @@ class Pairs:
         digest = hashlib.sha256()
         if not self.labelled:
             digest.update(self.shape.encode())
+        if self.sides != SIDES:
+            digest.update(json.dumps(self.sides).encode())
         for *texts, label in parts(*self.columns, self.label):
             given = [*texts, label.tolist()] if self.labelled else texts
             digest.update("".join(map(json.dumps, zip(*given, strict=True))).encode())
@@ -136,7 +151,8 @@ class Pairs:
         columns = {f"text_{i}": texts for i, texts in enumerate(self.columns, 1)}
         label = {"label": self.label} if self.labelled else {}
         groups = {f"group:{name}": values for name, values in self.groups.items()}
-        write_columns(path, {**columns, **label, **groups})
+        metadata = {} if self.sides == SIDES else {_SIDES: json.dumps(self.sides)}
+        write_columns(path, {**columns, **label, **groups}, metadata)
 
     @classmethod
     def read(cls, path: Path) -> Pairs:
@@ -157,10 +173,12 @@ class Pairs:
             for name, values in column.items()
             if name.startswith("group:")
         }
+        written = (file.schema_arrow.metadata or {}).get(_SIDES.encode())
+        sides = SIDES if written is None else tuple(json.loads(written))
         if "label" not in names:
-            return cls.unlabelled(first, second, third, groups)
+            return replace(cls.unlabelled(first, second, third, groups), sides=sides)
         label = numbers(file.read(columns=["label"])["label"]).astype(np.float64)
-        return cls(first, second, label, groups)
+        return cls(first, second, label, groups, sides=sides)
 
 
 @dataclass(frozen=True)
@@ -168,7 +186,8 @@ class Splits:
     """The three splits of one dataset, and what a reader of the scores must know of them.
 
     test_is_dev: no test split was given, so reports on "test" repeat dev and are optimistic.
-    dev_is_cut: no dev split was given, so it was cut off from train.
+    dev_is_cut: no dev split was given, so it was cut off from train. retrieval: the corpus and the
+    judged queries, where the data are such; the pairs are then made of the relevant judgements.
     """
 
     train: Pairs
@@ -176,6 +195,7 @@ class Splits:
     test: Pairs
     dev_is_cut: bool = False
     test_is_dev: bool = False
+    retrieval: Retrieval | None = None
 
     def __getitem__(self, split: str) -> Pairs:
         if split not in SPLITS:
@@ -184,17 +204,22 @@ class Splits:
         return found
 
     def digest(self) -> str:
-        """SHA-256 over the content of the three splits."""
+        """SHA-256 over the content of the splits, and of what they are judged by."""
         return splits_digest(self.digests())
 
     def digests(self) -> dict[str, str]:
-        """The digest of each split."""
-        return {split: self[split].digest() for split in SPLITS}
+        """The digest of each split, and of `retrieval` where there is such."""
+        found = {split: self[split].digest() for split in SPLITS}
+        return found if self.retrieval is None else {**found, RETRIEVAL: self.retrieval.digest()}
+
+
+RETRIEVAL = "retrieval"
 
 
 def splits_digest(splits: Mapping[str, str]) -> str:
-    """The digest of a dataset by those of its splits."""
-    return hashlib.sha256(":".join(splits[split] for split in SPLITS).encode()).hexdigest()
+    """The digest of a dataset by those of its parts."""
+    parts = [splits[name] for name in (*SPLITS, RETRIEVAL) if name in splits]
+    return hashlib.sha256(":".join(parts).encode()).hexdigest()
 
 
 def _json_of_lists(lists: Mapping[str, Sequence[str]]) -> Iterator[str]:

@@ -122,6 +122,25 @@ def class_of(at: object, column: Column, value: object) -> str:
     return _storable(at, column, str(value))
 
 
+def id_of(at: object, column: Column, value: object) -> str:
+    """The value as an id: a text, in which a whole number of any type is named without a point.
+
+    Raises DataError for what is none.
+    """
+    if isinstance(value, bytes):
+        value = _decoded(at, column, value)
+    if isinstance(value, float | decimal.Decimal) and math.isfinite(value) and value == int(value):
+        value = int(value)
+    is_none = isinstance(value, (*_NESTED, bool, float, decimal.Decimal)) or is_missing(value)
+    text = "" if is_none else str(value).strip()
+    if not text:
+        raise DataError(
+            f"{at}, column {column!r}: {cut(value)} is no id; allowed: texts and whole numbers. "
+            "Fix or remove the line."
+        )
+    return _storable(at, column, text)
+
+
 def number_of(value: object) -> float | bool | None:
     """The number that a label is; a bool where it is true or false; None where it is none."""
     if isinstance(value, bytes):

@@ -20,9 +20,10 @@ from sentence_transformers import SentenceTransformer
 from embft.data.texts import different, text_ids
 from embft.encoding.linear import fast_linear
 from embft.encoding.packing import can_pack, pack, packed_attention
-from embft.encoding.prompts import preprocess
+from embft.encoding.prompts import preprocess, side_prompt
 from embft.encoding.token_cache import TokenCache, Tokens, collected
 from embft.errors import ModelError
+from embft.spec.sides import Side
 from embft.system.allocator import release_memory
 
 _CHUNK = 512  # texts tokenised at once
@@ -31,7 +32,10 @@ _TOKENS = 2048  # tokens embedded at once outside of training
 
 class Tokenised:
     """Columns of texts as tokens, each different text tokenised once, by the model's own
-    preprocessing. A text is known by its number among the different ones.
+    preprocessing. A text is known by its number among the different ones; where the two sides have
+    different prompts, a text that stands on both is two.
+
+    sides: of each column, what its texts are.
 
     All texts' tokens lie end to end, 4 bytes a token and feature: a tensor for each text and
     feature would take kilobytes a text, gigabytes for a million pairs.
@@ -42,8 +46,9 @@ class Tokenised:
         model: SentenceTransformer,
         columns: Sequence[Sequence[str]],
         cache: TokenCache | None = None,
+        sides: Sequence[Side | None] | None = None,
     ) -> None:
-        make = partial(_tokens, model, columns)
+        make = partial(_tokens, model, columns, sides or [None] * len(columns))
         self.tokens = cache.tokens([len(each) for each in columns], make) if cache else make()
         _check_rows(model, self.tokens.used)
         self._ends = self.tokens.ends.numpy()
@@ -70,7 +75,17 @@ class Tokenised:
         place = slice(int(self._ends[text]), int(self._ends[text + 1]))
         flat = self.tokens.flat.items()
         found = {name: value[place].to(dtype)[None] for name, (value, dtype) in flat}
-        return {**found, **self.tokens.constant}
+        return {**found, **self.constant(text)}
+
+    def constant(self, text: int) -> dict[str, Any]:
+        """What stands in the model's input beside this text's tokens."""
+        kinds = (each for first, each in reversed(self.tokens.kinds) if first <= text)
+        return {**self.tokens.constant, **next(kinds, {})}
+
+    def kinds(self, texts: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:
+        """Of each text, which may go through the model together: those of the same number."""
+        firsts = np.array([first for first, _ in self.tokens.kinds], np.int64)
+        return np.searchsorted(firsts, texts, side="right")
 
     def end_to_end(self, texts: npt.NDArray[np.integer]) -> dict[str, torch.Tensor]:
         """These texts' tokens, those of each after those of the one before it: shape (tokens,)."""
@@ -99,15 +114,40 @@ class Tokenised:
         )
 
 
-def _tokens(model: SentenceTransformer, columns: Sequence[Sequence[str]]) -> Tokens:
-    ids = text_ids(*columns)
+def _tokens(
+    model: SentenceTransformer, columns: Sequence[Sequence[str]], sides: Sequence[Side | None]
+) -> Tokens:
+    prompts = [side_prompt(model, side) for side in sides]
+    batches, numbers, kinds = list[Iterator[dict[str, Any]]](), dict[int, Any](), list[int]()
+    for prompt in dict.fromkeys(prompts):
+        places = [i for i, each in enumerate(prompts) if each == prompt]
+        ids = text_ids(*(columns[i] for i in places))
+        first = sum(kinds)
+        numbers |= {i: each + first for i, each in zip(places, ids, strict=True)}
+        kinds.append(int(max(each.max(initial=-1) for each in ids)) + 1)
+        same = [columns[i] for i in places]
+        batches.append(_batches(model, same, ids, sides[places[0]]))
     release_memory()
-    batches = (
-        preprocess(model, texts[start : start + _CHUNK])
-        for texts in different(columns, ids)
-        for start in range(0, len(texts), _CHUNK)
-    )
-    return collected(batches, [torch.from_numpy(column.astype(np.int32)) for column in ids])
+    found = [torch.from_numpy(numbers[i].astype(np.int32)) for i in range(len(columns))]
+    return collected(batches, found, prompt_counts=_pools_without_prompt(model))
+
+
+def _batches(
+    model: SentenceTransformer,
+    columns: Sequence[Sequence[str]],
+    ids: Sequence[npt.NDArray[np.int64]],
+    side: Side | None,
+) -> Iterator[dict[str, Any]]:
+    """The model's input for the different texts of columns of one prompt, some at a time."""
+    for texts in different(columns, ids):
+        for start in range(0, len(texts), _CHUNK):
+            yield preprocess(model, texts[start : start + _CHUNK], side)
+
+
+def _pools_without_prompt(model: SentenceTransformer) -> bool:
+    """Whether how long a prompt is may matter to a pooling, which leaves its tokens out."""
+    said = [module.include_prompt for module in model if hasattr(module, "include_prompt")]
+    return not (said and all(said))
 
 
 def _check_rows(model: SentenceTransformer, used: torch.Tensor) -> None:
@@ -135,16 +175,28 @@ class Encoder:
     def embed(self, texts: npt.ArrayLike) -> torch.Tensor:
         """Embeddings in the order of the texts, shape (n, width)."""
         numbers = np.asarray(texts)
+        kinds = self.tokens.kinds(numbers)
+        if len(kinds) and (kinds != kinds[0]).any():
+            return self._by_kind(numbers, kinds)
         by_length = np.argsort(self.tokens.lengths(numbers), kind="stable")
         ordered = numbers[by_length]
         found = self._packed(ordered) if self.packs else self._halves(ordered.tolist())
         return found[torch.from_numpy(np.argsort(by_length)).to(found.device)]
 
+    def _by_kind(
+        self, texts: npt.NDArray[np.integer], kinds: npt.NDArray[np.int64]
+    ) -> torch.Tensor:
+        """Embeddings of texts that may not all go through the model together."""
+        rows = [np.flatnonzero(kinds == kind) for kind in np.unique(kinds)]
+        found = torch.cat([self.embed(texts[each]) for each in rows])
+        order = torch.from_numpy(np.argsort(np.concatenate(rows))).to(found.device)
+        return found[order]
+
     def _packed(self, texts: npt.NDArray[np.int64]) -> torch.Tensor:
         flat, lengths = self.tokens.end_to_end(texts), self.tokens.lengths(texts)
         packed = pack(flat, lengths, self.model.device, self.tokens.pad_token)
         with packed_attention(self.model, packed) as batch:
-            features = {**self.tokens.tokens.constant, **batch}  # a prompt's length among them
+            features = {**self.tokens.constant(int(texts[0])), **batch}  # a prompt's length, if any
             return self._embeddings(features)[: len(texts)]
 
     def _halves(self, texts: Sequence[int]) -> torch.Tensor:
@@ -162,12 +214,17 @@ class Encoder:
 
 
 @torch.no_grad()
-def encode(model: SentenceTransformer, texts: Sequence[str]) -> npt.NDArray[np.float32]:
-    """Embeddings as `model.encode` gives them, shape (n, width), in the order of the texts."""
+def encode(
+    model: SentenceTransformer, texts: Sequence[str], side: Side | None = None
+) -> npt.NDArray[np.float32]:
+    """Embeddings of texts of one side, shape (n, width), in the order of the texts.
+
+    As `model.encode_query`, `model.encode_document` or, of no side, `model.encode` gives them.
+    """
     if not can_pack(model) or not texts:
-        return _by_the_library(model, texts)
+        return _by_the_library(model, texts, side)
     model.eval()
-    encoder = Encoder(model, Tokenised(model, [texts]))
+    encoder = Encoder(model, Tokenised(model, [texts], sides=[side]))
     numbers = encoder.tokens.columns[0]
     lengths = encoder.tokens.lengths(numbers)
     order = np.argsort(lengths, kind="stable")
@@ -180,11 +237,15 @@ def encode(model: SentenceTransformer, texts: Sequence[str]) -> npt.NDArray[np.f
     return embeddings[np.argsort(order)]
 
 
-def _by_the_library(model: SentenceTransformer, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+def _by_the_library(
+    model: SentenceTransformer, texts: Sequence[str], side: Side | None
+) -> npt.NDArray[np.float32]:
+    prompt = side_prompt(model, side) or ""
+    options: dict[str, Any] = {"show_progress_bar": False, "convert_to_numpy": True}
     try:
-        found = model.encode(list(texts), show_progress_bar=False, convert_to_numpy=True)
+        found = model.encode(list(texts), prompt=prompt, **options)
     except IndexError:
-        Tokenised(model, [texts])  # which says what has no embedding, if that is why
+        Tokenised(model, [texts], sides=[side])  # says what has no embedding, if that is why
         raise
     return np.asarray(found, dtype=np.float32)
 

@@ -42,6 +42,7 @@ class Tokens:
 
     flat: of each feature all texts' values end to end, in 32 bits where they are whole numbers; and
     the number format that the model is given it in. constant: what stands there for any text.
+    kinds: where it differs, from which text on what stands there besides.
     """
 
     ends: torch.Tensor
@@ -49,29 +50,45 @@ class Tokens:
     used: torch.Tensor
     flat: Mapping[str, tuple[torch.Tensor, torch.dtype]]
     constant: Mapping[str, Any]
+    kinds: Sequence[tuple[int, Mapping[str, Any]]] = ()
 
 
-def collected(batches: Iterable[Mapping[str, Any]], columns: Sequence[torch.Tensor]) -> Tokens:
-    """The tokens of batches of different texts, of which `columns` says what stands in each row.
+_PROMPT = "prompt_length"
 
-    batches: the model's own features of padded texts: tensors of shape (texts, tokens), and what is
-    no tensor and the same for any text.
+
+def collected(
+    parts: Sequence[Iterable[Mapping[str, Any]]],
+    columns: Sequence[torch.Tensor],
+    *,
+    prompt_counts: bool = False,
+) -> Tokens:
+    """The tokens of different texts, of which `columns` says what stands in each row.
+
+    parts: texts of one prompt each, in batches: the model's own features of padded texts, tensors
+    of shape (texts, tokens), and what is no tensor and the same for any text of the part.
+    prompt_counts: whether a prompt's length matters to the model.
     """
-    counts, growing, constant = [torch.zeros(1, dtype=torch.long)], dict[str, _Growing](), {}
-    used = torch.zeros(0, dtype=torch.bool)
-    for features in batches:
-        mask = features["attention_mask"].bool()
-        counts.append(mask.sum(dim=1))
-        for name, value in features.items():
-            if isinstance(value, torch.Tensor):
-                growing.setdefault(name, _Growing(value.dtype)).append(value[mask])
-            else:
-                constant[name] = value
-        if "input_ids" in features:
-            used = _marked(used, features["input_ids"][mask])
+    counts, growing = [torch.zeros(1, dtype=torch.long)], dict[str, _Growing]()
+    used, kinds = torch.zeros(0, dtype=torch.bool), list[tuple[int, dict[str, Any]]]()
+    for part in parts:
+        constant = dict[str, Any]()
+        kinds.append((sum(map(len, counts)) - 1, constant))
+        for features in part:
+            mask = features["attention_mask"].bool()
+            counts.append(mask.sum(dim=1))
+            for name, value in features.items():
+                if isinstance(value, torch.Tensor):
+                    growing.setdefault(name, _Growing(value.dtype)).append(value[mask])
+                elif name != _PROMPT or prompt_counts:
+                    constant[name] = value
+            if "input_ids" in features:
+                used = _marked(used, features["input_ids"][mask])
     flat = {name: (each.finished(), each.dtype) for name, each in growing.items()}
     ends = torch.cat(counts).cumsum(0)
-    return Tokens(ends, columns, used.nonzero()[:, 0], flat, constant)
+    tokens = used.nonzero()[:, 0]
+    if all(constant == kinds[0][1] for _, constant in kinds):
+        return Tokens(ends, columns, tokens, flat, kinds[0][1] if kinds else {})
+    return Tokens(ends, columns, tokens, flat, {}, kinds)
 
 
 def _marked(used: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
@@ -168,7 +185,8 @@ class TokenCache:
             return None
         if [len(column) for column in columns] != list(rows):
             return None
-        return Tokens(ends, columns, used, flat, manifest["constant"])
+        kinds = [(int(first), each) for first, each in manifest.get("kinds", ())]
+        return Tokens(ends, columns, used, flat, manifest["constant"], kinds)
 
     def _write(self, tokens: Tokens) -> None:
         # TypeError: a feature that is neither tensor nor JSON.
@@ -181,6 +199,7 @@ class TokenCache:
                 "files": folder_digests(temporary),
                 "flat": {k: [len(v), _name(dtype)] for k, (v, dtype) in tokens.flat.items()},
                 "constant": dict(tokens.constant),
+                "kinds": [[first, dict(each)] for first, each in tokens.kinds],
             }
             write_atomic(temporary / _MANIFEST, sealed(described))
 

@@ -10,7 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from embft.data.pairs import Pairs, Splits
+from embft.encoding.prompts import side_prompt
 from embft.evaluation.context import EVALUATED
+from embft.spec.sides import Side
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -74,10 +76,26 @@ def unit(embeddings: npt.NDArray[np.floating]) -> Scores:
 
 
 def _embed_all(model: SentenceTransformer, splits: Sequence[Pairs]) -> list[Embedded]:
+    columns = [
+        (text, side)
+        for pairs in splits
+        for text, side in zip((pairs.text_1, pairs.text_2), pairs.sides, strict=False)
+    ]
+    prompts = [side_prompt(model, side) for _, side in columns]
+    rows: dict[int, Embeddings] = {}
+    for prompt in dict.fromkeys(prompts):
+        places = [i for i, each in enumerate(prompts) if each == prompt]
+        rows |= zip(places, _embed(model, [columns[i] for i in places]), strict=True)
+    return [Embedded(rows[i], rows[i + 1]) for i in range(0, len(columns), 2)]
+
+
+def _embed(
+    model: SentenceTransformer, columns: Sequence[tuple[Sequence[str], Side]]
+) -> list[Embeddings]:
+    """The embeddings of columns of texts that have the same words put before them."""
     from embft.encoding.encoder import encode
 
-    columns = [column for pairs in splits for column in (pairs.text_1, pairs.text_2)]
-    position = {text: i for i, text in enumerate(dict.fromkeys(t for c in columns for t in c))}
-    vectors = encode(model, list(position))
-    rows = [vectors[[position[text] for text in column]] for column in columns]
-    return [Embedded(*both) for both in zip(rows[::2], rows[1::2], strict=True)]
+    texts = dict.fromkeys(text for column, _ in columns for text in column)
+    position = {text: i for i, text in enumerate(texts)}
+    vectors = encode(model, list(position), columns[0][1])
+    return [vectors[[position[text] for text in column]] for column, _ in columns]

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from embft.data.pairs import Pairs, Splits
+from embft.data.retrieval import Retrieval
 from embft.evaluation.context import EVALUATED, Context, Estimate, Interval
 from embft.evaluation.embed import cosines, embed_splits
 from embft.evaluation.scoring import dev_threshold, score_dev
@@ -72,10 +73,17 @@ def evaluate(context: Context, entries: Sequence[Bound]) -> Evaluated:
 
 
 def epoch_metrics(
-    model: SentenceTransformer, dev: Pairs, seed: int, extra: Sequence[Bound]
+    model: SentenceTransformer,
+    dev: Pairs,
+    seed: int,
+    extra: Sequence[Bound],
+    retrieval: Retrieval | None = None,
 ) -> Metrics:
-    """The metrics of the dev split while training, with those of the extra evaluators."""
-    splits = Splits(dev, dev, dev)
+    """The metrics of the dev split while training, with those of the extra evaluators.
+
+    retrieval: the corpus and the judged queries, where the data are such.
+    """
+    splits = Splits(dev, dev, dev, retrieval=retrieval)
     embedded = embed_splits(model, splits)
     scores = cosines(embedded["dev"])
     metrics = score_dev(dev, scores)

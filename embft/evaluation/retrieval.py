@@ -1,227 +1,120 @@
-"""Retrieval of each text's positive: ranks among all positives of the set."""
+"""Retrieval: how well queries find their documents in a corpus, or pairs their second texts.
+
+Where the data are judged queries over a corpus, or the evaluator names such files, every document
+of the corpus is ranked for each query, exactly (`search.py`), and trec_eval's metrics are computed
+(`metrics/ranking.py`). On pairs alone the candidates are a split's own texts
+(`pair_retrieval.py`).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import shutil
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
-import numpy as np
-import numpy.typing as npt
+from pydantic import AfterValidator, Field, model_validator
 
-from embft.data.pairs import Pairs
-from embft.evaluation.context import Context, Estimate, Found, reasons
-from embft.evaluation.embed import Embedded, unit
-from embft.metrics.bootstrap import weighted_interval
-from embft.metrics.metric import SHARE, Family, Metric
-from embft.metrics.resampling import sampling_units, text_numbers
-from embft.metrics.weighted import FloatArray, IntArray
-from embft.results.units import UnitValues
+from embft.data.build import judged_files
+from embft.data.retrieval import SETS
+from embft.data.retrieval import Retrieval as JudgedCorpus
+from embft.errors import DataError
+from embft.evaluation.context import Context, Found
+from embft.evaluation.pair_retrieval import OF_PAIRS, pair_retrieval
+from embft.metrics.ranking import FAMILIES, names_at
+from embft.results.evaluators import EvaluatorFiles
+from embft.results.folders import TrialDir
+from embft.results.retrieved import write_retrieved
+from embft.spec.base import Files, Paths
 from embft.spec.evaluators import Evaluator
+from embft.spec.retrieval import QrelsSpec, RetrievalColumns, RetrievalSpec
 
-_CELLS = 8_000_000  # cosines in memory at once, 64 MB of float64
+CUTOFFS = (1, 5, 10, 100)
 
-MRR = Metric(
-    "mrr",
-    "Mean reciprocal rank",
-    "mean over queries of 1 / rank of the first relevant text",
-    bounds=SHARE,
-    source="Voorhees (1999)",
-    computed_by="retrieval",
-    objective=True,
-)
-NDCG_AT = Family(
-    "ndcg",
-    "nDCG@{k}",
-    "mean over queries of DCG / ideal DCG of the first {k}, discount 1 / log2(1 + rank)",
-    source="Järvelin and Kekäläinen (2002)",
-    computed_by="retrieval",
-)
-MRR_AT = Family(
-    "mrr",
-    "MRR@{k}",
-    "mean over queries of 1 / rank of the first relevant text, 0 beyond rank {k}",
-    source="Voorhees (1999)",
-    computed_by="retrieval",
-)
-MAP_AT = Family(
-    "map",
-    "MAP@{k}",
-    "mean over queries of the sum of precision at each relevant text among the first {k}, divided "
-    "by the number of relevant texts",
-    source="Manning, Raghavan and Schütze (2008), 8.4",
-    computed_by="retrieval",
-)
-RECALL_AT = Family(
-    "recall",
-    "Recall@{k}",
-    "mean over queries of the share of relevant texts among the first {k}",
-    source="Manning, Raghavan and Schütze (2008), 8.4",
-    computed_by="retrieval",
-)
-PRECISION_AT = Family(
-    "precision",
-    "Precision@{k}",
-    "mean over queries of the share of the first {k} that is relevant",
-    source="Manning, Raghavan and Schütze (2008), 8.4",
-    computed_by="retrieval",
-)
-SUCCESS_AT = Family(
-    "success",
-    "Success@{k}",
-    "share of queries with a relevant text among the first {k}",
-    source="trec_eval",
-    computed_by="retrieval",
-)
-_OF_PAIRS = (MRR, RECALL_AT.at(1), RECALL_AT.at(10), NDCG_AT.at(10))
-_NAMES = tuple(metric.name for metric in _OF_PAIRS)
+
+def _ascending(value: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(sorted(set(value)))
+
+
+Cutoff = Annotated[int, Field(ge=1, le=1000)]
 
 
 class Retrieval(Evaluator):
-    """How well the first texts of the positive pairs find their second texts."""
+    """How well queries find their documents.
 
-    declared: ClassVar = (
-        *_OF_PAIRS,
-        NDCG_AT,
-        MRR_AT,
-        MAP_AT,
-        RECALL_AT,
-        PRECISION_AT,
-        SUCCESS_AT,
-    )
-
-    def run(self, context: Context, folder: Path | None) -> dict[str, Found]:  # noqa: ARG002
-        """mrr, recall_at_1, recall_at_10 and ndcg_at_10 of dev and test; see `pair_retrieval`."""
-        splits, embedded = context.splits, context.embedded
-        test = pair_retrieval(embedded["test"], splits.test)
-        same = splits.test is splits.dev
-        return {"dev": test if same else pair_retrieval(embedded["dev"], splits.dev), "test": test}
-
-
-def pair_retrieval(embedded: Embedded, pairs: Pairs) -> Found:
-    """How well the first texts of the pairs labelled 1 find their second texts.
-
-    The candidates are all distinct second texts of pairs labelled 1, so that the numbers depend on
-    the size of the split. A query that stands among the candidates itself does not find itself.
+    corpus, queries, qrels (judgements for test), dev (judgements for dev): files of its own, beside
+    whatever the data are. k: the metrics' cut-offs. dev_documents: dev is ranked, while training
+    and in the record, among a fixed sample of at most so many documents, all judged ones in it.
     """
-    positive = np.flatnonzero(pairs.label == 1).tolist()
-    rows = [i for i in positive if pairs.text_1[i] != pairs.text_2[i]]
-    query = _numbered([pairs.text_1[i] for i in rows])
-    candidate = _numbered([pairs.text_2[i] for i in rows])
-    if len(candidate) < 2:
-        reason = f"fewer than 2 distinct texts to find ({len(candidate)})"
-        return reasons(_NAMES, reason)
-    relevant = [(query[pairs.text_1[i]], candidate[pairs.text_2[i]]) for i in rows]
-    by_query, by_candidate = (
-        dict(zip((texts[i] for i in rows), rows, strict=True))
-        for texts in (pairs.text_1, pairs.text_2)
-    )
-    vectors = embedded.first[list(map(by_query.__getitem__, query))]
-    corpus = embedded.second[list(map(by_candidate.__getitem__, candidate))]
-    if not (np.isfinite(vectors).all() and np.isfinite(corpus).all()):
-        return reasons(_NAMES, "embeddings are not finite numbers")
-    itself = np.array([candidate.get(text, -1) for text in query])
-    found = by_query_metrics(vectors, corpus, np.unique(np.array(relevant), axis=0), itself)
-    return _with_intervals(found, pairs, np.array([by_query[text] for text in query]))
+
+    corpus: Files | None = None
+    queries: Files | None = None
+    qrels: Files | None = None
+    dev: Files | None = None
+    columns: RetrievalColumns = RetrievalColumns()
+    k: Annotated[tuple[Cutoff, ...], Field(min_length=1), AfterValidator(_ascending)] = CUTOFFS
+    dev_documents: int = Field(default=10_000, ge=1)
+
+    declared: ClassVar = (*OF_PAIRS, *FAMILIES)
+
+    @model_validator(mode="after")
+    def _all_files_or_none(self) -> Retrieval:
+        given = self.files()
+        if given and (not {"corpus", "queries"} <= given.keys() or len(given) < 3):
+            raise ValueError(
+                f"has {' and '.join(given)}: files of its own are `corpus`, `queries`, and `qrels` "
+                "(judgements for test), `dev` (judgements for dev) or both"
+            )
+        return self
+
+    def files(self) -> dict[str, Paths]:
+        """Those that are given."""
+        found = {name: getattr(self, name) for name in ("corpus", "queries", "qrels", "dev")}
+        return {name: path for name, path in found.items() if path is not None}
+
+    def dev_metrics(self) -> frozenset[str]:
+        """By the cut-offs; with files of its own none where there are no judgements for dev."""
+        if self.corpus is not None and self.dev is None:
+            return frozenset()
+        pairs = () if self.corpus is not None else (metric.name for metric in OF_PAIRS)
+        return frozenset({*names_at(self.k), *pairs})
+
+    def find_files(self) -> EvaluatorFiles | None:
+        """Its corpus, queries and judgements, read and checked."""
+        if self.corpus is None:
+            return None
+        qrels = QrelsSpec(dev=self.dev, test=self.qrels)
+        spec = RetrievalSpec(
+            corpus=self.corpus, queries=self.queries or "", qrels=qrels, columns=self.columns
+        )
+        try:
+            judged = judged_files(spec).sets()
+        except DataError as error:
+            raise DataError(f"{error} (In `evaluators`, retrieval.)") from None
+        return EvaluatorFiles(judged.digest(), judged=judged)
+
+    def run(self, context: Context, folder: Path | None) -> dict[str, Found]:
+        """The metrics of each split that is asked for and has judgements."""
+        judged = context.splits.retrieval if folder is None else JudgedCorpus.opened(folder)
+        if judged is None:
+            return _of_pairs(context)
+        from embft.evaluation.ranked import Ranked
+
+        found = {
+            split: Ranked.of(context, judged, split, self)
+            for split in SETS
+            if split in context.asked and split in judged.sets
+        }
+        if context.folder is not None:
+            trial = TrialDir(context.folder)
+            shutil.rmtree(trial.corpus_folder, ignore_errors=True)
+            if folder is None:
+                kept = {split: each.retrieved() for split, each in found.items()}
+                write_retrieved(trial.retrieved_file, kept)
+        return {split: each.metrics(self.k) for split, each in found.items()}
 
 
-def retrieval(
-    query_embeddings: npt.NDArray[np.floating],
-    positive_embeddings: npt.NDArray[np.floating],
-    relevant: IntArray | None = None,
-    itself: IntArray | None = None,
-) -> dict[str, float]:
-    """The means over queries of `by_query_metrics`."""
-    found = by_query_metrics(query_embeddings, positive_embeddings, relevant, itself)
-    return {name: float(values.mean()) for name, values in found.items()}
-
-
-def by_query_metrics(
-    query_embeddings: npt.NDArray[np.floating],
-    positive_embeddings: npt.NDArray[np.floating],
-    relevant: IntArray | None = None,
-    itself: IntArray | None = None,
-) -> dict[str, FloatArray]:
-    """mrr, recall_at_1, recall_at_10 and ndcg_at_10 of ranking all positives by cosine, (q,) each.
-
-    `query_embeddings` (q, width), `positive_embeddings` (p, width). `relevant` (m, 2): distinct
-    pairs of a query's row and the row of a positive of it; without it row i belongs to row i.
-    Each query needs one at least. `itself` (q,): the row among the positives that is the query's
-    own text and no candidate for it, -1 where there is none. Of equal cosines the irrelevant text
-    ranks first, so that collapsed embeddings score low (Järvelin and Kekäläinen, 2002, for nDCG).
-    """
-    queries, corpus = unit(query_embeddings), unit(positive_embeddings)
-    found = np.repeat(np.arange(len(queries)), 2).reshape(-1, 2) if relevant is None else relevant
-    none = np.full(len(queries), -1)
-    own, ahead = _counts(queries, corpus, found, none if itself is None else itself)
-    order = np.lexsort((-own, found[:, 0]))
-    return _rank_metrics(found[order, 0], own[order], ahead[order], len(queries))
-
-
-def _counts(
-    queries: FloatArray, corpus: FloatArray, relevant: IntArray, itself: IntArray
-) -> tuple[FloatArray, IntArray]:
-    """For each row of `relevant` its cosine, and how many candidates reach it, it included."""
-    own, ahead = np.empty(len(relevant)), np.empty(len(relevant), np.int64)
-    step = max(1, _CELLS // len(corpus))
-    for start in range(0, len(relevant), step):
-        query, positive = relevant[start : start + step].T
-        scores = queries[query] @ corpus.T
-        barred = np.flatnonzero(itself[query] >= 0)
-        scores[barred, itself[query[barred]]] = -np.inf
-        own[start : start + step] = mine = scores[np.arange(len(query)), positive]
-        ahead[start : start + step] = (scores >= mine[:, None]).sum(axis=1)
-    return own, ahead
-
-
-def _rank_metrics(
-    query: IntArray, own: FloatArray, ahead: IntArray, n: int
-) -> dict[str, FloatArray]:
-    """The metrics of relevant texts sorted by query and falling cosine."""
-    number = np.bincount(query, minlength=n)
-    if (number == 0).any():
-        raise ValueError(f"query {int(np.argmin(number))} has no relevant text")
-    first = np.r_[0, np.cumsum(number)[:-1]]
-    place = np.arange(len(query)) - first[query] + 1
-    # The last place among this query's relevant texts of the same cosine: they all reach it.
-    ends = np.flatnonzero(np.r_[(np.diff(query) != 0) | (np.diff(own) != 0), True])
-    reaching = place[ends[np.searchsorted(ends, np.arange(len(query)))]]
-    rank = ahead - reaching + place
-    gain = np.where(rank <= 10, 1 / np.log2(1 + rank), 0.0)
-    ideal = np.cumsum(1 / np.log2(np.arange(2, 12)))[np.minimum(number, 10) - 1]
-    return {
-        "mrr": 1 / rank[first],
-        "recall_at_1": np.bincount(query, rank <= 1) / number,
-        "recall_at_10": np.bincount(query, rank <= 10) / number,
-        "ndcg_at_10": np.bincount(query, gain) / ideal,
-    }
-
-
-def _with_intervals(found: dict[str, FloatArray], pairs: Pairs, rows: IntArray) -> Found:
-    """The means over queries, with intervals from drawing each query as its first pair is drawn.
-
-    rows (q,): the first pair of each query.
-    """
-    units = sampling_units(pairs.text_1, pairs.text_2)
-    queries, ends = _as_units(pairs, rows)
-
-    def estimate(values: FloatArray) -> Estimate:
-        def mean(weights: FloatArray) -> FloatArray:
-            mine = weights[:, rows]
-            means: FloatArray = mine @ values / mine.sum(axis=1)
-            return means
-
-        by_unit = UnitValues("query", queries, values, ends=ends)
-        return Estimate(float(values.mean()), weighted_interval(mean, units), by_unit)
-
-    return {name: estimate(values) for name, values in found.items()}
-
-
-def _as_units(pairs: Pairs, rows: IntArray) -> tuple[tuple[str, ...], IntArray]:
-    """The queries' texts (q,), and numbers (q, 2) of the two texts of each one's first pair."""
-    first, second = ([texts[i] for i in rows.tolist()] for texts in (pairs.text_1, pairs.text_2))
-    return tuple(first), text_numbers(first, second)
-
-
-def _numbered(texts: Sequence[str]) -> dict[str, int]:
-    return {text: i for i, text in enumerate(dict.fromkeys(texts))}
+def _of_pairs(context: Context) -> dict[str, Found]:
+    splits, embedded = context.splits, context.embedded
+    test = pair_retrieval(embedded["test"], splits.test)
+    same = splits.test is splits.dev
+    return {"dev": test if same else pair_retrieval(embedded["dev"], splits.dev), "test": test}

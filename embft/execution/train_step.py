@@ -10,7 +10,7 @@ import numpy as np
 from sentence_transformers import SentenceTransformer
 from transformers import set_seed
 
-from embft.data.pairs import Pairs, Splits
+from embft.data.pairs import Splits
 from embft.encoding.encoder import encode
 from embft.encoding.token_cache import TokenCache
 from embft.errors import EmbftError, ModelError, RecordError
@@ -94,7 +94,7 @@ def _train(
         given.train_spec,
         splits.train,
         given.spec.seed,
-        _hooks(folder, given, splits.dev, model),
+        _hooks(folder, given, splits, model),
         checkpoints=Checkpoints(folder.checkpoints_folder, identity),
         prefix=_shared_prefix(folder, given, identity),
         guide=lambda: load_base(read_base(given).folder, given.spec.model),
@@ -154,7 +154,7 @@ def _is_trained(folder: TrialDir, identity: dict[str, Any]) -> bool:
     return trained.identity == identity
 
 
-def _hooks(folder: TrialDir, given: TrialInput, dev: Pairs, model: Any) -> Hooks:
+def _hooks(folder: TrialDir, given: TrialInput, splits: Splits, model: Any) -> Hooks:
     """How a training is scored, what it tells the progress file, and what stops it."""
     last = -_STEP_INTERVAL
     chosen = giving(given.spec.objective.metric, given.spec.evaluators)
@@ -171,7 +171,7 @@ def _hooks(folder: TrialDir, given: TrialInput, dev: Pairs, model: Any) -> Hooks
             folder.append_progress({"event": "step", **vars(step)})
 
     return Hooks(
-        evaluate=lambda: _evaluate(model, dev, given, extra),
+        evaluate=lambda: _evaluate(model, splits, given, extra),
         on_evaluation=lambda s: folder.append_progress({"event": "epoch", **s.model_dump()}),
         on_step=tell,
         on_resume=lambda step: folder.append_progress({"event": "resumed", "step": step}),
@@ -180,12 +180,12 @@ def _hooks(folder: TrialDir, given: TrialInput, dev: Pairs, model: Any) -> Hooks
 
 
 def _evaluate(
-    model: Any, dev: Pairs, given: TrialInput, extra: Sequence[Bound]
+    model: Any, splits: Splits, given: TrialInput, extra: Sequence[Bound]
 ) -> tuple[float, Metrics]:
     """The objective on dev, larger is better, and dev's metrics, evaluators' among them."""
     objective = given.spec.objective
     try:
-        metrics = epoch_metrics(model, dev, given.spec.seed, extra)
+        metrics = epoch_metrics(model, splits.dev, given.spec.seed, extra, splits.retrieval)
     except ModelError as error:
         # Scored before training too, where it was whole: a last step's loss may still be finite.
         raise DivergedError(str(error)) from None

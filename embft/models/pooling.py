@@ -36,6 +36,7 @@ class TextMean(Module):
     """
 
     config_keys: list[str] = ["embedding_dimension", "before", "after"]  # noqa: RUF012 - theirs
+    include_prompt = False
 
     def __init__(self, embedding_dimension: int, before: int, after: int) -> None:
         super().__init__()  # type: ignore[no-untyped-call]

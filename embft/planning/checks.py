@@ -27,7 +27,7 @@ def check_loss(trial: TrialSpec, splits: Splits) -> None:
 def check_objective(metric: str, splits: Splits) -> None:
     """Refuse an objective that the dev split's labels cannot give."""
     if metric not in PAIR_METRICS:
-        return  # an evaluator's
+        return  # an evaluator's, which `check_evaluators` looks at
     if PAIR_METRICS[metric].binary_only and not splits.dev.is_binary:
         graded = [name for name in PAIR_OBJECTIVES if not PAIR_METRICS[name].binary_only]
         raise EmbftError(

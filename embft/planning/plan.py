@@ -135,7 +135,7 @@ def _scored_once(
         identity = trial.key
         if trial.spec.is_baseline:
             splits = data[trial.data_digest]
-            judged = f"{splits.dev.digest()}:{splits.test.digest()}"
+            judged = ":".join(d for name, d in splits.digests().items() if name != "train")
             identity = trial_key(trial.spec, judged, trial.base.digest)
         if identity not in seen:
             seen.add(identity)

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from embft.data.pairs import SPLITS, Pairs, Splits, splits_digest
+from embft.data.pairs import RETRIEVAL, SPLITS, Pairs, Splits, splits_digest
+from embft.data.retrieval import Retrieval
 from embft.errors import RecordError
 from embft.storage.files import new_folder, write_atomic
 from embft.storage.seal import check_digests, damaged, folder_digests, sealed, unsealed
@@ -31,6 +32,8 @@ def write_dataset(folder: Path, splits: Splits, found: Audit) -> None:
     with new_folder(folder) as temporary:
         for name in SPLITS:
             splits[name].write(split_file(temporary, name))
+        if splits.retrieval is not None:
+            splits.retrieval.write(temporary)
         (temporary / _AUDIT).write_text(sealed(found.to_json()))
         (temporary / _LEAKS).write_text(sealed({"test": _leaked_test_rows(splits, found)}))
         (temporary / _DIGESTS).write_text(sealed(splits.digests()))
@@ -81,7 +84,13 @@ def open_splits(folder: Path) -> tuple[Splits, str]:
     dev, test = read_split(folder, "dev"), read_split(folder, "test")
     digests = _digests(folder) or Splits(train, dev, test).digests()
     same = digests["dev"] == digests["test"]
-    return Splits(train, dev, dev if same else test), splits_digest(digests)
+    judged = _open_retrieval(folder) if RETRIEVAL in digests else None
+    return Splits(train, dev, dev if same else test, retrieval=judged), splits_digest(digests)
+
+
+def _open_retrieval(folder: Path) -> Retrieval:
+    check_whole(folder)
+    return Retrieval.opened(folder)
 
 
 def _digests(folder: Path) -> Mapping[str, str] | None:

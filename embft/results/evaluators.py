@@ -10,6 +10,7 @@ from pathlib import Path
 
 from embft.data.labelled import Labelled
 from embft.data.pairs import Pairs
+from embft.data.retrieval import Retrieval
 from embft.results.dataset import MANIFEST, check_whole, is_whole, write_manifest
 from embft.results.folders import SweepDir
 from embft.spec.evaluators import EvaluatorSpec
@@ -22,12 +23,14 @@ class EvaluatorFiles:
     """What one entry reads. digest: of all of it, "" where it reads nothing.
 
     tables: by `data`, `dev` and `train`. sources: the user's modules, by path below `folder`.
+    judged: a corpus with judged queries.
     """
 
     digest: str = ""
     tables: Mapping[str, Labelled | Pairs] = field(default_factory=dict)
     sources: Mapping[str, bytes] = field(default_factory=dict)
     folder: Path = Path()
+    judged: Retrieval | None = None
 
     def freeze(self, sweep: SweepDir) -> None:
         """Write everything into the sweep's folder, whole or not at all."""
@@ -37,6 +40,8 @@ class EvaluatorFiles:
         with new_folder(folder) as temporary:
             for role, table in self.tables.items():
                 table.write(table_file(temporary, role))
+            if self.judged is not None:
+                self.judged.write(temporary)
             for name, source in self.sources.items():
                 (temporary / name).parent.mkdir(parents=True, exist_ok=True)
                 (temporary / name).write_bytes(source)

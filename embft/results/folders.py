@@ -156,6 +156,8 @@ class TrialDir:
     scores_file = _Named("scores.parquet")
     units_file = _Named("units.parquet")
     attention_file = _Named("attention.json")
+    retrieved_file = _Named("retrieved.parquet")
+    corpus_folder = _Named("corpus")  # vectors, while they are being searched
     map_file = _Named("map.parquet")
     log_file = _Named("log.txt")
     model_folder = _Named("model")
@@ -211,6 +213,7 @@ class TrialDir:
                 self.trained_file,
                 self.reference_file,
                 self.model_folder,
+                self.corpus_folder,
             }
         self.path.mkdir(parents=True, exist_ok=True)
         for left in set(self.path.iterdir()) - kept:
@@ -276,7 +279,8 @@ class TrialDir:
     def written_files(self) -> dict[str, str]:
         """The digests that a record vouches for: scores by pair and unit, attention, the model."""
         model = [path for path in self.model_folder.rglob("*") if path.is_file()]
-        extra = [path for path in (self.units_file, self.attention_file) if path.exists()]
+        more = (self.units_file, self.attention_file, self.retrieved_file)
+        extra = [path for path in more if path.exists()]
         return digests(self.path, [self.scores_file, *extra, *model])
 
     def check_files(self, result: TrialResult, below: str = "") -> None:

@@ -10,10 +10,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from embft.spec.base import Column, ColumnsSpec, Fields, Files, Names, moved
+from embft.spec.base import Column, ColumnsSpec, Fields, Files, Names, Text, moved
+from embft.spec.retrieval import RetrievalSpec
 from embft.spec.shape import Shape
+from embft.spec.sides import SidesSpec
 
-SOURCES = ("dataset", "train", "text", "nli", "same_label")
+SOURCES = ("dataset", "train", "text", "nli", "same_label", "beir", "retrieval")
+JUDGED_DATASETS = ("handbook",)
 _READING = ("dev", "test", "columns", "groups", "label_range", "dev_fraction")
 
 
@@ -77,12 +80,14 @@ class NoiseSpec(Fields):
 
 
 class DataSpec(Fields):
-    """Where the pairs come from: one of a built-in dataset, `train`, `text`, `nli`, `same_label`.
+    """Where the pairs come from: one of a built-in dataset, `train`, `text`, `nli`, `same_label`,
+    or judged queries over a corpus: `beir`, a folder in BEIR's format, or `retrieval`.
 
-    columns, groups and label_range say how `train`, `dev` and `test` are read. shape: what train is
-    turned into where its own is not what the loss needs. fraction: of train's rows that are trained
-    on, nested (`embft/data/fraction.py`). seed: of everything drawn in making the data, which the
-    trials' seeds do not change.
+    columns, groups and label_range say how `train`, `dev` and `test` are read. sides: which columns
+    hold queries and which documents, for models that put other words before either. shape: what
+    train is turned into where its own is not what the loss needs. fraction: of train's rows that
+    are trained on, nested (`embft/data/fraction.py`). seed: of everything drawn in making the data,
+    which the trials' seeds do not change.
     """
 
     dataset: Literal["dating"] | None = None
@@ -90,9 +95,12 @@ class DataSpec(Fields):
     text: TextSpec | None = None
     nli: NliSpec | None = None
     same_label: SameLabelSpec | None = None
+    beir: Text | None = None
+    retrieval: RetrievalSpec | None = None
     dev: Files | SplitSpec | None = None
     test: Files | SplitSpec | None = None
     columns: ColumnsSpec = ColumnsSpec()
+    sides: SidesSpec = SidesSpec()
     groups: Names = ()
     label_range: tuple[float, float] | None = None
     # Not strict: what has passed the validator before is Python, where a text is no Shape.
@@ -108,8 +116,8 @@ class DataSpec(Fields):
         sources = [name for name in SOURCES if getattr(self, name) is not None]
         if len(sources) != 1:
             raise ValueError(
-                f"needs one of `dataset: dating`, `train: FILE`, `text`, `nli` and `same_label`; "
-                f"here is {' and '.join(sources) or 'none'}"
+                f"needs one of `dataset: dating`, `train: FILE`, `text`, `nli`, `same_label`, "
+                f"`beir: FOLDER` and `retrieval`; here is {' and '.join(sources) or 'none'}"
             )
         if self.text is not None and self.dev is None:
             raise ValueError(
@@ -125,6 +133,9 @@ class DataSpec(Fields):
             raise ValueError(
                 f"a built-in dataset has its own files and columns: remove {', '.join(given)}"
             )
+        if self.is_judged:
+            self._refuse_pairs(sources[0], given)
+            return self
         unread = [name for name in given if name in {"columns", "groups", "label_range"}]
         if unread and not (self.train or self.dev or self.test):
             raise ValueError(
@@ -133,6 +144,21 @@ class DataSpec(Fields):
                 "columns: remove them"
             )
         return self
+
+    @property
+    def is_judged(self) -> bool:
+        """Whether dev and test are judged queries over a corpus."""
+        return bool(self.beir or self.retrieval or self.dataset in JUDGED_DATASETS)
+
+    @staticmethod
+    def _refuse_pairs(source: str, given: list[str]) -> None:
+        """Raise ValueError for fields that say how pairs are read."""
+        strange = [name for name in given if name in {"dev", "test", "columns", "label_range"}]
+        if strange:
+            raise ValueError(
+                f"{' and '.join(strange)} would not be used: with `{source}` dev and test are "
+                "judgements, and columns are named in `retrieval.columns`: remove them"
+            )
 
     @model_validator(mode="after")
     def _ranges_have_labels(self) -> DataSpec:
@@ -172,7 +198,9 @@ class DataSpec(Fields):
         )
 
 
-def _moved(given: str | tuple[str, ...] | _File, folder: PurePath) -> Any:
+def _moved(given: str | tuple[str, ...] | _File | RetrievalSpec, folder: PurePath) -> Any:
+    if isinstance(given, RetrievalSpec):
+        return given.relative_to(folder)
     if isinstance(given, _File):
         return given.model_copy(update={"file": moved(given.file, folder)})
     return moved(given, folder)

@@ -14,6 +14,9 @@ from embft.metrics.pair_definitions import PAIR_METRICS
 from embft.spec.base import Fields, Text
 from embft.spec.evaluators import EvaluatorSpec
 
+RANKING = "ndcg_at_10"
+"""What is chosen by where the data are judged queries and the spec names no metric."""
+
 PAIR_OBJECTIVES = tuple(name for name, metric in PAIR_METRICS.items() if metric.objective)
 
 
@@ -64,3 +67,19 @@ def giving(metric: str, evaluators: Sequence[EvaluatorSpec]) -> EvaluatorSpec | 
         f"{nearest(metric, {*PAIR_OBJECTIVES, *known})}, or a metric that one of the spec's "
         "evaluators has on dev (an evaluator of labelled texts has them with its own `dev` file)"
     )
+
+
+def with_retrieval(entries: list[EvaluatorSpec], metric: str) -> list[EvaluatorSpec]:
+    """The entries of a spec whose data are judged queries, with one that ranks their corpus.
+
+    It has the cut-off of the objective too.
+    """
+    if any(entry.kind == "retrieval" and not entry.files for entry in entries):
+        return entries
+    plain = EvaluatorSpec.of("retrieval")
+    known = plain.dev_metrics() or frozenset()
+    if metric in known or "_at_" not in metric or plain.metric(metric) is None:
+        return [*entries, plain]
+    usual = plain.fields.model_dump()["k"]
+    cutoff = int(metric.rpartition("_at_")[2])
+    return [*entries, EvaluatorSpec.of({"retrieval": {"k": [*usual, cutoff]}})]

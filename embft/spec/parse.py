@@ -15,7 +15,7 @@ from embft.spec.base import Fields, Name
 from embft.spec.data import DataSpec
 from embft.spec.evaluators import EvaluatorSpec
 from embft.spec.model import ModelSpec
-from embft.spec.objective import Objective, giving
+from embft.spec.objective import RANKING, Objective, giving, with_retrieval
 from embft.spec.resources import Artifacts, Resources
 from embft.spec.source import Source, Where, read_file, read_text
 from embft.spec.space import (
@@ -123,13 +123,18 @@ def _sweep(source: Source, folder: Path, text: str) -> SweepSpec:
         )
     if len(set(document.seeds)) < len(document.seeds):
         raise SpecError(f"{source.at(('seeds',))}: a seed stands twice in {list(document.seeds)}")
-    evaluators = _evaluators(source, document)
+    points = tuple(_points(source, axes, folder))
+    judged = any(point.data.is_judged for point in points)
+    objective = document.objective
+    if judged and "metric" not in (source.data.get("objective") or {}):
+        objective = objective.model_copy(update={"metric": RANKING})
+    evaluators = _evaluators(source, document, objective.metric, judged=judged)
     return SweepSpec(
         name=document.name,
         description=" ".join(document.description.split()),
-        points=tuple(_points(source, axes, folder)),
+        points=points,
         seeds=document.seeds,
-        objective=document.objective,
+        objective=objective,
         resources=document.resources,
         artifacts=document.artifacts,
         evaluators=tuple(entry.relative_to(folder) for entry in evaluators),
@@ -137,9 +142,13 @@ def _sweep(source: Source, folder: Path, text: str) -> SweepSpec:
     )
 
 
-def _evaluators(source: Source, document: Document) -> list[EvaluatorSpec]:
+def _evaluators(
+    source: Source, document: Document, metric: str, *, judged: bool
+) -> list[EvaluatorSpec]:
     """The entries in one order, however written, checked against each other and the objective."""
     entries = list(dict.fromkeys(document.evaluators))
+    if judged:
+        entries = with_retrieval(entries, metric)
     titles = [(entry.kind, entry.label) for entry in entries]
     for i, title in enumerate(titles):
         if title in titles[:i]:
@@ -148,11 +157,10 @@ def _evaluators(source: Source, document: Document) -> list[EvaluatorSpec]:
                 "a `name` of its own, which stands before its metrics"
             )
     try:
-        giving(document.objective.metric, entries)
+        giving(metric, entries)
     except ValueError as error:
         at = source.at(("objective", "metric"))
-        given = document.objective.metric
-        raise SpecError(f"{at}: objective.metric is {given!r}: {error}") from None
+        raise SpecError(f"{at}: objective.metric is {metric!r}: {error}") from None
     return sorted(entries, key=lambda entry: entry.model_dump_json())
 
 

@@ -126,7 +126,7 @@ def train(  # noqa: PLR0913 - what a training is made of
     the loss is no finite number, NothingLearnedError when no step had a gradient, and StoppedError.
     """
     set_seed(seed)
-    texts = Tokenised(model, pairs.columns, tokens)
+    texts = Tokenised(model, pairs.columns, tokens, pairs.column_sides)
     keep_freed_memory()
     least = spec.loss.traits.least_rows(pairs.shape)
     batches = Batches(texts.columns, spec, seed, least)

@@ -69,7 +69,10 @@ class Stepper:
         architecture = getattr(config, "model_type", "")
         self.precision = resolve_precision(spec.precision, self.device, architecture)
         self.labels = _labels(pairs, self.model.device)
-        self.encoder = Encoder(model, tokens or Tokenised(model, pairs.columns))
+        self.encoder = Encoder(
+            model,
+            tokens or Tokenised(model, pairs.columns, sides=pairs.sides[: len(pairs.columns)]),
+        )
         self.columns = self.encoder.tokens.columns
         self.dropout = self._cheap_dropout(seed)
         self.fused = self._fused()

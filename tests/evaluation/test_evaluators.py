@@ -20,7 +20,8 @@ from sklearn.metrics import ndcg_score, v_measure_score
 from embft.cli.tables import print_code
 from embft.data.pairs import Pairs, Splits
 from embft.errors import DataError, EmbftError, ModelError, SpecError
-from embft.evaluation import clusters, collapse, retrieval
+from embft.evaluation import clusters, collapse
+from embft.evaluation import pair_retrieval as retrieval
 from embft.evaluation.clustering import Clustering, v_measures
 from embft.evaluation.context import Context, Estimate, Found
 from embft.evaluation.embed import Embedded, cosines, embed_splits, pair_cosines

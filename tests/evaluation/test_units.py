@@ -17,8 +17,8 @@ from embft.evaluation.clusters import cluster_metrics
 from embft.evaluation.context import Context, Estimate, Found
 from embft.evaluation.embed import Embedded
 from embft.evaluation.evaluators import Evaluated, evaluate
+from embft.evaluation.pair_retrieval import pair_retrieval
 from embft.evaluation.probe import Probe
-from embft.evaluation.retrieval import pair_retrieval
 from embft.evaluation.sts import Sts
 from embft.leaderboard.build import build_leaderboard
 from embft.leaderboard.unit_values import read_units

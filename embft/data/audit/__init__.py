@@ -6,6 +6,7 @@ beyond a function that counts tokens, and no scores.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import chain
 
 import numpy as np
@@ -70,6 +71,4 @@ def drop_leaked(splits: Splits, found: Audit) -> Splits:
             f"all {len(splits.train)} pairs of train also stand in dev or test, so nothing is "
             f"left to train on. Give other files as `data.dev` and `data.test`."
         )
-    return Splits(
-        splits.train.take(kept), splits.dev, splits.test, splits.dev_is_cut, splits.test_is_dev
-    )
+    return replace(splits, train=splits.train.take(kept))

@@ -1,0 +1,203 @@
+"""A corpus as vectors: each different text encoded once, in memory or in a file that can go on.
+
+The file is written a part at a time, each with its digest. A run that was interrupted goes on after
+the last part that is whole, if corpus and model are the same.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from embft.data.column import take
+from embft.data.retrieval import TextSet
+from embft.data.texts import IntArray, text_ids
+from embft.errors import ModelError, RecordError
+from embft.evaluation.search import Block, Vectors
+from embft.spec.sides import Side
+from embft.storage.files import write_atomic
+from embft.storage.seal import sealed, unsealed
+from embft.system.allocator import release_memory
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+PART = 8192
+"""Texts that are encoded, written and synced together."""
+_BLOCK = 65_536  # vectors that are searched together
+_PROBE = 8
+_STATE, _VECTORS = "state.json", "vectors.f32"
+_MARGIN = 50_000_000
+
+Progress = Callable[[int, int, float], None]
+"""Called with texts done, all texts, and the seconds that are left."""
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """n documents, and the vectors of their u different texts, all of length 1.
+
+    text (n,): the number of each document's text. vectors: (u, width), or the file that holds them.
+    """
+
+    text: IntArray
+    vectors: Vectors | Path
+    shape: tuple[int, int]
+
+    def blocks(self) -> Iterator[Block]:
+        """The vectors, some at a time; of a file no more than these are mapped."""
+        count, width = self.shape
+        for start in range(0, count, _BLOCK):
+            rows = min(_BLOCK, count - start)
+            if isinstance(self.vectors, Path):
+                place, shape = start * width * 4, (rows, width)
+                yield start, np.memmap(self.vectors, np.float32, "c", place, shape)
+            else:
+                yield start, self.vectors[start : start + rows]
+
+
+def encode_corpus(
+    model: SentenceTransformer,
+    corpus: TextSet,
+    folder: Path | None = None,
+    progress: Progress | None = None,
+) -> Corpus:
+    """The corpus by this model, as documents. folder: where to keep the vectors while there are
+    more than `PART`; they are to be removed by who is done with them.
+
+    Raises OSError where the disk is too small, ModelError where the vectors are no finite numbers.
+    """
+    (numbers,) = text_ids(corpus.texts)
+    rows = np.unique(numbers, return_index=True)[1]
+    texts = _Texts(corpus.texts, rows)
+    if folder is None or len(texts) <= PART:
+        parts = [_encoded(model, texts.part(i)) for i in range(0, len(texts), PART)]
+        vectors = np.concatenate(parts)
+        return Corpus(numbers, vectors, vectors.shape)
+    file = _File(model, texts, folder)
+    file.finish(progress)
+    return Corpus(numbers, file.path, (len(texts), file.width))
+
+
+def encode_queries(model: SentenceTransformer, texts: Sequence[str]) -> Vectors:
+    """The vectors of queries, at length 1. Raises ModelError where they are no finite numbers."""
+    return _encoded(model, texts, "query")
+
+
+def unit(vectors: Vectors) -> Vectors:
+    """The vectors at length 1, in single precision; a zero vector stays zero."""
+    length = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.asarray(vectors / np.where(length > 0, length, 1.0), np.float32)
+
+
+def _encoded(model: SentenceTransformer, texts: Sequence[str], side: Side = "document") -> Vectors:
+    from embft.encoding.encoder import encode
+
+    vectors = encode(model, texts, side)
+    if bad := int((~np.isfinite(vectors).all(axis=1)).sum()):
+        raise ModelError(
+            f"the embeddings of {bad} of {len(texts)} texts ({side}) are not finite numbers: the "
+            "model is broken. If it was trained, try a smaller train.learning_rate"
+        )
+    return unit(vectors)
+
+
+@dataclass(frozen=True)
+class _Texts:
+    """The different texts of a corpus, at these rows of it."""
+
+    column: Sequence[str]
+    rows: IntArray
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def part(self, start: int) -> list[str]:
+        """The texts from this one on, at most `PART`."""
+        return take(self.column, self.rows[start : start + PART])
+
+
+class _File:
+    """The vectors of texts by a model, in a file that is added to."""
+
+    def __init__(self, model: SentenceTransformer, texts: _Texts, folder: Path) -> None:
+        self.model, self.texts = model, texts
+        self.path, self.state = folder / _VECTORS, folder / _STATE
+        probe = _encoded(model, texts.part(0)[:_PROBE])
+        self.width = probe.shape[1]
+        self.identity = self._identity(probe)
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def _identity(self, probe: Vectors) -> str:
+        """What the vectors depend on: the texts' number and first part, and the model, by what it
+        makes of some of them.
+        """
+        digest = hashlib.sha256(json.dumps([len(self.texts), PART, self.texts.part(0)]).encode())
+        digest.update(probe.tobytes())
+        return digest.hexdigest()
+
+    def finish(self, progress: Progress | None) -> None:
+        """Write all vectors; what is there of an interrupted run is kept."""
+        parts = self._whole_parts()
+        self._check_disk(len(parts))
+        begun, first = time.monotonic(), len(parts)
+        with self.path.open("r+b" if parts else "wb") as file:
+            for number in range(first, -(-len(self.texts) // PART)):
+                vectors = _encoded(self.model, self.texts.part(number * PART))
+                file.seek(number * PART * self.width * 4)
+                file.write(vectors.tobytes())
+                file.flush()
+                os.fsync(file.fileno())
+                parts.append(_digest(vectors.tobytes()))
+                self._keep(parts)
+                release_memory()
+                if progress is not None:
+                    done = min((number + 1) * PART, len(self.texts))
+                    rate = (done - first * PART) / max(time.monotonic() - begun, 1e-9)
+                    progress(done, len(self.texts), (len(self.texts) - done) / rate)
+
+    def _keep(self, parts: Sequence[str]) -> None:
+        content: dict[str, Any] = {"identity": self.identity, "parts": list(parts)}
+        write_atomic(self.state, sealed(content))
+
+    def _whole_parts(self) -> list[str]:
+        """The digests of the parts that are on disk as they were written, up to one that is not."""
+        try:
+            content = unsealed(self.state)
+            if content.get("identity") != self.identity:
+                return []
+            whole = list[str]()
+            with self.path.open("rb") as file:
+                for part in content["parts"]:
+                    if _digest(file.read(PART * self.width * 4)) != part:
+                        break
+                    whole.append(part)
+        except (OSError, RecordError, KeyError, TypeError):
+            return []
+        return whole
+
+    def _check_disk(self, parts: int) -> None:
+        """Raise OSError where what is missing does not fit on the disk."""
+        needed = (len(self.texts) - parts * PART) * self.width * 4 + _MARGIN
+        free = shutil.disk_usage(self.path.parent).free
+        if needed > free:
+            raise OSError(
+                errno.ENOSPC,
+                f"the vectors of {len(self.texts):,} documents need {needed / 1e9:.1f} GB, and "
+                f"{free / 1e9:.1f} GB are free in",
+                str(self.path.parent),
+            )
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.blake2b(content, digest_size=16).hexdigest()

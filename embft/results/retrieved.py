@@ -1,0 +1,62 @@
+"""`retrieved.parquet`: the documents that a model found for each query, the best first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from embft.storage.files import write_atomic
+
+DEPTH = 10
+"""So many documents of each query are kept."""
+
+
+@dataclass(frozen=True)
+class Retrieved:
+    """One split's queries, with the ids of the documents found, their scores, and their grades."""
+
+    query: Sequence[str]
+    documents: Sequence[Sequence[str]]
+    scores: Sequence[Sequence[float]]
+    grades: Sequence[Sequence[int]]
+
+
+def write_retrieved(path: Path, found: Mapping[str, Retrieved]) -> None:
+    """Write a row for each query of each split."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    tables = [
+        pa.table(
+            {
+                "split": [split] * len(each.query),
+                "query": list(each.query),
+                "documents": pa.array(each.documents, pa.list_(pa.string())),
+                "scores": pa.array(each.scores, pa.list_(pa.float32())),
+                "grades": pa.array(each.grades, pa.list_(pa.int64())),
+            }
+        )
+        for split, each in found.items()
+    ]
+    content = pa.BufferOutputStream()
+    pq.write_table(pa.concat_tables(tables), content)
+    write_atomic(path, content.getvalue().to_pybytes())
+
+
+def load_retrieved(path: Path) -> dict[str, Retrieved]:
+    """What `write_retrieved` wrote, by split.
+
+    Raises OSError, ArrowInvalid or KeyError where the file is not such.
+    """
+    import pyarrow.parquet as pq
+
+    rows = pq.ParquetFile(path).read(use_threads=False).to_pylist()
+    found: dict[str, list[dict[str, object]]] = {}
+    for row in rows:
+        found.setdefault(row["split"], []).append(row)
+    names = ("query", "documents", "scores", "grades")
+    return {
+        split: Retrieved(*([row[name] for row in each] for name in names))  # type: ignore[arg-type]
+        for split, each in found.items()
+    }
