@@ -112,3 +112,8 @@ def percent(share: float) -> str:
     if share >= 0.1:
         return f"{100 * share:.0f} %"
     return f"{100 * share:.1f} %" if share >= 0.001 else f"{100 * share:.2g} %"
+
+
+def plural(unit: str) -> str:
+    """`pairs`, `queries`: more than one of what was scored."""
+    return f"{unit[:-1]}ies" if unit.endswith("y") else f"{unit}s"

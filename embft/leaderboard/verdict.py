@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 from embft.leaderboard.costs import COSTS
-from embft.leaderboard.labels import config_label, metric_label, number, percent
+from embft.leaderboard.labels import config_label, metric_label, number, percent, plural
 from embft.leaderboard.rows import Decision, Group, Incomplete, Interval, Leaderboard, Needed
 from embft.leaderboard.significance import SIGNIFICANCE, direction, is_ahead
 from embft.metrics.comparison import Comparison
@@ -101,7 +101,7 @@ def _takes(decision: Decision, found: Needed | None) -> str:
         return ""
     ways = []
     if found.pairs is not None:
-        ways.append(f"about {rounded(found.pairs)} dev {decision.unit}s (now {decision.units:,})")
+        ways.append(f"about {rounded(found.pairs)} dev {plural(decision.unit)} (now {decision.units:,})")
     if found.seeds is not None:
         ways.append(f"{found.seeds:,} seeds")
     if not ways:
