@@ -101,7 +101,8 @@ def _takes(decision: Decision, found: Needed | None) -> str:
         return ""
     ways = []
     if found.pairs is not None:
-        ways.append(f"about {rounded(found.pairs)} dev {plural(decision.unit)} (now {decision.units:,})")
+        what = plural(decision.unit)
+        ways.append(f"about {rounded(found.pairs)} dev {what} (now {decision.units:,})")
     if found.seeds is not None:
         ways.append(f"{found.seeds:,} seeds")
     if not ways:

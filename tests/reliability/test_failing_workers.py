@@ -322,7 +322,7 @@ def test_broken_weights_are_a_training_that_diverged(trial: TrialDir) -> None:
     with torch.no_grad():
         next(model.parameters()).fill_(float("nan"))
     with pytest.raises(DivergedError, match="learning_rate"):
-        train_step._evaluate(model, splits.dev, given, ())
+        train_step._evaluate(model, splits, given, ())
 
 
 @pytest.mark.parametrize("status", [75, 255])
