@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from textwrap import shorten
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -31,6 +32,7 @@ from embft.cli.init import init
 from embft.cli.places import Given, Place
 from embft.cli.planned import planned
 from embft.cli.power import power
+from embft.cli.prune import cache, prune, rm
 from embft.cli.schema import schema
 from embft.cli.ship import RESULTS, export, merge
 from embft.cli.show import show
@@ -138,7 +140,14 @@ def sweep(  # noqa: PLR0913, PLR0917 - a parameter for each option
         ray_log(plan.folder.ray_log_file) as log,
     ):
         # Imported beside the warm process.
-        from embft.cli.tables import print_code, print_leaderboard, print_notes, print_plan_line
+        from embft.cli.console import say
+        from embft.cli.tables import (
+            print_code,
+            print_leaderboard,
+            print_notes,
+            print_plan_line,
+            print_retention,
+        )
         from embft.leaderboard.build import build_leaderboard
         from embft.report.output import Wanted, write_wanted
         from embft.results.records import Status
@@ -151,7 +160,10 @@ def sweep(  # noqa: PLR0913, PLR0917 - a parameter for each option
         print_notes(console, plan)
         waiting = {trial.key for trial in pending}
         finished = (trial.folder for trial in plan.trials if trial.key not in waiting)
-        retention = Retention(plan.spec.artifacts, plan.spec.objective, finished)
+        retention = Retention(
+            plan.spec.artifacts, plan.spec.objective, finished, partial(say, console)
+        )
+        print_retention(console, plan, retention.beyond, running=bool(pending))
         watching = [retention, *map(InBackground, tracking)]
         stopped = _run(console, plan, pending, address, watching, log) if pending else None
         if stopped is None:
@@ -258,9 +270,17 @@ def _end_stopped(console: Console, stopped: _Stopped, spec: Path) -> NoReturn:
 def plan(spec: Path, results: Path, form: str, measuring: bool, trusted: bool) -> None:
     """Show the trials of SPEC, which are done and which are pending, and what they need."""
     from embft.cli.power import known_power
-    from embft.cli.tables import plan_records, print_code, print_need, print_notes, print_records
+    from embft.cli.tables import (
+        plan_records,
+        print_code,
+        print_need,
+        print_notes,
+        print_records,
+        print_retention,
+    )
     from embft.execution.measure import known_need, measured_seconds
     from embft.planning.prefixes import share_prefixes
+    from embft.results.retention import Retention
 
     made = planned(spec, results, trusted, reading=not measuring)
     seconds = measured_seconds(made) if measuring else {}
@@ -271,6 +291,9 @@ def plan(spec: Path, results: Path, form: str, measuring: bool, trusted: bool) -
         print_code(console, made)
         print_notes(console, made)
         print_need(console, made, known_need(made, share_prefixes(made.pending())), seconds)
+        finished = [trial.folder for trial in made.trials if trial.finished is not None]
+        beyond = Retention(made.spec.artifacts, made.spec.objective, finished).beyond
+        print_retention(console, made, beyond, running=bool(made.pending()))
         for line in known_power(made):
             console.print(line, markup=False, highlight=False, soft_wrap=True)
 
@@ -437,5 +460,8 @@ def metrics(form: str) -> None:
 main.add_command(export)
 main.add_command(merge)
 main.add_command(verify)
+main.add_command(prune)
+main.add_command(rm)
+main.add_command(cache)
 main.add_command(schema)
 main.add_command(doctor)

@@ -35,8 +35,8 @@ _OUT = click.option(
 
 
 @click.command()
-@click.argument("sweep", type=click.Path(path_type=Path, file_okay=False))
-@click.argument("trial", default="recommended")
+@click.argument("sweep", metavar="SWEEP|TRIAL", type=Given())
+@click.argument("trial", required=False, type=Given())
 @_OUT
 @click.option("--adapter", is_flag=True, help="The adapter alone, not merged into its base.")
 @click.option(
@@ -56,10 +56,11 @@ _OUT = click.option(
 )
 @click.option("--push", metavar="REPO", help="Upload the folder to a model hub as OWNER/NAME.")
 @click.option("--public", is_flag=True, help="With --push: a repository that everyone can see.")
+@RESULTS
 @TRUST
 def export(  # noqa: PLR0913, PLR0917 - a parameter for each option
-    sweep: Path,
-    trial: str,
+    sweep: str,
+    trial: str | None,
     out: Path,
     adapter: bool,
     base_name: str | None,
@@ -67,17 +68,18 @@ def export(  # noqa: PLR0913, PLR0917 - a parameter for each option
     tolerance: float | None,
     push: str | None,
     public: bool,
+    results: Path,
     trusted: bool,
 ) -> None:
-    """Export a TRIAL's model from a SWEEP's folder (results/NAME), the recommended one by default.
+    """Export a TRIAL's model: of a SWEEP's folder (results/NAME) the recommended one by default.
+
+    A trial alone is named by its short name, its name or its folder, a trial after its sweep also
+    by `baseline` or `recommended`.
 
     OUT is a folder that plain SentenceTransformer(OUT) loads on any machine, without a network and
     without embft: adapters are merged into their base. It is loaded in a fresh process and compared
     with the trial before the command succeeds. README.md in it is a model card.
     """
-    from embft.leaderboard.build import build_leaderboard
-    from embft.leaderboard.lookup import find_row
-
     if base_name and not adapter:
         raise EmbftError("--base-name is for --adapter: the whole model needs no base")
     if public and not push:
@@ -90,8 +92,7 @@ def export(  # noqa: PLR0913, PLR0917 - a parameter for each option
         from embft.shipping.push import check_repository
 
         check_repository(push)
-    leaderboard = build_leaderboard(sweep)
-    folder = find_row(leaderboard, trial).folder
+    leaderboard, folder = _chosen(sweep, trial, results)
     from embft.models.trained import find_trained
     from embft.shipping.export import Wanted
     from embft.shipping.formats import Trials
@@ -105,6 +106,21 @@ def export(  # noqa: PLR0913, PLR0917 - a parameter for each option
         from embft.shipping.push import push as upload
 
         click.echo(f"uploaded: {upload(out, push, private=not public)}")
+
+
+def _chosen(sweep: str, trial: str | None, results: Path) -> tuple[Leaderboard, TrialDir]:
+    """The trial that is meant, and its sweep's leaderboard. Raises EmbftError."""
+    from embft.leaderboard.build import build_leaderboard
+    from embft.leaderboard.lookup import RECOMMENDED, find_row, find_trial
+    from embft.results.folders import SweepDir, TrialDir
+
+    path = Path(sweep)
+    if trial is None and not SweepDir(path).plan_file.is_file():
+        is_folder = path.exists() and not TrialDir(path).input_file.is_file()
+        folder = None if is_folder else find_trial(sweep, results)
+        return build_leaderboard(folder.sweep.path if folder else path), folder or TrialDir(path)
+    leaderboard = build_leaderboard(path)
+    return leaderboard, find_row(leaderboard, trial or RECOMMENDED).folder
 
 
 @click.command()

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from embft.cli.console import say
 from embft.data.audit.findings import Audit
 from embft.leaderboard.export import to_csv
 from embft.leaderboard.labels import (
@@ -27,8 +28,10 @@ from embft.leaderboard.table import row_label
 from embft.metrics.registry import METRICS
 from embft.planning.estimate import SWEEP_SECONDS, Need, duration_text, free_disk, size_text
 from embft.planning.plan import Plan, PlannedTrial
+from embft.report.format import size as format_size
 from embft.results.folders import TrialDir
 from embft.results.records import Status
+from embft.results.removal import size_of
 from embft.spec.names import distinct_names, identity
 
 if TYPE_CHECKING:
@@ -78,6 +81,27 @@ def print_need(console: Console, plan: Plan, need: Need, seconds: Mapping[str, f
         wall = SWEEP_SECONDS + sum(seconds.values()) / need.at_once
         text += f" Time: about {duration_text(wall)}."
     console.print(Text(text), soft_wrap=True)
+
+
+def print_retention(
+    console: Console, plan: Plan, beyond: Sequence[TrialDir], *, running: bool
+) -> None:
+    """What `artifacts.keep` will remove of trials that run, and what it has not removed.
+
+    beyond: finished trials whose models are more than what is kept.
+    """
+    keep = plan.spec.artifacts.keep
+    if running and keep != "all":
+        when = "once it is scored" if keep == "none" else "once others are better on dev"
+        say(console, f"artifacts.keep is {keep}: a trial's model is removed {when}.")
+    if beyond:
+        size = format_size(sum(size_of(folder.model_folder) for folder in beyond))
+        say(
+            console,
+            f"artifacts.keep is {keep}, and {len(beyond)} finished trials beyond it still have "
+            f"their models ({size}): `embft prune {plan.folder.path} --models {keep}` removes "
+            "them.",
+        )
 
 
 def plan_records(plan: Plan, seconds: Mapping[str, float] | None = None) -> list[dict[str, Any]]:

@@ -49,10 +49,14 @@ def built_in_name(base: str) -> str | None:
     return base if base in BUILT_IN else None
 
 
+def cache_folder() -> Path:
+    """Where built-in decoders are kept once they were made."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / _CACHE
+
+
 def built_in_decoder(name: str) -> Path:
     """The folder of a built-in decoder, made when it is first asked for."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / _CACHE
-    folder = cache / f"{name}-{_VERSION}"
+    folder = cache_folder() / f"{name}-{_VERSION}"
     if not folder.exists():
         from embft.data.dating import generate
 

@@ -128,7 +128,7 @@ class SweepDir:
 def sweeps_below(results: Path) -> list[SweepDir]:
     """The sweeps in a results folder, by name: the folders with a plan."""
     found = (SweepDir(folder) for folder in sorted(results.glob("*/")))
-    return [sweep for sweep in found if sweep.plan_file.is_file()]
+    return [s for s in found if s.plan_file.is_file() and not s.path.name.startswith(".")]
 
 
 def finished_trials(results: Path, keys: Collection[str]) -> dict[str, list[TrialDir]]:

@@ -6,44 +6,15 @@ import json
 import shutil
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
 
-from embft.cli.main import main
-from embft.results.folders import SweepDir, TrialDir
+from embft.results.folders import TrialDir
 from embft.results.records import Completed, Failed
 from embft.storage.files import write_atomic
-
-Ask = Callable[..., str]
-
-
-@pytest.fixture
-def ask() -> Ask:
-    """Runs a command and gives what it printed."""
-
-    def run(*arguments: object, status: int = 0) -> str:
-        ran = CliRunner().invoke(main, list(map(str, arguments)))
-        assert ran.exit_code == status, ran.output
-        return ran.output
-
-    return run
-
-
-@pytest.fixture
-def copied(sweep: dict[str, TrialDir], tmp_path: Path) -> dict[str, TrialDir]:
-    """The finished sweep once more, to be changed."""
-    folder = sweep["lora"].sweep.path
-    shutil.copytree(folder, tmp_path / "results" / folder.name)
-    copy = SweepDir(tmp_path / "results" / folder.name)
-    return {method: copy.trial(trial.name) for method, trial in sweep.items()}
-
-
-def results_of(trials: dict[str, TrialDir]) -> Path:
-    return trials["lora"].sweep.path.parent
+from tests.helpers.commands import Ask, results_of
 
 
 def make_running(trial: TrialDir, *steps: int) -> None:

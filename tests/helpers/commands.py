@@ -14,13 +14,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import psutil
+
+from embft.results.folders import TrialDir
 
 ROOT = Path(__file__).parents[2]
 # What makes of the tiny spec a sweep that lasts until somebody ends it.
@@ -252,3 +254,12 @@ def rows(folder: Path) -> dict[str, dict[str, str]]:
 def records(folder: Path) -> dict[str, bytes]:
     """Every result.json below a sweep's folder."""
     return {p.parent.name: p.read_bytes() for p in folder.glob("trials/*/result.json")}
+
+
+Ask = Callable[..., str]
+"""Runs a command in the test's own process: its arguments, `status=0` -> what it printed."""
+
+
+def results_of(trials: Mapping[str, TrialDir]) -> Path:
+    """The results folder of the fixture's sweep."""
+    return next(iter(trials.values())).sweep.path.parent

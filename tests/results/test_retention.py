@@ -11,6 +11,7 @@ from embft.execution.launcher import run_trial
 from embft.models.trained import load_trained
 from embft.planning.plan import make_plan
 from embft.planning.prepare import prepare
+from embft.results import removal
 from embft.results.folders import TrialDir
 from embft.results.records import Completed
 from embft.results.retention import Retention
@@ -47,7 +48,15 @@ def test_only_the_best_models_stay_and_every_record(
     for keep, count in (("all", 4), ("top:2", 2), ("best", 1), ("none", 0)):
         spec = parse_spec(_spec(tiny_model, pair_files, keep))
         plan = make_plan(spec, finished)
-        Retention(spec.artifacts, spec.objective, (trial.folder for trial in plan.trials))
+        models = list(finished.glob("tiny/trials/*/model"))
+        finish = (trial.folder for trial in plan.trials)
+        beyond = Retention(spec.artifacts, spec.objective, finish).beyond
+        assert models == list(finished.glob("tiny/trials/*/model"))  # nothing goes unasked
+        removals = list(removal.models(plan.folder, keep))
+        assert {each.model_of for each in removals} == set(beyond)
+        assert all(each.size > 0 for each in removals)
+        for each in removals:
+            each.remove()
         results = [t.folder.result() for t in plan.trials if not t.spec.is_baseline]
         scores = sorted(r.dev["spearman"] for r in results if isinstance(r, Completed))[::-1]
         with_model = [t for t in plan.trials if t.folder.model_folder.exists()]

@@ -121,7 +121,8 @@ def test_a_whole_model_with_our_pooling_is_exported_for_plain_loaders(
 ) -> None:
     """The mean over a text's own tokens, which no library has, by library modules alone."""
     out = tmp_path / "full"
-    _run("export", sweep["full"].sweep.path, sweep["full"].name, "--out", out)
+    results = sweep["full"].sweep.path.parent
+    _run("export", sweep["full"].short, "--results", results, "--out", out)
     assert "embft" not in (out / "modules.json").read_text()
     wanted = load_trained(str(sweep["full"].path)).encode(["i love dogs", ""])
     np.testing.assert_allclose(_plain(out, ["i love dogs", ""]), wanted, atol=1e-6)
