@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from embft.cli.commands import Group
-from embft.cli.places import Place
+from embft.cli.path_options import Place
 from embft.errors import EmbftError, nearest
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from embft.cli.data import TRUST, new_console
-from embft.cli.places import Place
+from embft.cli.path_options import Place
 from embft.cli.planned import planned
 
 if TYPE_CHECKING:

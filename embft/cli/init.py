@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from embft.cli.places import Place
+from embft.cli.path_options import Place
 from embft.errors import DataError, EmbftError
 
 if TYPE_CHECKING:

@@ -29,7 +29,7 @@ from embft.cli.data import (
 from embft.cli.diff import diff
 from embft.cli.doctor import doctor
 from embft.cli.init import init
-from embft.cli.places import Given, Place
+from embft.cli.path_options import Given, Place
 from embft.cli.planned import planned
 from embft.cli.power import power
 from embft.cli.prune import cache, prune, rm

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from embft.cli.places import shortened
+from embft.cli.path_options import shortened
 from embft.errors import EmbftError
 
 if TYPE_CHECKING:

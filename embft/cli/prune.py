@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from embft.cli.data import new_console
-from embft.cli.places import Given, Place
+from embft.cli.path_options import Given, Place
 from embft.errors import EmbftError, RecordError
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from embft.cli.places import Place
+from embft.cli.path_options import Place
 
 
 @click.command()

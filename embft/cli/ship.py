@@ -9,7 +9,7 @@ import click
 
 from embft.cli.commands import quiet_libraries
 from embft.cli.data import TRUST
-from embft.cli.places import Given, Place
+from embft.cli.path_options import Given, Place
 from embft.errors import EmbftError
 
 if TYPE_CHECKING:

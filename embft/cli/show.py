@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from embft.cli.data import new_console
-from embft.cli.places import Given
+from embft.cli.path_options import Given
 from embft.cli.ship import RESULTS
 from embft.errors import RecordError
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from embft.cli.data import new_console
-from embft.cli.places import Place
+from embft.cli.path_options import Place
 from embft.errors import EXIT_INTERRUPTED, EmbftError, RecordError
 
 if TYPE_CHECKING:

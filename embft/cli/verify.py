@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 import click
 
 from embft.cli.data import COLUMNS, LABEL_RANGE, TRUST, given_splits
-from embft.cli.places import Given
+from embft.cli.path_options import Given
 from embft.cli.ship import RESULTS
 from embft.errors import EXIT_FAILED, EmbftError
 

@@ -22,8 +22,11 @@ from sentence_transformers.sentence_transformer.modules import Pooling, Transfor
 from embft.encoding.packing import first_position, forbid_packing
 from embft.errors import ModelError
 from embft.models.adapter import add_adapter
-from embft.models.anatomy import anatomy
-from embft.models.fitness import (
+from embft.models.model_folder import anatomy
+from embft.models.pooling import OUR_MODULES, replace_pooling
+from embft.models.prompt_template import wrap_texts
+from embft.models.safety import check_folder
+from embft.models.supported import (
     FOUR_BITS,
     LEFT_PADDING,
     bitsandbytes_reason,
@@ -31,9 +34,6 @@ from embft.models.fitness import (
     layer_reason,
     loaded_dtype,
 )
-from embft.models.pooling import OUR_MODULES, replace_pooling
-from embft.models.prompt_template import wrap_texts
-from embft.models.safety import check_folder
 from embft.models.token_layout import token_layout
 from embft.spec import ModelSpec, TrainSpec, untrainable_reason
 from embft.system.machine import Device, resolve_device

@@ -13,7 +13,7 @@ from sentence_transformers.base.modules.module import Module
 from sentence_transformers.sentence_transformer.modules import Dense, Pooling
 
 from embft.errors import ModelError
-from embft.models.fitness import NO_POOLING
+from embft.models.supported import NO_POOLING
 from embft.models.token_layout import Layout
 
 # `eos` is the last token of a text that has EOS appended, which the tokenizer does.

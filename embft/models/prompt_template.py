@@ -15,7 +15,7 @@ from tokenizers import normalizers, processors
 from transformers import PreTrainedTokenizerFast
 
 from embft.errors import ModelError
-from embft.models.fitness import special_reason
+from embft.models.supported import special_reason
 from embft.models.token_layout import BOS, EOS, PREFIX, SUFFIX, own_specials
 from embft.spec.prompt_templates import around
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from embft.models.anatomy import Anatomy, anatomy
-from embft.models.fitness import check_base, check_spec, check_training, notes
+from embft.models.model_folder import Anatomy, anatomy
 from embft.models.resolve import LocalBase
+from embft.models.supported import check_base, check_spec, check_training, notes
 from embft.planning.capacity import may_have_gpu
 from embft.spec import ModelSpec, TrialSpec
 from embft.system.machine import Device

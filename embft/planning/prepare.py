@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from embft.data.pairs import SPLITS
-from embft.planning.adopt import adopt_finished
 from embft.planning.clean import clean
 from embft.planning.freeze import freeze
 from embft.planning.plan import Plan, PlannedTrial
+from embft.planning.take_over import adopt_finished
 from embft.results.plan_record import PLAN_SCHEMA, PlanRecord
 from embft.storage.files import sync_folder, write_atomic
 from embft.storage.seal import sealed

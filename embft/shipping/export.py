@@ -32,7 +32,7 @@ from embft.models.verification import LEAST_CHANGE, largest_share
 from embft.planning.estimate import FLOAT, count_weights, free_disk, size_text
 from embft.shipping.card import Facts
 from embft.shipping.formats import Format, Trials, add_formats, check_formats, disk_factor
-from embft.shipping.fresh import embed_fresh
+from embft.shipping.fresh_process import embed_fresh
 from embft.shipping.library_modules import use_library_modules
 from embft.storage.errors import storage_reason
 from embft.storage.files import new_folder, write_atomic

@@ -15,7 +15,7 @@ from embft.models.resolve import ORIGIN_FILE
 from embft.models.safety import read_json
 from embft.models.trained import load_trained
 from embft.models.verification import largest_share
-from embft.shipping.fresh import embed_fresh
+from embft.shipping.fresh_process import embed_fresh
 from embft.storage.seal import file_digest
 
 

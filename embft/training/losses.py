@@ -12,7 +12,7 @@ from sentence_transformers.sentence_transformer.losses.matryoshka import shrink
 
 from embft.encoding.encoder import Encoder
 from embft.errors import EmbftError
-from embft.models.fitness import dims_reason
+from embft.models.supported import dims_reason
 from embft.spec import LossSpec
 
 _CLASSES: dict[str, type[torch.nn.Module]] = {

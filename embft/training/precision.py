@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from embft.encoding.processor import has_instructions
-from embft.models.fitness import trains_in_16_bits
+from embft.models.supported import trains_in_16_bits
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 

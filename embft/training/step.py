@@ -19,6 +19,7 @@ from embft.spec import TrainSpec
 from embft.spec.shape import Shape
 from embft.training.batches import Batch, sliced
 from embft.training.dropout import use_bulk_dropout
+from embft.training.embedding_rows import UsedRows, restore_table, train_used_rows
 from embft.training.kernels.entry import kernels
 from embft.training.losses import FromEmbeddings, build_loss
 from embft.training.optimizer import clipped_adamw
@@ -28,7 +29,6 @@ from embft.training.precision import (
     autocast_forward,
     resolve_precision,
 )
-from embft.training.vocabulary import UsedRows, restore_table, train_used_rows
 
 if TYPE_CHECKING:
     from embft.training.kernels.encoder import FusedEncoder

@@ -20,8 +20,8 @@ from transformers.pytorch_utils import Conv1D
 
 from embft.execution.score_step import score_step
 from embft.execution.train_step import train_step
-from embft.models.anatomy import anatomy
 from embft.models.base import load_base
+from embft.models.model_folder import anatomy
 from embft.models.targets import default_targets, short_names
 from embft.models.verification import Reference
 from embft.planning.plan import make_plan

@@ -1,7 +1,7 @@
 """A program: embed texts with a saved model as anyone would who has sentence-transformers alone.
 
 Arguments: the model's folder, a JSON file {"texts": [...], "trusted": bool}, the .npy to write.
-Started in a fresh process by `fresh.py`; embft cannot be imported there.
+Started in a fresh process by `fresh_process.py`; embft cannot be imported there.
 """
 
 import json

@@ -1,7 +1,7 @@
 """What a base model's folder says of itself: modules, settings, names and shapes of its weights.
 
 Reads configuration files and the headers of safetensors, and loads nothing: a plan asks it for what
-every trial would find out later. Judges nothing; `fitness.py` does.
+every trial would find out later. Judges nothing; `supported.py` does.
 """
 
 from __future__ import annotations

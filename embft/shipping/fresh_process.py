@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from embft.errors import VerificationError
 
-_PROGRAM = Path(__file__).with_name("plain.py")
+_PROGRAM = Path(__file__).with_name("embed_without_embft.py")
 
 
 def embed_fresh(

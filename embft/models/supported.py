@@ -1,7 +1,7 @@
 """What embft cannot do with a base model, said before anything runs; and what it does with it.
 
-Judges what `anatomy.py` has read. Knows no torch, so that a plan stays fast; `base.py` asks the
-same before it loads a model.
+Judges what `model_folder.py` has read. Knows no torch, so that a plan stays fast; `base.py` asks
+the same before it loads a model.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from embft.errors import ModelError
-from embft.models.anatomy import SHIFTED, Anatomy
+from embft.models.model_folder import SHIFTED, Anatomy
 from embft.models.safety import ADVICE, read_json
 from embft.models.targets import check_targets
 from embft.spec import ModelSpec, TrainSpec
