@@ -160,12 +160,17 @@ def publish(name: str, figures: Mapping[str, Any], shown: str) -> None:
         f"{about['date']}, revision {about['revision']}"
     )
     print(f"\n{shown}\n\n{note}")
+    PAGE.write_text(filled(page, name, f"{shown}\n\n{note}."))
+
+
+def filled(page: str, name: str, shown: str) -> str:
+    """The page with this between the marks of a name. Raises ValueError where it has none."""
     start, end = f"<!-- {name} -->", f"<!-- end {name} -->"
     before, _, rest = page.partition(start)
     _, found, after = rest.partition(end)
     if not found:
-        raise ValueError(f"{PAGE} has no {start} … {end}")
-    PAGE.write_text(f"{before}{start}\n{shown}\n\n{note}.\n{end}{after}")
+        raise ValueError(f"the page has no {start} … {end}")
+    return f"{before}{start}\n{shown}\n{end}{after}"
 
 
 def command() -> str:

@@ -49,10 +49,12 @@ def known_power(plan: Plan) -> Iterator[str]:
 
 
 def _split(split: SplitPower, *, corrected: bool) -> str:
+    from embft.leaderboard.labels import plural
+
     worth = ""
     if split.independent_pairs < 0.95 * split.pairs:
         worth = f" (worth {split.independent_pairs:,.0f} that share no text)"
-    head = f"{split.split}, {split.pairs:,} pairs{worth}: "
+    head = f"{split.split}, {split.pairs:,} {plural(split.unit)}{worth}: "
     if split.detectable is None or split.corrected is None:
         return head + "too few to say"
     brackets = f" ({_range(split.corrected)})" if corrected else ""
@@ -84,9 +86,12 @@ def _basis(power: Power) -> str:
 
 
 def _needed(split: SplitPower, power: Power) -> str:
+    from embft.leaderboard.labels import plural
+
+    units = plural(split.unit)
     if split.detectable is None:
-        return "too few pairs to say"
-    pairs = f"{_numbers(split.needed_pairs, 'pairs')} (there are {split.pairs:,})"
+        return f"too few {units} to say"
+    pairs = f"{_numbers(split.needed_pairs, units)} (there are {split.pairs:,})"
     if power.seeds_sd is None:
         return f"{pairs}; how many seeds is not known before two have run"
     seeds = "one seed" if power.seeds == 1 else f"{power.seeds} seeds"
@@ -140,8 +145,9 @@ def power(spec: Path, results: Path, difference: float | None, form: str, truste
     found = sweep_power(made, difference)
     if found is None:
         raise EmbftError(
-            f"{spec}: the objective is {made.spec.objective.metric}, an evaluator's metric, whose "
-            "power is not known before trials are scored; give a metric of pairs as the objective"
+            f"{spec}: the objective is {made.spec.objective.metric}, an evaluator's metric, and no "
+            "trial of this sweep has its values by unit yet: `embft plan --measure` scores the "
+            "base model, or run the sweep; before that only metrics of pairs can be foreseen"
         )
     if form == "json":
         click.echo(json.dumps(asdict(found), indent=2, allow_nan=False))

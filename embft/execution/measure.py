@@ -173,6 +173,8 @@ def _measure(plan: Plan, trial: PlannedTrial, kind: TrialSpec, key: str, threads
     if kind.is_baseline:
         # Nothing else has the whole model scored before the sweep: with it power can be foreseen.
         write_atomic(plan.folder.measured_scores, folder.scores_file.read_bytes())
+        if folder.units_file.exists():
+            write_atomic(plan.folder.measured_units, folder.units_file.read_bytes())
     model = sum(p.stat().st_size for p in folder.model_folder.rglob("*") if p.is_file())
     step, evaluation = _times(result)
     checkpoints = FLOAT * result.trainable_parameters * CHECKPOINT_COPIES * CHECKPOINTS

@@ -9,18 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
-
-import numpy as np
 
 from embft.leaderboard.pair_scores import pairs_digest, read_scores, read_texts, units_of
 from embft.leaderboard.rows import Row
 from embft.leaderboard.unit_values import read_units
-from embft.metrics.bootstrap import BootstrapResult, Statistics, hierarchical, of_statistics
+from embft.metrics.bootstrap import BootstrapResult, hierarchical
 from embft.metrics.pair_definitions import PAIR_METRICS
 from embft.metrics.resampling import Resampling, Units
-from embft.metrics.weighted import FloatArray, Metrics
-from embft.results.units import UnitValues
+from embft.results.units import UnitValues, resampled_units
 
 
 @dataclass(frozen=True)
@@ -76,15 +72,5 @@ class Draw:
         if same is None:
             same = len(self._units)
             self._units.append(tables[0])
-        by_seed = np.array([table.estimate() for table in tables])
-        if not np.isfinite(by_seed).all():
-            return None
-        statistics: list[Statistics] = [partial(_named, self.metric, table) for table in tables]
-        result = of_statistics(
-            statistics, {self.metric: by_seed}, self._units[same].drawn, self.resampling
-        )
-        return Drawn(f"units {same}", tables[0].unit, len(tables[0]), result)
-
-
-def _named(metric: str, values: UnitValues, weights: FloatArray) -> Metrics:
-    return {metric: values.resampled(weights)}
+        result = resampled_units(self.metric, tables, self._units[same].drawn, self.resampling)
+        return Drawn(f"units {same}", tables[0].unit, len(tables[0]), result) if result else None

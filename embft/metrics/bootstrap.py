@@ -26,6 +26,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
+from embft.metrics.ceilings import RANK_CORRELATIONS, ceiling
 from embft.metrics.edges import Bounded, Influence, edges_of_pairs
 from embft.metrics.pairs import sorted_metrics, weighted_metrics
 from embft.metrics.resampling import (
@@ -44,6 +45,7 @@ _MAX_UNDEFINED = 0.05
 
 # With fewer independent units no method holds what it says, and the interval says so.
 FEWEST_UNITS = 20
+_PERFECT = 1e-9
 
 Statistics = Callable[[FloatArray], Metrics]
 
@@ -66,7 +68,8 @@ class BootstrapResult:
     `pair_samples`. A metric without an interval has its reason in `reasons`, where intervals were
     asked for. `carried_by` is how many independent units a metric's interval rests on: those that
     there are, those of the rarer label, or those that make the score vary, whichever is least.
-    `of_units` are the intervals of these very seeds, as if other seeds gave the same.
+    `of_units` are the intervals of these very seeds, as if other seeds gave the same. `ceilings`
+    are the most that rank correlations with these labels reach.
     """
 
     estimates: dict[str, float]
@@ -81,10 +84,24 @@ class BootstrapResult:
     resampling: Resampling
     carried_by: dict[str, float] = field(default_factory=dict)
     of_units: dict[str, Interval] = field(default_factory=dict)
+    ceilings: dict[str, float] = field(default_factory=dict)
 
     @property
     def notes(self) -> dict[str, str]:
-        """Why a metric has no interval, or that its interval may be too narrow."""
+        """Why a metric has no interval, that its interval may be too narrow, or that the score is
+        the highest that there is.
+        """
+        found = {name: [text] for name, text in self._on_intervals.items()}
+        for name, most in self.ceilings.items():
+            if self.estimates.get(name, -np.inf) >= most - _PERFECT:
+                found.setdefault(name, []).append(
+                    f"the scores are in perfect order, and {most:.3f} is the highest that scores "
+                    "without ties reach with these labels"
+                )
+        return {name: "; ".join(texts) for name, texts in found.items()}
+
+    @property
+    def _on_intervals(self) -> dict[str, str]:
         few = {
             name: f"fewer than {FEWEST_UNITS} independent units carry it ({units:.1f}): the "
             "interval may be too narrow"
@@ -138,7 +155,12 @@ def hierarchical(
     edges = {}
     if plan.intervals and by_seed and all(pairs.binary for pairs in seeds):
         edges = edges_of_pairs(seeds, by_seed, drawn, plan.seed)
-    return of_statistics(statistics, by_seed, drawn, plan, edges)
+    found = of_statistics(statistics, by_seed, drawn, plan, edges)
+    if plan.intervals:
+        labels = np.asarray(label, np.float64)
+        most = {name: ceiling(name, labels) for name in RANK_CORRELATIONS if name in by_seed}
+        found.ceilings.update({name: value for name, value in most.items() if value is not None})
+    return found
 
 
 def of_statistics(

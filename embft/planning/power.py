@@ -10,29 +10,34 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
-from typing import Literal
 
 import numpy as np
 
 from embft.data.pairs import Pairs
 from embft.errors import RecordError
-from embft.metrics.bootstrap import BootstrapResult, hierarchical, spread
+from embft.metrics.bootstrap import BootstrapResult, hierarchical
 from embft.metrics.pair_definitions import PAIR_METRICS
 from embft.metrics.pairs import best_f1_threshold
-from embft.metrics.power import LEVEL, Design, detectable, pairs_needed, seeds_needed
-from embft.metrics.resampling import Resampling, Units, independent_pairs, sampling_units
+from embft.metrics.power import LEVEL, detectable, pairs_needed, seeds_needed
+from embft.metrics.resampling import Units, independent_pairs, sampling_units
 from embft.metrics.weighted import FloatArray
+from embft.planning.known import (
+    CORRELATIONS,
+    Basis,
+    Known,
+    correlated,
+    of_trained,
+    resampling,
+    score_variance,
+)
 from embft.planning.plan import Plan, PlannedTrial
+from embft.planning.unit_power import known_of_units
 from embft.results.records import Completed
 from embft.results.scores import load_scores
 from embft.storage.seal import unsealed
 
-Basis = Literal["trained trials", "base model", "assumed scores"]
 Range = tuple[float, float]
 Needed = tuple[int | None, int | None]
-# Between two models' scores over resampled pairs.
-CORRELATIONS = (0.5, 0.95)
 # The correlation of a made-up score with the label.
 ASSUMED = 0.5
 _MOST_ASSUMED = 5_000
@@ -43,7 +48,8 @@ _TENTHS = (0.1, 0.9)
 
 @dataclass(frozen=True)
 class SplitPower:
-    """One split. pairs, and how many independent ones they are worth.
+    """One split. pairs, and how many independent ones they are worth; for an evaluator's metric
+    they are what it is a mean of, such as queries. unit: what one is called.
 
     detectable: the smallest difference that it shows with a power of 80 % at the 5 % level, as a
     range: over couples of trained models (a tenth lies below, a tenth above), or over stated
@@ -60,6 +66,7 @@ class SplitPower:
     corrected: Range | None
     needed_pairs: Needed | None = None
     needed_seeds: Needed | None = None
+    unit: str = "pair"
 
 
 @dataclass(frozen=True)
@@ -85,16 +92,14 @@ class Power:
 def sweep_power(plan: Plan, difference: float | None = None) -> Power | None:
     """What dev and test can show, by the best that is known. difference: what is asked for.
 
-    None for a metric that is not one of pairs.
+    None for an evaluator's metric of which no trial has a value by unit.
     """
     metric = plan.spec.objective.metric
-    if metric not in PAIR_METRICS:
+    found = _known_of_pairs(plan) if metric in PAIR_METRICS else known_of_units(plan)
+    if not found:
         return None
-    splits = next(iter(plan.data.values()))
-    names = ["dev"] if splits.test is splits.dev else ["dev", "test"]
-    scored = list(_scored(plan))
-    found = {name: _known(plan, scored, name, splits[name]) for name in names}
-    basis, seeds_sd = found["dev"].basis, found["dev"].seeds_sd
+    first = next(iter(found.values()))
+    basis, seeds_sd = first.basis, first.seeds_sd
     count = _configurations(plan)
     return Power(
         metric=metric,
@@ -108,6 +113,13 @@ def sweep_power(plan: Plan, difference: float | None = None) -> Power | None:
     )
 
 
+def _known_of_pairs(plan: Plan) -> dict[str, Known]:
+    splits = next(iter(plan.data.values()))
+    names = ["dev"] if splits.test is splits.dev else ["dev", "test"]
+    scored = list(_scored(plan))
+    return {name: _known(plan, scored, name, splits[name]) for name in names}
+
+
 @dataclass(frozen=True)
 class _Scored:
     """A trial's labels and scores by split, with the threshold that dev chose."""
@@ -115,15 +127,6 @@ class _Scored:
     trial: PlannedTrial
     threshold: float
     scores: Mapping[str, tuple[FloatArray, FloatArray]]
-
-
-@dataclass(frozen=True)
-class _Known:
-    """Designs of comparisons on one split, and what they come from."""
-
-    basis: Basis
-    designs: tuple[Design, ...]
-    seeds_sd: float | None = None
 
 
 def _scored(plan: Plan) -> Iterator[_Scored]:
@@ -153,7 +156,7 @@ def _configurations(plan: Plan) -> int:
     return len({repr(trial.params) for trial in plan.trials if not trial.spec.is_baseline})
 
 
-def _known(plan: Plan, scored: Sequence[_Scored], split: str, pairs: Pairs) -> _Known:
+def _known(plan: Plan, scored: Sequence[_Scored], split: str, pairs: Pairs) -> Known:
     """The designs of this split by the best that is known of it."""
     label = np.asarray(pairs.label, np.float64)
     same = [each for each in scored if np.array_equal(each.scores[split][0], label)]
@@ -163,14 +166,16 @@ def _known(plan: Plan, scored: Sequence[_Scored], split: str, pairs: Pairs) -> _
     groups = _first_groups(trained, len(pairs))
     if len(groups) > 1:
         results = [_resampled(group, split, metric, units) for group in groups]
-        return _of_trained(results, metric, seeds, len(pairs))
+        return of_trained(results, metric, seeds, len(pairs))
     base = next((each for each in same if each.trial.spec.is_baseline), None) or _measured(plan)
     if base and np.array_equal(base.scores[split][0], label):
-        variance = _score_variance(_resampled([base], split, metric, units), metric)
-        return _Known("base model", tuple(_correlated(variance, variance, units, seeds)))
+        variance = score_variance(_resampled([base], split, metric, units), metric)
+        designs = correlated(variance, variance, len(pairs), units.effective, seeds)
+        return Known("base model", tuple(designs))
     variance = _assumed_variance(label, metric)
     worst = variance * len(label) / units.effective
-    return _Known("assumed scores", tuple(_correlated(variance, worst, units, seeds)))
+    designs = correlated(variance, worst, len(pairs), units.effective, seeds)
+    return Known("assumed scores", tuple(designs))
 
 
 def _first_groups(trained: Sequence[_Scored], pairs: int) -> list[list[_Scored]]:
@@ -188,53 +193,8 @@ def _resampled(group: Sequence[_Scored], split: str, metric: str, units: Units) 
         group[0].scores[split][0],
         [each.threshold for each in group],
         units,
-        Resampling(only=(metric,), intervals=False),
+        resampling(metric),
     )
-
-
-def _of_trained(results: Sequence[BootstrapResult], metric: str, seeds: int, pairs: int) -> _Known:
-    """A design for each couple of configurations, with the seeds' variance where it is known."""
-    squares = [float(((v - v.mean()) ** 2).sum()) for v in (r.by_seed[metric] for r in results)]
-    freedom = sum(len(result.by_seed[metric]) - 1 for result in results)
-    own = sum(squares) / freedom if freedom else None
-    designs = [
-        Design(
-            pairs=pairs,
-            units=one.effective_units,
-            pairs_variance=difference_variance(one, other, metric),
-            seeds=seeds,
-            seeds_variance=None if own is None else 2 * own,
-            configurations=len(results),
-        )
-        for one, other in combinations(results, 2)
-    ]
-    return _Known("trained trials", tuple(designs), None if own is None else float(np.sqrt(own)))
-
-
-def difference_variance(one: BootstrapResult, other: BootstrapResult, metric: str) -> float:
-    """What the pairs add to the variance of the difference of two scores, resampled alike."""
-    inner = None
-    if metric in one.pair_samples:
-        inner = one.pair_samples[metric] - other.pair_samples[metric]
-    return _variance(one.samples[metric] - other.samples[metric], inner)
-
-
-def _score_variance(found: BootstrapResult, metric: str) -> float:
-    """What the pairs add to the variance of a score."""
-    return _variance(found.samples[metric], found.pair_samples.get(metric))
-
-
-def _variance(samples: FloatArray, inner: FloatArray | None) -> float:
-    if np.isfinite(samples).sum() < 2:
-        return float("nan")
-    return float(np.nanvar(samples, ddof=1)) * spread(samples, inner) ** 2
-
-
-def _correlated(low: float, high: float, units: Units, seeds: int) -> Iterator[Design]:
-    """The difference of two models of this variance at the stated correlations."""
-    for variance, correlation in zip((low, high), reversed(CORRELATIONS), strict=True):
-        of_both = 2 * variance * (1 - correlation)
-        yield Design(len(units.unit), units.effective, of_both, seeds)
 
 
 def _assumed_variance(label: FloatArray, metric: str) -> float:
@@ -245,13 +205,13 @@ def _assumed_variance(label: FloatArray, metric: str) -> float:
     score = ASSUMED * (drawn - drawn.mean()) / max(float(drawn.std()), 1e-12) + noise
     binary = bool(np.isin(drawn, (0.0, 1.0)).all() and drawn.any())
     threshold = best_f1_threshold(score, drawn) if binary else 0.0
-    plan = Resampling(only=(metric,), intervals=False)
-    found = hierarchical([score], drawn, [threshold], independent_pairs(len(drawn)), plan)
-    return _score_variance(found, metric) * len(drawn) / len(label)
+    units = independent_pairs(len(drawn))
+    found = hierarchical([score], drawn, [threshold], units, resampling(metric))
+    return score_variance(found, metric) * len(drawn) / len(label)
 
 
 def _split_power(
-    split: str, known: _Known, configurations: int, difference: float | None
+    split: str, known: Known, configurations: int, difference: float | None
 ) -> SplitPower:
     """The ranges over the designs of a split."""
     first = known.designs[0]
@@ -264,6 +224,7 @@ def _split_power(
         corrected=_range([detectable(design, level=single) for design in known.designs]),
         needed_pairs=_needed(known, difference, pairs=True),
         needed_seeds=_needed(known, difference, pairs=False),
+        unit=known.unit,
     )
 
 
@@ -276,7 +237,7 @@ def _range(values: Sequence[float]) -> Range | None:
     return float(low), float(high)
 
 
-def _needed(known: _Known, difference: float | None, *, pairs: bool) -> Needed | None:
+def _needed(known: Known, difference: float | None, *, pairs: bool) -> Needed | None:
     """The pairs or seeds that the easiest and the hardest couple of the range need."""
     if difference is None:
         return None

@@ -19,6 +19,7 @@ from markupsafe import Markup
 from embft.leaderboard.agreement import agreements
 from embft.leaderboard.costs import COSTS
 from embft.leaderboard.findings import agreement_finding, leader_finding
+from embft.leaderboard.highest_score import highest_score
 from embft.leaderboard.labels import RANKS, config_label, metric_label
 from embft.leaderboard.rows import Decision, Leaderboard
 from embft.leaderboard.significance import direction
@@ -232,6 +233,7 @@ def method(leaderboard: Leaderboard) -> list[str]:
         "Every saved model was loaded again in a fresh process and compared with the trained "
         "one before it was scored.",
     ]
+    found += highest_score(leaderboard)
     if len(leaderboard.seeds) > 1:
         found.insert(2, f"Scores are means over {len(leaderboard.seeds)} seeds.")
     return found

@@ -61,6 +61,7 @@ class SweepDir:
     leaderboard_json = _Named("leaderboard.json")
     measured_file = _Named("measured.json")
     measured_scores = _Named("measured.parquet")  # the base model's, before it has a record
+    measured_units = _Named("measured_units.parquet")
     events_file = _Named("events.jsonl")  # of the tracker `jsonl`
     trials_folder = _Named("trials")
     data_folder = _Named("data")

@@ -6,9 +6,9 @@ torch: the leaderboard reads what a worker has written.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,10 @@ import numpy as np
 import numpy.typing as npt
 
 from embft.data.column import numbers
+from embft.metrics.bootstrap import BootstrapResult, Statistics, of_statistics
 from embft.metrics.pairs import weighted_metrics
-from embft.metrics.resampling import Units, independent_pairs, sampling_units
-from embft.metrics.weighted import FloatArray, IntArray, sort_pairs
+from embft.metrics.resampling import Resampling, Units, independent_pairs, sampling_units
+from embft.metrics.weighted import FloatArray, IntArray, Metrics, sort_pairs
 from embft.storage.files import write_atomic
 
 MEAN = "mean"
@@ -81,6 +82,24 @@ class UnitValues:
         same = (self.unit, self.ids, self.statistic) == (other.unit, other.ids, other.statistic)
         mine, theirs = (np.zeros(0) if u.labels is None else u.labels for u in (self, other))
         return same and np.array_equal(mine, theirs)
+
+
+def resampled_units(
+    metric: str, tables: Sequence[UnitValues], drawn: Units, resampling: Resampling
+) -> BootstrapResult | None:
+    """The mean over tables, one for each seed, of the same units; None where it is undefined.
+
+    drawn: the first one's, or those of others that it matches.
+    """
+    by_seed = np.array([table.estimate() for table in tables])
+    if not np.isfinite(by_seed).all():
+        return None
+    statistics: list[Statistics] = [partial(_named, metric, table) for table in tables]
+    return of_statistics(statistics, {metric: by_seed}, drawn, resampling)
+
+
+def _named(metric: str, values: UnitValues, weights: FloatArray) -> Metrics:
+    return {metric: values.resampled(weights)}
 
 
 BySplit = Mapping[str, Mapping[str, UnitValues]]

@@ -17,8 +17,9 @@ from embft.metrics.pairs import pair_metrics
 from embft.metrics.power import Design, detectable
 from embft.metrics.resampling import Resampling
 from embft.metrics.weighted import FloatArray
+from embft.planning.known import CORRELATIONS, difference_variance
 from embft.planning.plan import make_plan
-from embft.planning.power import CORRELATIONS, difference_variance, sweep_power
+from embft.planning.power import sweep_power
 from embft.results.scores import write_scores
 from embft.spec import parse_spec
 from embft.storage.seal import sealed
@@ -87,6 +88,7 @@ def test_the_command_says_it_and_refuses_what_it_cannot_say(
     refused = CliRunner().invoke(main, ["power", str(spec)])
     assert refused.exit_code == 2
     assert "an evaluator's metric" in refused.output
+    assert "`embft plan --measure` scores the base model" in refused.output
 
 
 def _draw(rng: np.random.Generator, n: int, strength: float) -> tuple[FloatArray, ...]:
@@ -99,7 +101,7 @@ def _draw(rng: np.random.Generator, n: int, strength: float) -> tuple[FloatArray
 
 def _two(seed: int, strength: float) -> tuple[BootstrapResult, BootstrapResult]:
     label, one, other = _draw(np.random.default_rng([1, seed]), 300, strength)
-    plan = Resampling(only=("spearman",), intervals=False)
+    plan = Resampling(only=("spearman",), intervals=False, linear=True)
     first, second = (hierarchical([s], label, [0.5], None, plan) for s in (one, other))
     return first, second
 
