@@ -25,7 +25,7 @@ $(STAMP): pyproject.toml constraints.txt
 		{ echo "embft needs Python 3.11 or newer: make PYTHON=/path/to/python3.11 install"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch==2.13.0
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[offline,mteb,onnx,openvino,dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[offline,mteb,onnx,openvino,search,dev]'
 	@echo "compiling for this processor, once"
 	$(BIN)/python -m compileall -q embft
 	$(BIN)/python -m embft.cli.precompile

@@ -26,6 +26,10 @@ class DataError(EmbftError):
     """A data file cannot be read as what it should be; the message names file and line."""
 
 
+class SearchError(EmbftError):
+    """What proposes a search's trials has failed, or is another than it was."""
+
+
 class ModelError(EmbftError):
     """A base model cannot be found or read."""
 

@@ -38,7 +38,7 @@ from embft.cli.ship import RESULTS, export, merge
 from embft.cli.show import show
 from embft.cli.status import status, watch
 from embft.cli.verify import verify
-from embft.errors import EXIT_FAILED, EXIT_INTERRUPTED, EmbftError, FailureReason
+from embft.errors import EXIT_FAILED, EXIT_INTERRUPTED, EmbftError, FailureReason, SearchError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -150,22 +150,29 @@ def sweep(  # noqa: PLR0913, PLR0917 - a parameter for each option
         )
         from embft.leaderboard.build import build_leaderboard
         from embft.report.output import Wanted, write_wanted
+        from embft.results.plan_record import read_plan
         from embft.results.records import Status
         from embft.results.retention import Retention
         from embft.scheduler.follow import InBackground
 
-        pending = share_prefixes(prepare(plan, retry_failed=retry_failed))
+        pending = prepare(plan, retry_failed=retry_failed)
+        if plan.spec.scheduler is None:  # which sees every trial from its start
+            pending = share_prefixes(pending)
         print_plan_line(console, plan, pending)
         print_code(console, plan)
         print_notes(console, plan)
         waiting = {trial.key for trial in pending}
-        finished = (trial.folder for trial in plan.trials if trial.key not in waiting)
+        folders = (plan.folder.trial(entry["folder"]) for entry in read_plan(plan.folder)["trials"])
+        finished = (folder for folder in folders if folder.key not in waiting)
         retention = Retention(
             plan.spec.artifacts, plan.spec.objective, finished, partial(say, console)
         )
         print_retention(console, plan, retention.beyond, running=bool(pending))
         watching = [retention, *map(InBackground, tracking)]
-        stopped = _run(console, plan, pending, address, watching, log) if pending else None
+        runs = bool(pending) or plan.spec.search.proposes
+        stopped = (
+            _run(console, plan, pending, address, watching, log, retry_failed) if runs else None
+        )
         if stopped is None:
             plan.folder.forget_shared()
         if stopped and stopped.no_room:
@@ -182,7 +189,10 @@ def sweep(  # noqa: PLR0913, PLR0917 - a parameter for each option
         print_leaderboard(console, leaderboard)
         if stopped:
             _end_stopped(console, stopped, spec)
-    if any(row.status != Status.COMPLETED for row in leaderboard.rows):
+    fine = {Status.COMPLETED, Status.PRUNED}
+    if plan.spec.stop.is_set:
+        fine |= {Status.PENDING}
+    if any(row.status not in fine for row in leaderboard.rows):
         sys.exit(EXIT_FAILED)
 
 
@@ -202,8 +212,9 @@ def _run(  # noqa: PLR0913, PLR0917 - what a run needs
     address: str | None,
     observers: Sequence[Observer],
     log: RayLog,
+    retry_failed: bool,
 ) -> _Stopped | None:
-    """Run what is pending. Returns why it stopped before the end, if it did."""
+    """Run what is pending or proposed. Returns why it stopped before the end, if it did."""
     from embft.execution.measure import known_need
     from embft.planning.estimate import check_fits, longest_first
     from embft.report.background import BackgroundReport
@@ -211,25 +222,31 @@ def _run(  # noqa: PLR0913, PLR0917 - what a run needs
     from embft.storage.errors import StorageError
     from embft.system.allocator import release_memory
 
-    need = known_need(plan, pending)
+    need = known_need(plan, (*pending, *plan.expected))
     check_fits(plan, need)
     release_memory()  # what reading and auditing the data took
     ray_settings.configure(address)
     from embft.cli.progress import SweepView
+    from embft.scheduler.choices import choices_of
     from embft.scheduler.cluster import Interrupted, RayDiedError, ray_cluster
     from embft.scheduler.tune import run_trials
 
     resources = plan.spec.resources
     try:
+        choices = choices_of(plan, pending, partial(_is_resolved, plan), again=retry_failed)
+        budget = choices.search.left if choices.search else 0
+        if not (pending or choices.open) or choices.enough.reason:
+            _say_enough(console, choices.enough.reason)
+            return None
         with ray_cluster(resources, need.demand, address, log) as cluster:
-            if cluster.concurrent > 1:
+            if cluster.concurrent > 1 and choices.early is None:
                 pending = longest_first(plan, pending)
             for trial in pending:
                 trial.folder.create(trial.input(cluster.cpus_per_trial, resources.device))
             plan.folder.stop_file.unlink(missing_ok=True)  # the last interruption's
-            done = len(plan.trials) - len(pending)
-            watching = [SweepView(console), BackgroundReport(), *observers]
-            lost = run_trials(pending, cluster, resources, watching, done)
+            done = len(plan.trials) - len(pending) + choices.done
+            watching = [SweepView(console, budget), BackgroundReport(), choices.enough, *observers]
+            lost = run_trials(pending, cluster, resources, watching, done, choices)
             for message in lost:
                 click.echo(
                     f"embft: a trial was lost again and again: {shorten(message, 200)}", err=True
@@ -245,7 +262,23 @@ def _run(  # noqa: PLR0913, PLR0917 - what a run needs
             else "See first that the results folder is there and can be written"
         )
         return _Stopped(f"Stopped: {error}. {first}.", EXIT_FAILED, no_room=True)
+    except SearchError as error:
+        return _Stopped(f"{error}.", EXIT_FAILED)
+    _say_enough(console, choices.enough.reason)
     return None
+
+
+def _say_enough(console: Console, reason: str | None) -> None:
+    """Say why the sweep ends before its last trial, if it does."""
+    if reason is not None:
+        console.print(f"Enough: {reason}. The same command with more of it goes on.")
+
+
+def _is_resolved(plan: Plan) -> bool:
+    from embft.leaderboard.build import build_leaderboard
+
+    decision = build_leaderboard(plan.folder.path).decision
+    return decision is not None and decision.resolved
 
 
 def _end_stopped(console: Console, stopped: _Stopped, spec: Path) -> NoReturn:

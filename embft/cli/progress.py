@@ -47,10 +47,10 @@ class _Shown:
 
 
 class SweepView(Observer):
-    """Shows the trials of a sweep until it ends."""
+    """Shows the trials of a sweep until it ends. budget: those that a search may yet propose."""
 
-    def __init__(self, console: Console) -> None:
-        self.console = console
+    def __init__(self, console: Console, budget: int = 0) -> None:
+        self.console, self.budget = console, budget
         self.live: Live | None = None
         self.open: dict[str, _Shown] = {}
         self.total = self.done = self.first = 0
@@ -60,13 +60,18 @@ class SweepView(Observer):
     def on_start(self, _: SweepDir, trials: Sequence[Observed], done: int) -> None:
         """Begin to show."""
         self.open = {trial.key: _Shown(trial) for trial in trials}
-        self.total, self.done, self.first = len(trials) + done, done, done
+        self.total, self.done, self.first = len(trials) + done + self.budget, done, done
         self.start = time.monotonic()
         if self.console.is_terminal:
             self.live = Live(
                 get_renderable=self._render, console=self.console, refresh_per_second=4
             )
             self.live.start()
+
+    def on_proposed(self, trial: Observed) -> None:
+        """Show it with the others."""
+        self.open[trial.key] = _Shown(trial)
+        self.total = max(self.total, self.done + len(self.open))
 
     def on_end(self, _: BaseException | None) -> None:
         """Leave the last view as it is."""

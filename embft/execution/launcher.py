@@ -15,7 +15,16 @@ from embft.execution.failure import PASSING, Failure, failure_of
 from embft.execution.monitor import End, Limits, watch
 from embft.execution.warm_process import forked_worker
 from embft.results.folders import TrialDir
-from embft.results.records import Attempt, Completed, EpochScore, Failed, Status, TrialInput
+from embft.results.records import (
+    Attempt,
+    Completed,
+    EpochScore,
+    Failed,
+    Pruned,
+    PruneDecision,
+    Status,
+    TrialInput,
+)
 from embft.storage.errors import StorageError, storage_reason
 from embft.storage.lock import wait_for_worker
 
@@ -78,7 +87,7 @@ def _attempt(folder: TrialDir, given: TrialInput, limits: Limits) -> tuple[Statu
             return Status.PENDING, None
         end = _run_worker(step, folder, limits, deadline)
         if end.exit_code == EXIT_STOPPED:
-            return Status.PENDING, None
+            return _stopped(folder, given, end, time.perf_counter() - start), None
         if end.exit_code != 0 or end.breach is not None:
             why = failure_of(folder, given, step, end, limits)
             if why.reason in EXIT_STATUS and not _takes_a_record(folder, why):
@@ -86,6 +95,37 @@ def _attempt(folder: TrialDir, given: TrialInput, limits: Limits) -> tuple[Statu
             return Status.FAILED, _failed(folder, given, why, end, time.perf_counter() - start)
     result = folder.result()
     return result.status if isinstance(result, Completed) else Status.FAILED, None
+
+
+def _stopped(folder: TrialDir, given: TrialInput, end: End, seconds: float) -> Status:
+    """What a training that has saved where it is comes to: pending, or pruned by a scheduler."""
+    decision = folder.read_decision()
+    if decision is None:
+        return Status.PENDING
+    write_pruned(folder, given, decision, seconds=seconds, peak_memory=end.peak_memory)
+    return Status.PRUNED
+
+
+def write_pruned(
+    folder: TrialDir,
+    given: TrialInput,
+    decision: PruneDecision,
+    *,
+    seconds: float = 0.0,
+    peak_memory: float | None = None,
+) -> None:
+    """Write the record of a trial that a scheduler has stopped, with its curve so far."""
+    epochs = _curve(folder)
+    folder.write_result(
+        Pruned(
+            **given.repeated,
+            epochs=epochs,
+            peak_memory_mb=None if peak_memory is None else peak_memory / 1e6,
+            reason=decision.reason,
+            scheduler=decision.scheduler,
+            total_seconds=max([seconds, *(epoch.seconds for epoch in epochs)]),
+        )
+    )
 
 
 def _takes_a_record(folder: TrialDir, why: Failure) -> bool:
@@ -137,10 +177,9 @@ def _run_worker(step: str, folder: TrialDir, limits: Limits, deadline: float | N
 
 
 def _failed(folder: TrialDir, given: TrialInput, why: Failure, end: End, seconds: float) -> Failed:
-    epochs = {e["epoch"]: e for e in folder.progress() if e.pop("event") == "epoch"}
     return Failed(
         **given.repeated,
-        epochs=tuple(EpochScore.model_validate(epoch) for epoch in epochs.values()),
+        epochs=_curve(folder),
         peak_memory_mb=end.peak_memory / 1e6,
         memory_limit_mb=end.limit / 1e6 if end.limit is not None else None,
         reason=why.reason,
@@ -148,3 +187,9 @@ def _failed(folder: TrialDir, given: TrialInput, why: Failure, end: End, seconds
         log_tail=folder.log_tail(),
         total_seconds=seconds,
     )
+
+
+def _curve(folder: TrialDir) -> tuple[EpochScore, ...]:
+    """The evaluations that the trial's progress tells of, each once."""
+    epochs = {e["epoch"]: e for e in folder.progress() if e.pop("event") == "epoch"}
+    return tuple(EpochScore.model_validate(epoch) for epoch in epochs.values())

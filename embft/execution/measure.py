@@ -7,7 +7,6 @@ nothing but `measured.json`.
 
 from __future__ import annotations
 
-import math
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -28,7 +27,7 @@ from embft.planning.estimate import (
 )
 from embft.planning.plan import Plan, PlannedTrial
 from embft.planning.prepare import prepare
-from embft.planning.steps import epoch_steps, training_steps
+from embft.planning.steps import epoch_steps, evaluations, training_steps
 from embft.results.key import trial_key
 from embft.results.records import Completed, Failed
 from embft.spec import TrialSpec
@@ -141,11 +140,8 @@ def predicted_seconds(plan: Plan, trial: PlannedTrial, measured: Measured) -> fl
         return measured.rest
     train = trial.spec.train
     pairs = len(plan.data[trial.data_digest].train)
-    steps = training_steps(trial.spec.train, pairs)
-    evaluations = math.ceil(steps / epoch_steps(trial.spec.train, pairs))
-    if train.evaluation_steps:
-        evaluations += steps // train.evaluation_steps
-    return measured.seconds(steps, evaluations)
+    steps = training_steps(train, pairs)
+    return measured.seconds(steps, evaluations(train, pairs))
 
 
 def _short(trial: PlannedTrial, pairs: int) -> TrialSpec:

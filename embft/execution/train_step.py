@@ -27,7 +27,7 @@ from embft.models.save import Origin, save, total_parameters, trainable_paramete
 from embft.models.verification import LEAST_CHANGE, Embeddings, Reference, reference_texts
 from embft.results.folders import TrialDir
 from embft.results.provenance import now, token_identity, training_identity
-from embft.results.records import Metrics, Trained, TrialInput
+from embft.results.records import EpochScore, Metrics, Trained, TrialInput
 from embft.spec import TrainSpec
 from embft.spec.objective import giving
 from embft.storage.seal import check_digests
@@ -39,6 +39,7 @@ from embft.training.loop import Hooks, Outcome, Step, train
 from embft.training.step import DivergedError, NothingLearnedError
 
 _STEP_INTERVAL = 0.5  # seconds between two lines of progress
+_ASK_SECONDS = 0.01  # between two looks for a scheduler's decision
 
 
 def train_step(folder: TrialDir) -> None:
@@ -170,13 +171,48 @@ def _hooks(folder: TrialDir, given: TrialInput, splits: Splits, model: Any) -> H
             last = time.monotonic()
             folder.append_progress({"event": "step", **vars(step)})
 
+    decisions = _Decisions(folder, asks=given.asks)
     return Hooks(
         evaluate=lambda: _evaluate(model, splits, given, extra),
-        on_evaluation=lambda s: folder.append_progress({"event": "epoch", **s.model_dump()}),
+        on_evaluation=decisions.on_evaluation,
         on_step=tell,
         on_resume=lambda step: folder.append_progress({"event": "resumed", "step": step}),
-        should_stop=folder.sweep.stop_file.exists,
+        should_stop=decisions.should_stop,
     )
+
+
+class _Decisions:
+    """Tells of evaluations, and where a scheduler decides waits for it before the next step.
+
+    So what is decided does not depend on how fast a training is. The last evaluation needs no
+    decision: training has ended.
+    """
+
+    def __init__(self, folder: TrialDir, *, asks: bool) -> None:
+        self.folder, self.asks = folder, asks
+        self.evaluations = self.allowed = 0
+
+    def on_evaluation(self, score: EpochScore) -> None:
+        self.evaluations += 1
+        self.folder.append_progress({"event": "epoch", **score.model_dump()})
+
+    def should_stop(self) -> bool:
+        if self.folder.sweep.stop_file.exists():
+            return True
+        if not self.asks or self.allowed >= self.evaluations:
+            return False
+        self.folder.append_progress({"event": "asks", "evaluations": self.evaluations})
+        while not self._told_to_stop():
+            self.allowed = self.folder.allowed_evaluations()
+            if self.allowed >= self.evaluations:
+                return False
+            time.sleep(_ASK_SECONDS)
+        return True
+
+    def _told_to_stop(self) -> bool:
+        folder = self.folder
+        files = (folder.sweep.stop_file, folder.prune_file, folder.pause_file)
+        return any(path.exists() for path in files)
 
 
 def _evaluate(

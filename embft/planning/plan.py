@@ -6,10 +6,12 @@ anything runs. Writes nothing: `prepare.py` does.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from embft.data.build import Loaded, load_data
 from embft.data.pairs import Splits
@@ -18,10 +20,11 @@ from embft.planning.checks import check_loss, check_objective
 from embft.planning.learnable import LearningChecks
 from embft.planning.models import BaseChecks
 from embft.planning.names import readable
+from embft.planning.scheduling import check_scheduler, most_evaluations
 from embft.results.evaluators import EvaluatorFiles, find_files
 from embft.results.folders import SweepDir, TrialDir
 from embft.results.key import trial_key
-from embft.results.records import Status, TrialInput
+from embft.results.records import Pruned, Status, TrialInput, TrialResult
 from embft.spec import DataSpec, EvaluatorSpec, Point, SweepSpec, TrialSpec
 from embft.system.garbage_collection import no_collection
 from embft.system.machine import Device
@@ -32,6 +35,7 @@ class PlannedTrial:
     """One trial of a plan. params: the varying parameters; empty for a baseline.
 
     evaluators: the digest of what each of the spec's evaluators reads. prefix: see `prefixes.py`.
+    scheduler: the spec's section, if it has one: what another scheduler has stopped runs again.
     """
 
     params: Point
@@ -42,13 +46,19 @@ class PlannedTrial:
     base: LocalBase
     evaluators: tuple[str, ...] = ()
     prefix: str | None = None
+    scheduler: Mapping[str, Any] | None = None
 
     @cached_property
     def finished(self) -> Status | None:
         """The status in the record that is on disk when this is first asked."""
         # Asked once the folder is held: who held it may have finished the trial since planning.
-        found = self.folder.result()
+        found = self.result()
         return found.status if found else None
+
+    def result(self) -> TrialResult | None:
+        """The record on disk, unless a scheduler of another spec has stopped the trial."""
+        found = self.folder.result()
+        return None if isinstance(found, Pruned) and found.scheduler != self.scheduler else found
 
     def input(self, threads: int, device: Device = "auto") -> TrialInput:
         """What the trial's worker is given: spec, seed, data and threads."""
@@ -63,6 +73,7 @@ class PlannedTrial:
             device=device,
             prefix=self.prefix,
             evaluators=self.evaluators,
+            asks=self.scheduler is not None and not self.spec.is_baseline,
         )
 
 
@@ -70,7 +81,9 @@ class PlannedTrial:
 class Plan:
     """A sweep's trials, baselines first, in the order in which they run one at a time.
 
-    notes: what a user may not expect of its bases and trainings, a sentence each.
+    notes: what a user may not expect of its bases and trainings, a sentence each. planner: turns
+    what a search proposes into trials. samples: where it does, trials that stand for those, and do
+    not run. most_evaluations: of the longest training.
     """
 
     spec: SweepSpec
@@ -79,6 +92,15 @@ class Plan:
     data: Mapping[str, Splits]
     evaluators: Mapping[EvaluatorSpec, EvaluatorFiles] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    planner: Planner | None = field(default=None, compare=False, repr=False)
+    samples: tuple[PlannedTrial, ...] = ()
+    most_evaluations: int = 0
+
+    @property
+    def expected(self) -> tuple[PlannedTrial, ...]:
+        """What stands for the trials that a search may propose, as many as it may."""
+        count = self.spec.search.trials or 0
+        return tuple(itertools.islice(itertools.cycle(self.samples), count if self.samples else 0))
 
     @no_collection()
     def pending(self, *, retry_failed: bool = False) -> tuple[PlannedTrial, ...]:
@@ -88,26 +110,6 @@ class Plan:
             for trial in self.trials
             if trial.finished is None or (retry_failed and trial.finished == Status.FAILED)
         )
-
-
-@no_collection()
-def make_plan(spec: SweepSpec, results: Path) -> Plan:
-    """Expand the spec, hash data and models, and look up what is done already.
-
-    A trial that another sweep below `results` has finished counts as done. Raises EmbftError for
-    whatever the user can fix.
-    """
-    folder = SweepDir(results / spec.name)
-    read = {entry: find_files(entry) for entry in spec.evaluators}
-    digests = tuple(f.digest for f in read.values())
-    bases, learning = BaseChecks(spec.resources.device), LearningChecks()
-    known = _Known(Loaded(), {}, {}, folder.trials_by_key(), digests, bases, learning)
-    planned = [_planned(params, trial, folder, known) for params, trial in _with_baselines(spec)]
-    trials = tuple(_scored_once(planned, known.data))
-    used = {trial.data_digest: known.data[trial.data_digest] for trial in trials}
-    # The largest first, which stands for the sweep where there is room for one.
-    used = dict(sorted(used.items(), key=lambda item: -len(item[1].train)))
-    return Plan(spec, folder, trials, used, read, (*bases.notes(), *learning.notes()))
 
 
 @dataclass(frozen=True)
@@ -120,10 +122,65 @@ class _Known:
     read: Loaded
     digests: dict[DataSpec, str]
     data: dict[str, Splits]
-    folders: Mapping[str, TrialDir]
+    folders: dict[str, TrialDir]
     evaluators: tuple[str, ...]
     bases: BaseChecks
     learning: LearningChecks
+
+
+class Planner:
+    """Turns points of one sweep into trials; what it has looked up once, it knows."""
+
+    def __init__(self, spec: SweepSpec, folder: SweepDir) -> None:
+        self.spec, self.folder = spec, folder
+        self.read = {entry: find_files(entry) for entry in spec.evaluators}
+        digests = tuple(files.digest for files in self.read.values())
+        bases, learning = BaseChecks(spec.resources.device), LearningChecks()
+        self.known = _Known(Loaded(), {}, {}, folder.trials_by_key(), digests, bases, learning)
+        self.scheduler = spec.scheduler.model_dump() if spec.scheduler else None
+
+    def trial(self, params: Point, spec: TrialSpec) -> PlannedTrial:
+        """A trial with its key and its folder. Raises EmbftError where it cannot run."""
+        found = _planned(params, spec, self.folder, self.known)
+        return replace(found, scheduler=self.scheduler) if self.scheduler else found
+
+    def proposed(self, params: Point) -> PlannedTrial:
+        """The trial of a point that a search has proposed. Raises EmbftError where there is none:
+        its values do not go together, or its data are not there.
+        """
+        spec = self.spec.resolve(self.spec.point(params), self.spec.seeds[0])
+        return self.trial(params, spec)
+
+    def data(self, digest: str) -> Splits:
+        """The data with this digest, of a trial that was planned."""
+        return self.known.data[digest]
+
+    def notes(self) -> tuple[str, ...]:
+        """What a user may not expect of the bases and trainings planned so far."""
+        return (*self.known.bases.notes(), *self.known.learning.notes())
+
+
+@no_collection()
+def make_plan(spec: SweepSpec, results: Path) -> Plan:
+    """Expand the spec, hash data and models, and look up what is done already.
+
+    A trial that another sweep below `results` has finished counts as done. Where a search proposes
+    the trials, the plan has the baselines, and of all others those that stand for them have been
+    checked. Raises EmbftError for whatever the user can fix.
+    """
+    folder = SweepDir(results / spec.name)
+    planner = Planner(spec, folder)
+    planned = [planner.trial(params, trial) for params, trial in _with_baselines(spec)]
+    trials = tuple(_scored_once(planned, planner.known.data))
+    used = {trial.data_digest: planner.data(trial.data_digest) for trial in trials}
+    # The largest first, which stands for the sweep where there is room for one.
+    used = dict(sorted(used.items(), key=lambda item: -len(item[1].train)))
+    most = most_evaluations(((t.spec, t.data_digest) for t in trials), used)
+    if spec.scheduler is not None:
+        check_scheduler(spec.scheduler, most)
+    runs = tuple(t for t in trials if t.spec.is_baseline or not spec.search.proposes)
+    samples = tuple(t for t in trials if not t.spec.is_baseline and spec.search.proposes)
+    return Plan(spec, folder, runs, used, planner.read, planner.notes(), planner, samples, most)
 
 
 def _scored_once(
@@ -169,5 +226,6 @@ def _planned(params: Point, trial: TrialSpec, sweep: SweepDir, known: _Known) ->
     known.bases.check(trial, model)
     key = trial_key(trial, digest, model.digest, known.evaluators)
     # A folder with this key is the trial's, whatever its readable part says.
-    folder = known.folders.get(key) or sweep.trial(f"{readable(params, trial)}-{key}")
+    named = sweep.trial(f"{readable(params, trial)}-{key}")
+    folder = known.folders.setdefault(key, named)
     return PlannedTrial(params, trial, key, folder, digest, model, known.evaluators)

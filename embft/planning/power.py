@@ -153,7 +153,8 @@ def _measured(plan: Plan) -> _Scored | None:
 
 
 def _configurations(plan: Plan) -> int:
-    return len({repr(trial.params) for trial in plan.trials if not trial.spec.is_baseline})
+    known = {repr(trial.params) for trial in plan.trials if not trial.spec.is_baseline}
+    return len(known) + (plan.spec.search.trials or 0)
 
 
 def _known(plan: Plan, scored: Sequence[_Scored], split: str, pairs: Pairs) -> Known:

@@ -32,7 +32,7 @@ def plan_record(plan: Plan) -> PlanRecord:
     """`plan.json`: which trials the sweep has now, so that a report needs no spec."""
     spec = plan.spec
     any_splits = list(plan.data.values())
-    return {
+    record: PlanRecord = {
         "schema_version": PLAN_SCHEMA,
         "name": spec.name,
         "description": spec.description,
@@ -55,3 +55,8 @@ def plan_record(plan: Plan) -> PlanRecord:
         "dev_is_cut": any(splits.dev_is_cut for splits in any_splits),
         "test_is_dev": any(splits.test_is_dev for splits in any_splits),
     }
+    if spec.search.proposes:
+        record["search"] = spec.search.model_dump(mode="json")
+    if spec.scheduler is not None:
+        record["scheduler"] = spec.scheduler.model_dump(mode="json")
+    return record

@@ -19,3 +19,14 @@ def training_steps(spec: TrainSpec, rows: int) -> int:
     """The optimizer steps of a training on so many rows, if nothing stops it early."""
     steps = epoch_steps(spec, rows) * spec.epochs
     return min(steps, spec.max_steps or steps)
+
+
+def evaluations(spec: TrainSpec, rows: int) -> int:
+    """How often a training on so many rows is scored on dev, if nothing stops it early."""
+    steps = training_steps(spec, rows)
+    ends = math.ceil(steps / epoch_steps(spec, rows))
+    if not spec.evaluation_steps:
+        return ends
+    every, epoch = spec.evaluation_steps, epoch_steps(spec, rows)
+    both = len({*range(every, steps + 1, every)} & {*range(epoch, steps + 1, epoch)})
+    return ends + steps // every - both

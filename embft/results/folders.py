@@ -22,6 +22,7 @@ from embft.results.records import (
     RESULT_FORM,
     TRAINED_FORM,
     Completed,
+    PruneDecision,
     Trained,
     TrialInput,
     TrialResult,
@@ -57,6 +58,7 @@ class SweepDir:
     path: Path
     spec_file = _Named("spec.yaml")
     plan_file = _Named("plan.json")
+    search_file = _Named("search.jsonl")  # what a search has proposed, and what it was told
     leaderboard_csv = _Named("leaderboard.csv")
     leaderboard_json = _Named("leaderboard.json")
     measured_file = _Named("measured.json")
@@ -166,6 +168,10 @@ class TrialDir:
     removed_file = _Named("model-removed.json")
     removing_folder = _Named(".model.removed")  # a model on its way out
     running_file = _Named("running")  # while a launcher has the trial
+    # A training under a scheduler waits after each evaluation until one of these says what then.
+    go_file = _Named("go")  # holds how many evaluations it may go beyond
+    pause_file = _Named("pause")
+    prune_file = _Named("prune.json")
 
     @classmethod
     def copied(cls, path: Path) -> TrialDir:
@@ -230,6 +236,7 @@ class TrialDir:
         """Remove what a launcher that was killed has left of a trial that is finished."""
         shutil.rmtree(self.checkpoints_folder, ignore_errors=True)
         self.running_file.unlink(missing_ok=True)
+        self.forget_decisions()
 
     def write_input(self, given: TrialInput) -> None:
         """Write what the worker is to do."""
@@ -323,6 +330,35 @@ class TrialDir:
             with contextlib.suppress(RecordError):
                 events.append(unsealed(self.progress_file, line))
         return events, offset + len(ended)
+
+    def write_decision(self, decision: PruneDecision) -> None:
+        """Have a training that waits for a decision end where it is."""
+        write_atomic(self.prune_file, sealed(decision.model_dump(mode="json")))
+
+    def read_decision(self) -> PruneDecision | None:
+        """The decision that the training is to end, or None."""
+        try:
+            return PruneDecision.model_validate(unsealed(self.prune_file))
+        except FileNotFoundError:
+            return None
+
+    def let_go(self, evaluations: int) -> None:
+        """Let the training go on after so many evaluations."""
+        temporary = self.path / f".{self.go_file.name}.{os.getpid()}.tmp"
+        temporary.write_text(str(evaluations))
+        temporary.replace(self.go_file)
+
+    def allowed_evaluations(self) -> int:
+        """After how many evaluations the training may go on."""
+        try:
+            return int(self.go_file.read_text())
+        except FileNotFoundError:
+            return 0
+
+    def forget_decisions(self) -> None:
+        """Remove what an earlier scheduler has said, for a training that begins or goes on."""
+        for path in (self.go_file, self.pause_file):
+            path.unlink(missing_ok=True)
 
     def open_log(self) -> int:
         """A descriptor that appends to the worker's log."""

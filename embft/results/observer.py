@@ -50,6 +50,9 @@ class Observer:
     def on_start(self, sweep: SweepDir, trials: Sequence[Observed], done: int) -> None:
         """These trials are going to run. done: how many of the sweep have finished before."""
 
+    def on_proposed(self, trial: Observed) -> None:
+        """A search has proposed this trial, which is going to run."""
+
     def on_progress(self, trial: Observed, event: Mapping[str, Any]) -> None:
         """A line of the trial's progress; `event["event"]` is step, epoch, resumed, scoring,
         retry, or lost (its node or actor has gone, and it begins again). Called for epochs too,

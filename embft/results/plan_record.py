@@ -1,4 +1,7 @@
-"""`plan.json`: which trials a sweep has, so that a report needs no spec."""
+"""`plan.json`: which trials a sweep has, so that a report needs no spec.
+
+Those that a search has proposed since are in `search.jsonl`, and are read as a part of the plan.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from typing_extensions import TypedDict
 
 from embft.errors import RecordError
 from embft.results.folders import SweepDir
+from embft.results.search_log import entries, read_search
 from embft.spec.objective import Preference
 from embft.storage.paths import FileName, InsidePath
 from embft.storage.seal import damaged, refuse_newer, unsealed
@@ -26,7 +30,10 @@ class PlanEntry(TypedDict):
 
 
 class PlanRecord(TypedDict):
-    """What `plan.json` holds; tolerance and prefer are absent from older versions' plans."""
+    """What `plan.json` holds; tolerance and prefer are absent from older versions' plans.
+
+    search: the spec's section, where trials are proposed; scheduler: where some are stopped early.
+    """
 
     schema_version: int
     name: str
@@ -42,6 +49,8 @@ class PlanRecord(TypedDict):
     group_columns: list[str]
     dev_is_cut: bool
     test_is_dev: bool
+    search: NotRequired[dict[str, Any]]
+    scheduler: NotRequired[dict[str, Any]]
 
 
 _PLAN = TypeAdapter(PlanRecord)
@@ -53,7 +62,7 @@ def read_plan(sweep: SweepDir) -> PlanRecord:
     try:
         content = unsealed(path)
         refuse_newer(path, content, PLAN_SCHEMA)
-        return _PLAN.validate_python(content)
+        plan = _PLAN.validate_python(content)
     except FileNotFoundError:
         raise RecordError(
             f"{sweep.path}: no sweep's results are here (no {path.name}): give a folder such as "
@@ -61,3 +70,8 @@ def read_plan(sweep: SweepDir) -> PlanRecord:
         ) from None
     except ValidationError as error:
         raise damaged(path, str(error)) from None
+    if "search" in plan:
+        known = {trial["folder"] for trial in plan["trials"]}
+        proposed = [entry for entry in entries(read_search(sweep)) if entry["folder"] not in known]
+        plan["trials"] += [PlanEntry(**entry) for entry in proposed]  # type: ignore[typeddict-item]
+    return plan

@@ -49,7 +49,8 @@ class Attempt(_Record):
 class TrialInput(_Record):
     """`trial.json`: what a worker is to do. `data` is relative to the sweep's folder.
     prefix: what it shares with trials that only have other epochs, if there are such.
-    micro_batch_size: instead of the spec's, where memory ran out with that.
+    micro_batch_size: instead of the spec's, where memory ran out with that. asks: whether training
+    waits after each evaluation for a scheduler's decision.
     """
 
     schema_version: int = SCHEMA
@@ -65,6 +66,7 @@ class TrialInput(_Record):
     micro_batch_size: int | None = None
     attempts: tuple[Attempt, ...] = ()
     evaluators: tuple[str, ...] = ()  # for each of the spec's the digest of what it reads
+    asks: bool = False
 
     @property
     def repeated(self) -> dict[str, Any]:
@@ -206,11 +208,26 @@ class Completed(_Result):
         return content
 
 
+class PruneDecision(_Record):
+    """`prune.json`: a scheduler's decision that a training is to end where it is.
+
+    reason: in words. scheduler: the spec's section, with which the decision stands and falls.
+    """
+
+    reason: str
+    scheduler: dict[str, Any]
+
+
 class Pruned(_Result):
-    """A trial that a scheduler stopped early."""
+    """A trial that a scheduler stopped early: its curve is in `epochs`, its model is not kept.
+
+    scheduler: as in the decision; a spec that says otherwise runs the trial again.
+    """
 
     status: Literal[Status.PRUNED] = Status.PRUNED
     reason: str
+    scheduler: dict[str, Any] = Field(default_factory=dict)
+    total_seconds: float = 0.0
 
 
 class Failed(_Result):

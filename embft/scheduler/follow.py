@@ -17,7 +17,7 @@ from typing import Any
 
 from embft.errors import EmbftError
 from embft.planning.plan import PlannedTrial
-from embft.results.folders import SweepDir
+from embft.results.folders import SweepDir, TrialDir
 from embft.results.observer import Observed, Observer
 from embft.results.records import EpochScore, TrialResult
 
@@ -40,18 +40,23 @@ class _Open:
 
 
 class Follower:
-    """Tells observers what happens to these trials while it is open. done: trials before them."""
+    """Tells observers what happens to these trials while it is open.
+
+    done: trials before them. sweep: the trials' own, where there may be none yet.
+    """
 
     def __init__(
         self,
         trials: Sequence[PlannedTrial | Observed],
         observers: Sequence[Observer],
         done: int = 0,
+        sweep: SweepDir | None = None,
     ) -> None:
-        self.sweep = trials[0].folder.sweep
+        self.sweep = sweep or trials[0].folder.sweep
         self.trials = [Observed(t.folder, t.spec, t.params) for t in trials]
         self.open = {trial.key: _Open(trial) for trial in self.trials}
         self.done = done
+        self.proposed: queue.SimpleQueue[Observed] = queue.SimpleQueue()
         self.observers = [_Guarded(observer) for observer in observers]
         self.stopping = False
         self.whole_look = 0.0  # when every trial is to be looked at again
@@ -70,6 +75,20 @@ class Follower:
         self.thread.join()
         self._tell("on_end", error)
 
+    def add(self, trial: PlannedTrial) -> None:
+        """Follow this one too, which a search has proposed."""
+        self.proposed.put(Observed(trial.folder, trial.spec, trial.params))
+
+    def folders(self) -> list[TrialDir]:
+        """The folders of the trials that are open."""
+        return [trial.observed.folder for trial in list(self.open.values())]
+
+    def _take_proposed(self) -> None:
+        while not self.proposed.empty():
+            trial = self.proposed.get()
+            self.open[trial.key] = _Open(trial)
+            self._tell("on_proposed", trial)
+
     def _follow(self) -> None:
         while not self.stop.wait(_POLL_SECONDS):
             self._look()
@@ -78,6 +97,7 @@ class Follower:
 
     def _look(self) -> None:
         """Tell what is new."""
+        self._take_proposed()
         if not self.stopping and self.open and self.sweep.stop_file.exists():
             self.stopping = True
             self._tell("on_stopping")
@@ -160,6 +180,10 @@ class InBackground(Observer):
         """Start the thread in which the observers are called."""
         self.thread.start()
         self.waiting.put(("on_start", (sweep, trials, done)))
+
+    def on_proposed(self, trial: Observed) -> None:
+        """Pass it on."""
+        self.waiting.put(("on_proposed", (trial,)))
 
     def on_progress(self, trial: Observed, event: Mapping[str, Any]) -> None:
         """Pass it on."""

@@ -15,7 +15,7 @@ import math
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
@@ -28,13 +28,21 @@ from embft.errors import EmbftError, FailureReason
 from embft.execution.launcher import run_trial
 from embft.execution.monitor import Limits
 from embft.execution.warm_process import overhead, warm_memory, warm_up
+from embft.planning.freeze import freeze_data
 from embft.planning.plan import PlannedTrial
 from embft.results.folders import SweepDir, TrialDir
 from embft.results.observer import Observer
+from embft.results.records import Status
 from embft.scheduler.broker import ask_for_trial, launch_server
+from embft.scheduler.choices import Choices
 from embft.scheduler.cluster import Cluster, Interrupted, RayDiedError
+from embft.scheduler.early_stopping import EarlyStopping
 from embft.scheduler.follow import Follower
 from embft.scheduler.health import ClusterWatch
+from embft.scheduler.proposals import ProposedTrials, Suggestions
+from embft.scheduler.stepped import SteppedTrial
+from embft.scheduler.stopping import Enough
+from embft.scheduler.unsaved import Unsaved
 from embft.spec.resources import Resources
 from embft.storage.errors import StorageError
 from embft.storage.lock import is_held
@@ -56,36 +64,54 @@ class TrialRunner(tune.Trainable):
 
     def setup(self, config: dict[str, Any]) -> None:
         """Keep what the actor is given; Ray calls this once for each."""
-        self.given = config
+        self.reset_config(config)
         if config["server"] is None:
             warm_up()
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """The next trial, for the same actor."""
         self.given = new_config
+        self.stepped: SteppedTrial | None = None
+        self.reported = 0
         return True
 
     def step(self) -> dict[str, Any]:
-        """Run the whole trial, which is one step to Ray, and report how it ended."""
-        folder, server = TrialDir(Path(self.given["trial"])), self.given["server"]
+        """Run the whole trial, or where a scheduler decides, to its next evaluation."""
+        folder, metric = TrialDir(Path(self.given["trial"])), self.given["metric"]
         try:
-            if server is not None:
-                status = ask_for_trial(server, folder)
-            else:
-                status = run_trial(folder, Limits(**self.given["limits"]))
+            if metric is None or folder.read_input().spec.is_baseline:
+                return {"status": self._run(folder), "done": True}
+            if self.stepped is None:
+                self.stepped = SteppedTrial(folder, self._run, metric, self.reported)
+            return self.stepped.step()
         except StorageError as error:
             return {"storage": [error.reason, str(error)], "done": True}
-        return {"status": status, "done": True}
 
-    def save_checkpoint(self, checkpoint_dir: str) -> None:
-        """Nothing: the trial's folder is the record. Ray calls this at the end of a trial."""
+    def _run(self, folder: TrialDir) -> Status:
+        if self.given["server"] is not None:
+            return ask_for_trial(self.given["server"], folder)
+        return run_trial(folder, Limits(**self.given["limits"]))
+
+    def save_checkpoint(self, checkpoint_dir: str) -> dict[str, Any]:  # noqa: ARG002 - Ray's own
+        """How far Ray knows the trial; its folder has all else. Ray calls this at the end too."""
+        return {"reported": self.stepped.reported if self.stepped else self.reported}
+
+    def load_checkpoint(self, checkpoint: Any) -> None:
+        """Ray calls this when a trial that was paused goes on."""
+        self.reported = checkpoint["reported"]
 
 
-class _Watch(tune.Callback):
+class _Watch(Unsaved, tune.Callback):
     """Notes when a trial ended because the results folder takes no more, and keeps Tune small."""
 
-    def __init__(self) -> None:
+    def __init__(self, enough: Enough | None = None) -> None:
         self.error: StorageError | None = None
+        self.enough = enough
+
+    def look(self) -> None:
+        """Look at the clock, where the sweep has a limit of time."""
+        if self.enough is not None:
+            self.enough.look()
 
     def on_trial_recover(self, *_: Any, **given: Any) -> None:
         """Ray calls this when the actor of a trial has gone, and it is to run in another one."""
@@ -104,12 +130,13 @@ class _Watch(tune.Callback):
         getattr(metadata, "metric_n_steps", {}).clear()
 
 
-def run_trials(
+def run_trials(  # noqa: PLR0913, PLR0917 - what a sweep is made of
     trials: Sequence[PlannedTrial],
     cluster: Cluster,
     resources: Resources,
     observers: Sequence[Observer] = (),
     done: int = 0,
+    choices: Choices | None = None,
 ) -> list[str]:
     """Run the trials to their records; what they came to is on disk, and observers are notified.
 
@@ -120,21 +147,33 @@ def run_trials(
     Interrupted, RayDiedError when Ray has ended, and StorageError when the results folder takes no
     more.
     """
-    if not trials:
+    search = choices.search if choices else None
+    if not trials and search is None:
         return []
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
-    folder = SweepDir(cluster.scratch or trials[0].folder.sweep.path.resolve()).tune_folder
-    watch, limits = _Watch(), _limits(resources, cluster)
-    with Follower(trials, observers, done), _launching(cluster, limits) as server:
-        settings = {"limits": dataclasses.asdict(limits), "server": server}
-        about = max(_PART, _PART_FOR_EACH * cluster.concurrent)
-        tuners = (_tuner(part, cluster, settings, folder, watch) for part in _parts(trials, about))
+    sweep = search.plan.folder if search else trials[0].folder.sweep
+    folder = SweepDir(cluster.scratch or sweep.path.resolve()).tune_folder
+    watch, limits = _Watch(choices.enough if choices else None), _limits(resources, cluster)
+    with (
+        Follower(trials, observers, done, sweep) as follower,
+        _launching(cluster, limits) as server,
+    ):
+        settings = {"limits": dataclasses.asdict(limits), "server": server, "metric": None}
+        parts: list[_Part] = _fixed(trials, cluster, choices)
+        proposed = None
+        if choices and search:
+            proposed = _proposed(search, cluster, resources, choices, follower)
+            parts.append((proposed, choices.early))
+        tuners = (_tuner(part, cluster, settings, folder, watch, early) for part, early in parts)
         try:
-            return _fit(tuners, cluster, watch)
+            lost = _fit(tuners, cluster, watch)
+            if proposed is not None and proposed.error is not None:
+                raise proposed.error
+            return lost
         except (Interrupted, RayDiedError, StorageError) as end:
             # Without a Ray of our own its actors are gone, and whoever could save with them.
             if server is not None or not cluster.ours or not isinstance(end, RayDiedError):
-                _let_trials_save(trials)
+                _let_trials_save(sweep, follower)
             raise
         finally:
             shutil.rmtree(folder, ignore_errors=True)
@@ -142,6 +181,8 @@ def run_trials(
 
 def _parts(trials: Sequence[PlannedTrial], about: int) -> list[Sequence[PlannedTrial]]:
     """Of about equal size."""
+    if not trials:
+        return []
     size = math.ceil(len(trials) / max(1, round(len(trials) / about)))
     return [trials[i : i + size] for i in range(0, len(trials), size)]
 
@@ -159,23 +200,87 @@ def _launching(cluster: Cluster, limits: Limits) -> Iterator[str | None]:
             yield address
 
 
-def _tuner(
-    trials: Sequence[PlannedTrial], cluster: Cluster, settings: Any, folder: Path, watch: _Watch
+def _fixed(
+    trials: Sequence[PlannedTrial], cluster: Cluster, choices: Choices | None
+) -> list[_Part]:
+    """Trials that are known beforehand, in parts. A scheduler has those that train, and before
+    them those that it must know of.
+    """
+    about = max(_PART, _PART_FOR_EACH * cluster.concurrent)
+    if choices is None or choices.early is None:
+        return [(part, None) for part in _parts(trials, about)]
+    bases = [trial for trial in trials if trial.spec.is_baseline]
+    seen = [*choices.known, *(trial for trial in trials if not trial.spec.is_baseline)]
+    return [
+        *((part, None) for part in _parts(bases, about)),
+        *((part, choices.early) for part in _parts(seen, about)),
+    ]
+
+
+def _proposed(
+    search: Suggestions,
+    cluster: Cluster,
+    resources: Resources,
+    choices: Choices,
+    follower: Follower,
+) -> ProposedTrials:
+    """What proposes a search's trials, and makes each ready to run."""
+    enough = choices.enough
+
+    def begin(trial: PlannedTrial) -> None:
+        if trial.data_digest not in search.plan.data:
+            sweep = trial.folder.sweep
+            data = sweep.dataset(sweep.data_name(trial.data_digest))
+            freeze_data(data, search.planner.data(trial.data_digest), trial.spec.model)
+        trial.folder.create(trial.input(cluster.cpus_per_trial, resources.device))
+        follower.add(trial)
+
+    return ProposedTrials(
+        search,
+        begin,
+        ended=lambda: cluster.stop.asked or enough.reason is not None,
+        replays=choices.early is not None,
+        again=set(choices.again),
+    )
+
+
+_Part = tuple[Sequence[PlannedTrial] | ProposedTrials, EarlyStopping | None]
+
+
+def _tuner(  # noqa: PLR0913, PLR0917 - what a Tuner is made of
+    trials: Sequence[PlannedTrial] | ProposedTrials,
+    cluster: Cluster,
+    settings: Mapping[str, Any],
+    folder: Path,
+    watch: _Watch,
+    early: EarlyStopping | None = None,
 ) -> tune.Tuner:
+    """A Tuner of these trials, or of those that a search proposes."""
+    space, search, at_most, samples = dict(settings), None, cluster.at_most, 1
+    if isinstance(trials, ProposedTrials):
+        name, goal = "search", trials.suggestions.goal
+        search, samples = trials, -1
+    else:
+        name, goal = trials[0].key, trials[0].spec.objective
+        space["trial"] = tune.grid_search([str(trial.folder.path.resolve()) for trial in trials])
+    if early is not None:
+        space["metric"] = goal.metric
+        # Trials that wait for each other hold no place, and must not count as running.
+        at_most = None if early.pauses else at_most
     return tune.Tuner(
         tune.with_resources(TrialRunner, _share(cluster)),
-        param_space={
-            "trial": tune.grid_search([str(trial.folder.path.resolve()) for trial in trials]),
-            **settings,
-        },
+        param_space=space,
         tune_config=tune.TuneConfig(
-            max_concurrent_trials=cluster.at_most,
+            search_alg=search,
+            scheduler=early,
+            num_samples=samples,
+            max_concurrent_trials=at_most,
             reuse_actors=True,
             trial_name_creator=lambda trial: f"embft_{trial.trial_id}",
             trial_dirname_creator=lambda trial: str(trial.trial_id),
         ),
         run_config=tune.RunConfig(
-            name=trials[0].key,
+            name=name,
             storage_path=str(folder),
             callbacks=[watch],
             verbose=0,
@@ -191,16 +296,16 @@ def _share(cluster: Cluster) -> dict[str, float]:
     return share | ({"memory": cluster.memory_per_trial} if cluster.memory_per_trial else {})
 
 
-def _let_trials_save(trials: Sequence[PlannedTrial]) -> None:
+def _let_trials_save(sweep: SweepDir, follower: Follower) -> None:
     """Have running trainings save where they are, and wait until they have, which is a step of a
     large model at most. Who does not want to wait asks a second time.
     """
     try:
-        trials[0].folder.sweep.stop_file.touch()
+        sweep.stop_file.touch()
     except OSError:  # a folder that takes no more: then no trial can save either
         return
     deadline = time.monotonic() + _SAVE_SECONDS
-    while running := [t.folder for t in trials if t.folder.running_file.exists()]:
+    while running := [f for f in follower.folders() if f.running_file.exists()]:
         if time.monotonic() > deadline and not any(is_held(f.log_file) for f in running):
             break
         time.sleep(_STOP_SECONDS)
@@ -236,6 +341,7 @@ def _fit(tuners: Iterable[tune.Tuner], cluster: Cluster, watch: _Watch) -> list[
             while not results.done():
                 time.sleep(_STOP_SECONDS)
                 _stop_if_asked(cluster, watch)
+                watch.look()
                 check()
         return results.result()
     except BaseException:

@@ -13,16 +13,21 @@ from pydantic import Field, ValidationError
 from embft.errors import SpecError, nearest
 from embft.spec.base import Fields, Name
 from embft.spec.data import DataSpec
+from embft.spec.distributions import Product
 from embft.spec.evaluators import EvaluatorSpec
+from embft.spec.initial import check_scheduler, check_search
 from embft.spec.model import ModelSpec
 from embft.spec.objective import RANKING, Objective, giving, with_retrieval
 from embft.spec.resources import Artifacts, Resources
+from embft.spec.search import Scheduler, Search, ShortScheduler, ShortSearch, Stop
 from embft.spec.source import Source, Where, read_file, read_text
 from embft.spec.space import (
     MAX_POINTS,
     SECTIONS,
     Point,
+    corners,
     count_points,
+    listed,
     points,
     read_axes,
     with_point,
@@ -52,6 +57,9 @@ class Document(Fields):
     train: dict[str, Any] = Field(default_factory=dict)
     space: Any = None
     seeds: tuple[int, ...] = Field(default=(42,), min_length=1)
+    search: ShortSearch = Search()
+    scheduler: ShortScheduler = None
+    stop: Stop = Stop()
     objective: Objective = Objective()
     resources: Resources = Resources()
     artifacts: Artifacts = Artifacts()
@@ -59,16 +67,27 @@ class Document(Fields):
 
 
 class SweepSpec(Fields):
-    """A validated sweep: its points, seeds, objective and resources."""
+    """A validated sweep: its points, seeds, objective and resources.
+
+    points: of a grid all; where a search proposes them those that stand for all, which are checked
+    and do not run. space: what a search draws from. sections: data, model and train as written.
+    folder: what paths in them are relative to.
+    """
 
     name: Name
     description: str
     points: tuple[PlannedPoint, ...]
+    space: tuple[Product, ...]
     seeds: tuple[int, ...]
+    search: Search
+    scheduler: Scheduler | None
+    stop: Stop
     objective: Objective
     resources: Resources
     artifacts: Artifacts
     evaluators: tuple[EvaluatorSpec, ...]
+    sections: dict[str, Any]
+    folder: Path
     text: str
 
     def trials(self) -> Iterator[tuple[Point, TrialSpec]]:
@@ -84,6 +103,22 @@ class SweepSpec(Fields):
                 seen.add(trial)
                 if len(seen) > known:
                     yield point.params, trial
+
+    def point(self, params: Point) -> PlannedPoint:
+        """A point that a search has proposed. Raises SpecError where its values do not go together,
+        which single values that are allowed may not.
+        """
+        found: dict[str, Any] = {}
+        for name, section in with_point(self.sections, params).items():
+            try:
+                parsed = SECTIONS[name].model_validate_json(json.dumps(section))
+            except ValidationError as error:
+                raise SpecError(_worded(SECTIONS[name], error, (name,))[1]) from None
+            found[name] = _relative(parsed, self.folder)
+        reason = untrainable_reason(found["model"], found["train"])
+        if reason is not None:
+            raise SpecError(reason)
+        return PlannedPoint.model_construct(params=dict(params), **found)
 
     def resolve(self, point: PlannedPoint, seed: int) -> TrialSpec:
         """The trial spec of one point and one seed, whose sections have all been checked."""
@@ -116,30 +151,50 @@ def _sweep(source: Source, folder: Path, text: str) -> SweepSpec:
         raise SpecError(f"{source.at(())}: a spec is a mapping of fields, not {source.data!r:.60}")
     document = _validated(Document, source, source.data, ())
     axes = read_axes(source)
-    total = count_points([product for _, product in axes]) * len(document.seeds)
-    if total > MAX_POINTS:
-        raise SpecError(
-            f"{source.at(('space',))}: the space has {total:,} trials, {MAX_POINTS:,} are allowed"
-        )
     if len(set(document.seeds)) < len(document.seeds):
         raise SpecError(f"{source.at(('seeds',))}: a seed stands twice in {list(document.seeds)}")
-    points = tuple(_points(source, axes, folder))
+    sections = {name: source.data.get(name) or {} for name in SECTIONS}
+    points = tuple(_points(source, sections, _products(source, document, axes), folder))
+    if document.scheduler is not None:
+        check_scheduler(source, document.scheduler, [point.train for point in points])
     judged = any(point.data.is_judged for point in points)
     objective = document.objective
     if judged and "metric" not in (source.data.get("objective") or {}):
         objective = objective.model_copy(update={"metric": RANKING})
     evaluators = _evaluators(source, document, objective.metric, judged=judged)
-    return SweepSpec(
+    return SweepSpec.model_construct(
         name=document.name,
         description=" ".join(document.description.split()),
         points=points,
+        space=tuple(product for _, product in axes),
         seeds=document.seeds,
+        search=document.search,
+        scheduler=document.scheduler,
+        stop=document.stop,
         objective=objective,
         resources=document.resources,
         artifacts=document.artifacts,
         evaluators=tuple(entry.relative_to(folder) for entry in evaluators),
+        sections=sections,
+        folder=folder,
         text=text,
     )
+
+
+def _products(
+    source: Source, document: Document, axes: list[tuple[Where, Product]]
+) -> list[tuple[Where, dict[str, list[Any]]]]:
+    """The products whose points are checked: a grid's own, of a search those that stand for all."""
+    if document.search.proposes:
+        check_search(source, document.search, document.seeds, axes)
+        return [(where, part) for where, product in axes for part in corners(product)]
+    grid = listed(source, axes)
+    total = count_points(grid) * len(document.seeds)
+    if total > MAX_POINTS:
+        raise SpecError(
+            f"{source.at(('space',))}: the space has {total:,} trials, {MAX_POINTS:,} are allowed"
+        )
+    return [(where, each) for (where, _), each in zip(axes, grid, strict=True)]
 
 
 def _evaluators(
@@ -165,9 +220,11 @@ def _evaluators(
 
 
 def _points(
-    source: Source, axes: list[tuple[Where, dict[str, list[Any]]]], folder: Path
+    source: Source,
+    sections: Mapping[str, Any],
+    axes: list[tuple[Where, dict[str, list[Any]]]],
+    folder: Path,
 ) -> Iterator[PlannedPoint]:
-    sections = {name: source.data.get(name) or {} for name in ("data", "model", "train")}
     checked: dict[str, Any] = {}
     for where, product in axes:
         for params, positions in points(product):
@@ -179,11 +236,7 @@ def _points(
                 identity = f"{name}:{section!r}"
                 if identity not in checked:
                     found = _validated(SECTIONS[name], source, section, (name,), origin)
-                    checked[identity] = (
-                        found.relative_to(folder)
-                        if isinstance(found, DataSpec | ModelSpec)
-                        else found
-                    )
+                    checked[identity] = _relative(found, folder)
                 checked[name] = checked[identity]
             reason = untrainable_reason(checked["model"], checked["train"])
             if reason is not None:
@@ -195,6 +248,10 @@ def _points(
                 model=checked["model"],
                 train=checked["train"],
             )
+
+
+def _relative(section: Fields, folder: Path) -> Fields:
+    return section.relative_to(folder) if isinstance(section, DataSpec | ModelSpec) else section
 
 
 def _validated(
@@ -212,10 +269,15 @@ def _validated(
     try:
         return model.model_validate_json(text)
     except ValidationError as error:
-        found = _clearest(error)
-        loc = (*where, *(part for part in found["loc"] if not _is_tag(part)))
-        at = source.at(_origin(loc, origin or {}))
-        raise SpecError(f"{at}: {_words(loc, found, model, loc[len(where) :])}") from None
+        loc, words = _worded(model, error, where)
+        raise SpecError(f"{source.at(_origin(loc, origin or {}))}: {words}") from None
+
+
+def _worded(model: type[Fields], error: ValidationError, where: Where) -> tuple[Where, str]:
+    """Where below `where` a section is wrong, and what to say of it."""
+    found = _clearest(error)
+    loc = (*where, *(part for part in found["loc"] if not _is_tag(part)))
+    return loc, _words(loc, found, model, loc[len(where) :])
 
 
 def _clearest(error: ValidationError) -> Any:

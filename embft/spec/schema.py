@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from embft.spec.distributions import KINDS
 from embft.spec.losses import LossSpec
 from embft.spec.parse import Document
 from embft.spec.space import SECTIONS, axis_names
@@ -93,12 +94,32 @@ def _allow_short_forms(shared: Schema) -> None:
 
 
 def _space(schema: Schema) -> Schema:
-    """A mapping of axes to lists of values, or a list of such mappings."""
-    axes = {name: {"type": "array", "items": _at(schema, name)} for name in axis_names()}
+    """A mapping of axes to lists of values or distributions, or a list of such mappings."""
+    axes = {name: _axis(_at(schema, name)) for name in axis_names()}
+    schema["$defs"]["Distribution"] = _distribution()
     product = {"type": "object", "properties": axes, "additionalProperties": False}
     schema["$defs"]["Product"] = product
     one = {"$ref": "#/$defs/Product"}
     return {"anyOf": [one, {"type": "array", "items": one}, {"type": "null"}]}
+
+
+def _axis(field: Schema) -> Schema:
+    values = {"type": "array", "items": field}
+    choice = {"type": "object", "properties": {"choice": values}, "required": ["choice"]}
+    return {"anyOf": [values, choice, {"$ref": "#/$defs/Distribution"}]}
+
+
+def _distribution() -> Schema:
+    """One distribution of numbers, under its name."""
+    numbers = {kind: {"type": "array", "items": {"type": "number"}} for kind in KINDS}
+    del numbers["choice"]
+    return {
+        "type": "object",
+        "properties": numbers,
+        "additionalProperties": False,
+        "minProperties": 1,
+        "maxProperties": 1,
+    }
 
 
 def _at(schema: Schema, path: str) -> Schema:

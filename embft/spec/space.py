@@ -1,7 +1,7 @@
 """The search space: axes under dotted paths -> points.
 
 As in scikit-learn, a mapping is a product and a list of mappings is their union. Knows the names of
-the fields (to refuse axes that no field has), not their bounds.
+the fields (to refuse axes that no field has) and which take numbers, not their bounds.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from embft.errors import SpecError, nearest
 from embft.spec.base import Fields
 from embft.spec.data import DataSpec
+from embft.spec.distributions import Domain, Product, read_domain
 from embft.spec.model import ModelSpec
 from embft.spec.source import Source, Where
 from embft.spec.train import TrainSpec
@@ -22,6 +23,7 @@ from embft.spec.train import TrainSpec
 Point = Mapping[str, Any]
 
 MAX_POINTS = 100_000
+_MAX_CORNERS = 256
 SECTIONS: dict[str, type[Fields]] = {"data": DataSpec, "model": ModelSpec, "train": TrainSpec}
 # Sections that may be written as one of their fields alone, as in `loss: cosent`, and which.
 _SHORT = {"train.loss": "name", "data.dev": "file", "data.test": "file"}
@@ -45,7 +47,16 @@ def _section(annotation: Any) -> type[BaseModel] | None:
     return next((o for o in options if isinstance(o, type) and issubclass(o, BaseModel)), None)
 
 
-def read_axes(source: Source) -> list[tuple[Where, dict[str, list[Any]]]]:
+def _annotation(axis: str) -> Any:
+    """The type of the field at a dotted path."""
+    name, *inner = axis.split(".")
+    found: Any = SECTIONS[name]
+    for part in inner:
+        found = _section(found).model_fields[part].annotation  # type: ignore[union-attr]
+    return found
+
+
+def read_axes(source: Source) -> list[tuple[Where, Product]]:
     """The products of the space, each with where it stands. Refuses malformed axes."""
     space = source.data.get("space")
     if space is None:
@@ -57,22 +68,47 @@ def read_axes(source: Source) -> list[tuple[Where, dict[str, list[Any]]]]:
     return [(where, _product(source, where, p)) for where, p in zip(at, products, strict=True)]
 
 
-def _product(source: Source, where: Where, product: Any) -> dict[str, list[Any]]:
+def _product(source: Source, where: Where, product: Any) -> Product:
     if not isinstance(product, dict) or not product:
         raise SpecError(
-            f"{source.at(where)}: space must be a mapping of axes to lists of values, or a list of "
-            f"such mappings, not {product!r}"
+            f"{source.at(where)}: space must be a mapping of axes to lists of values or "
+            f"distributions, or a list of such mappings, not {product!r}"
         )
     names = axis_names()
-    for axis, values in product.items():
+    found: dict[str, Domain] = {}
+    for axis, given in product.items():
         here = source.at((*where, axis))
         if axis not in names:
             raise SpecError(f"{here}: no field is called {axis!r}: {nearest(axis, names)}")
-        if not isinstance(values, list):
-            raise SpecError(f"{here}: {axis} must be a list of values: write [{values}]")
-        if not values:
-            raise SpecError(f"{here}: {axis} has no values: give at least one, or remove the axis")
-    return product
+        try:
+            found[axis] = read_domain(given, _annotation(axis))
+        except ValueError as error:
+            raise SpecError(f"{here}: {axis} {error}") from None
+    return found
+
+
+def listed(source: Source, axes: Sequence[tuple[Where, Product]]) -> list[dict[str, list[Any]]]:
+    """The products of a grid. Raises SpecError for a distribution, which has no list of values."""
+    for where, product in axes:
+        for axis, domain in product.items():
+            if domain.kind != "choice":
+                raise SpecError(
+                    f"{source.at((*where, axis))}: {axis} is a distribution ({domain.kind}), of "
+                    "which a grid cannot take every value: give a list of values, or draw from it "
+                    "with `search: {algorithm: tpe, trials: 40}` (or random)"
+                )
+    return [{axis: domain.ends for axis, domain in product.items()} for _, product in axes]
+
+
+def corners(product: Product) -> list[dict[str, list[Any]]]:
+    """Products of single values that together stand for all points of one: every choice and both
+    ends of every distribution, with each other where those are few.
+    """
+    ends = {axis: domain.ends for axis, domain in product.items()}
+    if count_points([ends]) <= _MAX_CORNERS:
+        return [ends]
+    first = {axis: values[:1] for axis, values in ends.items()}
+    return [{**first, axis: values} for axis, values in ends.items()]
 
 
 def count_points(axes: Sequence[Mapping[str, Sequence[Any]]]) -> int:

@@ -32,6 +32,10 @@ TAKEN = [
     "space: {data.dev: [{file: b.csv, groups: kind}], data.nli: [null]}",
     "evaluators: [clusters, 'a:b', {clustering: {data: c.csv}, name: own}]",
     "artifacts: {keep: 'top:3'}",
+    "space: {train.learning_rate: {loguniform: [1e-5, 1e-3]}, train.loss: {choice: [cosent]}}\n"
+    "search: {algorithm: random, trials: 3, initial: [{train.learning_rate: 1e-4}]}",
+    "space: {train.epochs: [2, 3]}\nsearch: grid\nscheduler: asha",
+    "scheduler: {algorithm: median, grace: 2}\nstop: {time: 2h, no_better_for: 3}",
     "seeds: [1, 2]\nobjective: {metric: auc, prefer: none}",
 ]
 REFUSED = [
@@ -44,6 +48,10 @@ REFUSED = [
     "space: {train.epochs: [0]}",
     "resources: {device: tpu}",
     "seeds: 42",
+    "search: annealing",
+    "search: {algorithm: tpe, trials: 0}",
+    "scheduler: {algorithm: asha, grace: 0}",
+    "space: {train.learning_rate: {lognormal: [1, 2]}}",
     "objective: {mode: up}",
 ]
 

@@ -1,0 +1,93 @@
+"""How a sweep chooses its trials, stops those that fall behind, and ends before its last trial.
+
+None of this is part of a trial's key: it decides which trials run and how far, not what one that
+completes comes to.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from embft.spec.base import Fields
+from embft.spec.resources import Duration
+
+Algorithm = Literal["grid", "random", "tpe"]
+SchedulerName = Literal["asha", "hyperband", "median"]
+
+
+def _as_tuple(value: Any) -> Any:
+    # A section that has passed a validator is Python, where a list is no tuple.
+    return tuple(value) if isinstance(value, list) else value
+
+
+class Search(Fields):
+    """Who proposes the trials. trials: how many different ones. initial: points to begin with."""
+
+    algorithm: Algorithm = "grid"
+    trials: int | None = Field(default=None, ge=1, le=100_000)
+    seed: int = Field(default=0, ge=0, lt=2**32)
+    initial: Annotated[
+        tuple[dict[str, Any], ...],
+        BeforeValidator(_as_tuple, json_schema_input_type=tuple[dict[str, Any], ...]),
+    ] = ()
+
+    @property
+    def proposes(self) -> bool:
+        """Whether the trials are not known beforehand."""
+        return self.algorithm != "grid"
+
+    @model_validator(mode="after")
+    def _a_budget_where_one_is_needed(self) -> Search:
+        if self.proposes and self.trials is None:
+            raise ValueError(
+                f"{self.algorithm} proposes trials without end: say how many it may, `trials: 40`"
+            )
+        unused = [name for name in ("trials", "initial") if getattr(self, name)]
+        if not self.proposes and unused:
+            raise ValueError(
+                f"a grid runs all of its points and has no {unused[0]}: remove it, or set "
+                "`algorithm: tpe` or `random`"
+            )
+        return self
+
+
+class Scheduler(Fields):
+    """Which of Ray Tune's schedulers stops trials early; it counts the evaluations on dev.
+
+    grace: evaluations before the first decision (asha, median). reduction_factor: of the trials
+    that reach a decision, one in so many goes on (asha, hyperband).
+    """
+
+    algorithm: SchedulerName
+    grace: int = Field(default=1, ge=1, le=10_000)
+    reduction_factor: float = Field(default=3, gt=1, le=100)
+
+
+class Stop(Fields):
+    """When a sweep ends before its last trial. time: seconds of this command. score: of the
+    objective on dev. no_better_for: trials in a row without a better one. resolved: as soon as the
+    recommendation is.
+    """
+
+    time: Duration | None = None
+    score: float | None = Field(default=None, allow_inf_nan=False)
+    no_better_for: int | None = Field(default=None, ge=1)
+    resolved: bool = False
+
+    @property
+    def is_set(self) -> bool:
+        """Whether anything ends the sweep before its last trial."""
+        return self != Stop()
+
+
+def _named(value: Any) -> Any:
+    return {"algorithm": value} if isinstance(value, str) else value
+
+
+ShortSearch = Annotated[Search, BeforeValidator(_named, json_schema_input_type=Algorithm | Search)]
+ShortScheduler = Annotated[
+    Scheduler | None,
+    BeforeValidator(_named, json_schema_input_type=SchedulerName | Scheduler | None),
+]
