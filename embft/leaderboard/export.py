@@ -11,6 +11,7 @@ from typing import Any
 
 from embft.leaderboard.labels import config_label
 from embft.leaderboard.rows import Group, Interval, Leaderboard, Needed, Row
+from embft.leaderboard.significance import outcome
 from embft.leaderboard.stability import purity_change
 from embft.leaderboard.verdict import group_name
 from embft.metrics.comparison import Comparison
@@ -54,6 +55,7 @@ def to_records(leaderboard: Leaderboard) -> list[dict[str, Any]]:
                 **_scores("dev", row.dev, row.dev_intervals),
                 **_scores("test", row.test, row.test_intervals),
                 **_differences(group),
+                "difference_outcome": _outcome(leaderboard, group),
                 **_without_leaks(row),
                 **_purity(leaderboard, row),
                 **_costs(row),
@@ -89,6 +91,14 @@ def _differences(group: Group | None) -> dict[str, float | None]:
         **_difference("dev_difference_to_best", group.to_best if group else None),
         "dev_loss_at_most": group.loss_high if group else None,
     }
+
+
+def _outcome(leaderboard: Leaderboard, group: Group | None) -> str | None:
+    """What the difference to the recommended configuration shows on test."""
+    found, decision = group.to_recommended if group else None, leaderboard.decision
+    if found is None or decision is None:
+        return None
+    return outcome(found, decision.objective.tolerance)
 
 
 def _difference(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from embft.metrics.best import LEVEL
 from embft.metrics.comparison import Comparison
 
@@ -22,3 +24,18 @@ def is_significant(comparison: Comparison) -> bool:
     """At the stated error rate, corrected where many were compared."""
     p = comparison.p_value if comparison.p_adjusted is None else comparison.p_adjusted
     return p < SIGNIFICANCE
+
+
+Outcome = Literal["different", "equal within the tolerance", "unknown"]
+
+
+def outcome(comparison: Comparison, tolerance: float) -> Outcome:
+    """Which of three things a comparison shows.
+
+    Equal within the tolerance: the whole interval lies between minus and plus it. Not significantly
+    different alone is unknown.
+    """
+    if is_significant(comparison):
+        return "different"
+    within = -tolerance <= comparison.low and comparison.high <= tolerance
+    return "equal within the tolerance" if within else "unknown"

@@ -107,7 +107,8 @@ def _takes(decision: Decision, found: Needed | None) -> str:
         ways.append(f"{found.seeds:,} seeds")
     if not ways:
         return (
-            " If the differences are those seen, no number of pairs or of seeds alone decides it."
+            f" If the differences are those seen, neither more dev {plural(decision.unit)} alone "
+            "nor more seeds alone decide it; more of both may."
         )
     text = " or ".join(ways)
     return (
@@ -151,6 +152,8 @@ def _seeds(each: Incomplete, state: str) -> str:
 
 def _on_test(leaderboard: Leaderboard, chosen: Group) -> Iterator[str]:
     """The gain over the base model on test, and where others are ahead there."""
+    if chosen.is_base:
+        yield from _trained_on_test(leaderboard)
     if chosen.is_base or not math.isfinite(chosen.score):
         return
     gain = chosen.to_base
@@ -164,6 +167,19 @@ def _on_test(leaderboard: Leaderboard, chosen: Group) -> Iterator[str]:
     elif leaderboard.baseline is not None and leaderboard.metric in leaderboard.baseline.test:
         base = number(leaderboard.baseline.test[leaderboard.metric])
         yield f"On test the base model has {base}."
+
+
+def _trained_on_test(leaderboard: Leaderboard) -> Iterator[str]:
+    """What the first of the trained ones has on test, where the base model is recommended."""
+    first = next((group for group in leaderboard.groups if not group.is_base), None)
+    if first is None or first.to_base is None:
+        return
+    gain = first.to_base
+    yield (
+        f"Of the trained ones {group_name(leaderboard, first)} leads on dev. On test it has "
+        f"{number(first.score)}, and its difference to the base model is "
+        f"{with_interval(gain.difference, (gain.low, gain.high))}: {_meaning(leaderboard, gain)}."
+    )
 
 
 def _meaning(leaderboard: Leaderboard, gain: Comparison) -> str:
@@ -207,10 +223,10 @@ def _costs(chosen: Group) -> str:
     if result is None:
         return ""
     share = percent(result.trainable_parameters / max(result.total_parameters, 1))
-    memory = f", at most {result.peak_memory_mb / 1000:.1f} GB" if result.peak_memory_mb else ""
+    memory = f" and at most {result.peak_memory_mb / 1000:.1f} GB" if result.peak_memory_mb else ""
     return (
         f"It trains {result.trainable_parameters:,} parameters ({share} of the model), took "
-        f"{result.timings.train:.0f} s to train{memory}, and is "
+        f"{result.timings.train:.0f} s{memory} to train, and is "
         f"{result.artifact_bytes / 1e6:.2g} MB on disk."
     )
 

@@ -97,7 +97,8 @@ def _test_disagrees(leaderboard: Leaderboard) -> Iterator[str]:
     best = max(ahead, key=lambda group: direction(leaderboard.mode) * group.score)
     found = best.to_recommended
     assert found is not None  # noqa: S101 - for mypy
-    more = f"; so are {len(ahead) - 1} more" if len(ahead) > 1 else ""
+    others = len(ahead) - 1
+    more = f"; so {'is' if others == 1 else 'are'} {others} more" if others else ""
     corrected = f", corrected for {len(among)} comparisons" if len(among) > 1 else ""
     yield (
         f"On test, {group_name(leaderboard, best)} is significantly better than the recommended "

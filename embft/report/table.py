@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from embft.leaderboard.axes import leading_range
 from embft.leaderboard.labels import axis_titles, metric_label, value_text
 from embft.leaderboard.rows import Leaderboard
+from embft.leaderboard.significance import outcome
 from embft.leaderboard.table import Line, baseline_score, table_lines
 from embft.report import format as fmt
 
@@ -94,6 +95,7 @@ def _columns(leaderboard: Leaderboard, lines: Sequence[Line]) -> tuple[Column, .
         Column("dev", f"{label}, dev", hint="chosen on dev, reported on test"),
         Column("loss", "most it loses, dev", hint="against the best, for all at once"),
         Column("to_recommended", "vs recommended", shown=False, hint="difference on test"),
+        Column("outcome", "test shows", "text", shown=False, hint="against the recommended"),
         Column("p", "p vs recommended", shown=False, hint="corrected after Dunnett (1955)"),
         Column("detectable", "detectable", shown=False, hint="difference shown at 80 % power"),
         Column("seeds", "seeds", shown=several),
@@ -178,11 +180,27 @@ def _cell(leaderboard: Leaderboard, line: Line, key: str, ends: tuple[float, flo
     if kind == "bar":
         bar = _bar(leaderboard, line, ends) if ends else None
         return Cell(fmt.interval(line.interval) if bar else "", _raw(line.score), bar)
+    return _words(leaderboard, line, kind) or _number(line, kind)
+
+
+def _words(leaderboard: Leaderboard, line: Line, kind: str) -> Cell | None:
+    """A cell of text; None where the column has numbers."""
     if kind == "seeds":
         return Cell(", ".join(map(str, line.seed_names)), str(len(line.seed_names)))
-    if kind == "status":
-        return Cell(line.status, line.status)
-    return _number(line, kind)
+    if kind == "outcome":
+        return _outcome(leaderboard, line)
+    return Cell(line.status, line.status) if kind == "status" else None
+
+
+def _outcome(leaderboard: Leaderboard, line: Line) -> Cell:
+    """Different, equal within the tolerance, or unknown, and what would be found."""
+    found, decision = line.to_recommended, leaderboard.decision
+    if found is None or decision is None:
+        return Cell("", "")
+    said = outcome(found, decision.objective.tolerance)
+    if said != "unknown" or line.detectable is None:
+        return Cell(said, said)
+    return Cell(f"unknown: {fmt.score(line.detectable)} would be found at 80 % power", said)
 
 
 def _number(line: Line, key: str) -> Cell:

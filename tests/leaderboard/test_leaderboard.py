@@ -20,8 +20,9 @@ from embft.leaderboard.labels import number
 from embft.leaderboard.pair_scores import read_scores, train_rows
 from embft.leaderboard.ranking import rank
 from embft.leaderboard.rows import Leaderboard, Row
+from embft.leaderboard.significance import outcome
 from embft.leaderboard.table import table_lines
-from embft.leaderboard.verdict import verdict
+from embft.leaderboard.verdict import group_name, verdict
 from embft.leaderboard.warnings import warnings
 from embft.metrics.comparison import Comparison
 from embft.metrics.pairs import pair_metrics
@@ -29,7 +30,7 @@ from embft.report.table import build_table
 from embft.results.dataset import read_split
 from embft.spec import Objective, parse_spec
 from embft.spec.objective import Preference
-from tests.helpers.leaderboards import lora_lr, lora_lr_plans, make_leaderboard
+from tests.helpers.leaderboards import Plan, lora_lr, lora_lr_plans, make_leaderboard, params
 
 
 @pytest.fixture(scope="module")
@@ -489,3 +490,42 @@ def test_seeds_widen_the_interval(tmp_path: Path) -> None:
     assert leader.score == pytest.approx(np.mean([r.test["spearman"] for r in leader.rows]))
     assert leader.interval is not None
     assert leader.interval[0] < leader.score < leader.interval[1]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "p_value", "shown"),
+    [
+        (0.01, 0.03, 0.001, "different"),
+        (-0.004, 0.006, 0.6, "equal within the tolerance"),
+        (-0.004, 0.02, 0.2, "unknown"),
+    ],
+)
+def test_a_comparison_shows_one_of_three(
+    leaderboard: Leaderboard, low: float, high: float, p_value: float, shown: str
+) -> None:
+    """No significant difference is not equal: for that the whole interval is within it."""
+    found = Comparison((low + high) / 2, low, high, p_value, p_value)
+    assert outcome(found, 0.01) == shown
+    assert leaderboard.decision is not None
+    decision = replace(leaderboard.decision, objective=Objective(tolerance=0.01))
+    group = replace(leaderboard.groups[1], to_recommended=found, detectable=0.021)
+    made = replace(leaderboard, groups=(leaderboard.groups[0], group), decision=decision)
+    (record,) = [r for r in to_records(made) if r["trial"] == group.best.trial]
+    assert record["difference_outcome"] == shown
+    table = build_table(made)
+    column = [each.key for each in table.columns].index("outcome")
+    (line,) = [line for line in table.lines if line.trial == group.best.trial]
+    assert table.cells(line)[column].text.startswith(shown)
+    assert ("0.021 would be found" in table.cells(line)[column].text) == (shown == "unknown")
+
+
+def test_where_training_hurts_the_answer_says_by_how_much(tmp_path: Path) -> None:
+    plans = [Plan(params("lora", rank, 2e-4), -0.4) for rank in (4, 8)]
+    made = make_leaderboard(tmp_path, plans, resamples=50, tolerance=0.01)
+    said = " ".join(made.verdict)
+    assert said.startswith("Recommended: keep the base model")
+    gain = made.groups[0].to_base
+    assert gain is not None
+    assert f"Of the trained ones {group_name(made, made.groups[0])} leads on dev." in said
+    assert f"is {number(gain.difference)} ({number(gain.low)}" in said
+    assert "significantly worse" in said
