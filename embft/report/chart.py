@@ -117,6 +117,19 @@ def export_png(chart: Chart, width: int = STATIC_WIDTH, scale: float = 2.0) -> b
     return drawn
 
 
+def altair_chart(chart: Chart, width: int = STATIC_WIDTH) -> alt.TopLevelMixin:
+    """The chart as an Altair object, as it is exported: to change, combine and save.
+
+    Layered charts are `alt.LayerChart`, others `alt.Chart`.
+    """
+    spec = _standalone(chart, width)
+    data = spec.pop("datasets")  # of thousands of rows, which Altair would look at one by one
+    found: Any = alt.Chart.from_dict(spec)
+    found.datasets = data
+    drawn: alt.TopLevelMixin = found
+    return drawn
+
+
 def _fixed(chart: Chart, width: int | None) -> dict[str, Any]:
     wide = width or (STATIC_WIDTH if chart.size == "wide" else STATIC_WIDTH // 2 + 60)
     return {**chart.spec, "width": wide, "config": config()}

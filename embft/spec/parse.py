@@ -72,6 +72,7 @@ class SweepSpec(Fields):
     points: of a grid all; where a search proposes them those that stand for all, which are checked
     and do not run. space: what a search draws from. sections: data, model and train as written.
     folder: what paths in them are relative to.
+    text, path: the file that it was read from; path is None where it was no file.
     """
 
     name: Name
@@ -89,6 +90,7 @@ class SweepSpec(Fields):
     sections: dict[str, Any]
     folder: Path
     text: str
+    path: Path | None = None
 
     def trials(self) -> Iterator[tuple[Point, TrialSpec]]:
         """Every distinct trial with its params, seed by seed within a point.
@@ -138,7 +140,8 @@ def load_spec(path: Path) -> SweepSpec:
     Raises SpecError, worded for the user, for whatever is wrong with it.
     """
     text = read_file(path)
-    return _sweep(read_text(text, str(path)), path.parent, text)
+    found = _sweep(read_text(text, str(path)), path.parent, text)
+    return found.model_copy(update={"path": path})
 
 
 def parse_spec(text: str, file: str = "<spec>", folder: Path | None = None) -> SweepSpec:
