@@ -237,6 +237,18 @@ def encode(
     return embeddings[np.argsort(order)]
 
 
+def encode_sides(
+    model: SentenceTransformer, texts: Sequence[str], sides: Sequence[Side | None]
+) -> npt.NDArray[np.float32]:
+    """As `encode`, of texts of which each has its own side."""
+    prompts = [side_prompt(model, side) for side in sides]
+    rows = [
+        [i for i, each in enumerate(prompts) if each == prompt] for prompt in dict.fromkeys(prompts)
+    ]
+    found = [encode(model, [texts[i] for i in part], sides[part[0]]) for part in rows]
+    return np.concatenate(found)[np.argsort(np.concatenate(rows))]
+
+
 def _by_the_library(
     model: SentenceTransformer, texts: Sequence[str], side: Side | None
 ) -> npt.NDArray[np.float32]:

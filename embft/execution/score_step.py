@@ -9,7 +9,7 @@ from typing import Any
 from sentence_transformers import SentenceTransformer
 
 from embft.data.pairs import Splits
-from embft.encoding.encoder import encode
+from embft.encoding.encoder import encode_sides
 from embft.encoding.stopping import stoppable
 from embft.evaluation.context import EVALUATED, Context
 from embft.evaluation.embed import cosines, embed_splits
@@ -79,7 +79,7 @@ def _loaded(
     trained = folder.read_trained()
     model = load_saved(folder.model_folder, base.folder, given.spec.model)
     reference = Reference.read(folder.reference_file)
-    reloaded = encode(model, reference.texts)
+    reloaded = encode_sides(model, reference.texts, reference.sides)
     return model, trained, verify(reloaded, reference.trained, reference.base)
 
 

@@ -11,7 +11,7 @@ from sentence_transformers import SentenceTransformer
 from transformers import set_seed
 
 from embft.data.pairs import Splits
-from embft.encoding.encoder import encode
+from embft.encoding.encoder import encode_sides
 from embft.encoding.token_cache import TokenCache
 from embft.errors import EmbftError, ModelError, RecordError
 from embft.evaluation.evaluators import Bound, epoch_metrics
@@ -55,14 +55,14 @@ def train_step(folder: TrialDir) -> None:
         return
     base = read_base(given)
     splits = read_splits(folder, given)
-    texts = reference_texts(splits.dev)
+    texts, sides = zip(*reference_texts(splits.dev), strict=True)
     set_seed(given.spec.seed)  # a new adapter's weights are drawn
     model = build(base.folder, given.spec.model, given.train_spec)
-    before = encode(model, texts)  # a new adapter changes nothing yet
+    before = encode_sides(model, texts, sides)  # a new adapter changes nothing yet
     outcome = _train(folder, given, identity, model, splits)
-    after = encode(model, texts)
+    after = encode_sides(model, texts, sides)
     _check_changed(before, after, given.train_spec)
-    Reference(texts, before, after).write(folder.reference_file)
+    Reference(texts, before, after, sides).write(folder.reference_file)
     artifact_bytes = save(model, folder.model_folder, Origin.of(base))
     folder.write_trained(
         Trained(

@@ -36,6 +36,7 @@ from embft.models.supported import (
 )
 from embft.models.token_layout import token_layout
 from embft.spec import ModelSpec, TrainSpec, untrainable_reason
+from embft.spec.sides import DOCUMENT_NAMES, QUERY_NAMES, Side, saved_prompt
 from embft.system.machine import Device, resolve_device
 
 _TEXT_ONLY = {"text": {"method": "forward", "method_output_name": "last_hidden_state"}}
@@ -89,8 +90,7 @@ def load_base(folder: Path, spec: ModelSpec) -> SentenceTransformer:
     model = open_model(folder, spec.model_copy(update={"dtype": dtype}))
     if spec.similarity is not None:
         model.similarity_fn_name = spec.similarity
-    if spec.template is not None:  # in the place of words that the base puts before texts
-        model.default_prompt_name = None
+    _set_prompts(model, spec)
     if _changes_texts(spec):
         _set_texts(model, spec)
     elif spec.max_tokens is not None:
@@ -100,9 +100,35 @@ def load_base(folder: Path, spec: ModelSpec) -> SentenceTransformer:
     if spec.pooling is not None:
         tokenizer = _transformer(model, "pooling").tokenizer
         replace_pooling(model, spec.pooling, token_layout(tokenizer))
+    if spec.include_prompt is not None:
+        _set_include_prompt(model, spec)
     if spec.padding_side is not None:
         _set_padding(model, spec.padding_side)
     return model
+
+
+def _set_prompts(model: SentenceTransformer, spec: ModelSpec) -> None:
+    """Name the words before queries and documents as the library's `encode_query` and
+    `encode_document` look for them: those of the spec, else the base's own.
+    """
+    prompts, default = dict(model.prompts), model.default_prompt_name
+    if spec.template is not None or spec.prompts is not None:
+        # In the place of words that the base puts before texts.
+        model.default_prompt_name = default = None
+        prompts = {k: v for k, v in prompts.items() if k not in {*QUERY_NAMES, *DOCUMENT_NAMES}}
+    sides: tuple[Side, Side] = ("query", "document")
+    found = {side: saved_prompt(prompts, default, side) for side in sides}
+    given = {} if spec.prompts is None else spec.prompts.model_dump()
+    model.prompts = {**prompts, **found, **given}
+
+
+def _set_include_prompt(model: SentenceTransformer, spec: ModelSpec) -> None:
+    """Let the mean over tokens count those of the prompt, or leave them out."""
+    poolings = [module for module in model if isinstance(module, Pooling)]
+    if not poolings and spec.pooling != "text_mean":
+        raise ModelError("model.include_prompt is of a pooling, and this base has none")
+    for pooling in poolings:
+        pooling.include_prompt = spec.include_prompt
 
 
 def open_model(folder: Path, spec: ModelSpec) -> SentenceTransformer:

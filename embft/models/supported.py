@@ -17,6 +17,7 @@ from typing import Any
 
 from embft.errors import ModelError
 from embft.models.model_folder import SHIFTED, Anatomy
+from embft.models.prompt_notes import prompt_notes
 from embft.models.safety import ADVICE, read_json
 from embft.models.targets import check_targets
 from embft.spec import ModelSpec, TrainSpec
@@ -304,7 +305,7 @@ def notes(found: Anatomy, spec: ModelSpec, *, on_cpu: bool) -> Iterator[str]:
             f"{spec.base}: its weights are saved in {found.half}; on a CPU they are loaded in "
             "float32, as with `model.dtype: float32`."
         )
-    yield from _prompt_notes(found, spec)
+    yield from prompt_notes(found, spec)
     beyond = found.tokens_without_embedding
     if beyond:
         shown = ", ".join(map(repr, beyond[:3])) + (", …" if len(beyond) > 3 else "")
@@ -318,23 +319,6 @@ def notes(found: Anatomy, spec: ModelSpec, *, on_cpu: bool) -> Iterator[str]:
         yield (
             f"{spec.base}: its similarity function is {similarity!r}; what is trained is scored "
             f"and saved with {spec.similarity!r}, as model.similarity asks."
-        )
-
-
-def _prompt_notes(found: Anatomy, spec: ModelSpec) -> Iterator[str]:
-    prompts, name = found.settings.get("prompts") or {}, found.settings.get("default_prompt_name")
-    if prompts.get(name) and spec.template is not None:
-        yield f"{spec.base}: model.template takes the place of its default prompt {name!r}."
-    elif prompts.get(name):
-        yield (
-            f"{spec.base}: every text begins with its default prompt {name!r}: {prompts[name]!r}. "
-            "This holds in training, scoring and verification, and for what is saved."
-        )
-    others = [repr(each) for each, prompt in prompts.items() if prompt and each != name]
-    if others:
-        yield (
-            f"{spec.base}: its prompts {', '.join(others)} are put before no text, since none of "
-            "them is its default; they are saved with what is trained."
         )
 
 

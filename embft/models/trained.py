@@ -11,7 +11,7 @@ from pathlib import Path
 
 from sentence_transformers import SentenceTransformer
 
-from embft.encoding.encoder import encode
+from embft.encoding.encoder import encode_sides
 from embft.errors import ModelError, VerificationError
 from embft.models.adapter import ADAPTER_CONFIG
 from embft.models.base import load_base
@@ -133,7 +133,7 @@ def _check_reference(model: SentenceTransformer, found: Found) -> None:
         return  # its files' digests have been checked
     try:
         check_unchanged(
-            encode(model, reference.texts),
+            encode_sides(model, reference.texts, reference.sides),
             reference.trained,
             str(model.dtype).removeprefix("torch."),
             quantised=found.spec.quantization != "none",

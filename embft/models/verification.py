@@ -14,6 +14,7 @@ import numpy.typing as npt
 from embft.data.pairs import Pairs
 from embft.errors import VerificationError
 from embft.results.records import Verification
+from embft.spec.sides import Side
 from embft.storage.files import write_atomic
 from embft.storage.seal import damaged
 
@@ -31,17 +32,25 @@ _ROUNDING_QUANTISED = 0.2
 
 @dataclass(frozen=True)
 class Reference:
-    """Embeddings of n texts, shape (n, width), by the base and by the trained model in memory."""
+    """Embeddings of n texts, shape (n, width), by the base and by the trained model in memory.
+
+    sides (n,): whether each was embedded as a query or as a document; of neither in files that
+    older versions have written.
+    """
 
     texts: tuple[str, ...]
     base: Embeddings
     trained: Embeddings
+    sides: tuple[Side | None, ...]
 
     def write(self, path: Path) -> None:
         """Write it to a file, whole or not at all."""
         content, texts = io.BytesIO(), json.dumps(self.texts).encode()
-        written = np.frombuffer(texts, np.uint8)
-        np.savez(content, base=self.base, trained=self.trained, texts=written)
+        written, sides = (
+            np.frombuffer(texts, np.uint8),
+            np.array([each or "" for each in self.sides]),
+        )
+        np.savez(content, base=self.base, trained=self.trained, texts=written, sides=sides)
         write_atomic(path, content.getvalue())
 
     @classmethod
@@ -50,7 +59,9 @@ class Reference:
         try:
             with np.load(path, allow_pickle=False) as found:
                 texts = tuple(json.loads(bytes(found["texts"])))
-                return cls(texts, found["base"], found["trained"])
+                given = found["sides"].tolist() if "sides" in found else [""] * len(texts)
+                sides = tuple(each or None for each in given)
+                return cls(texts, found["base"], found["trained"], sides)
         except (OSError, ValueError, KeyError, BadZipFile) as error:
             raise damaged(path, str(error)) from None
 
@@ -115,6 +126,9 @@ def largest_share(found: Embeddings, expected: Embeddings) -> float:
     return float(shares.max(initial=0.0))
 
 
-def reference_texts(dev: Pairs, most: int = 64) -> tuple[str, ...]:
-    """The first different texts of the dev split."""
-    return tuple(dict.fromkeys([*dev.text_1, *dev.text_2]))[:most]
+def reference_texts(dev: Pairs, most: int = 64) -> list[tuple[str, Side]]:
+    """The first different texts of the dev split, as many of either column, each with its side."""
+    columns = zip((dev.text_1, dev.text_2), dev.sides, strict=False)
+    found = [[(text, side) for text in dict.fromkeys(texts)] for texts, side in columns]
+    half = most // 2
+    return list(dict.fromkeys([*found[0][:half], *found[1][:half], *found[0], *found[1]]))[:most]

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from embft.spec.base import Fields, Names, Text
 from embft.spec.prompt_templates import named_prompt_template
+from embft.spec.sides import PromptsSpec
 
 
 def _template(value: str | None) -> str | None:
@@ -30,7 +31,9 @@ class ModelSpec(Fields):
 
     base: a hub name or a folder, in sentence-transformers' or plain Hugging Face format, encoder or
     decoder. layer: an index into the hidden states, 0 the embeddings, -1 the last layer's.
-    similarity: for a base that says another, which embft cannot compare by.
+    similarity: for a base that says another, which embft cannot compare by. prompts: what stands
+    before queries and documents, in place of the base's own. include_prompt: whether a mean over
+    tokens counts those of the prompt.
     """
 
     base: Text = "sentence-transformers/all-MiniLM-L6-v2"
@@ -47,11 +50,15 @@ class ModelSpec(Fields):
     quantization: Literal["none", "8bit", "4bit"] = "none"
     trust_remote_code: bool = False
     similarity: Literal["cosine"] | None = None
+    prompts: PromptsSpec | None = None
+    include_prompt: bool | None = None
 
     @model_validator(mode="after")
     def _eos_is_there(self) -> ModelSpec:
         if self.pooling == "eos" and self.eos is False:
             raise ValueError("pooling: eos reads the EOS token, and eos: false removes it")
+        if self.pooling == "text_mean" and self.include_prompt:
+            raise ValueError("pooling: text_mean leaves prompts out, and include_prompt is true")
         return self
 
     def relative_to(self, folder: Path) -> ModelSpec:

@@ -395,9 +395,9 @@ def test_prompts_that_are_nobodys_default_are_pointed_out(
     base: Path, pair_files: Path, tmp_path: Path
 ) -> None:
     """They are saved with the model, and used for no text."""
-    _set(_ALL, prompts={"query": "q: ", "document": ""})(base)
+    _set(_ALL, prompts={"topic": "t: ", "document": ""})(base)
     (note,) = make_plan(parse_spec(_spec(base, pair_files)), tmp_path).notes
-    assert "its prompts 'query' are put before no text" in note
+    assert "its prompts 'topic' are put before no text" in note
 
 
 @pytest.mark.parametrize("packs", [True, False])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -122,7 +123,7 @@ def test_a_model_that_embeds_otherwise_than_when_trained_is_refused(
     file = TrialDir(copy).reference_file
     reference = Reference.read(file)
     assert len(reference.texts) == len(reference.trained) > 20
-    Reference(reference.texts, reference.base, reference.trained * 1.01).write(file)
+    replace(reference, trained=reference.trained * 1.01).write(file)
     with pytest.raises(VerificationError, match="differ from those that it had"):
         load_trained(str(copy))
 
