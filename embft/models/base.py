@@ -36,7 +36,7 @@ from embft.models.supported import (
 )
 from embft.models.token_layout import token_layout
 from embft.spec import ModelSpec, TrainSpec, untrainable_reason
-from embft.spec.sides import DOCUMENT_NAMES, QUERY_NAMES, Side, saved_prompt
+from embft.spec.sides import DOCUMENT_NAMES, QUERY_NAMES, SIDES, saved_prompt
 from embft.system.machine import Device, resolve_device
 
 _TEXT_ONLY = {"text": {"method": "forward", "method_output_name": "last_hidden_state"}}
@@ -116,10 +116,9 @@ def _set_prompts(model: SentenceTransformer, spec: ModelSpec) -> None:
         # In the place of words that the base puts before texts.
         model.default_prompt_name = default = None
         prompts = {k: v for k, v in prompts.items() if k not in {*QUERY_NAMES, *DOCUMENT_NAMES}}
-    sides: tuple[Side, Side] = ("query", "document")
-    found = {side: saved_prompt(prompts, default, side) for side in sides}
+    query, document = (saved_prompt(prompts, default, side) for side in SIDES)
     given = {} if spec.prompts is None else spec.prompts.model_dump()
-    model.prompts = {**prompts, **found, **given}
+    model.prompts = {**prompts, "query": query, "document": document, **given}
 
 
 def _set_include_prompt(model: SentenceTransformer, spec: ModelSpec) -> None:

@@ -60,7 +60,7 @@ class Reference:
             with np.load(path, allow_pickle=False) as found:
                 texts = tuple(json.loads(bytes(found["texts"])))
                 given = found["sides"].tolist() if "sides" in found else [""] * len(texts)
-                sides = tuple(each or None for each in given)
+                sides: tuple[Side | None, ...] = tuple(each or None for each in given)
                 return cls(texts, found["base"], found["trained"], sides)
         except (OSError, ValueError, KeyError, BadZipFile) as error:
             raise damaged(path, str(error)) from None
