@@ -6,6 +6,7 @@ import io
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 from zipfile import BadZipFile
 
 import numpy as np
@@ -60,7 +61,7 @@ class Reference:
             with np.load(path, allow_pickle=False) as found:
                 texts = tuple(json.loads(bytes(found["texts"])))
                 given = found["sides"].tolist() if "sides" in found else [""] * len(texts)
-                sides: tuple[Side | None, ...] = tuple(each or None for each in given)
+                sides = tuple(cast(Side | None, each or None) for each in given)
                 return cls(texts, found["base"], found["trained"], sides)
         except (OSError, ValueError, KeyError, BadZipFile) as error:
             raise damaged(path, str(error)) from None
