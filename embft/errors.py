@@ -68,18 +68,24 @@ class FailureReason(StrEnum):
         return cls.VERIFICATION_FAILED if value == "proof_failed" else None
 
 
-_LISTED = 40
+_LISTED, _CLOSE = 40, 3
 
 
 def nearest(given: str, allowed: Iterable[str]) -> str:
     """The sentence part that names what is allowed, and first what was probably meant.
 
-    Of many dotted names those of the same section are listed.
+    Of many names those alone are listed that are near what was given, or its section's.
     """
     names = sorted(allowed)
-    close = difflib.get_close_matches(given, names, n=1, cutoff=0.6)
-    hint = f"did you mean {close[0]!r}? " if close else ""
-    if len(names) > _LISTED:
-        meant = (close[0] if close else given).partition(".")[0]
-        names = [n for n in names if n.partition(".")[0] == meant] or names[:_LISTED]
-    return f"{hint}allowed: {', '.join(names)}"
+    few = len(names) <= _LISTED
+    close = difflib.get_close_matches(given, names, n=1 if few else _CLOSE, cutoff=0.6)
+    if few:
+        hint = f"did you mean {close[0]!r}? " if close else ""
+        return f"{hint}allowed: {', '.join(names)}"
+    if close:
+        return f"did you mean {' or '.join(map(repr, close))}? ({len(names)} names are allowed)"
+    section = given.partition(".")[0]
+    same = [n for n in names if n.partition(".")[0] == section]
+    shown = (same or names)[:_LISTED]
+    more = f" and {len(names) - len(shown)} more" if len(names) > len(shown) else ""
+    return f"allowed: {', '.join(shown)}{more}"

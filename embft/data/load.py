@@ -106,7 +106,8 @@ def load_pairs(
     found = np.array(labels)
     if label_range is None and graded is not None:
         raise _graded(graded, columns.label, found)
-    return Pairs(first, second, _scaled(found, label_range), by_group, origin=origin)
+    scaled = _scaled(found, label_range)
+    return Pairs(first, second, scaled, by_group, origin=origin, scale=label_range)
 
 
 def _scaled(label: npt.NDArray[np.float64], label_range: Range | None) -> npt.NDArray[np.float64]:

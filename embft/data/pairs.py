@@ -45,7 +45,8 @@ class Pairs:
     the columns by which scores are broken down. text_3: n hard negatives, of triplets only.
     labelled: whether the labels were given; where they were not, each is 1.0. origin: where the
     rows were read, if they were read from files. sides: whether the texts of each column are
-    queries or documents, which decides what a model with prompts puts before them.
+    queries or documents, which decides what a model with prompts puts before them. scale: the ends
+    of the scale that graded labels were given on, where it is known.
 
     shape says what a row is: `labelled` (text_1, text_2, label); `positives` (text_1 is the anchor,
     text_2 belongs to it); `triplets` (anchor, positive, and text_3, which does not belong to it).
@@ -59,6 +60,7 @@ class Pairs:
     labelled: bool = True
     origin: Origin | None = field(default=None, compare=False, repr=False)
     sides: tuple[Side, ...] = SIDES
+    scale: tuple[float, float] | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         if self.text_3 is not None and self.labelled:
@@ -112,8 +114,15 @@ class Pairs:
         third = None if self.text_3 is None else others.pop(0)
         groups = dict(zip(self.groups, others, strict=True))
         origin = None if self.origin is None else self.origin.take(wanted)
-        label, sides = self.label[wanted], self.sides
-        return Pairs(first, second, label, groups, third, self.labelled, origin, sides)
+        return replace(
+            self,
+            text_1=first,
+            text_2=second,
+            label=self.label[wanted],
+            groups=groups,
+            text_3=third,
+            origin=origin,
+        )
 
     def in_memory(self) -> Pairs:
         """The same with lists, of pairs that were opened."""
@@ -126,7 +135,18 @@ class Pairs:
             self.labelled,
             self.origin,
             self.sides,
+            self.scale,
         )
+
+    def given_label(self, row: int) -> float:
+        """The label of a row as it stands in its file."""
+        return self.as_given(float(self.label[row]))
+
+    def as_given(self, label: float) -> float:
+        """A label, or a mean of labels, on the scale of the file."""
+        low, high = self.scale or (0.0, 1.0)
+        # To 10 digits, since scaling there and back costs the last ones.
+        return float(f"{low + label * (high - low):.10g}")
 
     def digest(self) -> str:
         """SHA-256 over the content in its order; the files it came from do not matter."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from embft.data.pairs import Splits
 from embft.errors import EmbftError
 from embft.metrics.pair_definitions import PAIR_METRICS
-from embft.spec import TrialSpec, unfit_reason
+from embft.metrics.registry import METRICS
+from embft.spec import Objective, TrialSpec, unfit_reason
 from embft.spec.objective import PAIR_OBJECTIVES
 
 
@@ -24,6 +25,18 @@ def check_loss(trial: TrialSpec, splits: Splits) -> None:
     raise EmbftError(f"train.loss: {reason}{turned}")
 
 
+def objective_note(objective: Objective) -> str | None:
+    """What to say where the worst would be ranked first; None where nothing is."""
+    metric = METRICS.get(objective.metric)
+    if metric is None or metric.direction is None or metric.direction == objective.mode:
+        return None
+    better = "lower" if metric.direction == "min" else "higher"
+    return (
+        f"objective.mode is {objective.mode}, and of {objective.metric} {better} is better: the "
+        f"worst trial will be ranked first. Is {metric.direction} meant?"
+    )
+
+
 def check_objective(metric: str, splits: Splits) -> None:
     """Refuse an objective that the dev split's labels cannot give."""
     if metric not in PAIR_METRICS:
@@ -36,6 +49,6 @@ def check_objective(metric: str, splits: Splits) -> None:
         )
     if len(set(splits.dev.label.tolist())) < 2:
         raise EmbftError(
-            f"all {len(splits.dev)} labels of the dev split are {splits.dev.label[0]:g}: no metric "
-            "can rank trials on them; give a dev split with both kinds of pairs"
+            f"all {len(splits.dev)} labels of the dev split are {splits.dev.given_label(0):g}: no "
+            "metric can rank trials on them; give a dev split with both kinds of pairs"
         )

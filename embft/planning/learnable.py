@@ -35,8 +35,8 @@ class _Facts:
 def _only_label(train: Pairs) -> float | None:
     if train.shape != Shape.LABELLED or not len(train):
         return None
-    first = float(train.label[0])
-    return first if bool((train.label == first).all()) else None
+    same = bool((train.label == train.label[0]).all())
+    return train.given_label(0) if same else None
 
 
 def _shared_text(columns: Sequence[Sequence[str]]) -> str | None:

@@ -16,7 +16,7 @@ from typing import Any
 from embft.data.build import Loaded, load_data
 from embft.data.pairs import Splits
 from embft.models.resolve import LocalBase, spec_base
-from embft.planning.checks import check_loss, check_objective
+from embft.planning.checks import check_loss, check_objective, objective_note
 from embft.planning.learnable import LearningChecks
 from embft.planning.models import BaseChecks
 from embft.planning.names import readable
@@ -157,7 +157,9 @@ class Planner:
 
     def notes(self) -> tuple[str, ...]:
         """What a user may not expect of the bases and trainings planned so far."""
-        return (*self.known.bases.notes(), *self.known.learning.notes())
+        turned = objective_note(self.spec.objective)
+        said = (*self.known.bases.notes(), *self.known.learning.notes())
+        return said if turned is None else (*said, turned)
 
 
 @no_collection()

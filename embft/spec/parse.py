@@ -14,6 +14,7 @@ from embft.errors import SpecError, nearest
 from embft.spec.base import Fields, Name
 from embft.spec.data import DataSpec
 from embft.spec.distributions import Product
+from embft.spec.elsewhere import written_elsewhere
 from embft.spec.evaluators import EvaluatorSpec
 from embft.spec.initial import check_scheduler, check_search
 from embft.spec.model import ModelSpec
@@ -26,6 +27,7 @@ from embft.spec.space import (
     SECTIONS,
     Point,
     corners,
+    axis_names,
     count_points,
     listed,
     points,
@@ -313,10 +315,25 @@ def _origin(loc: Where, origin: Mapping[Where, Where]) -> Where:
     return loc
 
 
+# Fields that no axis may set.
+_BESIDE = tuple(
+    f"{section}.{name}"
+    for section, model in (
+        ("objective", Objective),
+        ("resources", Resources),
+        ("artifacts", Artifacts),
+    )
+    for name in model.model_fields
+)
+
+
 def _words(loc: Where, error: Any, model: type[Fields], inner: Where) -> str:
     name = ".".join(str(part) for part in loc)
     kind, context, given = error["type"], error.get("ctx", {}), error["input"]
     if kind == "extra_forbidden":
+        instead = written_elsewhere(name, [*Document.model_fields, *axis_names(), *_BESIDE])
+        if instead is not None:
+            return f"unknown field {name!r}: {instead}"
         allowed = _fields_at(model, inner[:-1])
         return f"unknown field {name!r}: {nearest(str(loc[-1]), allowed)}"
     if kind == "missing":

@@ -16,6 +16,7 @@ from embft.errors import SpecError, nearest
 from embft.spec.base import Fields
 from embft.spec.data import DataSpec
 from embft.spec.distributions import Domain, Product, read_domain
+from embft.spec.elsewhere import written_elsewhere
 from embft.spec.model import ModelSpec
 from embft.spec.source import Source, Where
 from embft.spec.train import TrainSpec
@@ -79,7 +80,8 @@ def _product(source: Source, where: Where, product: Any) -> Product:
     for axis, given in product.items():
         here = source.at((*where, axis))
         if axis not in names:
-            raise SpecError(f"{here}: no field is called {axis!r}: {nearest(axis, names)}")
+            meant = written_elsewhere(axis, names) or nearest(axis, names)
+            raise SpecError(f"{here}: no field is called {axis!r}: {meant}")
         try:
             found[axis] = read_domain(given, _annotation(axis))
         except ValueError as error:

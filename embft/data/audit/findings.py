@@ -87,7 +87,7 @@ def example(pairs: Pairs, split: str, row: int, **more: object) -> dict[str, Any
         **at,
         "text_1": shorten(pairs.text_1[row]),
         "text_2": shorten(pairs.text_2[row]),
-        "label": float(pairs.label[row]),
+        "label": pairs.given_label(row),
         **more,
     }
 

@@ -27,7 +27,7 @@ def balance(corpus: Corpus) -> Iterator[Finding]:
     corpus = corpus.labelled()
     for split, pairs in corpus.splits.items():
         if pairs.label.min() == pairs.label.max():
-            yield _one_label(split, len(pairs), float(pairs.label[0]))
+            yield _one_label(split, len(pairs), pairs.given_label(0))
         elif pairs.is_binary and min(pairs.label.mean(), 1 - pairs.label.mean()) < RARE:
             yield _rare_label(split, pairs.label)
     if "train" in corpus.splits:
@@ -76,11 +76,17 @@ def _shift(corpus: Corpus) -> Iterator[Finding]:
                 "warning",
                 len(label),
                 len(label),
-                f"The mean label is {label.mean():.2f} in {split} and {train.mean():.2f} in train.",
+                f"The mean label is {_mean(corpus, split)} in {split} and "
+                f"{_mean(corpus, 'train')} in train.",
                 "Thresholds and calibration that fit one do not fit the other.",
                 "Draw all splits from the same source, unless the shift is meant.",
                 details={"difference": gap},
             )
+
+
+def _mean(corpus: Corpus, split: str) -> str:
+    pairs = corpus.splits[split]
+    return f"{pairs.as_given(float(pairs.label.mean())):.2f}"
 
 
 def wordless(corpus: Corpus) -> Iterator[Finding]:

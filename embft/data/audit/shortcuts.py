@@ -38,6 +38,17 @@ class Held:
     score: Sequence[Sequence[str]]
     score_label: _Bools
     sampled: bool
+    graded: bool = False
+
+    def guessed(self, area: float, low: float | None = None, high: float = 1.0) -> str:
+        """How well labels can be guessed, in words. low, high: the ends of its interval."""
+        between = "" if low is None else f"{low:.2f} to {min(1, high):.2f}; "
+        if not self.graded:
+            return f"an AUC of {area:.2f} ({between}0.5 is chance)"
+        return (
+            f"a chance of {area:.2f} to see which of two pairs, one from each half of the labels' "
+            f"scale, has the higher label ({between}0.5 is guessing)"
+        )
 
 
 def shortcuts(corpus: Corpus) -> Iterator[Finding]:
@@ -79,6 +90,7 @@ def _hold_out(corpus: Corpus) -> Held:
         corpus.normalised("dev", score),
         dev.label[score] > middle,
         len(fit) < len(train) or len(score) < len(new),
+        not train.is_binary,
     )
 
 
@@ -102,17 +114,17 @@ def _judge(
     if area < NOTABLE or area - 1.96 * error <= 0.5:
         return
     right = int(((scores > 0.5) == held.score_label).sum())
-    drawn = f"; fitted on {len(held.fit_label)} rows drawn from train" if held.sampled else ""
+    drawn = f" (fitted on {len(held.fit_label)} rows drawn from train)" if held.sampled else ""
+    told = held.guessed(area, area - 1.96 * error, area + 1.96 * error)
     yield Finding(
         name,
         "problem" if area >= GRAVE else "warning",
         right,
         len(held.score_label),
         f"From {words}, without comparing the texts, the label of dev pairs can be guessed with "
-        f"an AUC of {area:.2f} ({area - 1.96 * error:.2f} to {min(1, area + 1.96 * error):.2f}; "
-        f"0.5 is chance{drawn}).",
+        f"{told}{drawn}.",
         "Fine-tuning can learn this shortcut: scores rise, and do not carry over to other data.",
-        "Compare with this AUC what a model reaches, and balance the labels for each such cue.",
+        "Compare with this what a model reaches, and balance the labels for each such cue.",
         details={"auc": area, "standard_error": error, "sampled": held.sampled, **details},
     )
 
@@ -207,10 +219,10 @@ def _single_words(held: Held, most: int = 5) -> Iterator[Finding]:
             stands_for = "high" if gap[place] > 0 else "low"
             found.append({"word": word, "auc": round(area, 3), "stands_for": stands_for})
     if found:
-        yield _words_finding(found, len(gap), held.sampled)
+        yield _words_finding(found, len(gap), held)
 
 
-def _words_finding(found: list[dict[str, Any]], total: int, sampled: bool) -> Finding:
+def _words_finding(found: list[dict[str, Any]], total: int, held: Held) -> Finding:
     best = max(found, key=lambda word: float(word["auc"]))
     return Finding(
         "shortcut_words",
@@ -218,9 +230,9 @@ def _words_finding(found: list[dict[str, Any]], total: int, sampled: bool) -> Fi
         len(found),
         total,
         f"{len(found)} of {total} words tell the label of dev pairs by their mere presence; the "
-        f"most telling is {best['word']!r}, with an AUC of {best['auc']:.2f} (0.5 is chance).",
+        f"most telling is {best['word']!r}, with {held.guessed(best['auc'])}.",
         "Fine-tuning can learn the word instead of the meaning: scores do not carry over.",
         "Add pairs in which these words stand with the other label.",
         tuple(found),
-        {"sampled": sampled},
+        {"sampled": held.sampled},
     )
