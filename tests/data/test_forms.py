@@ -236,7 +236,7 @@ def test_forms_of_json(tmp_path: Path, written: Callable[[], str], suffix: str) 
             "record 2 (line 3)",
         ),
         ('{"data": [{"text_1": "a"}], "version": 1}', "seem to stand under 'data'"),
-        ('{"text_1": ["a", "b"], "text_2": ["c"], "label": [1, 0]}', "rows cannot be told"),
+        ('{"text_1": ["a", "b"], "text_2": ["c"], "label": [1, 0]}', "rows cannot be known"),
         ('{"text_1": {"0": "a"}, "text_2": {"1": "b"}, "label": {"0": 1}}', "different rows"),
         ('{"text_1": ["a"], "text_2": "b", "label": 1}', "['a'] is no text; a row has one text"),
         ('{"text_1": {"en": "a"}, "text_2": "b", "label": 1}', "is no text; a row has one text"),
