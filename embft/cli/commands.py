@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shlex
 import signal
 import sys
 from contextlib import suppress
@@ -45,6 +46,16 @@ class Group(click.Group):
 class Commands(Group):
     """Prints what the user can fix without a traceback; an interruption has its own status."""
 
+    def make_context(
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **extra: Any,
+    ) -> click.Context:
+        """The context; its `obj` are the words of the command as they were given."""
+        return super().make_context(info_name, args, parent, obj=tuple(args), **extra)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command. Ctrl-C and SIGTERM end it with status 130, whenever they come."""
         signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -80,6 +91,11 @@ def _keep_lines(command: click.Command) -> None:
     """Put click's mark for lines, a backspace, where a raw docstring can only spell it."""
     if command.help:
         command.help = command.help.replace("\\b\n", "\b\n")
+
+
+def given_again() -> str:
+    """The command that runs, with every option that it was given, as a shell takes it."""
+    return shlex.join(["embft", *click.get_current_context().find_root().obj])
 
 
 def leave(status: int) -> NoReturn:

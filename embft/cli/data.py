@@ -10,13 +10,13 @@ import click
 
 from embft.cli.commands import Group
 from embft.cli.path_options import Place
-from embft.errors import EmbftError, nearest
+from embft.errors import DataError, EmbftError, nearest
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from embft.data.pairs import Splits
-    from embft.spec import SweepSpec
+    from embft.spec import DataSpec, SweepSpec
 
 _COLUMNS = ("text_1", "text_2", "label")
 COLUMNS = click.option(
@@ -183,8 +183,14 @@ def given_splits(
     label_range: tuple[float, float] | None,
     columns: tuple[str, str, str],
     groups: tuple[str, ...] = (),
+    *,
+    scoring: bool = False,
 ) -> Splits:
-    """The data of one spec, or of TRAIN [DEV [TEST]] files."""
+    """The data of one spec, or of TRAIN [DEV [TEST]] files.
+
+    scoring: nothing is trained, so that one file is what is scored, and of two the first is dev.
+    Raises EmbftError.
+    """
     from embft.data.build import load_data, spec_data
     from embft.spec import ColumnsSpec, DataSpec
 
@@ -197,14 +203,51 @@ def given_splits(
         return spec_data(spec)
     if len(sources) > 3:
         raise EmbftError(f"{len(sources)} files were given: TRAIN, DEV and TEST are three")
-    train, dev, test = [*map(str, sources), None, None][:3]
     one, two, label = (int(name) if name.isdigit() else name for name in columns)
     named = ColumnsSpec(text_1=one, text_2=two, label=label)
-    return load_data(
-        DataSpec(
-            train=train, dev=dev, test=test, columns=named, label_range=label_range, groups=groups
-        )
-    )
+    files = list(map(str, sources))
+    if scoring and len(files) < 3:
+        # Nothing is trained: a single file is scored as a whole, by a threshold of its own.
+        files = [files[-1], files[0], files[-1]]
+    train, dev, test = [*files, None, None][:3]
+    given = DataSpec(train=train, columns=named, label_range=label_range, groups=groups)
+    try:
+        if scoring:
+            return _scored(given, str(dev), str(test))
+        return load_data(given.model_copy(update={"dev": dev, "test": test}))
+    except DataError as error:
+        raise DataError(_as_options(str(error))) from None
+
+
+def _scored(spec: DataSpec, dev: str, test: str) -> Splits:
+    """Dev and test of these files, each as it is, also where both are one."""
+    from embft.data.load import Columns, load_pairs
+    from embft.data.pairs import Splits
+    from embft.data.shapes import as_labelled
+
+    columns = Columns(**spec.columns.model_dump())
+    read = {
+        path: as_labelled(load_pairs(path, columns, spec.groups, spec.label_range), "test")
+        for path in dict.fromkeys((dev, test))
+    }
+    return Splits(read[test], read[dev], read[test], test_is_dev=dev == test)
+
+
+# What a message calls by its field of a spec -> by its option.
+_OPTIONS = {
+    "`data.label_range: [low, high]`": "`--label-range LOW HIGH`",
+    "`data.label_range`": "`--label-range`",
+    "`data.columns` (or `data.groups`)": "`--columns` (or `--by`)",
+    "`data.columns: {label: null}`": "`data.columns: {label: null}` in a spec",
+    "`data.columns`": "`--columns TEXT_1 TEXT_2 LABEL`",
+}
+
+
+def _as_options(message: str) -> str:
+    """A message in the words of the command line, where no spec is."""
+    for field, option in _OPTIONS.items():
+        message = message.replace(field, option)
+    return message
 
 
 def check_breakdown(splits: Splits | None, by: Sequence[str]) -> None:

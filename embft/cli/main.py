@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from embft import __version__
-from embft.cli.commands import Commands
+from embft.cli.commands import Commands, given_again
 from embft.cli.compare import compare
 from embft.cli.data import (
     COLUMNS,
@@ -30,7 +30,7 @@ from embft.cli.diff import diff
 from embft.cli.doctor import doctor
 from embft.cli.init import init
 from embft.cli.path_options import Given, Place
-from embft.cli.planned import planned
+from embft.cli.planned import measured, planned
 from embft.cli.power import power
 from embft.cli.prune import cache, prune, rm
 from embft.cli.schema import schema
@@ -109,7 +109,7 @@ main.add_command(init)
 )
 @_MAPS
 @TRUST
-def sweep(  # noqa: PLR0913, PLR0917 - a parameter for each option
+def sweep(  # noqa: PLR0913, PLR0915, PLR0917 - a parameter for each option
     spec: Path,
     results: Path,
     address: str | None,
@@ -176,7 +176,7 @@ def sweep(  # noqa: PLR0913, PLR0917 - a parameter for each option
         if stopped is None:
             plan.folder.forget_shared()
         if stopped and stopped.no_room:
-            _end_stopped(console, stopped, spec)
+            _end_stopped(console, stopped)
         try:
             leaderboard = build_leaderboard(plan.folder.path)
             if maps and not stopped:
@@ -185,10 +185,10 @@ def sweep(  # noqa: PLR0913, PLR0917 - a parameter for each option
         except (EmbftError, OSError) as error:  # the folder may be gone, or full
             if stopped is None:
                 raise
-            _end_stopped(console, replace(stopped, message=f"{stopped.message} {error}."), spec)
+            _end_stopped(console, replace(stopped, message=f"{stopped.message} {error}."))
         print_leaderboard(console, leaderboard)
         if stopped:
-            _end_stopped(console, stopped, spec)
+            _end_stopped(console, stopped)
     fine = {Status.COMPLETED, Status.PRUNED}
     if plan.spec.stop.is_set:
         fine |= {Status.PENDING}
@@ -215,7 +215,7 @@ def _run(  # noqa: PLR0913, PLR0917 - what a run needs
     retry_failed: bool,
 ) -> _Stopped | None:
     """Run what is pending or proposed. Returns why it stopped before the end, if it did."""
-    from embft.execution.measure import known_need
+    from embft.execution.measure import known_need, known_seconds
     from embft.planning.estimate import check_fits, longest_first
     from embft.report.background import BackgroundReport
     from embft.scheduler import settings as ray_settings
@@ -245,7 +245,8 @@ def _run(  # noqa: PLR0913, PLR0917 - what a run needs
                 trial.folder.create(trial.input(cluster.cpus_per_trial, resources.device))
             plan.folder.stop_file.unlink(missing_ok=True)  # the last interruption's
             done = len(plan.trials) - len(pending) + choices.done
-            watching = [SweepView(console, budget), BackgroundReport(), choices.enough, *observers]
+            view = SweepView(console, budget, known_seconds(plan, pending))
+            watching = [view, BackgroundReport(), choices.enough, *observers]
             lost = run_trials(pending, cluster, resources, watching, done, choices)
             for message in lost:
                 click.echo(
@@ -281,10 +282,12 @@ def _is_resolved(plan: Plan) -> bool:
     return decision is not None and decision.resolved
 
 
-def _end_stopped(console: Console, stopped: _Stopped, spec: Path) -> NoReturn:
+def _end_stopped(console: Console, stopped: _Stopped) -> NoReturn:
     """End at once: Ray's threads would wait for processes that are gone."""
-    message = f"{stopped.message} To carry on: embft sweep {spec}"
-    console.print(message, style="yellow", soft_wrap=True)
+    from embft.cli.console import say
+
+    message = f"{stopped.message} To carry on: {given_again()}"
+    say(console, message, "yellow")
     sys.stdout.flush()
     os._exit(stopped.exit_status)
 
@@ -302,6 +305,7 @@ def _end_stopped(console: Console, stopped: _Stopped, spec: Path) -> NoReturn:
 @TRUST
 def plan(spec: Path, results: Path, form: str, measuring: bool, trusted: bool) -> None:
     """Show the trials of SPEC, which are done and which are pending, and what they need."""
+    from embft.cli.console import say
     from embft.cli.power import known_power
     from embft.cli.tables import (
         plan_records,
@@ -311,24 +315,30 @@ def plan(spec: Path, results: Path, form: str, measuring: bool, trusted: bool) -
         print_records,
         print_retention,
     )
-    from embft.execution.measure import known_need, measured_seconds
+    from embft.execution.measure import known_need
     from embft.planning.prefixes import share_prefixes
+    from embft.planning.take_over import finished_elsewhere
     from embft.results.retention import Retention
 
     made = planned(spec, results, trusted, reading=not measuring)
-    seconds = measured_seconds(made) if measuring else {}
+    seconds = measured(made) if measuring else {}
+    elsewhere = finished_elsewhere(made)
     title = f"{made.spec.name}: {len(made.trials)} trials"
     console = new_console()
-    print_records(console, form, plan_records(made, seconds), title)
+    print_records(console, form, plan_records(made, seconds, elsewhere), title)
     if form == "table":
         print_code(console, made)
         print_notes(console, made)
-        print_need(console, made, known_need(made, share_prefixes(made.pending())), seconds)
+        left = [trial for trial in made.pending() if trial.key not in elsewhere]
+        if elsewhere:
+            count = len(elsewhere)
+            say(console, f"{count} of those completed are in other sweeps: they are taken over.")
+        print_need(console, made, known_need(made, share_prefixes(left)), seconds)
         finished = [trial.folder for trial in made.trials if trial.finished is not None]
         beyond = Retention(made.spec.artifacts, made.spec.objective, finished).beyond
         print_retention(console, made, beyond, running=bool(made.pending()))
         for line in known_power(made):
-            console.print(line, markup=False, highlight=False, soft_wrap=True)
+            say(console, line, hang=2)
 
 
 @main.command()
@@ -426,7 +436,8 @@ main.add_command(data)
     "sources",
     multiple=True,
     type=click.Path(path_type=Path),
-    help="A spec, or TRAIN, DEV and TEST files in this order; give the option for each.",
+    help="A spec; or the file to score; or DEV, which sets the threshold, and TEST, each with this "
+    "option.",
 )
 @click.option(
     "--evaluator",
@@ -465,11 +476,13 @@ def evaluate(  # noqa: PLR0913, PLR0917 - a parameter for each option
         raise EmbftError("nothing to score on: give --data, --evaluator, or both")
     spec = given_spec(sources)
     entries = [*(spec.evaluators if spec else ()), *map(read_evaluator, evaluators)]
-    splits = given_splits(sources, label_range, columns, by) if sources else None
+    splits = given_splits(sources, label_range, columns, by, scoring=True) if sources else None
     check_breakdown(splits, by)
     trial = looked_up(model, results)
     model = str(trial.path) if trial else model
     found = evaluate_model(model, splits, list(dict.fromkeys(entries)), trusted=trusted)
+    if splits is not None and splits.test_is_dev and spec is None:
+        found = found.of_test_alone()
     print_evaluation(new_console(), form, found, by)
 
 
@@ -480,13 +493,13 @@ def metrics(form: str) -> None:
 
     Where objective is yes, `objective.metric` may name it; an evaluator's metrics need its entry
     in `evaluators`. Retrieval has its metrics with any cut-off, such as `ndcg_at_100`. JSON and CSV
-    have each metric's formula and source too.
+    have each metric's formula and source too, who computes it, and which labels it needs.
     """
-    from embft.cli.tables import metric_records, print_records
+    from embft.cli.tables import metric_records, metric_rows, print_records
 
     records = metric_records()
     if form == "table":
-        records = [{k: v for k, v in r.items() if k not in {"formula", "source"}} for r in records]
+        records = metric_rows(records)
     print_records(new_console(), form, records, "Metrics")
 
 

@@ -12,6 +12,26 @@ if TYPE_CHECKING:
     from embft.planning.plan import Plan
 
 
+def measured(plan: Plan) -> dict[str, float]:
+    """How long each pending trial will take, by key, measured; how far that is shows on a terminal.
+
+    Raises EmbftError.
+    """
+    from rich.console import Console
+    from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
+
+    from embft.execution.measure import measured_seconds
+
+    columns = (SpinnerColumn(), TextColumn("measuring kinds of trial"), MofNCompleteColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=None)
+
+        def show(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+
+        return measured_seconds(plan, show)
+
+
 def planned(spec: Path, results: Path, trusted: bool, *, reading: bool = True) -> Plan:
     """The plan of a spec's file. reading: whether the sweep's folder is only read, if it is there.
 

@@ -152,4 +152,7 @@ def power(spec: Path, results: Path, difference: float | None, form: str, truste
     if form == "json":
         click.echo(json.dumps(asdict(found), indent=2, allow_nan=False))
     else:
-        new_console().print("\n".join(lines(found)), markup=False, highlight=False, soft_wrap=True)
+        from embft.cli.console import say
+
+        for line in lines(found):
+            say(new_console(), line, hang=2)

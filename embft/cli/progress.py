@@ -16,6 +16,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from embft.cli.console import say
 from embft.planning.estimate import duration_text
 from embft.results.folders import SweepDir
 from embft.results.observer import Observed, Observer
@@ -49,8 +50,13 @@ class _Shown:
 class SweepView(Observer):
     """Shows the trials of a sweep until it ends. budget: those that a search may yet propose."""
 
-    def __init__(self, console: Console, budget: int = 0) -> None:
-        self.console, self.budget = console, budget
+    def __init__(
+        self, console: Console, budget: int = 0, expected: Mapping[str, float] | None = None
+    ) -> None:
+        """expected: seconds of the trials that were measured before, by key."""
+        self.console, self.budget, self.expected = console, budget, expected or {}
+        self.slower, self.taken, self.expected_of_done = 1.0, 0.0, 0.0
+        self.most_at_once = 1
         self.live: Live | None = None
         self.open: dict[str, _Shown] = {}
         self.total = self.done = self.first = 0
@@ -116,6 +122,7 @@ class SweepView(Observer):
         if not isinstance(result, Completed):
             self._say(f"{where} {trial.title}: {result.status}: {result.reason}", "red")
             return
+        self._compare_time(trial, result)
         objective = trial.spec.objective
         score = result.dev.get(objective.metric)
         shown = f"dev {objective.metric} {score:.3f}" if score is not None else "no dev score"
@@ -124,6 +131,13 @@ class SweepView(Observer):
             sign = 1 if objective.mode == "max" else -1
             if self.best is None or sign * score > sign * self.best[0]:
                 self.best = (score, trial.folder.short)
+
+    def _compare_time(self, trial: Observed, result: Completed) -> None:
+        """Keep how much longer trials take than was measured before."""
+        if expected := self.expected.get(trial.key):
+            self.expected_of_done += expected
+            self.taken += result.timings.total
+            self.slower = self.taken / self.expected_of_done
 
     def _say_what_is_missing(self, result: TrialResult) -> None:
         without = result.provenance.without if result.provenance else {}
@@ -138,7 +152,7 @@ class SweepView(Observer):
             self._say(text)
 
     def _say(self, text: str, style: str = "") -> None:
-        self.console.print(Text(text, style=style), soft_wrap=True)
+        say(self.console, text, style)
 
     def _render(self) -> RenderableType:
         parts: list[RenderableType] = [Text(self._headline(), style="bold")]
@@ -156,12 +170,23 @@ class SweepView(Observer):
         return text + (f" · about {duration_text(left)} left" if left is not None else "")
 
     def _seconds_left(self) -> float | None:
-        """From the mean time of the trials that this run has finished, and the share of others."""
+        """By what was measured before, if anything was; else from the mean time of the trials that
+        this run has finished, and the share of others.
+        """
+        if self.open and self.open.keys() <= self.expected.keys():
+            return self._expected_left()
         running = sum(shown.share() for shown in list(self.open.values()))
         worked = self.done - self.first + running
         if worked < 0.5 or not self.open:
             return None
         return (time.monotonic() - self.start) / worked * (len(self.open) - running)
+
+    def _expected_left(self) -> float:
+        """What is left of the measured times, corrected by those that finished trials took."""
+        shown = list(self.open.values())
+        self.most_at_once = max(self.most_at_once, sum(each.started for each in shown))
+        left = sum(self.expected[s.trial.key] * (1 - s.share()) for s in shown)
+        return self.slower * left / self.most_at_once
 
 
 def _running(shown: _Shown) -> RenderableType:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,7 +50,7 @@ def print_plan_line(console: Console, plan: Plan, pending: Sequence[PlannedTrial
     line = Text(plan.spec.name, style="bold")
     line.append(f": {len(plan.trials)} trials with the baseline, ", style="not bold")
     line.append(f"{done} done, {len(pending)} to run, in {plan.folder.path}", style="not bold")
-    console.print(line, soft_wrap=True)
+    console.print(line, soft_wrap=not console.is_terminal)
     if failed:
         console.print(f"{failed} of those done have failed: --retry-failed runs them again")
 
@@ -61,13 +61,13 @@ def print_code(console: Console, plan: Plan) -> None:
         if entry.is_users:
             found = (str(files.folder / name) for name in files.sources)
             text = f"Runs code: {', '.join(found) or 'installed'} (evaluator {entry.fields.title})"
-            console.print(Text(text), soft_wrap=True)
+            say(console, text)
 
 
 def print_notes(console: Console, plan: Plan) -> None:
     """What a user may not expect of the base models and trainings."""
     for note in plan.notes:
-        console.print(Text(f"Note: {note}"), soft_wrap=True)
+        say(console, f"Note: {note}")
 
 
 def print_need(console: Console, plan: Plan, need: Need, seconds: Mapping[str, float]) -> None:
@@ -80,7 +80,7 @@ def print_need(console: Console, plan: Plan, need: Need, seconds: Mapping[str, f
     if seconds:
         wall = SWEEP_SECONDS + sum(seconds.values()) / need.at_once
         text += f" Time: about {duration_text(wall)}."
-    console.print(Text(text), soft_wrap=True)
+    say(console, text)
 
 
 def print_retention(
@@ -104,8 +104,13 @@ def print_retention(
         )
 
 
-def plan_records(plan: Plan, seconds: Mapping[str, float] | None = None) -> list[dict[str, Any]]:
-    """A flat record for each trial of a plan. seconds: predicted, by key.
+def plan_records(
+    plan: Plan,
+    seconds: Mapping[str, float] | None = None,
+    elsewhere: Collection[str] = (),
+) -> list[dict[str, Any]]:
+    """A flat record for each trial of a plan. seconds: predicted, by key. elsewhere: the keys of
+    those that another sweep has completed.
 
     Where training sets differ, each says how many rows it trains on; a baseline on none.
     """
@@ -115,7 +120,8 @@ def plan_records(plan: Plan, seconds: Mapping[str, float] | None = None) -> list
     return [
         {
             "trial": trial.folder.name,
-            "status": trial.finished or Status.PENDING,
+            "status": trial.finished
+            or (Status.COMPLETED if trial.key in elsewhere else Status.PENDING),
             "seed": trial.spec.seed,
             **{name: trial.params.get(name) for name in names},
             **(
@@ -149,6 +155,22 @@ def metric_records() -> list[dict[str, Any]]:
     ]
 
 
+def metric_rows(records: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Of `metric_records` what a terminal has room for."""
+
+    def end(value: float | None) -> str:
+        return "any" if value is None else f"{value:g}"
+
+    return [
+        {
+            **{name: record[name] for name in ("metric", "label", "better")},
+            "range": f"{end(record['lowest'])} to {end(record['highest'])}",
+            "objective": record["objective"],
+        }
+        for record in records
+    ]
+
+
 def print_records(
     console: Console, form: str, records: Sequence[Mapping[str, Any]], title: str
 ) -> None:
@@ -158,24 +180,63 @@ def print_records(
     elif form == "csv":
         console.out(to_csv([dict(record) for record in records]), end="", highlight=False)
     else:
-        table = _table(title)
-        for name in records[0] if records else ():
-            table.add_column(name.rpartition(".")[2], overflow="fold")
-        names = {
-            column: distinct_names(column, (record[column] for record in records))
-            for column in (records[0] if records else ())
-        }
-        for record in records:
-            cells = (
-                {**record, "trial": _short(str(record["trial"]))} if "trial" in record else record
-            )
-            table.add_row(
-                *(
-                    "" if value is None else names[column].get(identity(value), str(value))
-                    for column, value in cells.items()
-                )
-            )
-        console.print(table)
+        console.print(_records_table(records, title, console.width))
+
+
+def _records_table(records: Sequence[Mapping[str, Any]], title: str, width: int) -> Table:
+    """Records as a table. Where its columns have no room in so many of a terminal's, a single one
+    holds what varies between trials, in words.
+    """
+    cells = _cells(records)
+    if _width(cells) > width and "trial" in cells:
+        cells = _in_words(cells)
+    table = _table(title)
+    for name in cells:
+        # No narrower than its longest word, so that a terminal breaks none.
+        words = [word for cell in (name, *cells[name]) for word in cell.split()]
+        least = min(max(map(cell_len, words), default=1), width // 2)
+        table.add_column(name, overflow="fold", min_width=least)
+    for row in zip(*cells.values(), strict=True):
+        table.add_row(*row)
+    return table
+
+
+def _cells(records: Sequence[Mapping[str, Any]]) -> Cells:
+    """What a table shows of records, by its headings: names in words, a baseline by its name."""
+    found: Cells = {}
+    for column in records[0] if records else ():
+        names = distinct_names(column, (record[column] for record in records))
+        found[column.rpartition(".")[2]] = [
+            "" if value is None else names.get(identity(value), str(value))
+            for value in (record[column] for record in records)
+        ]
+    if "trial" in found:
+        varying = next((name for name in found if name not in _OF_TRIALS), None)
+        for i, record in enumerate(records):
+            found["trial"][i] = _short(str(record["trial"]))
+            if varying and str(record["trial"]).startswith("baseline"):
+                found[varying][i] = "base model"
+    return found
+
+
+# Columns of a table of trials that hold no parameter.
+_OF_TRIALS = ("trial", "status", "seed", "train_rows", "seconds")
+
+
+def _in_words(cells: Cells) -> Cells:
+    """The same with one column for all that varies."""
+    axes = {name: column for name, column in cells.items() if name not in _OF_TRIALS}
+    words = [
+        ", ".join(
+            value if value == "base model" else f"{name.replace('_', ' ')} {value}"
+            for name, value in zip(axes, row, strict=True)
+            if value
+        )
+        for row in zip(*axes.values(), strict=True)
+    ]
+    left = {name: cells[name] for name in ("trial", "status", "seed")}
+    right = {name: cells[name] for name in _OF_TRIALS[3:] if name in cells}
+    return {**left, "configuration": words, **right}
 
 
 def print_evaluation(
@@ -190,27 +251,42 @@ def print_evaluation(
         content = {"metrics": found.rows, "undefined": found.undefined, "groups": groups}
         console.out(json.dumps(content, indent=2), highlight=False)
         return
-    print_records(console, form, found.rows, title)
+    rows = found.rows
+    if form == "table":
+        rows = [{k: v for k, v in row.items() if k != "note"} for row in rows]
+    print_records(console, form, rows, title)
+    if form == "table":
+        for note, metrics in _notes(found.rows).items():
+            say(console, f"{', '.join(metrics)}: {note}")
     if groups and form == "table":
         print_records(console, form, groups, "Test broken down")
     for name, reason in found.undefined.items():
-        Console(stderr=True, highlight=False).print(Text(f"{name}: {reason}"), soft_wrap=True)
+        say(Console(stderr=True, highlight=False), f"{name}: {reason}")
+
+
+def _notes(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
+    """What is to be said of intervals, each with the metrics and splits that it is said of."""
+    found: dict[str, list[str]] = {}
+    for row in rows:
+        if row.get("note"):
+            found.setdefault(row["note"], []).append(f"{row['metric']} on {row['split']}")
+    return found
 
 
 def print_leaderboard(console: Console, leaderboard: Leaderboard) -> None:
     """The ranked table, the answer, and its warnings."""
     console.print(leaderboard_table(leaderboard, console.width))
     for sentence in leaderboard.verdict:
-        console.print(Text(sentence), soft_wrap=True)
+        say(console, sentence)
     for sentence in leaderboard.warnings:
-        console.print(Text(f"Warning: {sentence}", style="yellow"), soft_wrap=True)
+        say(console, f"Warning: {sentence}", "yellow")
     for row in leaderboard.rows:
         if row.status == Status.FAILED and row.result is not None:
             failure = getattr(row.result, "message", "")
             named = f"{row.folder.short} {row.trial.rpartition('-')[0]}"
-            console.print(Text(f"Failed: {named}: {failure}", style="red"), soft_wrap=True)
+            say(console, f"Failed: {named}: {failure}", "red")
     if (report := leaderboard.folder.report_file()).exists():
-        console.print(Text(f"Report: {report}"), soft_wrap=True)
+        say(console, f"Report: {report}")
 
 
 def print_audit(
@@ -228,14 +304,17 @@ def print_audit(
     console.print(Text(f"Data audit of {sizes} pairs", style="bold"))
     if fractions:
         parts = ", ".join(f"{share:g} has {count:,}" for share, count in sorted(fractions.items()))
-        console.print(Text(f"Rows of train by data.fraction: {parts}"), soft_wrap=True)
+        say(console, f"Rows of train by data.fraction: {parts}")
     shown_findings = [f for f in audit.findings if everything or f.severity != "info"]
     for finding in shown_findings:
         console.print()
         mark = Text(f"{finding.severity}: ", style=_STYLES[finding.severity])
-        console.print(mark.append(finding.message, style="not bold not dim"), soft_wrap=True)
-        console.print(Text(f"  effect: {finding.effect}"), soft_wrap=True)
-        console.print(Text(f"  advice: {finding.advice}"), soft_wrap=True)
+        console.print(
+            mark.append(finding.message, style="not bold not dim"),
+            soft_wrap=not console.is_terminal,
+        )
+        say(console, f"  effect: {finding.effect}", hang=4)
+        say(console, f"  advice: {finding.advice}", hang=4)
         for example in finding.examples[:2]:
             console.print(Text(f"  e.g. {json.dumps(example, ensure_ascii=False)}", style="dim"))
     if not shown_findings:

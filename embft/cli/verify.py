@@ -102,7 +102,7 @@ def verify(  # noqa: PLR0913, PLR0917 - a parameter for each option
     from embft.shipping.served import verify_served, yardstick
 
     embed = _embed(url, onnx, openvino, api, model_name or Path(model).name, timeout)
-    pairs = given_splits(sources, label_range, columns).test if sources else None
+    pairs = given_splits(sources, label_range, columns, scoring=True).test if sources else None
     found = find_trained(str(trial.path) if trial else model, trusted=trusted)
     verdict = verify_served(embed, yardstick(found, trial, pairs, tolerance))
     lines = _served_lines(str(given[0]), model, verdict)

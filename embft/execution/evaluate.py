@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,15 @@ class Evaluation:
     rows: list[dict[str, Any]]
     undefined: dict[str, str]
     groups: dict[str, list[GroupRow]] = field(default_factory=dict)
+
+    def of_test_alone(self) -> Evaluation:
+        """The same without dev's rows, where both are the same pairs."""
+        rows = [row for row in self.rows if row["split"] == "test"]
+        reason = "metrics with a threshold: it was chosen on the same pairs, which flatters them"
+        undefined = (
+            {**self.undefined, "note": reason} if self.threshold is not None else self.undefined
+        )
+        return replace(self, rows=rows, undefined=undefined)
 
 
 def read_evaluator(text: str, folder: Path = Path()) -> EvaluatorSpec:

@@ -8,8 +8,8 @@ nothing but `measured.json`.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,6 +40,8 @@ from embft.system.machine import available_cores
 _EVALUATE, _STEPS = 20, 42
 _FREE = {"learning_rate": 1e-3, "warmup_steps": 0, "weight_decay": 0.0, "max_grad_norm": 1.0}
 
+Progress = Callable[[int, int], None]
+
 
 @dataclass(frozen=True)
 class Measured:
@@ -64,11 +66,14 @@ class Measured:
         return Size(self.model, self.checkpoints, self.memory)
 
 
-def measure(plan: Plan, pending: Sequence[PlannedTrial]) -> dict[str, Measured]:
+def measure(
+    plan: Plan, pending: Sequence[PlannedTrial], progress: Progress | None = None
+) -> dict[str, Measured]:
     """Measure each kind of the pending trials; by the trials' keys. The plan must be prepared.
 
     As many at once as the sweep will run, since they take each other's memory bandwidth and cache.
-    Raises EmbftError when one fails.
+    progress: is given how many kinds are measured, and of how many. Raises EmbftError when one
+    fails.
     """
     kinds: dict[str, tuple[PlannedTrial, TrialSpec]] = {}
     key_of: dict[str, str] = {}
@@ -76,7 +81,8 @@ def measure(plan: Plan, pending: Sequence[PlannedTrial]) -> dict[str, Measured]:
         kind = _short(trial, len(plan.data[trial.data_digest].train))
         key = key_of[trial.key] = trial_key(kind, trial.data_digest, trial.base.digest)
         kinds.setdefault(key, (trial, kind))
-    measured = _measure_all(plan, kinds, need(plan, pending).at_once)
+    at_once = need(plan, pending).at_once
+    measured = _measure_all(plan, kinds, at_once, progress or (lambda _done, _total: None))
     found = {trial: measured[key] for trial, key in key_of.items()}
     content = {
         "version": 1,
@@ -88,7 +94,10 @@ def measure(plan: Plan, pending: Sequence[PlannedTrial]) -> dict[str, Measured]:
 
 
 def _measure_all(
-    plan: Plan, kinds: Mapping[str, tuple[PlannedTrial, TrialSpec]], at_once: int
+    plan: Plan,
+    kinds: Mapping[str, tuple[PlannedTrial, TrialSpec]],
+    at_once: int,
+    progress: Progress,
 ) -> dict[str, Measured]:
     """Measure these kinds, so many at once, with the cores that a trial of the sweep has."""
     threads = max(1, available_cores() // at_once)
@@ -102,7 +111,11 @@ def _measure_all(
                 key: pool.submit(_measure, plan, trial, kind, key, threads)
                 for key, (trial, kind) in kinds.items()
             }
+            progress(0, len(tasks))
             try:
+                for done, task in enumerate(as_completed(tasks.values()), 1):
+                    task.result()
+                    progress(done, len(tasks))
                 return {key: task.result() for key, task in tasks.items()}
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
@@ -112,11 +125,11 @@ def _measure_all(
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def measured_seconds(plan: Plan) -> dict[str, float]:
+def measured_seconds(plan: Plan, progress: Progress | None = None) -> dict[str, float]:
     """Measure, and say how long each pending trial will take, by key. Holds the sweep's folder."""
     with plan.folder.lock(), warm_process(wanted=bool(plan.pending())):
         pending = prepare(plan, retry_failed=False)
-        found = measure(plan, pending)
+        found = measure(plan, pending, progress)
     return {trial.key: predicted_seconds(plan, trial, found[trial.key]) for trial in pending}
 
 
@@ -132,6 +145,12 @@ def read_measured(plan: Plan) -> dict[str, Measured]:
         return {key: Measured(**value) for key, value in content["trials"].items()}
     except (FileNotFoundError, RecordError, KeyError, TypeError):
         return {}
+
+
+def known_seconds(plan: Plan, pending: Sequence[PlannedTrial]) -> dict[str, float]:
+    """How long these trials will take, by key, as far as they were measured before."""
+    found = read_measured(plan)
+    return {t.key: predicted_seconds(plan, t, found[t.key]) for t in pending if t.key in found}
 
 
 def predicted_seconds(plan: Plan, trial: PlannedTrial, measured: Measured) -> float:

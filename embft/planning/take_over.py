@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from embft.errors import RecordError
 from embft.planning.clean import refuse_links
-from embft.planning.plan import PlannedTrial
+from embft.planning.plan import Plan, PlannedTrial
 from embft.results.folders import SweepDir, TrialDir, finished_trials
 from embft.results.records import Completed
 from embft.storage.files import replace_folder
@@ -23,6 +23,25 @@ def adopt_finished(sweep: SweepDir, pending: Sequence[PlannedTrial]) -> tuple[Pl
         for trial in pending
         if not any(_adopt(trial, found) for found in elsewhere.get(trial.key, ()))
     )
+
+
+def finished_elsewhere(plan: Plan) -> frozenset[str]:
+    """The keys of a plan's pending trials that `adopt_finished` would take over. Writes nothing."""
+    elsewhere = finished_trials(plan.folder.path.parent, {t.key for t in plan.pending()})
+    return frozenset(key for key, found in elsewhere.items() if any(map(_is_whole, found)))
+
+
+def _is_whole(found: TrialDir) -> bool:
+    """Whether a trial has completed, and its files are those of its record."""
+    try:
+        record = found.result()
+        if not isinstance(record, Completed):
+            return False
+        refuse_links(found.path)
+        found.check_files(record)
+    except RecordError:
+        return False
+    return True
 
 
 def _adopt(trial: PlannedTrial, found: TrialDir) -> bool:
