@@ -191,14 +191,28 @@ def _records_table(records: Sequence[Mapping[str, Any]], title: str, width: int)
     if _width(cells) > width and "trial" in cells:
         cells = _in_words(cells)
     table = _table(title)
-    for name in cells:
-        # No narrower than its longest word, so that a terminal breaks none.
-        words = [word for cell in (name, *cells[name]) for word in cell.split()]
-        least = min(max(map(cell_len, words), default=1), width // 2)
-        table.add_column(name, overflow="fold", min_width=least)
+    for name, wide in _fitted(cells, width).items():
+        table.add_column(name, overflow="fold", width=wide)
     for row in zip(*cells.values(), strict=True):
         table.add_row(*row)
     return table
+
+
+def _fitted(cells: Cells, width: int) -> dict[str, int]:
+    """How wide each column is in so many columns of a terminal: those that can be broken between
+    words give way, the one with most to give first; if all words do not fit, the longest.
+    """
+    columns = {name: [name, *column] for name, column in cells.items()}
+    wide = {name: max(map(cell_len, column)) for name, column in columns.items()}
+    least = {
+        name: max((cell_len(word) for cell in column for word in cell.split()), default=1)
+        for name, column in columns.items()
+    }
+    excess = sum(wide.values()) + 2 * len(wide) - width + 1
+    for _ in range(max(0, excess)):
+        name = max(wide, key=lambda name: (wide[name] - least[name], wide[name]))
+        wide[name] = max(1, wide[name] - 1)
+    return wide
 
 
 def _cells(records: Sequence[Mapping[str, Any]]) -> Cells:
