@@ -16,6 +16,7 @@ import click
 from embft import __version__
 from embft.cli.commands import Commands, given_again
 from embft.cli.compare import compare
+from embft.cli.compress import compress
 from embft.cli.data import (
     COLUMNS,
     LABEL_RANGE,
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from embft.leaderboard.rows import Leaderboard
     from embft.planning.plan import Plan, PlannedTrial
     from embft.results.observer import Observer
+    from embft.results.retention import Retention
     from embft.scheduler.ray_log import RayLog
 
 _SPEC = click.argument("spec", type=click.Path(path_type=Path, dir_okay=False))
@@ -140,19 +142,10 @@ def sweep(  # noqa: PLR0913, PLR0915, PLR0917 - a parameter for each option
         ray_log(plan.folder.ray_log_file) as log,
     ):
         # Imported beside the warm process.
-        from embft.cli.console import say
-        from embft.cli.tables import (
-            print_code,
-            print_leaderboard,
-            print_notes,
-            print_plan_line,
-            print_retention,
-        )
+        from embft.cli.tables import print_code, print_leaderboard, print_notes, print_plan_line
         from embft.leaderboard.build import build_leaderboard
         from embft.report.output import Wanted, write_wanted
-        from embft.results.plan_record import read_plan
         from embft.results.records import Status
-        from embft.results.retention import Retention
         from embft.scheduler.follow import InBackground
 
         pending = prepare(plan, retry_failed=retry_failed)
@@ -161,13 +154,7 @@ def sweep(  # noqa: PLR0913, PLR0915, PLR0917 - a parameter for each option
         print_plan_line(console, plan, pending)
         print_code(console, plan)
         print_notes(console, plan)
-        waiting = {trial.key for trial in pending}
-        folders = (plan.folder.trial(entry["folder"]) for entry in read_plan(plan.folder)["trials"])
-        finished = (folder for folder in folders if folder.key not in waiting)
-        retention = Retention(
-            plan.spec.artifacts, plan.spec.objective, finished, partial(say, console)
-        )
-        print_retention(console, plan, retention.beyond, running=bool(pending))
+        retention = _retention(console, plan, pending)
         watching = [retention, *map(InBackground, tracking)]
         runs = bool(pending) or plan.spec.search.proposes
         stopped = (
@@ -194,6 +181,23 @@ def sweep(  # noqa: PLR0913, PLR0915, PLR0917 - a parameter for each option
         fine |= {Status.PENDING}
     if any(row.status not in fine for row in leaderboard.rows):
         sys.exit(EXIT_FAILED)
+
+
+def _retention(console: Console, plan: Plan, pending: Sequence[PlannedTrial]) -> Retention:
+    """Who keeps the models that the spec asks for; what it will remove is announced now."""
+    from embft.cli.console import say
+    from embft.cli.tables import print_retention
+    from embft.results.plan_record import read_plan
+    from embft.results.retention import Retention
+
+    waiting = {trial.key for trial in pending}
+    folders = (plan.folder.trial(entry["folder"]) for entry in read_plan(plan.folder)["trials"])
+    finished = (folder for folder in folders if folder.key not in waiting)
+    artifacts, objective = plan.spec.artifacts, plan.spec.objective
+    retention = Retention(artifacts, objective, finished, partial(say, console))
+    runs = bool(pending) or plan.spec.search.proposes
+    print_retention(console, plan, retention.beyond, running=runs)
+    return retention
 
 
 @dataclass(frozen=True)
@@ -506,6 +510,7 @@ def metrics(form: str) -> None:
 main.add_command(export)
 main.add_command(merge)
 main.add_command(verify)
+main.add_command(compress)
 main.add_command(prune)
 main.add_command(rm)
 main.add_command(cache)
