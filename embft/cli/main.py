@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
-from textwrap import shorten
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from embft import __version__
-from embft.cli.commands import Commands, given_again
+from embft.cli.commands import Commands
 from embft.cli.compare import compare
 from embft.cli.compress import compress
 from embft.cli.data import (
@@ -39,20 +34,19 @@ from embft.cli.ship import RESULTS, export, merge
 from embft.cli.show import show
 from embft.cli.status import status, watch
 from embft.cli.verify import verify
-from embft.errors import EXIT_FAILED, EXIT_INTERRUPTED, EmbftError, FailureReason, SearchError
+from embft.errors import EmbftError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from rich.console import Console
-
-    from embft.leaderboard.rows import Leaderboard
-    from embft.planning.plan import Plan, PlannedTrial
-    from embft.results.observer import Observer
-    from embft.results.retention import Retention
-    from embft.scheduler.ray_log import RayLog
+    pass
 
 _SPEC = click.argument("spec", type=click.Path(path_type=Path, dir_okay=False))
+_SPECS = click.argument(
+    "specs",
+    metavar="SPEC...",
+    nargs=-1,
+    required=True,
+    type=click.Path(path_type=Path, dir_okay=False),
+)
 _RESULTS_OPTIONS: dict[str, Any] = {
     "default": Path("results"),
     "show_default": True,
@@ -97,10 +91,11 @@ main.add_command(init)
 
 
 @main.command()
-@_SPEC
+@_SPECS
 @_RESULTS
 @click.option("--address", help="Run on the Ray cluster at this address instead of this machine.")
 @click.option("--retry-failed", is_flag=True, help="Run trials again whose record says failed.")
+@click.option("--dry-run", is_flag=True, help="Plan every SPEC, and run nothing.")
 @click.option(
     "--tracker",
     "trackers",
@@ -111,189 +106,20 @@ main.add_command(init)
 )
 @_MAPS
 @TRUST
-def sweep(  # noqa: PLR0913, PLR0915, PLR0917 - a parameter for each option
-    spec: Path,
-    results: Path,
-    address: str | None,
-    retry_failed: bool,
-    trackers: tuple[str, ...],
-    maps: bool,
-    trusted: bool,
-) -> None:
-    """Run the trials of SPEC that have no record yet, then write leaderboard and report.
+def sweep(specs: tuple[Path, ...], dry_run: bool, **options: Any) -> None:
+    """Run the trials of each SPEC that have no record yet, then write leaderboard and report.
 
-    Interrupted at any moment, the same command carries on: a finished trial is never run twice.
-    Exit status: 0 all trials completed, 1 some failed, 2 the input is at fault, 130 interrupted.
+    Several run one after another, on one Ray; all are planned before the first begins. Interrupted
+    at any moment, the same command carries on: a finished trial is never run twice. Exit status: 0
+    all trials completed, 1 some failed, 2 the input is at fault, 130 interrupted.
     """
-    from embft.execution.warm_process import warm_process
-    from embft.planning.capacity import may_have_gpu
-    from embft.planning.prefixes import share_prefixes
-    from embft.planning.prepare import prepare
-    from embft.scheduler.ray_log import ray_log
-    from embft.trackers.find import find_tracker
+    from embft.cli.sweeps import Options, dry_run_of, run_queue
 
-    console = new_console()
-    tracking = list(map(find_tracker, trackers))
-    plan = planned(spec, results, trusted, reading=False)
-    here = address is None and not may_have_gpu(plan.spec.resources.device)
-    with (
-        plan.folder.lock(),
-        warm_process(wanted=here and bool(plan.pending(retry_failed=retry_failed))),
-        ray_log(plan.folder.ray_log_file) as log,
-    ):
-        # Imported beside the warm process.
-        from embft.cli.tables import print_code, print_leaderboard, print_notes, print_plan_line
-        from embft.leaderboard.build import build_leaderboard
-        from embft.report.output import Wanted, write_wanted
-        from embft.results.records import Status
-        from embft.scheduler.follow import InBackground
-
-        pending = prepare(plan, retry_failed=retry_failed)
-        if plan.spec.scheduler is None:  # which sees every trial from its start
-            pending = share_prefixes(pending)
-        print_plan_line(console, plan, pending)
-        print_code(console, plan)
-        print_notes(console, plan)
-        retention = _retention(console, plan, pending)
-        watching = [retention, *map(InBackground, tracking)]
-        runs = bool(pending) or plan.spec.search.proposes
-        stopped = (
-            _run(console, plan, pending, address, watching, log, retry_failed) if runs else None
-        )
-        if stopped is None:
-            plan.folder.forget_shared()
-        if stopped and stopped.no_room:
-            _end_stopped(console, stopped)
-        try:
-            leaderboard = build_leaderboard(plan.folder.path)
-            if maps and not stopped:
-                _write_maps(leaderboard, ())
-            write_wanted(leaderboard, [plan.folder.path], Wanted())
-        except (EmbftError, OSError) as error:  # the folder may be gone, or full
-            if stopped is None:
-                raise
-            _end_stopped(console, replace(stopped, message=f"{stopped.message} {error}."))
-        print_leaderboard(console, leaderboard)
-        if stopped:
-            _end_stopped(console, stopped)
-    fine = {Status.COMPLETED, Status.PRUNED}
-    if plan.spec.stop.is_set:
-        fine |= {Status.PENDING}
-    if any(row.status not in fine for row in leaderboard.rows):
-        sys.exit(EXIT_FAILED)
-
-
-def _retention(console: Console, plan: Plan, pending: Sequence[PlannedTrial]) -> Retention:
-    """Who keeps the models that the spec asks for; what it will remove is announced now."""
-    from embft.cli.console import say
-    from embft.cli.tables import print_retention
-    from embft.results.plan_record import read_plan
-    from embft.results.retention import Retention
-
-    waiting = {trial.key for trial in pending}
-    folders = (plan.folder.trial(entry["folder"]) for entry in read_plan(plan.folder)["trials"])
-    finished = (folder for folder in folders if folder.key not in waiting)
-    artifacts, objective = plan.spec.artifacts, plan.spec.objective
-    retention = Retention(artifacts, objective, finished, partial(say, console))
-    runs = bool(pending) or plan.spec.search.proposes
-    print_retention(console, plan, retention.beyond, running=runs)
-    return retention
-
-
-@dataclass(frozen=True)
-class _Stopped:
-    """Why a sweep stopped before its last trial. no_room: nothing more can be written."""
-
-    message: str
-    exit_status: int
-    no_room: bool = False
-
-
-def _run(  # noqa: PLR0913, PLR0917 - what a run needs
-    console: Console,
-    plan: Plan,
-    pending: Sequence[PlannedTrial],
-    address: str | None,
-    observers: Sequence[Observer],
-    log: RayLog,
-    retry_failed: bool,
-) -> _Stopped | None:
-    """Run what is pending or proposed. Returns why it stopped before the end, if it did."""
-    from embft.execution.measure import known_need, known_seconds
-    from embft.planning.estimate import check_fits, longest_first
-    from embft.report.background import BackgroundReport
-    from embft.scheduler import settings as ray_settings
-    from embft.storage.errors import StorageError
-    from embft.system.allocator import release_memory
-
-    need = known_need(plan, (*pending, *plan.expected))
-    check_fits(plan, need)
-    release_memory()  # what reading and auditing the data took
-    ray_settings.configure(address)
-    from embft.cli.progress import SweepView
-    from embft.scheduler.choices import choices_of
-    from embft.scheduler.cluster import Interrupted, RayDiedError, ray_cluster
-    from embft.scheduler.tune import run_trials
-
-    resources = plan.spec.resources
-    try:
-        choices = choices_of(plan, pending, partial(_is_resolved, plan), again=retry_failed)
-        budget = choices.search.left if choices.search else 0
-        if not (pending or choices.open) or choices.enough.reason:
-            _say_enough(console, choices.enough.reason)
-            return None
-        with ray_cluster(resources, need.demand, address, log) as cluster:
-            if cluster.concurrent > 1 and choices.early is None:
-                pending = longest_first(plan, pending)
-            for trial in pending:
-                trial.folder.create(trial.input(cluster.cpus_per_trial, resources.device))
-            plan.folder.stop_file.unlink(missing_ok=True)  # the last interruption's
-            done = len(plan.trials) - len(pending) + choices.done
-            view = SweepView(console, budget, known_seconds(plan, pending))
-            watching = [view, BackgroundReport(), choices.enough, *observers]
-            lost = run_trials(pending, cluster, resources, watching, done, choices)
-            for message in lost:
-                click.echo(
-                    f"embft: a trial was lost again and again: {shorten(message, 200)}", err=True
-                )
-    except Interrupted:
-        return _Stopped("Interrupted.", EXIT_INTERRUPTED)
-    except RayDiedError as error:
-        return _Stopped(f"{error}.", EXIT_INTERRUPTED)
-    except StorageError as error:
-        first = (
-            "Free some disk first"
-            if error.reason == FailureReason.DISK_FULL
-            else "See first that the results folder is there and can be written"
-        )
-        return _Stopped(f"Stopped: {error}. {first}.", EXIT_FAILED, no_room=True)
-    except SearchError as error:
-        return _Stopped(f"{error}.", EXIT_FAILED)
-    _say_enough(console, choices.enough.reason)
-    return None
-
-
-def _say_enough(console: Console, reason: str | None) -> None:
-    """Say why the sweep ends before its last trial, if it does."""
-    if reason is not None:
-        console.print(f"Enough: {reason}. The same command with more of it goes on.")
-
-
-def _is_resolved(plan: Plan) -> bool:
-    from embft.leaderboard.build import build_leaderboard
-
-    decision = build_leaderboard(plan.folder.path).decision
-    return decision is not None and decision.resolved
-
-
-def _end_stopped(console: Console, stopped: _Stopped) -> NoReturn:
-    """End at once: Ray's threads would wait for processes that are gone."""
-    from embft.cli.console import say
-
-    message = f"{stopped.message} To carry on: {given_again()}"
-    say(console, message, "yellow")
-    sys.stdout.flush()
-    os._exit(stopped.exit_status)
+    given = Options(**options)
+    if dry_run:
+        dry_run_of(new_console(), specs, given)
+    else:
+        sys.exit(run_queue(new_console(), specs, given))
 
 
 @main.command()
@@ -318,6 +144,7 @@ def plan(spec: Path, results: Path, form: str, measuring: bool, trusted: bool) -
         print_notes,
         print_records,
         print_retention,
+        print_search,
     )
     from embft.execution.measure import known_need
     from embft.planning.prefixes import share_prefixes
@@ -337,7 +164,9 @@ def plan(spec: Path, results: Path, form: str, measuring: bool, trusted: bool) -
         if elsewhere:
             count = len(elsewhere)
             say(console, f"{count} of those completed are in other sweeps: they are taken over.")
-        print_need(console, made, known_need(made, share_prefixes(left)), seconds)
+        print_search(console, made)
+        needed = (*share_prefixes(left), *made.expected)
+        print_need(console, made, known_need(made, needed), seconds)
         finished = [trial.folder for trial in made.trials if trial.finished is not None]
         beyond = Retention(made.spec.artifacts, made.spec.objective, finished).beyond
         print_retention(console, made, beyond, running=bool(made.pending()))
@@ -381,28 +210,18 @@ def report(folders: tuple[Path, ...], maps: bool, open_: bool, **wanted: Any) ->
 
     Several folders make one report, where their trials were scored on the same pairs.
     """
+    from embft.cli.sweeps import write_lead_maps
     from embft.leaderboard.build import build_leaderboard
     from embft.report.output import Wanted, write_wanted
     from embft.system.text import printable
 
     leaderboard = build_leaderboard(*folders)
     if maps:
-        _write_maps(leaderboard, wanted["compare"] or ())
+        write_lead_maps(leaderboard, wanted["compare"] or ())
     path, lines = write_wanted(leaderboard, folders, Wanted(**wanted))
     click.echo(printable("\n".join(lines)), nl=path is not None)
     if open_ and path:
         click.launch(path.as_uri())
-
-
-def _write_maps(leaderboard: Leaderboard, names: Sequence[str]) -> None:
-    from embft.execution.maps import write_maps
-    from embft.leaderboard.lookup import find_scored
-    from embft.report.pairs import lead_models
-
-    wanted = [find_scored(leaderboard, name).trial for name in names]
-    folders = [model.row.folder for model in lead_models(leaderboard, wanted)]
-    for name, reason in write_maps(folders).items():
-        click.echo(f"embft: {name}: {reason}", err=True)
 
 
 @main.command()

@@ -32,6 +32,7 @@ from embft.report.format import size as format_size
 from embft.results.folders import TrialDir
 from embft.results.records import Status
 from embft.results.removal import size_of
+from embft.results.search_log import Suggested, read_search
 from embft.spec.names import distinct_names, identity
 
 if TYPE_CHECKING:
@@ -70,6 +71,23 @@ def print_notes(console: Console, plan: Plan) -> None:
         say(console, f"Note: {note}")
 
 
+def print_search(console: Console, plan: Plan) -> None:
+    """What a search may propose, and what it has."""
+    search = plan.spec.search
+    if not search.proposes:
+        return
+    proposed = [e for e in read_search(plan.folder) if isinstance(e, Suggested) and e.folder]
+    folders = dict.fromkeys(each.folder for each in proposed if each.folder)
+    done = sum(plan.folder.trial(name).result_file.exists() for name in folders)
+    text = f"Up to {search.trials} trials are proposed by {search.algorithm}, seed {search.seed}"
+    if folders:
+        text += f": {len(folders)} so far, {done} of them finished"
+    say(console, f"{text}. From:")
+    for product in plan.spec.space:
+        axes = ", ".join(f"{axis} {domain.text()}" for axis, domain in product.items())
+        say(console, f"  {axes}")
+
+
 def print_need(console: Console, plan: Plan, need: Need, seconds: Mapping[str, float]) -> None:
     """What a plan's pending trials need. seconds: each one's, where measured."""
     free = size_text(free_disk(plan.folder.path))
@@ -78,8 +96,11 @@ def print_need(console: Console, plan: Plan, need: Need, seconds: Mapping[str, f
     if need.measured:
         text += f" Memory: about {size_text(need.memory)}."
     if seconds:
-        wall = SWEEP_SECONDS + sum(seconds.values()) / need.at_once
-        text += f" Time: about {duration_text(wall)}."
+        samples = [seconds[t.key] for t in plan.expected if t.key in seconds]
+        fixed = sum(s for key, s in seconds.items() if key in {t.key for t in plan.trials})
+        wall = SWEEP_SECONDS + (fixed + sum(samples)) / need.at_once
+        text += f" Time: about {duration_text(wall)}"
+        text += " if nothing is stopped early." if plan.spec.scheduler else "."
     say(console, text)
 
 

@@ -126,9 +126,11 @@ def _measure_all(
 
 
 def measured_seconds(plan: Plan, progress: Progress | None = None) -> dict[str, float]:
-    """Measure, and say how long each pending trial will take, by key. Holds the sweep's folder."""
-    with plan.folder.lock(), warm_process(wanted=bool(plan.pending())):
-        pending = prepare(plan, retry_failed=False)
+    """Measure, and say how long each pending trial will take, by key, and those that stand for what
+    a search may propose. Holds the sweep's folder.
+    """
+    with plan.folder.lock(), warm_process(wanted=bool(plan.pending() or plan.samples)):
+        pending = (*prepare(plan, retry_failed=False), *plan.samples)
         found = measure(plan, pending, progress)
     return {trial.key: predicted_seconds(plan, trial, found[trial.key]) for trial in pending}
 

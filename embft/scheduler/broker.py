@@ -35,7 +35,7 @@ def launch_server(folder: Path, limits: Limits) -> Iterator[str]:
     At the block's end it waits for trials whose askers are gone, until they have ended too.
     """
     private = folder / "launch"  # `folder` itself Ray opens to everyone
-    private.mkdir(mode=0o700)
+    private.mkdir(mode=0o700, exist_ok=True)  # of the sweep before, on the same Ray
     address, closing = str(private / "socket"), threading.Event()
     with Listener(address, family="AF_UNIX", backlog=_WAITING) as listener:
         serving: list[threading.Thread] = []

@@ -16,6 +16,7 @@ import signal
 import socket
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -90,19 +91,45 @@ class Cluster:
         return self.scratch is not None
 
 
+class KeptRay:
+    """A Ray that several sweeps share, one after another. Ends it, if it has begun.
+
+    scratch: where it keeps its state. threads: its own, in this process.
+    """
+
+    def __init__(self) -> None:
+        self.scratch: str | None = None
+        self.threads: set[threading.Thread] = set()
+
+    def __enter__(self) -> KeptRay:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if ray.is_initialized():
+            ray.shutdown()
+        if self.scratch is not None:
+            shutil.rmtree(self.scratch, ignore_errors=True)
+
+
 @contextlib.contextmanager
 def ray_cluster(
     resources: Resources,
     demand: Demand = _ONE,
     address: str | None = None,
     log: RayLog | None = None,
+    kept: KeptRay | None = None,
 ) -> Iterator[Cluster]:
     """A Ray of our own, or a connection to one that stands. No process is left behind.
 
-    demand: of the trials that are to run. log: where what Ray says goes.
+    demand: of the trials that are to run. log: where what Ray says goes. kept: the Ray that is used
+    where it runs, and stays for the next sweep.
     """
-    temporary = _scratch() if address is None else None
-    stop = Stop()
+    temporary = None
+    if address is None:
+        temporary = (kept.scratch if kept else None) or _scratch()
+        if kept is not None:
+            kept.scratch = temporary
+    stop, stays = Stop(), False
     with stop_on_signals(stop):
         try:
             with log.threads_started_here() if log else contextlib.nullcontext():
@@ -119,9 +146,11 @@ def ray_cluster(
             ray.shutdown()
             raise
         else:
-            ray.shutdown()
+            stays = kept is not None
+            if not stays:
+                ray.shutdown()
         finally:
-            if temporary is not None:
+            if temporary is not None and not stays:
                 shutil.rmtree(temporary, ignore_errors=True)
 
 
@@ -146,12 +175,14 @@ def _connect(
     if temporary is not None:
         cores = available_cores()
         speedup("a lean Ray", _leave_out_monitors)
-        _start_own(cores if asked == "auto" else max(cores, asked), temporary)
+        if not ray.is_initialized():
+            _start_own(cores if asked == "auto" else max(cores, asked), temporary)
         memory = min(resources.memory or sys.maxsize, _free_memory())
         return _shared_out(resources, cores, cores, memory, demand, stop, Path(temporary))
     _check_reachable(str(address))
     try:
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+        if not ray.is_initialized():
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
         raise EmbftError(f"--address {address}: cannot reach this Ray cluster ({reason})") from None

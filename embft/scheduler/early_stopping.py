@@ -55,13 +55,25 @@ class EarlyStopping(Unsaved, FIFOScheduler):
 
     def __init__(self, spec: Scheduler, mode: str, most: int) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.spec, self.inner = spec, make_scheduler(spec, mode, most)
+        self.spec, self.most = spec, most
+        self.inner = make_scheduler(spec, mode, most)
         self.ended: set[str] = set()
 
     @property
     def pauses(self) -> bool:
         """Whether trials wait for each other, and lose their place meanwhile."""
         return self.spec.algorithm == "hyperband"
+
+    @property
+    def ahead(self) -> int:
+        """How many trials must be there for one of them to run: of HyperBand's brackets each is
+        filled before the next (Li et al., 2018; Ray's sizes), of the others none waits.
+        """
+        if not self.pauses:
+            return 1
+        factor = self.spec.reduction_factor
+        brackets = round(math.log(self.most) / math.log(factor)) + 1
+        return sum(math.ceil(brackets / (s + 1) * factor**s) for s in range(brackets))
 
     def set_search_properties(self, metric: str | None, mode: str | None, **_: Any) -> bool:
         """Both are known."""

@@ -23,9 +23,11 @@ _COLOURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 class RayLog:
     """The file, and the threads whose words go there."""
 
-    def __init__(self, file: TextIO) -> None:
+    def __init__(self, file: TextIO, threads: set[threading.Thread] | None = None) -> None:
         self.file = file
-        self._threads: set[threading.Thread] = set()
+        self._threads = set[threading.Thread]() if threads is None else threads
+        if self._threads:  # of a Ray that runs already
+            self._take_messages()
 
     @contextmanager
     def threads_started_here(self) -> Iterator[None]:
@@ -35,8 +37,11 @@ class RayLog:
             yield
         finally:
             self._threads |= set(threading.enumerate()) - before
-            handlers: list[logging.Handler] = [logging.StreamHandler(self.file)]
-            logging.getLogger("ray").handlers[:] = handlers
+            self._take_messages()
+
+    def _take_messages(self) -> None:
+        handlers: list[logging.Handler] = [logging.StreamHandler(self.file)]
+        logging.getLogger("ray").handlers[:] = handlers
 
     def add_this_thread(self) -> None:
         """What this thread prints goes to the file."""
@@ -70,10 +75,13 @@ class _Sorted:
 
 
 @contextmanager
-def ray_log(path: Path) -> Iterator[RayLog]:
-    """In the block, what Ray says is appended to this file. It is removed if there was nothing."""
+def ray_log(path: Path, threads: set[threading.Thread] | None = None) -> Iterator[RayLog]:
+    """In the block, what Ray says is appended to this file. It is removed if there was nothing.
+
+    threads: Ray's own, of one that runs already; those that start in the block are added.
+    """
     with path.open("a", encoding="utf-8", errors="replace") as file:
-        log, streams = RayLog(file), (sys.stdout, sys.stderr)
+        log, streams = RayLog(file, threads), (sys.stdout, sys.stderr)
         terminal = os.dup(_STANDARD_ERROR)
         with os.fdopen(terminal, "w", buffering=1, errors="replace") as errors:
             try:

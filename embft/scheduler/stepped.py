@@ -28,7 +28,7 @@ class SteppedTrial:
     ) -> None:
         self.folder, self.metric, self.reported = folder, metric, reported
         self.seen = self.asked = 0
-        self.values: list[float] = []
+        self.values: dict[float, float] = {}  # by epoch: one that goes on tells of some once more
         self.end: Future[Status] | None = None
         if folder.result() is None:
             folder.forget_decisions()
@@ -51,27 +51,27 @@ class SteppedTrial:
         events, self.seen = self.folder.progress_since(self.seen)
         for event in events:
             if event["event"] == "epoch":
-                self.values.append(event["dev"][self.metric])
+                self.values[event["epoch"]] = event["dev"][self.metric]
             elif event["event"] == "asks":
                 self.asked = event["evaluations"]
-            elif event["event"] in {"resumed", "retry"}:
-                self.values = []  # those before follow once more
 
     def _evaluated(self) -> dict[str, Any]:
         self.reported += 1
-        return {METRIC: self.values[self.reported - 1], EVALUATION: self.reported}
+        return {METRIC: list(self.values.values())[self.reported - 1], EVALUATION: self.reported}
 
     def _recorded(self, record: TrialResult | None, status: Status | None) -> dict[str, Any]:
         """From the record: an evaluation that is not reported yet, or the end."""
         if record is None:
             return {"status": status, "done": True}
-        self.values = [e.dev[self.metric] for e in record.epochs if self.metric in e.dev]
+        self.values = {e.epoch: e.dev[self.metric] for e in record.epochs if self.metric in e.dev}
         # The last of a trial that completed needs no decision.
         open_ = len(self.values) - isinstance(record, Completed)
         if self.end is None and self.reported < open_:
             return self._evaluated()
-        last = {METRIC: self.values[-1], EVALUATION: len(self.values)} if self.values else {}
-        return {**({} if isinstance(record, Failed) else last), "status": status, "done": True}
+        end: dict[str, Any] = {"status": status, "done": True}
+        if self.values and not isinstance(record, Failed):
+            end |= {METRIC: list(self.values.values())[-1], EVALUATION: len(self.values)}
+        return end
 
 
 def _started(run: Callable[[TrialDir], Status], folder: TrialDir) -> Future[Status]:

@@ -53,6 +53,7 @@ from embft.system.processes import has_child
 # of them at a time: about so many, and so many for each that runs at once. Between two parts pass
 # two seconds, more where an actor has a warm process of its own, and whoever is ready waits.
 _PART, _PART_FOR_EACH = 250, 50
+_AHEAD = "TUNE_MAX_PENDING_TRIALS_PG"  # how many trials Ray asks a searcher for beforehand
 _LOST_TIMES = 3  # that a trial is begun again because its actor has gone
 _STOP_SECONDS = 0.2
 _SAVE_SECONDS = 20.0  # how long an interrupted sweep waits for trials whose workers it cannot see
@@ -267,6 +268,9 @@ def _tuner(  # noqa: PLR0913, PLR0917 - what a Tuner is made of
         space["metric"] = goal.metric
         # Trials that wait for each other hold no place, and must not count as running.
         at_most = None if early.pauses else at_most
+    ahead = {} if early is None or not early.pauses else {_AHEAD: str(early.ahead)}
+    os.environ.pop(_AHEAD, None)
+    os.environ.update(ahead)
     return tune.Tuner(
         tune.with_resources(TrialRunner, _share(cluster)),
         param_space=space,

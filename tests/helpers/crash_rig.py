@@ -23,6 +23,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NoReturn
 
 from tests.helpers.warm import serve
@@ -56,6 +57,21 @@ def _run(job: dict[str, Any], asked: socket.socket) -> NoReturn:
         os._exit(code)
 
 
+def _search(choices: Any, cluster: Any, resources: Any) -> None:
+    """Run what a search proposes, one trial after another."""
+    from embft.execution import launcher
+    from embft.results.folders import TrialDir
+    from embft.scheduler.tune import _proposed
+
+    nobody: Any = SimpleNamespace(add=lambda _: None)
+    search = _proposed(choices.search, cluster, resources, choices, nobody)
+    while isinstance(found := search.suggest("trial"), dict):
+        launcher.run_trial(TrialDir(Path(found["trial"])))
+        search.on_trial_complete("trial")
+    if search.error is not None:
+        raise search.error
+
+
 def _leave_ray_out() -> None:
     import torch
 
@@ -75,13 +91,22 @@ def _leave_ray_out() -> None:
             1, 1.0, 1, 0.0, stop=embft.scheduler.cluster.Stop(), scratch=Path()
         )
 
-    def run_trials(trials: Sequence[Any], *_: object, **__: object) -> list[str]:
+    def run_trials(  # noqa: PLR0917 - as the sweep calls it
+        trials: Sequence[Any],
+        cluster: Any,
+        resources: Any,
+        observers: object,  # noqa: ARG001
+        done: int,  # noqa: ARG001
+        choices: Any,
+    ) -> list[str]:
         lost = []
         for trial in trials:
             try:
                 launcher.run_trial(trial.folder)
             except OSError as error:  # Ray tells the driver of it, and goes on
                 lost.append(str(error))
+        if choices.search is not None:
+            _search(choices, cluster, resources)
         return lost
 
     def run_worker(step: str, folder: Any, *_: object) -> Any:

@@ -10,6 +10,7 @@ import os
 import random
 import shutil
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,11 +54,36 @@ class Stage:
         return results
 
 
+GRID = "space: {train.method: [lora, full]}\n"
+SEARCH = """\
+space:
+  - {train.method: [lora], train.lora.rank: {randint: [2, 9]}}
+  - {train.method: [full], train.learning_rate: {loguniform: [1e-4, 1e-1]}}
+search: {algorithm: tpe, trials: 2, seed: 1}
+"""
+
+
 @pytest.fixture(scope="module")
 def stage(
     tiny_model: Path, pair_files: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Stage]:
-    folder = tmp_path_factory.mktemp("crash")
+    """A grid of two trials."""
+    with staged(tiny_model, pair_files, tmp_path_factory.mktemp("crash"), GRID) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def searched(
+    tiny_model: Path, pair_files: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Stage]:
+    """A search for two trials."""
+    with staged(tiny_model, pair_files, tmp_path_factory.mktemp("search"), SEARCH) as made:
+        yield made
+
+
+@contextmanager
+def staged(tiny_model: Path, pair_files: Path, folder: Path, space: str) -> Iterator[Stage]:
+    """Run the sweep twice, to know its records and its calls."""
     spec = folder / "two.yaml"
     spec.write_text(f"""\
 name: two
@@ -68,8 +94,7 @@ data:
   groups: [kind]
 model: {{base: {tiny_model}}}
 train: {{epochs: 3, batch_size: 24, learning_rate: 1e-2}}
-space: {{train.method: [lora, full]}}
-""")
+{space}""")
     rig = Rig(folder)
     results = folder / "results"
     rig.sweep(spec, results)
@@ -138,6 +163,38 @@ def test_killed_at_some_calls(stage: Stage) -> None:
     """A sample of the crash points: the records are those of an undisturbed sweep."""
     for call in sample(stage.calls, 4)[:6]:
         survive(stage, call)
+
+
+def suggestions(stage: Stage) -> bytes:
+    """All that the search has proposed and heard."""
+    return (stage.folder / "results/two/search.jsonl").read_bytes()
+
+
+@pytest.mark.long
+def test_a_search_killed_at_some_calls_proposes_the_same(searched: Stage) -> None:
+    """Between suggestion, record and answer above all: the records, and every line of what was
+    proposed and answered, are those of an undisturbed search.
+    """
+    results = searched.folder / "results"
+    searched.rig.sweep(searched.spec, results)
+    expected = suggestions(searched)
+    assert expected.count(b"suggested") == expected.count(b"answered") == 2
+    lines = [call for call in searched.calls if call.paths[-1].endswith("search.jsonl")]
+    records = [call for call in searched.calls if call.paths[-1].endswith("result.json")]
+    for call in (lines[3], records[-1], lines[-1]):
+        survive(searched, call)
+        assert suggestions(searched) == expected, str(call)
+
+
+@pytest.mark.long
+def test_a_search_killed_at_every_call_proposes_the_same(searched: Stage) -> None:
+    """As a grid: every call that changes a file."""
+    searched.rig.sweep(searched.spec, searched.fresh())
+    expected = suggestions(searched)
+    for call in searched.calls[::STEP]:
+        survive(searched, call)
+        assert suggestions(searched) == expected, str(call)
+    print(f"\nkilled and recovered: {len(searched.calls[::STEP])} of {len(searched.calls)} calls")
 
 
 @pytest.mark.long

@@ -1,0 +1,292 @@
+"""Specs on the command line, one sweep after another: planned, run, reported, on one Ray."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from textwrap import shorten
+from typing import TYPE_CHECKING, NoReturn
+
+import click
+
+from embft.cli.commands import given_again
+from embft.cli.planned import planned
+from embft.errors import EXIT_FAILED, EXIT_INTERRUPTED, EmbftError, FailureReason, SearchError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from embft.leaderboard.rows import Leaderboard
+    from embft.planning.plan import Plan, PlannedTrial
+    from embft.results.observer import Observer
+    from embft.scheduler.choices import Choices
+    from embft.scheduler.cluster import Cluster, KeptRay
+    from embft.scheduler.ray_log import RayLog
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command was given beside its specs."""
+
+    results: Path
+    address: str | None
+    retry_failed: bool
+    trackers: tuple[str, ...]
+    maps: bool
+    trusted: bool
+
+
+@dataclass(frozen=True)
+class _Stopped:
+    """Why a sweep stopped before its last trial. no_room: nothing more can be written."""
+
+    message: str
+    exit_status: int
+    no_room: bool = False
+
+
+def dry_run_of(console: Console, specs: Sequence[Path], options: Options) -> None:
+    """Plan every spec, and say what would run and what it would need."""
+    from embft.cli.tables import print_need, print_notes, print_plan_line, print_search
+    from embft.execution.measure import known_need
+
+    for plan in _all_planned(specs, options):
+        pending = plan.pending(retry_failed=options.retry_failed)
+        print_plan_line(console, plan, pending)
+        print_notes(console, plan)
+        print_search(console, plan)
+        print_need(console, plan, known_need(plan, (*pending, *plan.expected)), {})
+
+
+def _all_planned(specs: Sequence[Path], options: Options) -> list[Plan]:
+    """The plans of all specs. Raises EmbftError for the first that is at fault."""
+    plans, names = [], dict[str, Path]()
+    for path in specs:
+        plan = planned(path, options.results, options.trusted, reading=False)
+        name = plan.spec.name
+        if name in names:
+            raise EmbftError(
+                f"{path}: its name, {name}, is that of {names[name]} too, and with it the folder: "
+                "give each spec a name of its own"
+            )
+        names[name] = path
+        plans.append(plan)
+    return plans
+
+
+def run_queue(console: Console, specs: Sequence[Path], options: Options) -> int:
+    """Run the specs' sweeps, one after another. Returns the exit status.
+
+    Ends this process where one of them is interrupted.
+    """
+    from embft.scheduler import settings
+    from embft.trackers.find import find_tracker
+
+    for name in options.trackers:
+        find_tracker(name)
+    plan = _all_planned(specs, options)[0]
+    settings.configure(options.address)
+    from embft.execution.warm_process import warm_process
+
+    statuses = []
+    with ExitStack() as stack, warm_process(wanted=_runs_here(plan, options)):
+        from embft.scheduler.cluster import KeptRay
+
+        ray = stack.enter_context(KeptRay())
+        for number, path in enumerate(specs):
+            if number:  # what ran meanwhile may have finished some of its trials
+                plan = planned(path, options.results, options.trusted, reading=False)
+            if len(specs) > 1:
+                console.print(f"Sweep {number + 1} of {len(specs)}: {path}", style="bold")
+            statuses.append(_run_one(console, plan, options, ray))
+    return max(statuses)
+
+
+def _runs_here(plan: Plan, options: Options) -> bool:
+    """Whether trials of this plan will be forked from a warm process of this one."""
+    from embft.planning.capacity import may_have_gpu
+
+    here = options.address is None and not may_have_gpu(plan.spec.resources.device)
+    pending = plan.pending(retry_failed=options.retry_failed)
+    return here and bool(pending or plan.spec.search.proposes)
+
+
+def _run_one(console: Console, plan: Plan, options: Options, ray: KeptRay) -> int:
+    """Run one sweep, and write its report. Returns its exit status."""
+    from embft.leaderboard.build import build_leaderboard
+    from embft.planning.prefixes import share_prefixes
+    from embft.planning.prepare import prepare
+    from embft.report.output import Wanted, write_wanted
+    from embft.scheduler.ray_log import ray_log
+
+    with plan.folder.lock(), ray_log(plan.folder.ray_log_file, ray.threads) as log:
+        pending = prepare(plan, retry_failed=options.retry_failed)
+        if plan.spec.scheduler is None:  # which sees every trial from its start
+            pending = share_prefixes(pending)
+        watching = _introduced(console, plan, pending, options)
+        stopped = None
+        if pending or plan.spec.search.proposes:
+            stopped = _run(console, plan, pending, watching, log, options, ray)
+        if stopped is None:
+            plan.folder.forget_shared()
+        elif stopped.no_room:
+            _end_stopped(console, stopped)
+        try:
+            leaderboard = build_leaderboard(plan.folder.path)
+            if options.maps and not stopped:
+                write_lead_maps(leaderboard, ())
+            write_wanted(leaderboard, [plan.folder.path], Wanted())
+        except (EmbftError, OSError) as error:  # the folder may be gone, or full
+            if stopped is None:
+                raise
+            _end_stopped(console, replace(stopped, message=f"{stopped.message} {error}."))
+        _print_answer(console, leaderboard)
+        if stopped:
+            _end_stopped(console, stopped)
+    return _status(plan, leaderboard)
+
+
+def _introduced(
+    console: Console, plan: Plan, pending: Sequence[PlannedTrial], options: Options
+) -> list[Observer]:
+    """Say what is going to run. Returns who hears of it beside the terminal and the report."""
+    from embft.cli.console import say
+    from embft.cli.tables import print_code, print_notes, print_plan_line, print_retention
+    from embft.results.plan_record import read_plan
+    from embft.results.retention import Retention
+    from embft.scheduler.follow import InBackground
+    from embft.trackers.find import find_tracker
+
+    print_plan_line(console, plan, pending)
+    print_code(console, plan)
+    print_notes(console, plan)
+    waiting = {trial.key for trial in pending}
+    folders = (plan.folder.trial(entry["folder"]) for entry in read_plan(plan.folder)["trials"])
+    finished = (folder for folder in folders if folder.key not in waiting)
+    retention = Retention(plan.spec.artifacts, plan.spec.objective, finished, partial(say, console))
+    runs = bool(pending) or plan.spec.search.proposes
+    print_retention(console, plan, retention.beyond, running=runs)
+    return [retention, *map(InBackground, map(find_tracker, options.trackers))]
+
+
+def _print_answer(console: Console, leaderboard: Leaderboard) -> None:
+    from embft.cli.tables import print_leaderboard
+
+    print_leaderboard(console, leaderboard)
+
+
+def _status(plan: Plan, leaderboard: Leaderboard) -> int:
+    from embft.results.records import Status
+
+    fine = {Status.COMPLETED, Status.PRUNED}
+    if plan.spec.stop.is_set:
+        fine |= {Status.PENDING}
+    return 0 if all(row.status in fine for row in leaderboard.rows) else EXIT_FAILED
+
+
+def _run(  # noqa: PLR0913, PLR0917 - what a run needs
+    console: Console,
+    plan: Plan,
+    pending: Sequence[PlannedTrial],
+    observers: Sequence[Observer],
+    log: RayLog,
+    options: Options,
+    ray: KeptRay,
+) -> _Stopped | None:
+    """Run what is pending or proposed. Returns why it stopped before the end, if it did."""
+    from embft.execution.measure import known_need
+    from embft.planning.estimate import check_fits
+    from embft.scheduler.choices import choices_of
+    from embft.scheduler.cluster import Interrupted, RayDiedError, ray_cluster
+    from embft.storage.errors import StorageError
+    from embft.system.allocator import release_memory
+
+    need = known_need(plan, (*pending, *plan.expected))
+    check_fits(plan, need)
+    release_memory()  # what reading and auditing the data took
+    try:
+        resolved = partial(_is_resolved, plan)
+        choices = choices_of(plan, pending, resolved, again=options.retry_failed)
+        if (pending or choices.open) and choices.enough.reason is None:
+            resources, address = plan.spec.resources, options.address
+            with ray_cluster(resources, need.demand, address, log, ray) as cluster:
+                _run_on(cluster, console, plan, pending, observers, choices)
+    except Interrupted:
+        return _Stopped("Interrupted.", EXIT_INTERRUPTED)
+    except RayDiedError as error:
+        return _Stopped(f"{error}.", EXIT_INTERRUPTED)
+    except SearchError as error:
+        return _Stopped(f"{error}.", EXIT_FAILED)
+    except StorageError as error:
+        first = (
+            "Free some disk first"
+            if error.reason == FailureReason.DISK_FULL
+            else "See first that the results folder is there and can be written"
+        )
+        return _Stopped(f"Stopped: {error}. {first}.", EXIT_FAILED, no_room=True)
+    if choices.enough.reason is not None:
+        from embft.cli.console import say
+
+        say(console, f"Enough: {choices.enough.reason}.")
+    return None
+
+
+def _run_on(  # noqa: PLR0913, PLR0917 - what a run needs
+    cluster: Cluster,
+    console: Console,
+    plan: Plan,
+    pending: Sequence[PlannedTrial],
+    observers: Sequence[Observer],
+    choices: Choices,
+) -> None:
+    from embft.cli.progress import SweepView
+    from embft.execution.measure import known_seconds
+    from embft.planning.estimate import longest_first
+    from embft.report.background import BackgroundReport
+    from embft.scheduler.tune import run_trials
+
+    resources = plan.spec.resources
+    if cluster.concurrent > 1 and choices.early is None:
+        pending = longest_first(plan, pending)
+    for trial in pending:
+        trial.folder.create(trial.input(cluster.cpus_per_trial, resources.device))
+    plan.folder.stop_file.unlink(missing_ok=True)  # the last interruption's
+    done = len(plan.trials) - len(pending) + choices.done
+    budget = choices.search.left if choices.search else 0
+    view = SweepView(console, budget, known_seconds(plan, pending))
+    watching = [view, BackgroundReport(), choices.enough, *observers]
+    for message in run_trials(pending, cluster, resources, watching, done, choices):
+        click.echo(f"embft: a trial was lost again and again: {shorten(message, 200)}", err=True)
+
+
+def _is_resolved(plan: Plan) -> bool:
+    from embft.leaderboard.build import build_leaderboard
+
+    decision = build_leaderboard(plan.folder.path).decision
+    return decision is not None and decision.resolved
+
+
+def _end_stopped(console: Console, stopped: _Stopped) -> NoReturn:
+    """End at once: Ray's threads would wait for processes that are gone."""
+    from embft.cli.console import say
+
+    say(console, f"{stopped.message} To carry on: {given_again()}", "yellow")
+    sys.stdout.flush()
+    os._exit(stopped.exit_status)
+
+
+def write_lead_maps(leaderboard: Leaderboard, names: Sequence[str]) -> None:
+    """Write the maps of these models, the lead ones, and say what has none."""
+    from embft.execution.maps import write_maps
+    from embft.leaderboard.lookup import find_scored
+    from embft.report.pairs import lead_models
+
+    wanted = [find_scored(leaderboard, name).trial for name in names]
+    folders = [model.row.folder for model in lead_models(leaderboard, wanted)]
+    for name, reason in write_maps(folders).items():
+        click.echo(f"embft: {name}: {reason}", err=True)
