@@ -1,0 +1,61 @@
+"""A search with early stopping through the command line, on real Ray: killed, and gone on with."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from embft.results.folders import SweepDir
+from embft.results.records import Completed, Pruned
+from embft.results.search_log import Answered, Suggested, read_search
+from embft.scheduler.searchers import RandomSearch
+from embft.spec import parse_spec
+from tests.helpers.commands import embft, rows, start_cold, wait_for, wait_for_the_end
+
+SPACE = """\
+space:
+  - {train.method: [lora], train.lora.rank: {randint: [2, 9]}}
+  - {train.method: [full], train.learning_rate: {loguniform: [1e-5, 1e-1]}}
+search: {algorithm: random, trials: 5, seed: 2}
+scheduler: {algorithm: asha, reduction_factor: 2}
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_search_goes_on(tmp_path: Path, tiny_spec: str) -> None:
+    """The driver is killed after two trials. What had finished stays as it was, the points are
+    those of the seed, some trials are pruned and have no rank and no model; a second spec in the
+    queue takes the trials over.
+    """
+    text = tiny_spec[: tiny_spec.index("space:")].replace("epochs: 2", "epochs: 3") + SPACE
+    (tmp_path / "one.yaml").write_text(text)
+    (tmp_path / "two.yaml").write_text(text.replace("name: tiny", "name: two"))
+    sweep = SweepDir(tmp_path / "results/tiny")
+    records = "trials/*/result.json"
+    driver = start_cold("sweep", "one.yaml", cwd=tmp_path)
+    wait_for(lambda: len(list(sweep.path.glob(records))) >= 3, seconds=200)
+    os.kill(driver.pid, signal.SIGKILL)
+    driver.communicate(timeout=60)
+    wait_for_the_end(tmp_path, 90)
+    before = {path: path.read_bytes() for path in sweep.path.glob(records)}
+    embft("sweep", "one.yaml", "two.yaml", cwd=tmp_path)
+    assert {path: path.read_bytes() for path in before} == before
+    events = read_search(sweep)
+    searcher = RandomSearch(parse_spec(text))
+    proposed = [event.params for event in events if isinstance(event, Suggested)]
+    assert proposed == [searcher.suggest(str(number)) for number in range(5)]
+    assert [e.number for e in events if isinstance(e, Answered)] == list(range(5))
+    found = [folder.result() for folder in sweep.trials_by_key().values()]
+    pruned = [record for record in found if isinstance(record, Pruned)]
+    assert pruned
+    assert sum(isinstance(record, Completed) for record in found) == 6 - len(pruned)
+    table = rows(sweep.path)
+    assert all(not row["rank"] for row in table.values() if row["status"] == "pruned")
+    assert not any((sweep.trial(record.name).path / "model").exists() for record in pruned)
+    other = read_search(SweepDir(tmp_path / "results/two"))
+    assert [e for e in other if isinstance(e, Answered)] == [
+        e for e in events if isinstance(e, Answered)
+    ]
