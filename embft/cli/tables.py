@@ -229,7 +229,7 @@ def _fitted(cells: Cells, width: int) -> dict[str, int]:
         name: max((cell_len(word) for cell in column for word in cell.split()), default=1)
         for name, column in columns.items()
     }
-    excess = sum(wide.values()) + 2 * len(wide) - width + 1
+    excess = sum(wide.values()) + _BESIDE_CELLS * len(wide) + 1 - width
     for _ in range(max(0, excess)):
         name = max(wide, key=lambda name: (wide[name] - least[name], wide[name]))
         wide[name] = max(1, wide[name] - 1)
@@ -253,6 +253,8 @@ def _cells(records: Sequence[Mapping[str, Any]]) -> Cells:
                 found[varying][i] = "base model"
     return found
 
+
+_BESIDE_CELLS = 3  # columns of a terminal for the space around a cell, and for the line between
 
 # Columns of a table of trials that hold no parameter.
 _OF_TRIALS = ("trial", "status", "seed", "train_rows", "seconds")
