@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install sweep quickstart test speed soak lint format bench reproduce clean
+.PHONY: help install sweep quickstart test test-latest speed soak lint format bench reproduce clean
 
 help:
 	@echo "make install     build .venv with everything that embft needs"
@@ -16,6 +16,7 @@ help:
 	@echo "make test        lint, types and tests"
 	@echo "make speed       the ratio against the stock recipe, in short"
 	@echo "make soak        the long tests: kills, crash points, fuzz"
+	@echo "make test-latest the tests with the newest versions that pyproject.toml allows"
 	@echo "make lint        ruff, mypy and the rule of layers alone"
 	@echo "make bench       the benchmarks, one after another; figures into docs/performance.md"
 	@echo "make reproduce   the study of docs/reproduction.md, from ../shared/data"
@@ -48,6 +49,11 @@ lint: install
 test: lint
 	$(BIN)/pytest -n 2 --dist loadfile
 
+test-latest:
+	$(PYTHON) -m venv .venv-latest
+	.venv-latest/bin/python -m pip install --quiet --upgrade --editable '.[offline,dev]'
+	.venv-latest/bin/pytest -n 2 --dist loadfile
+
 speed: install
 	$(BIN)/pytest -m speed
 
@@ -70,4 +76,4 @@ reproduce: install
 	$(BIN)/python benchmarks/reproduction.py $(RESULTS)/seed-study docs/reproduction.md
 
 clean:
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache build *.egg-info
+	rm -rf $(VENV) .venv-latest .mypy_cache .pytest_cache .ruff_cache build *.egg-info

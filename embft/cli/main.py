@@ -24,6 +24,7 @@ from embft.cli.data import (
 )
 from embft.cli.diff import diff
 from embft.cli.doctor import doctor
+from embft.cli.examples import examples
 from embft.cli.init import init
 from embft.cli.path_options import Given, Place
 from embft.cli.planned import measured, planned
@@ -335,3 +336,4 @@ main.add_command(rm)
 main.add_command(cache)
 main.add_command(schema)
 main.add_command(doctor)
+main.add_command(examples)
