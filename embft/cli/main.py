@@ -290,7 +290,7 @@ def evaluate(  # noqa: PLR0913, PLR0917 - a parameter for each option
 ) -> None:
     """Score MODEL (a folder, a hub name, or a trial) without training it.
 
-    A trial is named by its folder, its name or the beginning of its key.
+    A trial is named by its short name, its name or its folder.
     """
     from embft.cli.tables import print_evaluation
     from embft.execution.evaluate import evaluate_model, read_evaluator

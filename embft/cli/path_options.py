@@ -29,7 +29,7 @@ class Place(click.Path):
         """Return the path. Raises EmbftError where nothing can be written there."""
         from embft.storage.paths import why_unwritable
 
-        name = param.opts[0] if param and param.opts else "the path"
+        name = param.opts[0] if isinstance(param, click.Option) else "the path"
         if not str(value):
             raise EmbftError(f"{name} is empty: give a path")
         path = Path(str(super().convert(value, param, ctx)))

@@ -131,8 +131,8 @@ def _chosen(sweep: str, trial: str | None, results: Path) -> tuple[Leaderboard, 
 def merge(trial: str, out: Path, results: Path, trusted: bool) -> None:
     """Merge a TRIAL's adapter into its base, and save the whole model to OUT.
 
-    The short form of `embft export`. TRIAL is a trial's folder, its name, the beginning of its key,
-    or the folder of an adapter that another tool has saved.
+    The short form of `embft export`. TRIAL is a trial's short name, its name, its folder, or the
+    folder of an adapter that another tool has saved.
     """
     from embft.leaderboard.build import build_leaderboard
     from embft.leaderboard.lookup import looked_up

@@ -6,7 +6,6 @@ import json
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -184,15 +183,18 @@ def _the_only_one(results: Path) -> SweepDir:
 
 
 def _follow(sweep: SweepDir) -> None:
-    """Show what happens until the sweep ends."""
+    """Show what happens until the sweep ends. A search adds trials as it goes."""
     from embft.cli.progress import SweepView
     from embft.scheduler.follow import Follower
 
-    waiting, done = _observed(sweep)
-    view = Follower(waiting, [SweepView(new_console())], done) if waiting else nullcontext()
-    with view:
-        while sweep.is_running():
+    while sweep.is_running():
+        waiting, done = _observed(sweep)
+        if not waiting:
             time.sleep(_POLL_SECONDS)
+            continue
+        with Follower(waiting, [SweepView(new_console())], done) as follower:
+            while sweep.is_running() and (follower.open or not _observed(sweep)[0]):
+                time.sleep(_POLL_SECONDS)
 
 
 def _observed(sweep: SweepDir) -> tuple[Sequence[Any], int]:

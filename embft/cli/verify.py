@@ -80,7 +80,7 @@ def verify(  # noqa: PLR0913, PLR0917 - a parameter for each option
     Without --endpoint, --onnx and --openvino a trial is run again from its record, in a temporary
     folder, and an exported folder is loaded again. With one of them the embeddings that come from
     there are compared with MODEL's, and a fault is named and priced. A trial is named by its
-    folder, its name or the beginning of its key. Nothing is written into a sweep.
+    short name, its name or its folder. Nothing is written into a sweep.
 
     Exit status: 0 it is the same, 1 it differs, 2 the input is at fault.
     """

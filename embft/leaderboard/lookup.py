@@ -54,8 +54,8 @@ def find_trial(name: str, results: Path) -> TrialDir:
     if found is None:
         known = _trials_below(results)
         raise EmbftError(
-            f"no trial {name!r}: {_meant(name, known)}give its folder, its name or the beginning "
-            f"of its key. Names and keys are looked for below {results} (--results)"
+            f"no trial {name!r}: {_meant(name, known)}give its short name, its name or its folder. "
+            f"Names are looked for below {results} (--results); `embft leaderboard` lists them"
         )
     return found
 
