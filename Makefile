@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install sweep quickstart test test-latest speed soak lint format bench reproduce clean
+.PHONY: help install sweep quickstart test test-latest speed soak lint format bench simulate reproduce clean
 
 help:
 	@echo "make install     build .venv with everything that embft needs"
@@ -19,6 +19,7 @@ help:
 	@echo "make test-latest the tests with the newest versions that pyproject.toml allows"
 	@echo "make lint        ruff, mypy and the rule of layers alone"
 	@echo "make bench       the benchmarks, one after another; figures into docs/performance.md"
+	@echo "make simulate    how often the statistics are right, up to two hours; docs/statistics.md"
 	@echo "make reproduce   the study of docs/reproduction.md, from ../shared/data"
 
 $(STAMP): pyproject.toml constraints.txt
@@ -70,6 +71,9 @@ bench: $(BENCHMARKS:%=bench-%)
 
 bench-%: install
 	$(BIN)/python benchmarks/$*.py
+
+simulate: install
+	$(BIN)/python benchmarks/simulate.py --minutes 200 --processes 2
 
 reproduce: install
 	$(BIN)/embft sweep sweeps/seed_study.yaml --results $(RESULTS)
