@@ -73,8 +73,9 @@ def init(  # noqa: PLR0913, PLR0917 - a parameter for each option
 ) -> None:
     r"""Write a commented spec that runs on your FILEs: train, and if you have them dev and test.
 
-    Recognises columns, labels and their scale, languages and lengths, and sizes the sweep to this
-    machine. On a terminal it asks what it cannot know; elsewhere it guesses and says so.
+    Recognises columns, labels and their scale, languages and lengths, and a folder in BEIR's
+    format, and sizes the sweep to this machine. On a terminal it asks what it cannot know;
+    elsewhere it guesses and says so.
 
     \b
     embft init pairs.csv                        asks, writes pairs.yaml
@@ -100,9 +101,11 @@ def init(  # noqa: PLR0913, PLR0917 - a parameter for each option
 
 def _recognised(files: tuple[str, ...], wanted: Wanted) -> Recognised:
     """What the files hold; on a terminal what is doubtful is asked."""
-    from embft.data.recognise import recognise, split_names
+    from embft.data.recognise import is_judged, recognise, recognise_judged, split_names
     from embft.data.table import read_table
 
+    if len(files) == 1 and is_judged(files[0]):
+        return recognise_judged(files[0])
     known = [name for name in (*wanted.columns, wanted.label) if name is not None]
     tables = {split: read_table(path, known) for split, path in split_names(files).items()}
     names = [column.name for column in tables["train"].columns]

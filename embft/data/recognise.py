@@ -12,12 +12,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
+from embft.data.judged_files import JudgedFiles
 from embft.data.names import as_compared
 from embft.data.table import Column, Table
 from embft.data.values import Range
 from embft.errors import DataError
 
-Kind = Literal["labelled", "positives", "triplets", "nli", "same_label", "text"]
+Kind = Literal["labelled", "positives", "triplets", "nli", "same_label", "text", "retrieval"]
 Name = str | int
 
 # Names that columns of pairs have in public datasets, the surer ones first.
@@ -118,6 +119,25 @@ def split_names(paths: Sequence[str]) -> dict[str, str]:
         if "train" in found:
             return {split: found[split] for split in ("train", "dev", "test") if split in found}
     return dict(zip(("train", "dev", "test"), paths, strict=False))
+
+
+def is_judged(path: str) -> bool:
+    """Whether this is a folder of a corpus, queries and judgements, in BEIR's format."""
+    folder = Path(path).expanduser()
+    return (folder / "qrels").is_dir() and any(folder.glob("corpus.*"))
+
+
+def recognise_judged(path: str) -> Recognised:
+    """What such a folder holds: its pairs of a query and a document. Raises DataError."""
+    splits = JudgedFiles.of_beir(Path(path)).load()
+    columns = (Column("query"), Column("document"))
+    for column, texts in zip(columns, splits.train.columns, strict=False):
+        for text in texts:
+            column.add(text)
+    table = Table(path, len(splits.train), columns)
+    found = Recognised("retrieval", {"train": table}, "query", "document")
+    said = f"{path}: a corpus with queries and judgements, {len(splits.train):,} pairs to train on"
+    return replace(found, guesses=(said,))
 
 
 _SPLIT_WORDS = {
@@ -315,6 +335,7 @@ _MEANING = {
     "nli": "inference: entailments are positives, contradictions hard negatives",
     "same_label": "texts with class labels: texts of one label belong together",
     "text": "texts alone, each its own positive",
+    "retrieval": "queries, and the documents that answer them",
 }
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from embft.data.recognise import Name, Recognised
 from embft.planning.design import TOKEN_CHARACTERS, Design, Work
 from embft.planning.estimate import duration_text
+from embft.spec.objective import RANKING
 from embft.spec.source import scalar
 
 MOST_TOKENS = 256  # of a text, where the base model does not say otherwise
@@ -29,6 +30,7 @@ _SECTIONS = {
     "nli": "nli",
     "same_label": "same_label",
     "text": "text",
+    "retrieval": "beir",
 }
 _IN_BATCH_SIZE = 64
 _LEAST_BATCHES = 8  # of an epoch: smaller data have smaller batches
@@ -108,6 +110,7 @@ _QUESTION = {
     "triplets": "Which configuration keeps positives and hard negatives apart best?",
     "nli": "Which configuration keeps entailments and contradictions apart best?",
     "same_label": "Which configuration brings texts of the same label together best?",
+    "retrieval": "Which configuration finds the documents that answer a query best?",
     "text": "Does training on texts alone bring the base model nearer to these labels?",
 }
 
@@ -118,6 +121,9 @@ def _data(found: Recognised, chosen: Choices, folder: Path) -> str:
     train = _path(found.train.path, folder)
     if source == "train":
         lines.append(_remarked(f"  train: {train}", f"{found.train.rows:,} rows"))
+    elif source == "beir":
+        lines.append(_remarked(f"  beir: {train}", f"{found.train.rows:,} pairs to train on"))
+        return "\n".join(lines)
     else:
         lines += [f"  {source}:", _remarked(f"    file: {train}", f"{found.train.rows:,} rows")]
         lines += [f"    {name}: {word(column)}" for name, column in _own_columns(found)]
@@ -209,6 +215,7 @@ _LOSSES = {
     "nli": "multiple_negatives_ranking",
     "same_label": "multiple_negatives_ranking",
     "text": "multiple_negatives_ranking",
+    "retrieval": "multiple_negatives_ranking",
 }
 
 
@@ -233,6 +240,8 @@ def _space(chosen: Choices) -> str:
 def _rest(found: Recognised) -> str:
     binary = found.kind != "labelled" or found.label_range is None
     metric = "auc" if binary else "spearman"
+    if found.kind == "retrieval":
+        metric = RANKING
     ranks = "ranks on dev; `embft metrics` lists others"
     return "\n".join(
         [

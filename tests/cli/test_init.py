@@ -19,6 +19,7 @@ from embft.planning.draft import word
 from embft.spec import load_spec
 from embft.spec.source import scalar
 from tests.helpers.commands import EMBFT, environment
+from tests.helpers.judged import write_beir
 
 ONE = [f"i love dogs and tea {i}" for i in range(120)]
 TWO = [f"you hate cats or music {i}" for i in range(120)]
@@ -69,6 +70,18 @@ def test_what_init_writes_a_plan_accepts(kind: str, here: Path, tiny_model: Path
     assert ("negatives: false" in text) == (kind == "nli")
     assert str(here) not in text.replace(str(tiny_model), "")
     plan = run("plan", "specs/first.yaml")
+    assert plan.exit_code == 0, plan.output
+
+
+def test_a_folder_of_judged_queries(here: Path, tiny_model: Path) -> None:
+    """In BEIR's format; a tenth of the queries is set aside as dev."""
+    write_beir(here / "faq", {"train": range(30), "test": range(30, 40)})
+    result = run("init", "faq", "--base", str(tiny_model))
+    assert result.exit_code == 0, result.output
+    assert "a corpus with queries and judgements, 54 pairs to train on" in result.output
+    spec = load_spec(here / "faq.yaml")
+    assert (spec.points[0].data.beir, spec.objective.metric) == ("faq", "ndcg_at_10")
+    plan = run("plan", "faq.yaml")
     assert plan.exit_code == 0, plan.output
 
 
