@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -36,9 +36,6 @@ from embft.cli.show import show
 from embft.cli.status import status, watch
 from embft.cli.verify import verify
 from embft.errors import EmbftError
-
-if TYPE_CHECKING:
-    pass
 
 _SPEC = click.argument("spec", type=click.Path(path_type=Path, dir_okay=False))
 _SPECS = click.argument(

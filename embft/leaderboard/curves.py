@@ -10,13 +10,13 @@ import numpy as np
 
 from embft.leaderboard.labels import config_label
 from embft.leaderboard.rows import Leaderboard, Row
-from embft.results.records import Completed
+from embft.results.records import Completed, Status
 
 
 @dataclass(frozen=True)
 class CurvePoint:
     """One trial at one evaluation, after an epoch or between. score: objective on dev. chosen: the
-    one that was kept. step: of the optimizer.
+    one that was kept. step: of the optimizer. pruned: the trial was stopped early.
     """
 
     trial: str
@@ -27,6 +27,7 @@ class CurvePoint:
     loss: float | None
     chosen: bool
     recommended: bool
+    pruned: bool = False
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,7 @@ def curve_points(leaderboard: Leaderboard, rows: Sequence[Row]) -> list[CurvePoi
             loss=epoch.loss,
             chosen=bool(row.completed and row.completed.best_epoch == epoch.epoch),
             recommended=row.trial in leaders,
+            pruned=row.status == Status.PRUNED,
         )
         for row in rows
         for epoch in row.epochs

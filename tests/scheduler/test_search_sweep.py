@@ -25,6 +25,7 @@ scheduler: {algorithm: asha, reduction_factor: 2}
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_a_killed_search_goes_on(tmp_path: Path, tiny_spec: str) -> None:
     """The driver is killed after two trials. What had finished stays as it was, the points are
     those of the seed, some trials are pruned and have no rank and no model; a second spec in the

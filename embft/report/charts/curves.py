@@ -73,6 +73,7 @@ def epochs_chart(leaderboard: Leaderboard) -> Chart | None:
             "chosen": p.chosen,
             "outside": cut_off(p.score, cut) != p.score,
             "lead": p.recommended,
+            "pruned": p.pruned,
             "colour": axis_value_text(leaderboard, axis, params[p.trial].get(axis)) if axis else "",
         }
         for p in points
@@ -93,12 +94,17 @@ def epochs_chart(leaderboard: Leaderboard) -> Chart | None:
         else alt.ColorValue(ACCENT)
     )
     base = alt.Chart(rows()).encode(x=x, y=y, opacity=opacity(dimmed()))
-    # Two layers, so that the thick line lies above the others.
+    # Layers, so that the thick line lies above the others, and what was stopped early below them.
+    grey: Any = alt.ColorValue(MUTED)
     lines = [
         base.transform_filter(test)
         .mark_line(cursor="pointer", interpolate="monotone", strokeWidth=width)
-        .encode(color=colour, detail=alt.Detail("trial:N"))
-        for test, width in (("!datum.lead", _THIN), ("datum.lead", _THICK))
+        .encode(color=shade, detail=alt.Detail("trial:N"))
+        for test, width, shade in (
+            ("datum.pruned", _THIN, grey),
+            ("!datum.pruned && !datum.lead", _THIN, colour),
+            ("datum.lead", _THICK, colour),
+        )
     ]
     tooltip = tooltip_of(
         trial="label", epoch="epoch", step="step", **{"dev score": "shown", "loss": "loss"}
@@ -114,6 +120,7 @@ def epochs_chart(leaderboard: Leaderboard) -> Chart | None:
     outside = base.transform_filter("datum.outside").mark_text(text=arrow, fontSize=11)
     note = f"The ring marks the {'evaluation' if steps else 'epoch'} that was kept, chosen on dev"
     note += "; the thick line is the recommended trial" if any(d["lead"] for d in data) else ""
+    note += "; grey are trials that were stopped early" if any(d["pruned"] for d in data) else ""
     note += f"; {arrow} lies off the chart" if any(d["outside"] for d in data) else ""
     place = "0.62 * width" if max(p.epoch for p in points) <= 4 else "0.55 * width"
     rule = baseline_rule(place) if floor else []
