@@ -59,14 +59,24 @@ def data() -> None:
 
 
 @data.command()
-@click.argument("name", type=click.Choice(["dating"]))
+@click.argument("name", type=click.Choice(["dating", "handbook"]))
 @click.option("--out", type=Place(folder=True), required=True)
 def generate(name: str, out: Path) -> None:
-    """Write a built-in dataset as OUT/train.jsonl, dev.jsonl and test.jsonl."""
+    """Write a built-in dataset as OUT/train.jsonl, dev.jsonl and test.jsonl; `handbook` as BEIR's
+    folder.
+    """
     from embft.data.dating import generate as generate_dating
     from embft.data.pairs import SPLITS, write_jsonl
     from embft.system.text import printable
 
+    if name == "handbook":
+        from embft.data.handbook import generate as generate_handbook
+
+        found = generate_handbook()
+        found.write(out)
+        counts = f"{len(found.pages):,} pages, {len(found.questions):,} judged questions"
+        click.echo(printable(f"{out}: {counts} of {name}"))
+        return
     splits = generate_dating()
     out.mkdir(parents=True, exist_ok=True)
     for split in SPLITS:

@@ -108,8 +108,13 @@ def _made(spec: DataSpec) -> Splits:
         from embft.data.dating import generate
 
         return generate()
+    negatives = spec.shape in {Shape.TRIPLETS, Shape.LABELLED}
+    if spec.dataset == "handbook":
+        from embft.data.handbook import generate as generate_handbook
+
+        return generate_handbook().splits(judged_negatives=negatives)
     if spec.beir is not None or spec.retrieval is not None:
-        return _judged(spec).load(spec.dev_fraction)
+        return _judged(spec).load(spec.dev_fraction, judged_negatives=negatives)
     if spec.same_label is not None:
         made = _same_label(spec.same_label, spec.shape).split(spec.dev_fraction, spec.seed)
         return with_files(made, dev, test)

@@ -84,12 +84,13 @@ class JudgedFiles:
             )
         return cls(corpus, queries, qrels, groups=groups)
 
-    def load(self, dev_fraction: float = 0.1) -> Splits:
+    def load(self, dev_fraction: float = 0.1, *, judged_negatives: bool = False) -> Splits:
         """The splits. dev_fraction: the share of train's queries that becomes dev where there is
-        none. Raises DataError.
+        none. judged_negatives: train has a pair with label 0 for each document that was judged and
+        is not relevant, of which triplets are made. Raises DataError.
         """
         known, judged, faults = self._read()
-        return _splits(known, judged, dev_fraction, faults)
+        return build_splits(known, judged, dev_fraction, faults, judged_negatives=judged_negatives)
 
     def sets(self) -> Retrieval:
         """The corpus and the splits that have judgements, without training pairs. Raises
@@ -99,7 +100,7 @@ class JudgedFiles:
         found = {split: known.numbered(judged[split]) for split in SETS if split in judged}
         return Retrieval(known.corpus, found, faults)
 
-    def _read(self) -> tuple[_Known, dict[str, Grades], tuple[Fault, ...]]:
+    def _read(self) -> tuple[Known, dict[str, Grades], tuple[Fault, ...]]:
         faults: list[Fault] = []
         graded = {split: self._grades(split, given, faults) for split, given in self.qrels.items()}
         queries = self._queries()
@@ -107,7 +108,7 @@ class JudgedFiles:
             document for found in graded.values() for row in found.values() for document in row
         }
         corpus, rows = self._corpus(wanted)
-        known = _Known(queries, corpus, rows)
+        known = Known(queries, corpus, rows)
         judged = {split: known.judged(split, found, faults) for split, found in graded.items()}
         return known, judged, tuple(faults)
 
@@ -232,7 +233,7 @@ def _refuse_repeats(files: DataFiles, ids: Sequence[str]) -> None:
 
 
 @dataclass(frozen=True)
-class _Known:
+class Known:
     """The texts that judgements are about. rows: of the judged documents, by id."""
 
     queries: TextSet
@@ -275,19 +276,37 @@ class _Known:
 
     def pairs(self, grades: Grades) -> Pairs:
         """A pair of each query and each document that is relevant to it."""
-        found = [
-            (self.query_rows[query], self.rows[document])
+        found = self._rows(grades, least=1)
+        return Pairs.unlabelled(*self._texts(found), groups=self._groups(found))
+
+    def rated(self, grades: Grades) -> Pairs:
+        """A pair of each query and each judged document, label 1 where it is relevant; without
+        labels where all are.
+        """
+        found = self._rows(grades)
+        labels = np.array([float(grade > 0) for *_, grade in found])
+        if labels.all():
+            return self.pairs(grades)
+        return Pairs(*self._texts(found), labels, self._groups(found))
+
+    def _rows(self, grades: Grades, least: int | None = None) -> list[tuple[int, int, int]]:
+        """Query's row, document's row and grade, of judgements with at least this grade."""
+        return sorted(
+            (self.query_rows[query], self.rows[document], grade)
             for query, row in grades.items()
             for document, grade in row.items()
-            if grade > 0
-        ]
-        found.sort()
-        of_query = [query for query, _ in found]
-        texts = take(self.corpus.texts, np.array([row for _, row in found], np.int64))
-        groups = {
-            name: [values[row] for row in of_query] for name, values in self.queries.groups.items()
+            if least is None or grade >= least
+        )
+
+    def _texts(self, found: Sequence[tuple[int, int, int]]) -> tuple[list[str], list[str]]:
+        documents = np.array([row for _, row, _ in found], np.int64)
+        return [self.queries.texts[q] for q, *_ in found], take(self.corpus.texts, documents)
+
+    def _groups(self, found: Sequence[tuple[int, int, int]]) -> dict[str, list[str]]:
+        return {
+            name: [values[query] for query, *_ in found]
+            for name, values in self.queries.groups.items()
         }
-        return Pairs.unlabelled([self.queries.texts[row] for row in of_query], texts, groups=groups)
 
     def numbered(self, grades: Grades) -> Judged:
         """The queries by themselves, and the judgements by rows."""
@@ -322,9 +341,15 @@ def _strangers(
     )
 
 
-def _splits(
-    known: _Known, judged: dict[str, Grades], dev_fraction: float, faults: tuple[Fault, ...]
+def build_splits(
+    known: Known,
+    judged: Mapping[str, Grades],
+    dev_fraction: float = 0.1,
+    faults: tuple[Fault, ...] = (),
+    *,
+    judged_negatives: bool = False,
 ) -> Splits:
+    """The splits of judged queries; what is missing stands in as `JudgedFiles.load` says."""
     train, dev, test = (judged.get(split) for split in ("train", "dev", "test"))
     cut = dev is None and train is not None
     if dev is None and train is not None:
@@ -337,8 +362,9 @@ def _splits(
     of_test = sets if repeats else known.numbered(test or dev)
     found = Retrieval(known.corpus, {"dev": sets, "test": of_test}, faults)
     pairs = as_labelled(known.pairs(dev))
+    own = known.rated(train or {}) if judged_negatives else known.pairs(train or {})
     return Splits(
-        train=known.pairs(train or {}),
+        train=own,
         dev=pairs,
         test=pairs if repeats else as_labelled(known.pairs(test or dev)),
         dev_is_cut=cut,

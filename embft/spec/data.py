@@ -90,7 +90,7 @@ class DataSpec(Fields):
     which the trials' seeds do not change.
     """
 
-    dataset: Literal["dating"] | None = None
+    dataset: Literal["dating", "handbook"] | None = None
     train: Files | None = None
     text: TextSpec | None = None
     nli: NliSpec | None = None
