@@ -15,6 +15,11 @@ def check_loss(trial: TrialSpec, splits: Splits) -> None:
     if trial.is_baseline:
         return
     train = splits.train
+    if not len(train):
+        raise EmbftError(
+            "data: there are no judgements for train, so that nothing can be trained on: give "
+            "some, or compare base models as they are (train.method: none)"
+        )
     reason = unfit_reason(trial.train.loss, train.shape, binary=train.is_binary)
     if reason is None:
         return

@@ -181,6 +181,31 @@ def test_what_is_unknown_or_unanswered_is_found_and_left_out(folder: Path) -> No
     assert counts == {"unknown_queries": 1, "unknown_documents": 1, "unanswered_queries": 2}
 
 
+def test_faults_of_judgements_are_findings_of_the_audit(folder: Path) -> None:
+    """With examples and what to do, also where there is nothing to train on."""
+    from embft.data.audit import audit
+
+    found = audit(_with_qrels(folder, "q0\td3\t1\nq0\td3\t2\nq9\td999\t1\n"))
+    twice, unknown = found.find("graded_twice_test"), found.find("unknown_documents_test")
+    assert twice is not None
+    assert unknown is not None
+    assert "1 judgements of test that were given twice" in twice.message
+    assert unknown.examples == ({"split": "test", "what": "d999"},)
+
+
+def test_nothing_is_trained_without_judgements_for_train(tmp_path: Path, tiny_model: Path) -> None:
+    """The plan says so; base models alone can be compared."""
+    from embft.errors import EmbftError
+    from embft.planning.plan import make_plan
+
+    write_beir(tmp_path / "beir", {"test": range(10)})
+    text = f"name: x\ndata: {{beir: beir}}\nmodel: {{base: {tiny_model}}}\n"
+    with pytest.raises(EmbftError, match="no judgements for train"):
+        make_plan(parse_spec(text, folder=tmp_path), tmp_path)
+    alone = text + "train: {method: none}\n"
+    assert len(make_plan(parse_spec(alone, folder=tmp_path), tmp_path).trials) == 1
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [

@@ -6,13 +6,16 @@ beyond a function that counts tokens, and no scores.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from itertools import chain
 
 import numpy as np
 
-from embft.data.audit.corpus import make_corpus
+from embft.data.audit.corpus import Corpus, make_corpus
 from embft.data.audit.findings import SEVERITIES, Audit, Finding
+from embft.data.audit.judged import judged_faults
 from embft.data.audit.labels import TokenLengths, balance, false_negatives, overlong, wordless
 from embft.data.audit.near import near_pairs
 from embft.data.audit.oddities import oddities
@@ -37,20 +40,25 @@ def audit(
     Where test is dev, test is not looked at a second time.
     """
     corpus = make_corpus(splits)
-    findings = chain(
-        leaks(corpus),
-        duplicates(corpus),
-        contradictions(corpus),
-        near_pairs(corpus),
-        shared_texts(corpus),
-        balance(corpus),
-        wordless(corpus),
-        oddities(corpus),
-        overlong(corpus, token_lengths, max_tokens),
-        shortcuts(corpus),
-        false_negatives(corpus),
-        quality(corpus),
-    )
+    long = partial(overlong, token_lengths=token_lengths, max_tokens=max_tokens)
+    looks: list[Callable[[Corpus], Iterator[Finding]]] = [
+        leaks,
+        duplicates,
+        contradictions,
+        near_pairs,
+        shared_texts,
+        balance,
+        wordless,
+        oddities,
+        long,
+        shortcuts,
+        false_negatives,
+        quality,
+    ]
+    if not len(splits.train):  # what base models are compared on: there is nothing to learn from
+        looks = [duplicates, contradictions, long]
+    of_pairs = chain.from_iterable(look(corpus) for look in looks)
+    findings = chain(judged_faults(splits.retrieval), of_pairs)
     ranked = sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity))
     sizes = {name: len(splits[name]) for name in ("train", "dev", "test")}
     return Audit(tuple(ranked), leaked_rows(corpus), sizes)
