@@ -124,6 +124,7 @@ def test_what_a_sweep_refuses_is_raised(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)  # on a busy machine a real sweep takes minutes
 def test_the_notebook_runs(tmp_path: Path) -> None:
     """Every cell, in order, in a process of its own: with a real sweep of two trials."""
     shown = program("notebook", cwd=tmp_path, arguments=[str(NOTEBOOK)])
