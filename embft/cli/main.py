@@ -160,8 +160,7 @@ def plan(spec: Path, results: Path, form: str, measuring: bool, trusted: bool) -
         print_notes(console, made)
         left = [trial for trial in made.pending() if trial.key not in elsewhere]
         if elsewhere:
-            count = len(elsewhere)
-            say(console, f"{count} of those completed are in other sweeps: they are taken over.")
+            say(console, f"Completed in other sweeps, and taken over: {len(elsewhere)}.")
         print_search(console, made)
         needed = (*share_prefixes(left), *made.expected)
         print_need(console, made, known_need(made, needed), seconds)

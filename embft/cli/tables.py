@@ -254,6 +254,7 @@ def _cells(records: Sequence[Mapping[str, Any]]) -> Cells:
     return found
 
 
+_LEAST_ROOM = 16  # columns of a terminal for a configuration, however narrow it is
 _BESIDE_CELLS = 3  # columns of a terminal for the space around a cell, and for the line between
 
 # Columns of a table of trials that hold no parameter.
@@ -379,8 +380,9 @@ def leaderboard_table(leaderboard: Leaderboard, width: int) -> Table:
     table = _table(f"{leaderboard.name}: {metric_label(leaderboard.metric)}, ranked on dev")
     for heading in left:
         table.add_column(heading, no_wrap=True)
-    for heading in axes:
-        table.add_column(heading, overflow="fold")
+    room = max(_LEAST_ROOM, width - _width({**left, **right}) + 1)
+    for heading, wide in _fitted(axes, room).items():
+        table.add_column(heading, overflow="fold", width=wide)
     for heading in right:
         table.add_column(heading, justify="right", no_wrap=True)
     for cells in zip(*left.values(), *axes.values(), *right.values(), strict=True):
@@ -419,13 +421,18 @@ def _fixed_columns(leaderboard: Leaderboard, *, wide: bool) -> tuple[Cells, Cell
 
 
 def _axis_cells(leaderboard: Leaderboard, axis: str) -> list[str]:
-    values = (row.params.get(axis) for row in leaderboard.rows)
+    named = axis == next(iter(leaderboard.axes))  # the base model is named where axes begin
+    values = [
+        "base model" if row.is_baseline and named else row.params.get(axis)
+        for row in leaderboard.rows
+    ]
     return ["" if value is None else value_text(value) for value in values]
 
 
 def _width(columns: Cells) -> int:
     """The columns of a terminal that a table takes, the space between its columns included."""
-    return sum(2 + max(map(cell_len, (title, *cells))) for title, cells in columns.items())
+    widths = (max(map(cell_len, (title, *cells))) for title, cells in columns.items())
+    return 1 + sum(_BESIDE_CELLS + width for width in widths)
 
 
 def _rank(group: Group | None) -> str:
