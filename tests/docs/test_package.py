@@ -56,23 +56,6 @@ def test_a_wheel_holds_all_that_the_commands_need(tmp_path: Path) -> None:
     assert (tmp_path / "s.json").stat().st_size > 1000
 
 
-@pytest.mark.long
-def test_a_clean_environment_runs_a_sweep(tmp_path: Path) -> None:
-    """The source distribution, installed with its dependencies into a new environment."""
-    environment = tmp_path / "environment"
-    subprocess.run([sys.executable, "-m", "venv", str(environment)], check=True)
-    python = str(environment / "bin" / "python")
-    source = copied(tmp_path)
-    constraints = ["--constraint", str(ROOT / "constraints.txt")]
-    pip = [python, "-m", "pip", "install", "--quiet"]
-    subprocess.run([*pip, *constraints, f"{source}[offline]"], check=True)
-    clean = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
-    for arguments in (["examples"], ["doctor"], ["sweep", "sweeps/quickstart.yaml"]):
-        command = [str(environment / "bin" / "embft"), *arguments]
-        subprocess.run(command, cwd=tmp_path, env=clean, check=True)
-    assert (tmp_path / "results" / "quickstart" / "report.html").exists()
-
-
 def test_examples_are_written_whole_and_over_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
