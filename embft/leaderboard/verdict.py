@@ -48,7 +48,7 @@ def _why(leaderboard: Leaderboard, chosen: Group, decision: Decision) -> Iterato
     """What dev says of the recommended one against the best."""
     if decision.loss_high is None:
         yield (
-            "Unresolved: it leads on dev, but the values of single pairs or units, which a "
+            "It leads on dev, but the values of single pairs or units, which a "
             "comparison needs, are not on disk: nothing is known of how sure that is."
         )
         return
@@ -60,7 +60,7 @@ def _why(leaderboard: Leaderboard, chosen: Group, decision: Decision) -> Iterato
     leads = _leader(leaderboard) is chosen
     if decision.loss_high > decision.objective.tolerance:
         yield (
-            f"Unresolved: on dev it leads, but {decision.best_set} of the {decision.compared} "
+            f"On dev it leads, but {decision.best_set} of the {decision.compared} "
             f"{_models(decision)} compared may be the best, and it may lose up to "
             f"{number(decision.loss_high)} against the best of them (95 % confidence); the "
             f"tolerance is {tolerance}.{_takes(decision, decision.needed)}"
