@@ -5,9 +5,10 @@ from __future__ import annotations
 from embft.data.pairs import Splits
 from embft.errors import EmbftError
 from embft.metrics.pair_definitions import PAIR_METRICS
+from embft.metrics.ranking import names_at
 from embft.metrics.registry import METRICS
 from embft.spec import Objective, TrialSpec, unfit_reason
-from embft.spec.objective import PAIR_OBJECTIVES
+from embft.spec.objective import PAIR_OBJECTIVES, giving
 
 
 def check_loss(trial: TrialSpec, splits: Splits) -> None:
@@ -45,7 +46,7 @@ def objective_note(objective: Objective) -> str | None:
 def check_objective(metric: str, splits: Splits) -> None:
     """Refuse an objective that the dev split's labels cannot give."""
     if metric not in PAIR_METRICS:
-        return  # an evaluator's, which `check_evaluators` looks at
+        return
     if PAIR_METRICS[metric].binary_only and not splits.dev.is_binary:
         graded = [name for name in PAIR_OBJECTIVES if not PAIR_METRICS[name].binary_only]
         raise EmbftError(
@@ -56,4 +57,27 @@ def check_objective(metric: str, splits: Splits) -> None:
         raise EmbftError(
             f"all {len(splits.dev)} labels of the dev split are {splits.dev.given_label(0):g}: no "
             "metric can rank trials on them; give a dev split with both kinds of pairs"
+        )
+
+
+def check_ranked(trial: TrialSpec, splits: Splits) -> None:
+    """Refuse a metric of retrieval that such data do not give: pairs have a few of them, judged
+    queries those with a cut-off.
+    """
+    metric = trial.objective.metric
+    entry = giving(metric, trial.evaluators)
+    if entry is None:
+        return
+    from embft.evaluation.pair_retrieval import OF_PAIRS  # these two take longer than a plan may
+    from embft.evaluation.retrieval import Retrieval
+
+    if not isinstance(entry.fields, Retrieval) or entry.fields.files():
+        return
+    of_pairs = [each.name for each in OF_PAIRS]
+    allowed = of_pairs if splits.retrieval is None else list(names_at(entry.fields.k))
+    if metric not in allowed:
+        what = "pairs" if splits.retrieval is None else "judged queries"
+        raise EmbftError(
+            f"objective.metric is {metric}, which the evaluator `retrieval` does not have on "
+            f"{what}: use one of {', '.join(allowed)}"
         )

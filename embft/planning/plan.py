@@ -16,7 +16,7 @@ from typing import Any
 from embft.data.build import Loaded, load_data
 from embft.data.pairs import Splits
 from embft.models.resolve import LocalBase, spec_base
-from embft.planning.checks import check_loss, check_objective, objective_note
+from embft.planning.checks import check_loss, check_objective, check_ranked, objective_note
 from embft.planning.learnable import LearningChecks
 from embft.planning.models import BaseChecks
 from embft.planning.names import readable
@@ -222,6 +222,7 @@ def _planned(params: Point, trial: TrialSpec, sweep: SweepDir, known: _Known) ->
         digest = known.digests[trial.data] = splits.digest()
         known.data[digest] = splits
         check_objective(trial.objective.metric, splits)
+        check_ranked(trial, splits)
     check_loss(trial, known.data[digest])
     known.learning.check(trial, digest, known.data[digest].train)
     model = spec_base(trial.model)

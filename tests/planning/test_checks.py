@@ -13,7 +13,7 @@ from embft.data.build import load_data
 from embft.data.load import Columns, load_pairs
 from embft.data.pairs import Pairs, Splits
 from embft.errors import EmbftError
-from embft.planning.checks import check_objective, objective_note
+from embft.planning.checks import check_objective, check_ranked, objective_note
 from embft.planning.learnable import LearningChecks
 from embft.spec import DataSpec, Objective, parse_spec
 
@@ -87,3 +87,18 @@ def test_no_auc_of_graded_labels() -> None:
 
 def _halves(pairs: Pairs) -> Pairs:
     return replace(pairs, label=(pairs.label > 0.5).astype(np.float64))
+
+
+@pytest.mark.parametrize(("metric", "had"), [("map_at_10", False), ("ndcg_at_10", True)])
+def test_pairs_have_few_metrics_of_retrieval(metric: str, had: bool, constant: Path) -> None:
+    """A plan refuses the others, which every trial would."""
+    pairs = load_pairs(constant, Columns(), label_range=(0, 5))
+    splits = Splits(pairs, pairs, pairs)
+    text = f"name: a\ndata: {{train: {constant}}}\nevaluators: [retrieval]\n"
+    spec = parse_spec(f"{text}objective: {{metric: {metric}}}\n")
+    trial = next(iter(spec.trials()))[1]
+    if had:
+        check_ranked(trial, splits)
+    else:
+        with pytest.raises(EmbftError, match="does not have on pairs: use one of mrr, recall_at_1"):
+            check_ranked(trial, splits)
