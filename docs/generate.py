@@ -52,7 +52,8 @@ def _commands(command: click.Command, path: tuple[str, ...]) -> Iterator[str]:
         for name, inner in command.commands.items():
             yield from _commands(inner, (*path, name))
         return
-    context = click.Context(command, info_name=" ".join(path), terminal_width=100)
+    settings = main.context_settings  # `-h` beside `--help`
+    context = click.Context(command, info_name=" ".join(path), terminal_width=100, **settings)
     text = command.get_help(context)
     lines = "\n".join(f"    {line}".rstrip() for line in text.splitlines())
     yield f"\n### {' '.join(path)}\n\n{lines}\n"

@@ -167,7 +167,7 @@ class _Writer:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        table = pa.table(dict(columns), metadata=dict(self._metadata or {}))
+        table = pa.table(dict(columns), metadata=self._metadata and dict(self._metadata))
         self._writer = self._writer or pq.ParquetWriter(self._file, table.schema)
         self._writer.write_table(table)
 

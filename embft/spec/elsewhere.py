@@ -49,7 +49,7 @@ _OTHERS = {
     "max_seq_length": "model.max_tokens",
     "max_length": "model.max_tokens",
     "torch_dtype": "model.dtype",
-    "prompts": "model.template, the words around each text",
+    "prompts": "model.prompts, with `query` and `document`",
     "prompt": "model.template, the words around each text",
     "pooling_mode": "model.pooling",
     "load_in_4bit": "model.quantization: 4bit",

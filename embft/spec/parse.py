@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 from collections.abc import Iterator, Mapping
 from enum import Enum
@@ -331,10 +332,12 @@ def _words(loc: Where, error: Any, model: type[Fields], inner: Where) -> str:
     name = ".".join(str(part) for part in loc)
     kind, context, given = error["type"], error.get("ctx", {}), error["input"]
     if kind == "extra_forbidden":
-        instead = written_elsewhere(name, [*Document.model_fields, *axis_names(), *_BESIDE])
+        allowed = _fields_at(model, inner[:-1])
+        misspelt = difflib.get_close_matches(str(loc[-1]), allowed, n=1, cutoff=0.85)
+        known = [*Document.model_fields, *axis_names(), *_BESIDE]
+        instead = None if misspelt else written_elsewhere(name, known)
         if instead is not None:
             return f"unknown field {name!r}: {instead}"
-        allowed = _fields_at(model, inner[:-1])
         return f"unknown field {name!r}: {nearest(str(loc[-1]), allowed)}"
     if kind == "missing":
         return f"{name!r} is missing"

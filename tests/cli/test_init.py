@@ -80,7 +80,9 @@ def test_a_folder_of_judged_queries(here: Path, tiny_model: Path) -> None:
     assert result.exit_code == 0, result.output
     assert "a corpus with queries and judgements, 54 pairs to train on" in result.output
     spec = load_spec(here / "faq.yaml")
-    assert (spec.points[0].data.beir, spec.objective.metric) == ("faq", "ndcg_at_10")
+    assert spec.points[0].data.beir == str(here / "faq")
+    assert spec.objective.metric == "ndcg_at_10"
+    assert "beir: faq" in (here / "faq.yaml").read_text()
     plan = run("plan", "faq.yaml")
     assert plan.exit_code == 0, plan.output
 

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from embft.results.folders import TrialDir
 from embft.results.records import Completed
 from tests.conftest import tiny_text
@@ -36,6 +38,7 @@ def where(context):
 """
 
 
+@pytest.mark.long
 def test_two_trials_share_a_gpu(tmp_path: Path, tiny_model: Path, pair_files: Path) -> None:
     """Ray gives half of it to each, on one core where that can be arranged, and each worker is told
     which one it is. Here Ray is told that there is one, torch knows better, and the trials compute

@@ -24,6 +24,7 @@ scheduler: {algorithm: asha, reduction_factor: 2}
 """
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_a_killed_search_goes_on(tmp_path: Path, tiny_spec: str) -> None:
