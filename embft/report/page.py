@@ -42,6 +42,7 @@ from embft.storage.files import write_atomic
 _PROGRESS = (Status.COMPLETED, Status.FAILED, Status.PRUNED, Status.RUNNING, Status.PENDING)
 _PIECES = 10_000  # of text, each a few characters, that are written at once
 _NUMBER = re.compile(r"(\S*\d\.?\d*e-?\d+\S*)")
+_CODE = re.compile(r"`([^`\n]+)`")
 
 
 @dataclass(frozen=True)
@@ -295,7 +296,15 @@ def _template() -> jinja2.Template:
 
 
 def unbroken(text: str) -> Markup:
-    """The text with its numbers kept on one line: browsers break `2e-5` at its hyphen."""
-    parts = _NUMBER.split(text)
+    """The text with its numbers kept on one line, for browsers break `2e-5` at its hyphen, and with
+    what stands between backticks as code.
+    """
+    code = Markup("<code>{}</code>")
+    parts = _CODE.split(text)
+    return Markup().join(code.format(p) if i % 2 else _numbers(p) for i, p in enumerate(parts))
+
+
+def _numbers(text: str) -> Markup:
     whole = Markup("<span class=nb>{}</span>")
+    parts = _NUMBER.split(text)
     return Markup().join(whole.format(p) if i % 2 else p for i, p in enumerate(parts))

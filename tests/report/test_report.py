@@ -25,7 +25,7 @@ from embft.report.audit import audit_lines
 from embft.report.bundle import policy, script_json
 from embft.report.export import export_charts
 from embft.report.markdown import render_markdown
-from embft.report.page import stats, write_report
+from embft.report.page import stats, unbroken, write_report
 from tests.helpers import leaderboards
 from tests.helpers.leaderboards import Plan, lora_lr, lora_lr_plans, make_leaderboard, params
 from tests.helpers.pages import render_report
@@ -396,3 +396,11 @@ def test_builder_writes_what_a_worker_writes(leaderboard: Leaderboard) -> None:
     """The made-up folders hold scores, so that these tests read real files."""
     assert leaderboard.axes == leaderboards.LORA_LR_AXES
     assert all(row.folder.scores_file.exists() for row in leaderboard.rows)
+
+
+def test_code_in_sentences_is_shown_as_code() -> None:
+    """What stands between backticks, whoever wrote it; numbers stay whole, and nothing runs."""
+    assert unbroken("such as `seeds: [1]` at 2e-5") == (
+        "such as <code>seeds: [1]</code> at <span class=nb>2e-5</span>"
+    )
+    assert unbroken("`<b>` and a ` alone") == "<code>&lt;b&gt;</code> and a ` alone"
