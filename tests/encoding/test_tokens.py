@@ -109,6 +109,7 @@ def test_no_texts_are_no_tokens_but_padding(tiny_model: Path) -> None:
     assert Tokenised(load_base(tiny_model, MODEL), [[]]).token_ids().tolist() == [0]
 
 
+@pytest.mark.long
 def test_a_text_takes_a_few_bytes_a_token(tiny_model: Path) -> None:
     """All tensors of 5,000 texts are as large as their tokens; a text has no Python object."""
     model = load_base(tiny_model, MODEL)

@@ -58,7 +58,11 @@ def _cover(result: BootstrapResult, truth: dict[str, float], name: str) -> bool:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("draw", "names"), [(_binormal, METRICS), (_graded, ("spearman", "pearson", "kendall"))]
+    ("draw", "names"),
+    [
+        (_binormal, METRICS),
+        pytest.param(_graded, ("spearman", "pearson", "kendall"), marks=pytest.mark.long),
+    ],
 )
 def test_intervals_hold_the_truth_as_often_as_they_say(draw: Draw, names: tuple[str, ...]) -> None:
     """A 95 % interval of 200 pairs holds the true value 93 to 97 times in 100, for each metric."""
@@ -118,7 +122,7 @@ def test_repeated_texts_widen_the_interval_until_it_covers(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seeds", [1, 3])
+@pytest.mark.parametrize("seeds", [1, pytest.param(3, marks=pytest.mark.long)])
 def test_equal_configurations_differ_as_rarely_as_alpha(seeds: int) -> None:
     """Two draws of one recipe come out different at 0.05 at most about 5 times in 100."""
     runs, names = 250, ("spearman", "auc", "margin")

@@ -48,7 +48,12 @@ def _heavy(ones: float, distance: float) -> Draw:
 @pytest.mark.parametrize(
     ("draw", "n", "names"),
     [
-        (_normal(0.05, 0.95), 1000, ("auc", "spearman", "kendall", "recall", "accuracy")),
+        pytest.param(
+            _normal(0.05, 0.95),
+            1000,
+            ("auc", "spearman", "kendall", "recall", "accuracy"),
+            marks=pytest.mark.long,
+        ),
         (_normal(0.2, 0.95), 100, ("auc", "spearman", "kendall", "recall", "f1")),
         (_normal(0.5, 0.995), 300, ("auc", "spearman", "accuracy", "precision", "f1")),
         (_heavy(0.1, 7.0), 300, ("auc", "spearman", "recall", "average_precision")),
@@ -136,7 +141,10 @@ def test_hubs_are_the_units_and_not_their_leaves() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("hubs", [5, 8, 12, 20])
+@pytest.mark.parametrize(
+    "hubs",
+    [5, pytest.param(8, marks=pytest.mark.long), 12, pytest.param(20, marks=pytest.mark.long)],
+)
 def test_few_clusters_hold_and_say_how_few_they_are(hubs: int) -> None:
     """Five hubs held 74 %, eight 80 %, twelve clusters 88 %."""
     names = ("spearman", "auc", "margin", "accuracy")

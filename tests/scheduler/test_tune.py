@@ -325,6 +325,7 @@ def test_bad_input_is_exit_2_without_a_traceback(tmp_path: Path) -> None:
     assert not (tmp_path / "results").exists()
 
 
+@pytest.mark.long
 def test_a_cluster_that_stands_runs_the_same_sweep(tmp_path: Path, tiny_spec: str) -> None:
     """With --address the trials run on a head and a second node, and both outlive the sweep."""
     ray = str(Path(sys.executable).with_name("ray"))
@@ -351,9 +352,10 @@ def test_a_cluster_that_stands_runs_the_same_sweep(tmp_path: Path, tiny_spec: st
         assert [node.poll() for node in nodes] == [None, None]
     finally:
         for node in nodes:
-            for process in psutil.Process(node.pid).children(recursive=True):
-                process.kill()
-            node.kill()
+            if node.poll() is None:
+                for process in psutil.Process(node.pid).children(recursive=True):
+                    process.kill()
+                node.kill()
 
 
 def test_an_address_where_no_cluster_stands_is_exit_2(tmp_path: Path, tiny_spec: str) -> None:
