@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from embft.cli.data import new_console
+from embft.cli.options import TEXT_OR_JSON, TRIALS_BELOW
 from embft.cli.path_options import Given
-from embft.cli.ship import RESULTS
 from embft.errors import EmbftError
 
 if TYPE_CHECKING:
@@ -36,10 +36,8 @@ _WITHIN = ("baseline", "recommended")
     show_default=True,
     help="Show so many test pairs on which the two disagree most.",
 )
-@click.option(
-    "--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True
-)
-@RESULTS
+@TEXT_OR_JSON
+@TRIALS_BELOW
 def compare(first: str, second: str, pairs: int, form: str, results: Path) -> None:
     """Compare the trials A and B: settings, scores with paired intervals, costs, environment.
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import click
 
 from embft.cli.data import TRUST, new_console
+from embft.cli.options import TEXT_OR_JSON, TRIALS_BELOW
 from embft.cli.path_options import Given
-from embft.cli.ship import RESULTS
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -34,10 +34,8 @@ if TYPE_CHECKING:
     type=click.FloatRange(0),
     help="The most that a smaller index may lose. [default: the sweep's objective.tolerance]",
 )
-@click.option(
-    "--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True
-)
-@RESULTS
+@TEXT_OR_JSON
+@TRIALS_BELOW
 @TRUST
 def compress(  # noqa: PLR0913, PLR0917 - a parameter for each option
     trial: str,

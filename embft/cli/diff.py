@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from embft.cli.data import TRUST, new_console
+from embft.cli.options import TEXT_OR_JSON
 from embft.cli.path_options import Place
 from embft.cli.planned import planned
 
@@ -28,9 +29,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Folder for what sweeps write.",
 )
-@click.option(
-    "--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True
-)
+@TEXT_OR_JSON
 @TRUST
 def diff(spec: Path, results: Path, form: str, trusted: bool) -> None:
     """Say what an edited SPEC keeps, adds and drops of its sweep, and which field is the reason.

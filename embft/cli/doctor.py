@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from embft.cli.data import new_console
+from embft.cli.options import TABLE_OR_JSON
 from embft.errors import EXIT_FAILED
 
 if TYPE_CHECKING:
@@ -19,13 +20,7 @@ _MARKS = {"ok": ("ok", "green"), "warning": ("note", "yellow"), "problem": ("PRO
 
 
 @click.command()
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["table", "json"]),
-    default="table",
-    show_default=True,
-)
+@TABLE_OR_JSON
 @click.option("--offline", is_flag=True, help="Do not ask whether the model hub answers.")
 def doctor(form: str, offline: bool) -> None:
     """Check this machine: versions, cores, memory, GPU, model hub, folders.

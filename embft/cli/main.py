@@ -26,12 +26,13 @@ from embft.cli.diff import diff
 from embft.cli.doctor import doctor
 from embft.cli.examples import examples
 from embft.cli.init import init
+from embft.cli.options import TRIALS_BELOW
 from embft.cli.path_options import Given, Place
 from embft.cli.planned import measured, planned
 from embft.cli.power import power
 from embft.cli.prune import cache, prune, rm
 from embft.cli.schema import schema
-from embft.cli.ship import RESULTS, export, merge
+from embft.cli.ship import export, merge
 from embft.cli.show import show
 from embft.cli.status import status, watch
 from embft.cli.verify import verify
@@ -271,7 +272,7 @@ main.add_command(data)
 @LABEL_RANGE
 @click.option("--by", multiple=True, help="Break test down by this column; may be repeated.")
 @_FORMAT
-@RESULTS
+@TRIALS_BELOW
 @TRUST
 def evaluate(  # noqa: PLR0913, PLR0917 - a parameter for each option
     model: str,

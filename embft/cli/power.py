@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from embft.cli.data import TRUST, new_console
+from embft.cli.options import TABLE_OR_JSON
 from embft.cli.planned import planned
 
 if TYPE_CHECKING:
@@ -129,9 +130,7 @@ def _rounded(number: int) -> str:
     type=click.FloatRange(0, min_open=True),
     help="Also say how many pairs and seeds show a difference of this size in the objective.",
 )
-@click.option(
-    "--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True
-)
+@TABLE_OR_JSON
 @TRUST
 def power(spec: Path, results: Path, difference: float | None, form: str, trusted: bool) -> None:
     """Say what difference the dev and test of SPEC can show, and what a smaller one would need.

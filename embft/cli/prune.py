@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from embft.cli.data import new_console
+from embft.cli.options import SWEEPS_BELOW, TEXT_OR_JSON
 from embft.cli.path_options import Given, Place
 from embft.errors import EmbftError, RecordError
 
@@ -19,17 +20,7 @@ if TYPE_CHECKING:
     from embft.results.folders import SweepDir
     from embft.results.removal import Removal
 
-_RESULTS = click.option(
-    "--results",
-    type=Place(folder=True, reading=True),
-    default=Path("results"),
-    show_default=True,
-    help="Where sweeps are looked for.",
-)
 _YES = click.option("--yes", is_flag=True, help="Remove what is listed without asking.")
-_FORMAT = click.option(
-    "--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True
-)
 
 
 @click.command()
@@ -49,8 +40,8 @@ _FORMAT = click.option(
     help="Checkpoints of finished trials, frozen data that no trial was scored on, torn writes.",
 )
 @_YES
-@_FORMAT
-@_RESULTS
+@TEXT_OR_JSON
+@SWEEPS_BELOW
 def prune(  # noqa: PLR0913, PLR0917 - a parameter for each option
     folders: tuple[Path, ...],
     keep: str | None,
@@ -183,8 +174,8 @@ def _agreed() -> bool:
 @click.command()
 @click.argument("names", metavar="NAME...", nargs=-1, required=True, type=Given())
 @_YES
-@_FORMAT
-@_RESULTS
+@TEXT_OR_JSON
+@SWEEPS_BELOW
 def rm(names: tuple[str, ...], yes: bool, form: str, results: Path) -> None:
     """Remove trials (by short name, name or folder) or whole sweeps (by folder, results/NAME).
 
@@ -228,8 +219,8 @@ def _standing(folder: Any) -> str:
     "--clear", "names", multiple=True, metavar="NAME", help="Remove this one; repeatable."
 )
 @_YES
-@_FORMAT
-@_RESULTS
+@TEXT_OR_JSON
+@SWEEPS_BELOW
 def cache(names: tuple[str, ...], yes: bool, form: str, results: Path) -> None:
     """List what embft keeps to save time: where, how large, and what clearing it costs.
 

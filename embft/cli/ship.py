@@ -9,6 +9,7 @@ import click
 
 from embft.cli.commands import quiet_libraries
 from embft.cli.data import TRUST
+from embft.cli.options import TRIALS_BELOW
 from embft.cli.path_options import Given, Place
 from embft.errors import EmbftError
 
@@ -19,13 +20,6 @@ if TYPE_CHECKING:
     from embft.shipping.export import Exported, Wanted
     from embft.shipping.formats import Format
 
-RESULTS = click.option(
-    "--results",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=Path("results"),
-    show_default=True,
-    help="Where trials are looked for by name or key.",
-)
 _OUT = click.option(
     "--out",
     type=Place(folder=True),
@@ -56,7 +50,7 @@ _OUT = click.option(
 )
 @click.option("--push", metavar="REPO", help="Upload the folder to a model hub as OWNER/NAME.")
 @click.option("--public", is_flag=True, help="With --push: a repository that everyone can see.")
-@RESULTS
+@TRIALS_BELOW
 @TRUST
 def export(  # noqa: PLR0913, PLR0917 - a parameter for each option
     sweep: str,
@@ -126,7 +120,7 @@ def _chosen(sweep: str, trial: str | None, results: Path) -> tuple[Leaderboard, 
 @click.command()
 @click.argument("trial", type=Given())
 @_OUT
-@RESULTS
+@TRIALS_BELOW
 @TRUST
 def merge(trial: str, out: Path, results: Path, trusted: bool) -> None:
     """Merge a TRIAL's adapter into its base, and save the whole model to OUT.

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from embft.cli.data import new_console
+from embft.cli.options import TRIALS_BELOW
 from embft.cli.path_options import Given
-from embft.cli.ship import RESULTS
 from embft.errors import RecordError
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ _LOG_LINES = 12
     show_default=True,
     help="spec: a spec file that runs this one trial.",
 )
-@RESULTS
+@TRIALS_BELOW
 def show(trial: str, form: str, results: Path) -> None:
     """Show everything that is known of a TRIAL: scores, costs, verification, environment, spec.
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from embft.cli.data import new_console
+from embft.cli.options import SWEEPS_BELOW, TEXT_OR_JSON
 from embft.cli.path_options import Place
 from embft.errors import EXIT_INTERRUPTED, EmbftError, RecordError
 
@@ -19,22 +20,13 @@ if TYPE_CHECKING:
     from embft.planning.progress import Progress, Running
     from embft.results.folders import SweepDir
 
-_SWEEPS_BELOW = click.option(
-    "--results",
-    type=Place(folder=True, reading=True),
-    default=Path("results"),
-    show_default=True,
-    help="Where sweeps are looked for.",
-)
 _POLL_SECONDS = 0.5
 
 
 @click.command()
 @click.argument("folders", metavar="[FOLDER]...", nargs=-1, type=Place(folder=True, reading=True))
-@_SWEEPS_BELOW
-@click.option(
-    "--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True
-)
+@SWEEPS_BELOW
+@TEXT_OR_JSON
 def status(folders: tuple[Path, ...], results: Path, form: str) -> None:
     """Say how far every sweep below --results has come, or those in FOLDERs (results/NAME).
 
@@ -145,7 +137,7 @@ def _running_content(trial: Running) -> dict[str, Any]:
 
 @click.command()
 @click.argument("folder", required=False, type=Place(folder=True, reading=True))
-@_SWEEPS_BELOW
+@SWEEPS_BELOW
 def watch(folder: Path | None, results: Path) -> None:
     """Watch a running sweep, FOLDER (results/NAME) or the only one below --results, until it ends.
 

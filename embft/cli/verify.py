@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 import click
 
 from embft.cli.data import COLUMNS, LABEL_RANGE, TRUST, given_splits
+from embft.cli.options import TRIALS_BELOW
 from embft.cli.path_options import Given
-from embft.cli.ship import RESULTS
 from embft.errors import EXIT_FAILED, EmbftError
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     help="How far embeddings of length 1 may lie apart. [default: 0.0002; with 16 bits 0.05]",
 )
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text")
-@RESULTS
+@TRIALS_BELOW
 @TRUST
 def verify(  # noqa: PLR0913, PLR0917 - a parameter for each option
     model: str,
