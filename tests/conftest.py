@@ -212,11 +212,8 @@ def sweep(
     """A small finished sweep: its trials by method: `none` the base model, `full`, and `lora` with
     a template.
     """
-    from embft.execution.score_step import score_step
-    from embft.execution.train_step import train_step
-    from embft.planning.plan import make_plan
-    from embft.planning.prepare import prepare
     from embft.spec import parse_spec
+    from tests.helpers.trials import run_spec
 
     spec = parse_spec(
         f"""\
@@ -235,12 +232,4 @@ space:
     model.template: ["i love {{text}}"]
 """
     )
-    results = tmp_path_factory.mktemp("shipped") / "results"
-    found: dict[str, TrialDir] = {}
-    for trial in prepare(make_plan(spec, results), retry_failed=False):
-        trial.folder.create(trial.input(threads=1))
-        if not trial.spec.is_baseline:
-            train_step(trial.folder)
-        score_step(trial.folder)
-        found[trial.spec.train.method] = trial.folder
-    return found
+    return run_spec(spec, tmp_path_factory.mktemp("shipped") / "results")

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from embft.execution.score_step import score_step
 from embft.execution.train_step import train_step
-from embft.planning.plan import Plan
+from embft.planning.plan import Plan, make_plan
 from embft.planning.prepare import prepare
+from embft.results.folders import TrialDir
 from embft.results.records import Completed
+from embft.spec import SweepSpec
 
 
 def run_whole(plan: Plan) -> list[Completed]:
@@ -21,3 +25,10 @@ def run_whole(plan: Plan) -> list[Completed]:
         assert isinstance(result, Completed)
         found.append(result)
     return found
+
+
+def run_spec(spec: SweepSpec, results: Path) -> dict[str, TrialDir]:
+    """Every trial of a spec, in this process; their folders by method."""
+    plan = make_plan(spec, results)
+    run_whole(plan)
+    return {trial.spec.train.method: trial.folder for trial in plan.trials}

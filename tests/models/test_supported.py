@@ -20,16 +20,14 @@ from tokenizers.models import WordLevel
 from embft.cli.main import main
 from embft.encoding.encoder import Encoder, Tokenised, encode
 from embft.errors import ModelError
-from embft.execution.score_step import score_step
-from embft.execution.train_step import train_step
 from embft.models.base import load_base
 from embft.models.resolve import find_base_model
 from embft.models.verification import Reference
 from embft.planning.plan import make_plan
-from embft.planning.prepare import prepare
 from embft.results.folders import TrialDir
 from embft.spec import ModelSpec, parse_spec
 from tests.helpers.architectures import make
+from tests.helpers.trials import run_spec
 
 TEXTS = ["i love dogs", "you never hate the cats and we like tea", "music"]
 Edit = Callable[[Path], None]
@@ -278,13 +276,8 @@ def test_targets_that_are_there_are_accepted(
 
 def _finished(text: str, results: Path) -> dict[str, Path]:
     """The folders of the trials of a spec, trained and scored in this process, by method."""
-    plan = make_plan(parse_spec(text), results)
-    for trial in prepare(plan, retry_failed=False):
-        trial.folder.create(trial.input(threads=1))
-        if not trial.spec.is_baseline:
-            train_step(trial.folder)
-        score_step(trial.folder)
-    return {trial.spec.train.method: trial.folder.path for trial in plan.trials}
+    found = run_spec(parse_spec(text), results)
+    return {method: trial.path for method, trial in found.items()}
 
 
 def _saved(folder: Path, *parts: torch.nn.Module, **settings: Any) -> Path:

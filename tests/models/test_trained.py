@@ -17,16 +17,13 @@ from embft.cli.main import main
 from embft.encoding.encoder import encode
 from embft.errors import ModelError, VerificationError
 from embft.execution.maps import write_map
-from embft.execution.score_step import score_step
-from embft.execution.train_step import train_step
 from embft.models.resolve import LocalBase, find_base_model
 from embft.models.trained import find_trained, load_trained
 from embft.models.verification import Reference
-from embft.planning.plan import make_plan
-from embft.planning.prepare import prepare
 from embft.results.folders import TrialDir
 from embft.shipping.export import Wanted, export
 from embft.spec import parse_spec
+from tests.helpers.trials import run_spec
 
 TEXTS = ["i love dogs", "you hate tea"]
 
@@ -53,15 +50,7 @@ train: {{epochs: 1, batch_size: 8, learning_rate: 1e-2}}
 space: {{train.method: [none, full, lora]}}
 """
     )
-    results = tmp_path_factory.mktemp("trained") / "results"
-    found: dict[str, TrialDir] = {}
-    for trial in prepare(make_plan(spec, results), retry_failed=False):
-        trial.folder.create(trial.input(threads=1))
-        if not trial.spec.is_baseline:
-            train_step(trial.folder)
-        score_step(trial.folder)
-        found[trial.spec.train.method] = trial.folder
-    return found
+    return run_spec(spec, tmp_path_factory.mktemp("trained") / "results")
 
 
 @pytest.fixture
