@@ -134,6 +134,16 @@ def _of(found: Sequence[Found], study: str) -> list[Found]:
     return [each for each in found if each.study == study]
 
 
+def _rows(
+    found: Sequence[Found], study: str, names: Sequence[str], measured: Sequence[str]
+) -> list[list[Any]]:
+    """A line for each cell of a study: what it is called, what was measured, how often."""
+    return [
+        [*(each.names[n] for n in names), *(each.text(m) for m in measured), each.repetitions]
+        for each in _of(found, study)
+    ]
+
+
 def decision_section(found: Sequence[Found]) -> str:
     """What the recommendation loses."""
     rows = [
@@ -160,18 +170,9 @@ def decision_section(found: Sequence[Found]) -> str:
 
 def best_section(found: Sequence[Found]) -> str:
     """The set of the best, and ranks."""
-    rows = [
-        [
-            each.names["configurations"],
-            each.names["truth"],
-            each.text("excluded"),
-            each.text("size"),
-            each.text("ranks"),
-            each.text("losses"),
-            each.repetitions,
-        ]
-        for each in _of(found, "best set")
-    ]
+    rows = _rows(
+        found, "best set", ("configurations", "truth"), ("excluded", "size", "ranks", "losses")
+    )
     headings = (
         "configurations", "truth", "a true best excluded", "in the set, of all",
         "any rank interval wrong", "any loss bound wrong", "repetitions",
@@ -181,18 +182,9 @@ def best_section(found: Sequence[Found]) -> str:
 
 def seeds_section(found: Sequence[Found]) -> str:
     """Equal recipes with seeds."""
-    rows = [
-        [
-            each.names["configurations"],
-            each.names["seeds"],
-            each.text("excluded"),
-            each.text("ranks"),
-            each.text("different"),
-            each.text("alone"),
-            each.repetitions,
-        ]
-        for each in _of(found, "seeds")
-    ]
+    rows = _rows(
+        found, "seeds", ("configurations", "seeds"), ("excluded", "ranks", "different", "alone")
+    )
     headings = (
         "configurations", "seeds", "a true best excluded", "any rank interval wrong",
         "any significantly different from one", "a single comparison below 5 %", "repetitions",

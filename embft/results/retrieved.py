@@ -42,21 +42,3 @@ def write_retrieved(path: Path, found: Mapping[str, Retrieved]) -> None:
     content = pa.BufferOutputStream()
     pq.write_table(pa.concat_tables(tables), content)
     write_atomic(path, content.getvalue().to_pybytes())
-
-
-def load_retrieved(path: Path) -> dict[str, Retrieved]:
-    """What `write_retrieved` wrote, by split.
-
-    Raises OSError, ArrowInvalid or KeyError where the file is not such.
-    """
-    import pyarrow.parquet as pq
-
-    rows = pq.ParquetFile(path).read(use_threads=False).to_pylist()
-    found: dict[str, list[dict[str, object]]] = {}
-    for row in rows:
-        found.setdefault(row["split"], []).append(row)
-    names = ("query", "documents", "scores", "grades")
-    return {
-        split: Retrieved(*([row[name] for row in each] for name in names))  # type: ignore[arg-type]
-        for split, each in found.items()
-    }
