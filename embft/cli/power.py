@@ -24,6 +24,13 @@ def lines(power: Power) -> Iterator[str]:
     """What dev and test can show, in sentences."""
     from embft.leaderboard.labels import metric_label
 
+    if not power.splits:
+        yield (
+            f"What differences in {metric_label(power.metric)} can be shown is not known before a "
+            "model is scored: `embft plan --measure` scores the base model, and trained trials "
+            "say it best"
+        )
+        return
     of = "trained models" if power.seeds == 1 or power.seeds_sd is None else "configurations"
     many = power.configurations > 2
     corrected = f"; in brackets for all {power.configurations} at once" if many else ""
@@ -45,7 +52,7 @@ def known_power(plan: Plan) -> Iterator[str]:
     from embft.planning.power import sweep_power
 
     found = sweep_power(plan)
-    if found is not None and found.basis != "assumed scores":
+    if found.basis != "assumed scores":
         yield from lines(found)
 
 
@@ -80,8 +87,13 @@ def _basis(power: Power) -> str:
     range_ = f"for two models whose scores correlate by {high:g} to {low:g} over resampled pairs"
     if power.basis == "base model":
         return f"From the base model's scores, {range_}; trained trials will narrow it.{seeds}"
+    assumed = "scores that correlate by 0.5 with the labels"
+    if any(split.unit != "pair" for split in power.splits):
+        from embft.planning.unit_power import SPREADS
+
+        assumed = "values by query with a standard deviation of {} to {}".format(*SPREADS)
     return (
-        f"From assumed scores that correlate by 0.5 with the labels, {range_}; "
+        f"From assumed {assumed}, {range_}; "
         f"`embft plan --measure` scores the base model, and trained trials narrow it.{seeds}"
     )
 
@@ -137,17 +149,9 @@ def power(spec: Path, results: Path, difference: float | None, form: str, truste
 
     Before a sweep it is a range over stated correlations between models; trained trials narrow it.
     """
-    from embft.errors import EmbftError
     from embft.planning.power import sweep_power
 
-    made = planned(spec, results, trusted)
-    found = sweep_power(made, difference)
-    if found is None:
-        raise EmbftError(
-            f"{spec}: the objective is {made.spec.objective.metric}, an evaluator's metric, and no "
-            "trial of this sweep has its values by unit yet: `embft plan --measure` scores the "
-            "base model, or run the sweep; before that only metrics of pairs can be foreseen"
-        )
+    found = sweep_power(planned(spec, results, trusted), difference)
     if form == "json":
         click.echo(json.dumps(asdict(found), indent=2, allow_nan=False))
     else:

@@ -89,16 +89,14 @@ class Power:
     splits: tuple[SplitPower, ...]
 
 
-def sweep_power(plan: Plan, difference: float | None = None) -> Power | None:
+def sweep_power(plan: Plan, difference: float | None = None) -> Power:
     """What dev and test can show, by the best that is known. difference: what is asked for.
 
-    None for an evaluator's metric of which no trial has a value by unit.
+    Without splits for an evaluator's metric of units that nobody has counted yet.
     """
     metric = plan.spec.objective.metric
     found = _known_of_pairs(plan) if metric in PAIR_METRICS else known_of_units(plan)
-    if not found:
-        return None
-    first = next(iter(found.values()))
+    first = next(iter(found.values()), Known("assumed scores", ()))
     basis, seeds_sd = first.basis, first.seeds_sd
     count = _configurations(plan)
     return Power(

@@ -29,7 +29,6 @@ def test_before_any_score_there_is_a_range_over_stated_correlations(
     tmp_path: Path, tiny_spec: str
 ) -> None:
     found = sweep_power(make_plan(parse_spec(tiny_spec), tmp_path), 0.2)
-    assert found is not None
     assert found.basis == "assumed scores"
     assert found.correlations == CORRELATIONS
     assert found.configurations == 4
@@ -60,11 +59,9 @@ def test_the_base_models_scores_replace_what_was_assumed(tmp_path: Path, tiny_sp
     write_scores(plan.folder.measured_scores, splits, scores)
     plan.folder.measured_file.write_text(sealed({"trials": {}, "baseline": plan.trials[0].key}))
     found = sweep_power(plan)
-    assert found is not None
     assert found.basis == "base model"
     plan.folder.measured_file.write_text(sealed({"trials": {}, "baseline": "other"}))
     again = sweep_power(plan)
-    assert again is not None
     assert again.basis == "assumed scores"
 
 
@@ -84,11 +81,6 @@ def test_the_command_says_it_and_refuses_what_it_cannot_say(
     assert json.loads(written.output)["basis"] == "assumed scores"
     refused = CliRunner().invoke(main, ["power", str(spec), "--difference", "0"])
     assert refused.exit_code == 2
-    spec.write_text(tiny_spec + "evaluators: [retrieval]\nobjective: {metric: mrr}\n")
-    refused = CliRunner().invoke(main, ["power", str(spec)])
-    assert refused.exit_code == 2
-    assert "an evaluator's metric" in refused.output
-    assert "`embft plan --measure` scores the base model" in refused.output
 
 
 def _draw(rng: np.random.Generator, n: int, strength: float) -> tuple[FloatArray, ...]:

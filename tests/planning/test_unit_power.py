@@ -13,9 +13,16 @@ from click.testing import CliRunner
 from embft.cli.main import main
 from embft.cli.power import lines
 from embft.metrics.power import Design, detectable
-from embft.planning.known import CORRELATIONS, difference_variance, resampling, score_variance
+from embft.planning.known import (
+    CORRELATIONS,
+    correlated,
+    difference_variance,
+    resampling,
+    score_variance,
+)
 from embft.planning.plan import make_plan
 from embft.planning.power import sweep_power
+from embft.planning.unit_power import SPREADS
 from embft.results.units import UnitValues, load_units, resampled_units
 from embft.spec import parse_spec
 from embft.storage.seal import sealed
@@ -31,15 +38,20 @@ def test_the_units_of_trained_trials_say_it_else_the_base_models(
     spec = tmp_path / "tiny.yaml"
     spec.write_text(text + OBJECTIVE)
     plan = make_plan(parse_spec(text + OBJECTIVE), tmp_path / "results")
-    assert sweep_power(plan) is None
+    nothing = sweep_power(plan)
+    assert (nothing.basis, nothing.correlations) == ("assumed scores", CORRELATIONS)
     monkeypatch.chdir(tmp_path)
-    refused = CliRunner().invoke(main, ["power", str(spec)])
-    assert refused.exit_code == 2
-    assert "no trial of this sweep has its values by unit yet" in refused.output
+    asked = CliRunner().invoke(main, ["power", str(spec)])
+    assert asked.exit_code == 0
+    queries = nothing.splits[0].pairs
+    assert f"dev, {queries} queries: " in asked.output
+    assert "values by query with a standard deviation of 0.15 to 0.5" in " ".join(
+        asked.output.split()
+    )
 
     run_whole(plan)
     found = sweep_power(plan, 0.05)
-    assert found is not None
+    assert found.splits[0].pairs == queries
     assert (found.basis, found.correlations) == ("trained trials", None)
     assert [split.split for split in found.splits] == ["dev", "test"]
     values = [load_units(trial.folder.units_file)["dev"]["mrr"] for trial in plan.trials]
@@ -54,14 +66,40 @@ def test_the_units_of_trained_trials_say_it_else_the_base_models(
     for trial in plan.trials[1:]:
         shutil.rmtree(trial.folder.path)
     of_base = sweep_power(plan)
-    assert of_base is not None
     assert (of_base.basis, of_base.correlations) == ("base model", CORRELATIONS)
     shutil.rmtree(plan.trials[0].folder.path)
-    assert sweep_power(plan) is None
+    assert sweep_power(plan) == nothing
     files.measured_file.write_text(sealed({"trials": {}, "baseline": plan.trials[0].key}))
     assert sweep_power(plan) == of_base
     files.measured_file.write_text(sealed({"trials": {}, "baseline": "other"}))
-    assert sweep_power(plan) is None
+    assert sweep_power(plan) == nothing
+
+
+def test_nothing_is_said_of_units_that_nobody_has_counted(tmp_path: Path, tiny_spec: str) -> None:
+    """The command is of use before a sweep: it ends well and says what would tell it."""
+    texts = tmp_path / "labelled.csv"
+    texts.write_text("text,label\n" + "".join(f"text {i},{i % 2}\n" for i in range(40)))
+    spec = tmp_path / "tiny.yaml"
+    spec.write_text(
+        f"{tiny_spec}evaluators: [{{classification: {{data: {texts}, dev: {texts}}}}}]\n"
+        "objective: {metric: classification_accuracy}\n"
+    )
+    asked = CliRunner().invoke(main, ["power", str(spec), "--results", str(tmp_path / "results")])
+    assert asked.exit_code == 0, asked.output
+    assert "is not known before a model is scored: `embft plan --measure`" in " ".join(
+        asked.output.split()
+    )
+
+
+def test_what_is_foreseen_of_queries_is_wide_enough() -> None:
+    """Pairs of rankers whose values by query vary and correlate as assumed lie in the range."""
+    rng = np.random.default_rng(3)
+    low, high = (spread**2 / 300 for spread in SPREADS)
+    narrow, wide = map(detectable, correlated(low, high, 300, 300, 1))
+    one = rng.random(300) ** 0.5
+    other = np.clip(one + rng.normal(0, 0.2, 300), 0, 1)
+    own = np.var(one - other, ddof=1) / 300
+    assert narrow < detectable(Design(300, 300, float(own))) < wide
 
 
 def test_a_mean_over_units_has_the_variance_of_a_mean() -> None:
