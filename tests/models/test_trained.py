@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -75,6 +76,23 @@ def test_an_untouched_trial_is_loaded(trials: dict[str, TrialDir], method: str) 
     for name in names:
         np.testing.assert_array_equal(encode(load_trained(str(name)), TEXTS), wanted)
     shutil.rmtree(copy)
+
+
+def test_a_copied_trial_is_evaluated_as_the_original(
+    trials: dict[str, TrialDir], tmp_path: Path
+) -> None:
+    """A folder that a user has copied elsewhere under a name of theirs is a trial as it was."""
+    folder = trials["lora"].path
+    copy = tmp_path / "the one for production"
+    shutil.copytree(folder, copy)
+    said = [
+        CliRunner().invoke(main, ["evaluate", str(path), "--evaluator", "probe"])
+        for path in (folder, copy)
+    ]
+    assert [ran.exit_code for ran in said] == [0, 0], [ran.output for ran in said]
+    numbers = [re.findall(r"-?\d\.\d{3,}", ran.output) for ran in said]
+    assert numbers[0]
+    assert numbers[0] == numbers[1]
 
 
 @pytest.mark.usefixtures("other_weights")
