@@ -8,14 +8,16 @@ from contextlib import suppress
 
 import psutil
 
+from embft.system.speedups import speedup
+
 
 def release_memory() -> None:
     """Give the system back what this process has freed, which Arrow and glibc keep for later."""
     with suppress(AttributeError):  # an Arrow that keeps nothing
         if arrow := sys.modules.get("pyarrow"):
             arrow.default_memory_pool().release_unused()
-    with suppress(OSError, AttributeError):  # a system without glibc
-        ctypes.CDLL(None).malloc_trim(0)
+    if sys.platform == "linux":
+        speedup("freed memory given back", lambda: ctypes.CDLL(None).malloc_trim(0))
 
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # glibc's names for what mallopt sets
@@ -28,10 +30,14 @@ def keep_freed_memory() -> None:
     Each step of a training asks for the same blocks again. glibc gives the system back whatever is
     free at its heap's end, and gets it again page by page, each of them zeroed.
     """
-    with suppress(OSError, AttributeError):  # a system without glibc
-        libc = ctypes.CDLL(None)
-        libc.mallopt(_MMAP_THRESHOLD, _KEPT_BLOCK)
-        libc.mallopt(_TRIM_THRESHOLD, -1)
+    if sys.platform == "linux":
+        speedup("freed memory kept for the next step", _keep_blocks)
+
+
+def _keep_blocks() -> None:
+    libc = ctypes.CDLL(None)
+    libc.mallopt(_MMAP_THRESHOLD, _KEPT_BLOCK)
+    libc.mallopt(_TRIM_THRESHOLD, -1)
 
 
 _DONT_NEED = 4  # Linux's name for what madvise does

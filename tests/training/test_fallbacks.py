@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,10 @@ from embft.data.pairs import Splits
 from embft.models.base import build
 from embft.spec import ModelSpec, TrainSpec
 from embft.system import speedups
+from embft.system.allocator import keep_freed_memory, release_memory
 from embft.system.speedups import missing
 from embft.training import dropout_bits, optimizer, step
-from embft.training.kernels import functions, rows
+from embft.training.kernels import functions, rows, threads
 from embft.training.kernels.entry import Kernels, kernels
 from embft.training.kernels.threads import together
 from embft.training.step import Stepper
@@ -157,3 +159,31 @@ def test_an_optimizer_that_steps_otherwise_is_not_used(
     assert all(np.isfinite(_losses(stepper)))
     gradients = {p.grad_dtype for p in stepper.trainable.values()}
     assert gradients == {torch.float32}
+
+
+class _OtherLibrary:
+    """A C library without GNU's functions, such as musl's; of OpenMP there is nothing in it."""
+
+    def __init__(self, name: str | None) -> None:
+        assert name is None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asked for on Linux alone")
+def test_a_training_without_gnus_functions_runs_and_says_so(
+    tiny_model: Path, splits: Splits, monkeypatch: pytest.MonkeyPatch, use: Use, set_threads: Any
+) -> None:
+    """Its loops share the work by threads of their own, and nothing is done about memory."""
+    use(_loops())
+    set_threads(2)
+    with_them = _losses(_stepper(tiny_model, splits))
+    monkeypatch.setattr("ctypes.CDLL", _OtherLibrary)
+    monkeypatch.setattr(threads, "_openmp", threads._openmp.__wrapped__)
+    keep_freed_memory()
+    release_memory()
+    np.testing.assert_array_equal(_losses(_stepper(tiny_model, splits)), with_them)
+    assert sorted(missing()) == [
+        "freed memory given back",
+        "freed memory kept for the next step",
+        "torch's threads in compiled loops",
+    ]
+    assert all("_OtherLibrary" in reason for reason in missing().values())
