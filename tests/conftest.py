@@ -164,7 +164,7 @@ def make_pairs(shape: str) -> Pairs:
     ]
     if shape == "labelled":
         return Pairs(one, two, (np.arange(24) % 2).astype(np.float64))
-    return Pairs.unlabelled(one, two, three if shape == "triplets" else None)
+    return Pairs.unlabelled(one, two, [three] if shape == "triplets" else [])
 
 
 @pytest.fixture(scope="session")

@@ -163,4 +163,4 @@ def _file(split: SplitSpec) -> PairFile:
 
 
 def _columns(spec: ColumnsSpec) -> Columns:
-    return Columns(spec.text_1, spec.text_2, spec.label, spec.text_3)
+    return Columns(spec.text_1, spec.text_2, spec.label, spec.hard)

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from embft.data.column import GrowingColumns
 from embft.data.files import DataFiles, Given
 from embft.data.names import Place
+from embft.data.negatives import GrowingNegatives
 from embft.data.origin import Origins
 from embft.data.pairs import Pairs
 from embft.data.read import read_rows
@@ -28,26 +29,32 @@ from embft.errors import DataError
 class Columns:
     """The columns' names in the users' file.
 
-    Without a label the rows are positives, and with a `text_3` (the hard negative) they are
-    triplets, which have no label. Integers are positions from 0, in a csv or tsv file that has no
-    header; all must then be integers, and group columns are given as digits ("0"). The STS
-    benchmark is `Columns(5, 6, 4)`.
+    Without a label the rows are positives, and with `negatives` they are triplets, which have no
+    label: a column for each hard negative of a row, or one that holds lists. Integers are positions
+    from 0, in a csv or tsv file that has no header; all must then be integers, and group columns
+    are given as digits ("0"). The STS benchmark is `Columns(5, 6, 4)`.
     """
 
     text_1: str | int = "text_1"
     text_2: str | int = "text_2"
     label: str | int | None = "label"
-    text_3: str | int | None = None
+    negatives: Sequence[str | int] = ()
 
     def __post_init__(self) -> None:
-        if self.text_3 is not None and self.label is not None:
+        if self.negatives and self.label is not None:
             raise ValueError("triplets have no label")
 
     @property
-    def texts(self) -> dict[str, str | int]:
-        """The columns of texts under our names: two, or three of triplets."""
-        third = {} if self.text_3 is None else {"text_3": self.text_3}
-        return {"text_1": self.text_1, "text_2": self.text_2, **third}
+    def named(self) -> dict[str, str | int]:
+        """The columns under our names: texts, label if there is one, negatives."""
+        label = {} if self.label is None else {"label": self.label}
+        negatives = {f"negatives[{i}]": name for i, name in enumerate(self.negatives)}
+        return {"text_1": self.text_1, "text_2": self.text_2, **label, **negatives}
+
+    @property
+    def required(self) -> int:
+        """How many of these must stand in every row: of several negatives one may lack some."""
+        return len(self.named) - (len(self.negatives) if len(self.negatives) > 1 else 0)
 
 
 @dataclass(frozen=True)
@@ -77,32 +84,35 @@ def load_pairs(
 ) -> Pairs:
     """Every pair or triplet of the file, in its order; of several files one after another.
 
-    Texts are kept as they are. label_range: (low, high), both finite; labels must lie inside and
-    are scaled to [0, 1]; without it each must be 0 or 1 (true and false count as such); it says
-    nothing of files without labels. Groups become text, missing values "". Raises DataError with
-    file, line and column.
+    Texts are kept as they are. Of negatives see `data/negatives.py`. label_range: (low, high), both
+    finite; labels must lie inside and are scaled to [0, 1]; without it each must be 0 or 1 (true
+    and false count as such); it says nothing of files without labels. Groups become text, missing
+    values "". Raises DataError with file, line and column.
     """
     files = DataFiles(path)
     names = _names(files, columns, groups)
-    count, others = len(columns.texts), len(names) - len(groups)
-    kept, origins, labels = GrowingColumns(count + len(groups)), Origins(), array("d")
+    others = len(names) - len(groups)
+    kept, origins, labels = GrowingColumns(2 + len(groups)), Origins(), array("d")
     label_of, graded = label_parser(files, label_range), None
-    for place, values in read_rows(files, names, required=others):
-        row = [text_of(place, name, values[i]) for i, name in enumerate(names[:count])]
+    negatives = GrowingNegatives(columns.negatives)
+    for place, values in read_rows(files, names, columns.required):
+        row = [text_of(place, name, values[i]) for i, name in enumerate(names[:2])]
         row += [group_of(place, name, values[i]) for i, name in enumerate(groups, others)]
         if columns.label is not None:
-            label = label_of(place, columns.label, values[count])
+            label = label_of(place, columns.label, values[2])
             labels.append(label)
             graded = place if graded is None and label not in (0.0, 1.0) else graded
+        elif columns.negatives:
+            negatives.append(place, values[2:others])
         kept.append(row)
         origins.append(place)
     if not len(origins):
         raise DataError(f"{files}: the file holds no pairs; give a file with at least one.")
     first, second, *rest = kept.finished()
-    third = rest.pop(0) if count == 3 else None
     by_group, origin = dict(zip(groups, rest, strict=True)), origins.finished()
     if columns.label is None:
-        return replace(Pairs.unlabelled(first, second, third, by_group), origin=origin)
+        own = negatives.finished()
+        return replace(Pairs.unlabelled(first, second, own, by_group), origin=origin)
     found = np.array(labels)
     if label_range is None and graded is not None:
         raise _graded(graded, columns.label, found)
@@ -120,9 +130,8 @@ def _scaled(label: npt.NDArray[np.float64], label_range: Range | None) -> npt.ND
 
 
 def _names(files: DataFiles, columns: Columns, groups: Sequence[str]) -> list[str | int]:
-    """The wanted columns: texts, label if there is one, groups."""
-    label = {} if columns.label is None else {"label": columns.label}
-    named = {**columns.texts, **label}
+    """The wanted columns: texts, label if there is one, negatives, groups."""
+    named = columns.named
     main = list(named.values())
     by_position = [isinstance(column, int) for column in main]
     if len(set(main)) < len(main):

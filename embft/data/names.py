@@ -71,7 +71,7 @@ def missing(
     if name == "label":
         hint += (
             " For pairs without labels say so: `data.columns: {label: null}`; with hard negatives "
-            "name their column as `text_3`."
+            "name their columns as `negatives`."
         )
     close = difflib.get_close_matches(name, [other for other in present if other not in wanted], 1)
     meant = f"did you mean {close[0]!r}? " if close else ""

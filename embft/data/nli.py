@@ -64,7 +64,7 @@ class NliFile:
                 f"{self.files}: none of its {len(found)} premises has {wanted}. Give a file that "
                 f"has them" + (", or set `data.nli.negatives: false`." if self.negatives else ".")
             )
-        third = [negative or "" for *_, negative in rows] if self.negatives else None
+        third = [[negative or "" for *_, negative in rows]] if self.negatives else []
         return Pairs.unlabelled([row[0] for row in rows], [row[1] for row in rows], third)
 
     def _rows(self) -> Iterator[tuple[str, str, str]]:

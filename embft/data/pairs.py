@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -40,30 +41,31 @@ _SIDES = "sides"
 class Pairs:
     """`n` pairs of texts, or `n` triplets.
 
-    text_1, text_2: n texts each. label: shape (n,), float64 in [0, 1]; binary labels are 0.0 and
-    1.0, graded scores are scaled by the range that the spec names. groups: column name -> n values,
-    the columns by which scores are broken down. text_3: n hard negatives, of triplets only.
-    labelled: whether the labels were given; where they were not, each is 1.0. origin: where the
-    rows were read, if they were read from files. sides: whether the texts of each column are
-    queries or documents, which decides what a model with prompts puts before them. scale: the ends
-    of the scale that graded labels were given on, where it is known.
+    text_1, text_2: n texts each. negatives: columns of n hard negatives each, of triplets only.
+    label: shape (n,), float64 in [0, 1]; binary labels are 0.0 and 1.0, graded scores are scaled by
+    the range that the spec names. groups: column name -> n values, the columns by which scores are
+    broken down. labelled: whether the labels were given; where they were not, each is 1.0. origin:
+    where the rows were read, if they were read from files. sides: whether the texts of each column
+    are queries or documents, which decides what a model with prompts puts before them. scale: the
+    ends of the scale that graded labels were given on, where it is known.
 
     shape says what a row is: `labelled` (text_1, text_2, label); `positives` (text_1 is the anchor,
-    text_2 belongs to it); `triplets` (anchor, positive, and text_3, which does not belong to it).
+    text_2 belongs to it); `triplets` (anchor, positive, and one text or
+    several that do not belong to it).
     """
 
     text_1: Sequence[str]
     text_2: Sequence[str]
     label: npt.NDArray[np.float64]
     groups: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    text_3: Sequence[str] | None = None
+    negatives: tuple[Sequence[str], ...] = ()
     labelled: bool = True
     origin: Origin | None = field(default=None, compare=False, repr=False)
     sides: tuple[Side, ...] = SIDES
     scale: tuple[float, float] | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
-        if self.text_3 is not None and self.labelled:
+        if self.negatives and self.labelled:
             raise ValueError("triplets have no label")
 
     @classmethod
@@ -71,11 +73,12 @@ class Pairs:
         cls,
         text_1: Sequence[str],
         text_2: Sequence[str],
-        text_3: Sequence[str] | None = None,
+        negatives: Sequence[Sequence[str]] = (),
         groups: Mapping[str, Sequence[str]] | None = None,
     ) -> Pairs:
-        """Positives, or triplets where there are negatives (`text_3`)."""
-        return cls(text_1, text_2, np.ones(len(text_1)), groups or {}, text_3, labelled=False)
+        """Positives, or triplets where there are columns of negatives."""
+        ones = np.ones(len(text_1))
+        return cls(text_1, text_2, ones, groups or {}, tuple(negatives), labelled=False)
 
     def __len__(self) -> int:
         return len(self.text_1)
@@ -83,20 +86,20 @@ class Pairs:
     @property
     def shape(self) -> Shape:
         """What a row is: scored or positive pairs, triplets, or pairs of two classes."""
-        if self.text_3 is not None:
+        if self.negatives:
             return Shape.TRIPLETS
         return Shape.LABELLED if self.labelled else Shape.POSITIVES
 
     @property
     def columns(self) -> tuple[Sequence[str], ...]:
-        """The columns of texts: two, or three of triplets."""
-        third = () if self.text_3 is None else (self.text_3,)
-        return (self.text_1, self.text_2, *third)
+        """The columns of texts: two, and of triplets those of the negatives."""
+        return (self.text_1, self.text_2, *self.negatives)
 
     @property
     def column_sides(self) -> tuple[Side, ...]:
         """The side of each of `columns`."""
-        return self.sides[: len(self.columns)]
+        first, second, third = self.sides
+        return (first, second, *[third] * len(self.negatives))
 
     @cached_property
     def is_binary(self) -> bool:
@@ -111,8 +114,8 @@ class Pairs:
             part = wanted[start : start + PART]
             kept.extend([take(c, part) for c in (*self.columns, *self.groups.values())])
         first, second, *others = kept.finished()
-        third = None if self.text_3 is None else others.pop(0)
-        groups = dict(zip(self.groups, others, strict=True))
+        negatives, values = others[: len(self.negatives)], others[len(self.negatives) :]
+        groups = dict(zip(self.groups, values, strict=True))
         origin = None if self.origin is None else self.origin.take(wanted)
         return replace(
             self,
@@ -120,7 +123,7 @@ class Pairs:
             text_2=second,
             label=self.label[wanted],
             groups=groups,
-            text_3=third,
+            negatives=tuple(negatives),
             origin=origin,
         )
 
@@ -131,7 +134,7 @@ class Pairs:
             list(self.text_2),
             self.label,
             {name: list(values) for name, values in self.groups.items()},
-            None if self.text_3 is None else list(self.text_3),
+            tuple(map(list, self.negatives)),
             self.labelled,
             self.origin,
             self.sides,
@@ -187,7 +190,8 @@ class Pairs:
         file = pq.ParquetFile(path)
         names = file.schema_arrow.names
         column = {name: TextColumn(file, name) for name in names if name != "label"}
-        first, second, third = column["text_1"], column["text_2"], column.get("text_3")
+        count = _count_texts(column)
+        first, second, *negatives = (column[f"text_{i}"] for i in range(1, count + 1))
         groups = {
             name.removeprefix("group:"): values
             for name, values in column.items()
@@ -196,9 +200,13 @@ class Pairs:
         written = (file.schema_arrow.metadata or {}).get(_SIDES.encode())
         sides = SIDES if written is None else tuple(json.loads(written))
         if "label" not in names:
-            return replace(cls.unlabelled(first, second, third, groups), sides=sides)
+            return replace(cls.unlabelled(first, second, negatives, groups), sides=sides)
         label = numbers(file.read(columns=["label"])["label"]).astype(np.float64)
         return cls(first, second, label, groups, sides=sides)
+
+
+def _count_texts(names: Iterable[str]) -> int:
+    return sum(re.fullmatch(r"text_\d+", name) is not None for name in names)
 
 
 @dataclass(frozen=True)

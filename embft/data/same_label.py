@@ -145,7 +145,7 @@ def draw_triplets(texts: ByLabel, count: int, draw: Draw, name: str) -> Pairs:
                 other = draw.picks([name for name in labels if name != label])
                 rows.append((*pair, draw.picks(texts[other])))
     first, second, third = zip(*rows, strict=True)
-    return Pairs.unlabelled(first, second, third)
+    return Pairs.unlabelled(first, second, [third])
 
 
 class _Deck:

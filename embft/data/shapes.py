@@ -6,7 +6,7 @@ the shapes are says `Pairs`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -19,9 +19,8 @@ from embft.spec.shape import Shape
 SEARCHED = 1000
 """Other rows that are looked at for a text that does not belong to an anchor."""
 
-_Triple = tuple[
-    int, str, str | None
-]  # row of the anchor, text that belongs to it, one that does not
+_Triple = tuple[int, str, Sequence[str]]
+"""The row of the anchor, a text that belongs to it, and those known that do not."""
 
 
 def to_shape(pairs: Pairs, shape: Shape, name: str = "train") -> Pairs:
@@ -37,17 +36,17 @@ def to_shape(pairs: Pairs, shape: Shape, name: str = "train") -> Pairs:
 def as_labelled(pairs: Pairs, name: str = "dev") -> Pairs:
     """Labelled pairs as they are; others as pairs with label 1 and as many with label 0.
 
-    Of a triplet (anchor, positive) is 1 and (anchor, negative) is 0. Of positives (anchor,
-    positive) is 1, and (anchor, another row's positive) is 0: the next row's, half the data away,
-    whose text belongs to no equal anchor and is not the anchor itself (but for case and
-    punctuation). Equal pairs come once. Groups are those of the anchor's row.
+    Of a triplet (anchor, positive) is 1 and (anchor, negative) is 0, of each of its negatives. Of
+    positives (anchor, positive) is 1, and (anchor, another row's positive) is 0: the next row's,
+    half the data away, whose text belongs to no equal anchor and is not the anchor itself (but for
+    case and punctuation). Equal pairs come once. Groups are those of the anchor's row.
     """
     if pairs.labelled:
         return pairs
     pairs = pairs.in_memory()
     triples = list(_triples(pairs, name))
     rated = [(row, text, 1.0) for row, text, _ in triples]
-    rated += [(row, text, 0.0) for row, _, text in triples if text is not None]
+    rated += [(row, text, 0.0) for row, _, texts in triples for text in texts]
     distinct = {(pairs.text_1[row], text): (row, label) for row, text, label in reversed(rated)}
     ordered = sorted((row, -label, text) for (_, text), (row, label) in distinct.items())
     rows = [row for row, _, _ in ordered]
@@ -65,15 +64,15 @@ def _positives(pairs: Pairs, name: str) -> Pairs:
 
 def _triplets(pairs: Pairs, name: str) -> Pairs:
     pairs = pairs.in_memory()
-    found = [(row, yes, no) for row, yes, no in _triples(pairs, name) if no is not None]
+    found = [(row, yes, no[0]) for row, yes, no in _triples(pairs, name) if no]
     if not found:
         raise DataError(
             f"{name}: no triplets can be made of it: every text belongs to every anchor. Give "
-            f"triplets (`data.columns.text_3`), or pairs with label 0."
+            f"triplets (`data.columns.negatives`), or pairs with label 0."
         )
     kept = pairs.take([row for row, *_ in found])
     positives, negatives = [yes for _, yes, _ in found], [no for *_, no in found]
-    made = Pairs.unlabelled(kept.text_1, positives, negatives, kept.groups)
+    made = Pairs.unlabelled(kept.text_1, positives, [negatives], kept.groups)
     return replace(made, origin=kept.origin)
 
 
@@ -99,10 +98,13 @@ def _positive_rows(pairs: Pairs, name: str) -> list[int]:
 
 
 def _triples(pairs: Pairs, name: str) -> Iterator[_Triple]:
-    """Each positive row with a text that does not belong to its anchor, or None without any."""
+    """Each positive row with the texts that do not belong to its anchor: a triplet's own, else one,
+    or none where there is none.
+    """
     rows = _positive_rows(pairs, name)
-    if pairs.text_3 is not None:
-        yield from ((row, pairs.text_2[row], pairs.text_3[row]) for row in rows)
+    if pairs.negatives:
+        own = list(zip(*pairs.negatives, strict=True))
+        yield from ((row, pairs.text_2[row], own[row]) for row in rows)
         return
     anchors, texts = (list(map(normalise, side)) for side in (pairs.text_1, pairs.text_2))
     refused: dict[str, list[str]] = {}
@@ -114,11 +116,11 @@ def _triples(pairs: Pairs, name: str) -> Iterator[_Triple]:
     for place, row in enumerate(rows):
         named = refused.get(anchors[row])
         if named:
-            yield row, pairs.text_2[row], named[place % len(named)]
+            yield row, pairs.text_2[row], (named[place % len(named)],)
             continue
         # Neighbours in a file are often alike, so the search begins half the data away.
         steps = range(min(len(rows), SEARCHED))
         far = (rows[(place + len(rows) // 2 + step) % len(rows)] for step in steps)
         known = related[anchors[row]]
         other = next((found for found in far if texts[found] not in known), None)
-        yield row, pairs.text_2[row], None if other is None else pairs.text_2[other]
+        yield row, pairs.text_2[row], () if other is None else (pairs.text_2[other],)

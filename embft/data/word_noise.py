@@ -53,8 +53,8 @@ def noisy(pairs: Pairs, noise: WordNoise, seed: int) -> Pairs:
         _noisy_column(texts, noise, Draw(seed, "noise", side))
         for side, texts in enumerate(pairs.columns)
     ]
-    third = columns[2] if pairs.text_3 is not None else None
-    return Pairs(columns[0], columns[1], pairs.label, pairs.groups, third, pairs.labelled)
+    first, second, *negatives = columns
+    return Pairs(first, second, pairs.label, pairs.groups, tuple(negatives), pairs.labelled)
 
 
 def _noisy_column(texts: Sequence[str], noise: WordNoise, draw: Draw) -> Sequence[str]:

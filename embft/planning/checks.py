@@ -21,7 +21,9 @@ def check_loss(trial: TrialSpec, splits: Splits) -> None:
             "data: there are no judgements for train, so that nothing can be trained on: give "
             "some, or compare base models as they are (train.method: none)"
         )
-    reason = unfit_reason(trial.train.loss, train.shape, binary=train.is_binary)
+    reason = unfit_reason(
+        trial.train.loss, train.shape, binary=train.is_binary, negatives=len(train.negatives)
+    )
     if reason is None:
         return
     turned = ""

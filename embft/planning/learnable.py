@@ -15,7 +15,7 @@ from embft.spec.shape import Shape
 @dataclass(frozen=True)
 class _Facts:
     """What train data are. label: the only one; shared: a text that stands in every row; same: the
-    columns, as numbers from 0, of which every row has the same text in both.
+    columns, as numbers from 0, of which every row has the same text in both; columns: how many.
     """
 
     shape: Shape
@@ -23,13 +23,15 @@ class _Facts:
     label: float | None
     shared: str | None
     same: tuple[tuple[int, int], ...]
+    columns: int
 
     @classmethod
     def of(cls, train: Pairs) -> _Facts:
         columns = train.columns
         both = [(i, j) for j in range(len(columns)) for i in range(j)]
         same = tuple((i, j) for i, j in both if _equal(columns[i], columns[j]))
-        return cls(train.shape, len(train), _only_label(train), _shared_text(columns), same)
+        label, shared = _only_label(train), _shared_text(columns)
+        return cls(train.shape, len(train), label, shared, same, len(columns))
 
 
 def _only_label(train: Pairs) -> float | None:
@@ -120,9 +122,10 @@ def _of_data(loss: LossSpec, facts: _Facts) -> Iterator[str]:
             "data.train: in every row both texts are the same one, whatever its label: see "
             "data.columns"
         )
-    if loss.name == "triplet" and (1, 2) in facts.same:
+    own = {(1, column) for column in range(2, facts.columns)}
+    if loss.name == "triplet" and own and own <= {*facts.same}:
         yield (
-            "data.train: in every row the negative (text_3) is the positive's own text (text_2): "
+            "data.train: in every row each negative is the positive's own text (text_2): "
             "see data.columns"
         )
 

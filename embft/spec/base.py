@@ -37,6 +37,10 @@ def _listed(value: Any) -> Any:
     )
 
 
+def _columns(value: Any) -> Any:
+    return (value,) if isinstance(value, int) else _listed(value)
+
+
 def matching(pattern: str, allowed: str) -> AfterValidator:
     """Refuses what has not this pattern. allowed: the pattern in words, with an example."""
 
@@ -85,32 +89,50 @@ Numbers = Annotated[tuple[int, ...], AfterValidator(_as_set)]
 # A file, a pattern or a folder; several are shards of one set.
 Files = Annotated[Text | Annotated[Names, Field(min_length=1)], AfterValidator(_one)]
 Column = Annotated[str, AfterValidator(_text)] | Annotated[int, Field(ge=0)]
+# In their order, which counts; one is short for a list of it.
+Columns = Annotated[
+    tuple[Column, ...],
+    BeforeValidator(_columns, json_schema_input_type=Column | tuple[Column, ...]),
+    Field(min_length=1),
+]
 
 
 class ColumnsSpec(Fields):
     """The columns of the user's files; a number is the position in a file without a header.
 
-    `label: null`: the rows are positives. `text_3`, the hard negative: they are triplets, which
-    have no label.
+    `label: null`: the rows are positives. `negatives`: they are triplets, which have no label: a
+    column of hard negatives, or of lists of them, or several columns; `text_3` is one column.
     """
 
     text_1: Column = "text_1"
     text_2: Column = "text_2"
     label: Column | None = "label"
     text_3: Column | None = None
+    negatives: Columns | None = None
 
     @model_validator(mode="before")
     @classmethod
     def _no_label_beside_negatives(cls, given: Any) -> Any:
-        """With text_3 the label's default does not hold."""
-        if isinstance(given, dict) and given.get("text_3") is not None and "label" not in given:
-            return {**given, "label": None}
-        return given
+        """With negatives the label's default does not hold."""
+        if not isinstance(given, dict) or "label" in given:
+            return given
+        triplets = given.get("text_3") is not None or given.get("negatives") is not None
+        return {**given, "label": None} if triplets else given
 
     @model_validator(mode="after")
     def _triplets_or_labels(self) -> ColumnsSpec:
-        if self.text_3 is not None and self.label is not None:
+        if self.text_3 is not None and self.negatives is not None:
+            raise ValueError("text_3 and negatives both name hard negatives: keep negatives alone")
+        named = "text_3" if self.text_3 is not None else "negatives"
+        if self.hard and self.label is not None:
             raise ValueError(
-                "triplets (text_1, text_2, text_3) have no label: remove either label or text_3"
+                f"triplets (text_1, text_2, {named}) have no label: remove either label or {named}"
             )
         return self
+
+    @property
+    def hard(self) -> tuple[str | int, ...]:
+        """The columns of hard negatives."""
+        if self.negatives is not None:
+            return self.negatives
+        return () if self.text_3 is None else (self.text_3,)

@@ -36,8 +36,9 @@ class LossTraits:
     """shapes: the data it takes. parameters: the fields of `train.loss` that it has.
 
     compares_rows: its value depends on which rows share a batch, so batch size matters beyond
-    averaging. cached: keeps embeddings of the whole batch and runs the model part by part, so that
-    `micro_batch_size` bounds memory without changing the batch. binary: takes only labels 0 and 1.
+    averaging. negatives: the most in a row that it takes; None: any number. cached: keeps
+    embeddings of the whole batch and runs the model part by part, so that `micro_batch_size` bounds
+    memory without changing the batch. binary: takes only labels 0 and 1.
     """
 
     shapes: tuple[Shape, ...]
@@ -45,6 +46,7 @@ class LossTraits:
     compares_rows: bool = False
     cached: bool = False
     binary: bool = False
+    negatives: int | None = None
 
     def least_rows(self, shape: Shape) -> int:
         """How many rows must stand side by side for the loss to be more than 0.
@@ -75,7 +77,7 @@ LOSSES: dict[str, LossTraits] = {
     "cached_multiple_negatives_symmetric_ranking": LossTraits(
         _IN_BATCH, ("temperature",), compares_rows=True, cached=True
     ),
-    "gist_embed": LossTraits(_IN_BATCH, ("temperature", "margin"), compares_rows=True),
+    "gist_embed": LossTraits(_IN_BATCH, ("temperature", "margin"), compares_rows=True, negatives=1),
     "cached_gist_embed": LossTraits(
         _IN_BATCH, ("temperature", "margin"), compares_rows=True, cached=True
     ),
@@ -126,8 +128,10 @@ def losses_for(shape: Shape) -> list[str]:
     return [name for name, traits in LOSSES.items() if shape in traits.shapes]
 
 
-def unfit_reason(loss: LossSpec, shape: Shape, *, binary: bool) -> str | None:
-    """Why this loss cannot train on such data, and what to do; None when it can."""
+def unfit_reason(loss: LossSpec, shape: Shape, *, binary: bool, negatives: int = 1) -> str | None:
+    """Why this loss cannot train on such data, and what to do; None when it can. negatives: of each
+    triplet.
+    """
     traits = loss.traits
     if shape not in traits.shapes:
         wanted = ", or ".join(each.meaning for each in traits.shapes)
@@ -137,4 +141,9 @@ def unfit_reason(loss: LossSpec, shape: Shape, *, binary: bool) -> str | None:
         )
     if traits.binary and not binary:
         return f"{loss.name} needs labels 0 and 1, and these are graded: use cosent or angle"
+    if traits.negatives is not None and shape == Shape.TRIPLETS and negatives > traits.negatives:
+        return (
+            f"{loss.name} takes one negative in a row, and the training data have {negatives}: use "
+            f"cached_{loss.name}, which takes any number and otherwise computes the same"
+        )
     return None

@@ -21,5 +21,5 @@ class Shape(StrEnum):
 _MEANINGS = {
     Shape.LABELLED: "two texts and a label (columns text_1, text_2, label)",
     Shape.POSITIVES: "pairs that belong together, without a label (columns text_1, text_2)",
-    Shape.TRIPLETS: "an anchor, a positive and a negative (columns text_1, text_2, text_3)",
+    Shape.TRIPLETS: "an anchor, a positive and negatives (columns text_1, text_2, negatives)",
 }

@@ -66,6 +66,8 @@ def build_loss(
     if spec.traits.cached:
         arguments["mini_batch_size"] = micro_batch_size or _CACHED_PART
     loss = _CLASSES[spec.name](model, **arguments)
+    if spec.name == "triplet":
+        loss = _EachNegative(loss)
     if hasattr(loss, "compute_loss_from_embeddings"):
         return FromEmbeddings(encoder, loss, spec.matryoshka_dims)
     if spec.matryoshka_dims:
@@ -93,6 +95,25 @@ def _arguments(spec: LossSpec) -> dict[str, Any]:
 
 def _dims(model: SentenceTransformer, dims: Sequence[int]) -> list[int]:
     return sorted({*dims, int(model.get_embedding_dimension() or max(dims))}, reverse=True)
+
+
+class _EachNegative(torch.nn.Module):
+    """A loss of triplets for rows of several negatives: its mean over them."""
+
+    def __init__(self, loss: Any) -> None:
+        super().__init__()
+        self.loss = loss
+
+    def compute_loss_from_embeddings(
+        self, embeddings: list[torch.Tensor], labels: torch.Tensor | None
+    ) -> torch.Tensor:
+        """A scalar, of anchors, positives and columns of negatives."""
+        anchor, positive, *negatives = embeddings
+        values = [
+            self.loss.compute_loss_from_embeddings([anchor, positive, negative], labels)
+            for negative in negatives
+        ]
+        return torch.stack(values).mean()
 
 
 class FromEmbeddings:

@@ -71,7 +71,7 @@ class Stepper:
         self.labels = _labels(pairs, self.model.device)
         self.encoder = Encoder(
             model,
-            tokens or Tokenised(model, pairs.columns, sides=pairs.sides[: len(pairs.columns)]),
+            tokens or Tokenised(model, pairs.columns, sides=pairs.column_sides),
         )
         self.columns = self.encoder.tokens.columns
         self.dropout = self._cheap_dropout(seed)

@@ -432,7 +432,7 @@ def test_inference_labels_beside_missing_ones(tmp_path: Path) -> None:
     frame.to_json(tmp_path / "a.json")
     for suffix in ("parquet", "csv", "json"):
         pairs = NliFile(tmp_path / f"a.{suffix}").load()
-        assert (pairs.text_1, pairs.text_2, pairs.text_3) == (["p"], ["e"], ["c"])
+        assert (pairs.text_1, pairs.text_2, pairs.negatives) == (["p"], ["e"], (["c"],))
 
 
 @pytest.mark.parametrize(

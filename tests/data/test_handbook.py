@@ -51,8 +51,7 @@ def test_triplets_are_made_of_judged_negatives() -> None:
         for d, n in row.items()
         if n == 0
     }
-    assert splits.train.text_3 is not None
-    pairs = set(zip(splits.train.text_1, splits.train.text_3, strict=True))
+    pairs = set(zip(splits.train.text_1, splits.train.negatives[0], strict=True))
     assert pairs <= refused
     usual = load_data(DataSpec(dataset="handbook"))
     assert usual.train.shape == Shape.POSITIVES

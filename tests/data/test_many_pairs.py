@@ -44,14 +44,14 @@ def _pairs(count: int, seed: int = 0, *, triplets: bool = False) -> Pairs:
     other = [rng.choice(made) for _ in made]
     groups = {"kind": rng.choices("abc", k=count), "a 'b'": rng.choices(["", "ü"], k=count)}
     if triplets:
-        return Pairs.unlabelled(made, other, rng.sample(made, count), groups)
+        return Pairs.unlabelled(made, other, [rng.sample(made, count)], groups)
     return Pairs(made, other, np.array([rng.random() < 0.4 for _ in made], float), groups)
 
 
 def _in_file(given: Pairs, folder: Path) -> Pairs:
     """The same, loaded from a file of the user's."""
     write_jsonl(given, folder / "given.jsonl")
-    names = Columns() if given.labelled else Columns(label=None, text_3="text_3")
+    names = Columns() if given.labelled else Columns(label=None, negatives=["text_3"])
     found = load_pairs(folder / "given.jsonl", names, list(given.groups))
     assert all(isinstance(each, TextColumn) for each in (*found.columns, *found.groups.values()))
     return found

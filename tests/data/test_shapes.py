@@ -27,7 +27,7 @@ from embft.spec.shape import Shape
 
 DIGEST = "89b67ce2caa48b4133108b05f91806112a46323f649ac02a34c4dd03595276ba"
 DATING_DIGEST = "cad36f942202bc73d6eba101ed20d47b65f5d65964b5e41382eacde82ba5e8ed"
-TRIPLETS = Columns(label=None, text_3="text_3")
+TRIPLETS = Columns(label=None, negatives=["text_3"])
 POSITIVES = Columns(label=None)
 
 
@@ -57,11 +57,10 @@ def test_shapes_are_read(triplets: Path) -> None:
     """Without a label rows are positives, with text_3 triplets; the labels in memory are ones."""
     three = load_pairs(triplets, TRIPLETS, ["kind"])
     assert three.shape == "triplets"
-    assert three.text_3 is not None
-    assert three.text_3[7] == " no 7"
+    assert three.negatives[0][7] == " no 7"
     assert three.label.tolist() == [1.0] * 30
     two = load_pairs(triplets, POSITIVES)
-    assert (two.shape, two.text_3) == ("positives", None)
+    assert (two.shape, two.negatives) == ("positives", ())
     assert two.digest() != three.digest()
 
 
@@ -69,13 +68,13 @@ def test_positions_without_a_label(tmp_path: Path) -> None:
     """A file without a header gives triplets by three positions."""
     path = tmp_path / "a.tsv"
     path.write_text("a\tb\tc\nd\te\tf\n")
-    pairs = load_pairs(path, Columns(2, 0, None, 1))
+    pairs = load_pairs(path, Columns(2, 0, None, [1]))
     assert [*zip(*pairs.columns, strict=True)] == [("c", "a", "b"), ("f", "d", "e")]
 
 
 def test_a_forgotten_label_is_an_error(triplets: Path) -> None:
     """A file without the label's column is refused, and the message says how to do without."""
-    with pytest.raises(DataError, match=r"label: null.*text_3"):
+    with pytest.raises(DataError, match=r"label: null.*negatives"):
         load_pairs(triplets, Columns())
 
 
@@ -101,7 +100,7 @@ def test_labelled_digests_stay() -> None:
 
 def test_triplets_as_labelled() -> None:
     """(anchor, positive) is 1 and (anchor, negative) is 0, each once, with the anchor's group."""
-    pairs = Pairs.unlabelled(["a", "a"], ["p", "p"], ["n", "m"], {"g": ["x", "x"]})
+    pairs = Pairs.unlabelled(["a", "a"], ["p", "p"], [["n", "m"]], {"g": ["x", "x"]})
     found = as_labelled(pairs)
     rows = list(zip(found.text_1, found.text_2, found.label.tolist(), strict=True))
     assert rows == [("a", "p", 1), ("a", "n", 0), ("a", "m", 0)]
@@ -130,9 +129,8 @@ def test_labelled_as_triplets() -> None:
     """The hard negative is what is labelled 0 with the same anchor, else another row's text."""
     pairs = Pairs(["a", "a", "b", "c"], ["p", "n", "q", "r"], np.array([1.0, 0, 1, 1]))
     found = to_shape(pairs, Shape.TRIPLETS)
-    assert found.text_3 is not None
-    assert next(zip(found.text_1, found.text_2, found.text_3, strict=True)) == ("a", "p", "n")
-    assert set(found.text_3[1:]) <= {"p", "q", "r"}
+    assert next(zip(found.text_1, found.text_2, found.negatives[0], strict=True)) == ("a", "p", "n")
+    assert set(found.negatives[0][1:]) <= {"p", "q", "r"}
     assert to_shape(pairs, Shape.POSITIVES).text_2 == ["p", "q", "r"]
 
 
@@ -263,7 +261,7 @@ def test_opened_pairs_are_those_that_are_read(tmp_path: Path, shape: str) -> Non
     """Texts, negatives, labels and groups are the same, one by one, sliced, and all together."""
     texts = [f"text {i}" for i in range(9000)]
     groups = {"side": [str(i % 3) for i in range(9000)]}
-    third = [text[::-1] for text in texts] if shape == "triplets" else None
+    third = [[text[::-1] for text in texts]] if shape == "triplets" else []
     pairs = Pairs.unlabelled(texts, texts[::-1], third, groups)
     if shape == "labelled":
         pairs = Pairs(texts, texts[::-1], np.arange(9000) / 9000, groups)

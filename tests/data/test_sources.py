@@ -112,7 +112,7 @@ def test_inference_from_a_file_without_a_header(tmp_path: Path) -> None:
             dev=write_rows(tmp_path / "d.jsonl", [{"text_1": "a", "text_2": "b", "label": 1}]),
         )
     )
-    assert list(found.train.text_3 or ()) == ["c"]
+    assert found.train.negatives == (["c"],)
     with pytest.raises(DataError, match="all positions"):
         NliFile(path, premise=1).load()
 
@@ -143,10 +143,9 @@ def test_same_label_by_name_and_shape(labelled_texts: str, dev_file: str) -> Non
     """Labels are chosen by name; as triplets a negative has another label; a dev file stands in."""
     source = {"file": labelled_texts, "labels": ["b", "d"]}
     splits = load_data(section(same_label=source, shape="triplets", dev=dev_file))
-    assert splits.train.text_3 is not None
+    (negatives,) = splits.train.negatives
     assert all(
-        {a[0], n[0]} == {"b", "d"}
-        for a, n in zip(splits.train.text_1, splits.train.text_3, strict=True)
+        {a[0], n[0]} == {"b", "d"} for a, n in zip(splits.train.text_1, negatives, strict=True)
     )
     assert (len(splits.dev), splits.dev_is_cut) == (8, False)
     everything = load_data(section(same_label={"file": labelled_texts}))
@@ -234,9 +233,11 @@ def test_noise_is_off_by_default_and_on_both_sides(labelled_texts: str) -> None:
     assert load_data(spec).digest() == loud.digest()
     for before, after in zip(plain.train.columns, loud.train.columns, strict=True):
         assert sum(a != b for a, b in zip(before, after, strict=True)) > len(before) / 2
-    three = noisy(Pairs.unlabelled(["a b"] * 9, ["c d"] * 9, ["e f"] * 9), WordNoise(0, 1, 0.9), 0)
+    three = noisy(
+        Pairs.unlabelled(["a b"] * 9, ["c d"] * 9, [["e f"] * 9]), WordNoise(0, 1, 0.9), 0
+    )
     assert three.shape == "triplets"
-    assert set(map("".join, map(str.split, three.text_3 or ()))) <= {"ef", "fe"}
+    assert set(map("".join, map(str.split, three.negatives[0]))) <= {"ef", "fe"}
 
 
 @pytest.mark.parametrize(

@@ -110,7 +110,7 @@ REFUSED: dict[str, tuple[str, str, Rows, str]] = {
     ),
     "same negative": (
         "loss: triplet", "triplets", [{**r, "text_3": r["text_2"]} for r in _rows(9)],
-        "negative .* is the positive's own text",
+        "each negative is the positive's own text",
     ),
     "warm-up": ("warmup_steps: 3, batch_size: 16", "labelled", _rows(9), "warmup_steps is 3"),
     "one step": ("warmup_steps: 3, max_steps: 1", "labelled", _rows(90), "warmup_steps is 3"),

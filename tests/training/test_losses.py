@@ -17,7 +17,7 @@ from embft.models.base import build
 from embft.spec import LOSSES, LossSpec, ModelSpec, Shape, TrainSpec, unfit_reason
 from embft.training.batches import Batches, without_duplicates
 from embft.training.loop import Hooks, train
-from embft.training.losses import _CLASSES, FromEmbeddings
+from embft.training.losses import _CLASSES, _SYMMETRIC, FromEmbeddings
 from embft.training.step import Stepper
 from tests.conftest import make_pairs
 
@@ -53,6 +53,41 @@ def test_every_loss_trains(
     )
     assert np.isfinite(losses).all()
     assert any(not torch.equal(p, old) for p, old in zip(model.parameters(), before, strict=True))
+
+
+def _several(count: int) -> Pairs:
+    """Triplets with so many negatives in each row."""
+    pairs = make_pairs("triplets")
+    first = list(pairs.negatives[0])
+    others = [first[8 * i :] + first[: 8 * i] for i in range(count)]
+    return Pairs.unlabelled(pairs.text_1, pairs.text_2, others)
+
+
+@pytest.mark.parametrize("name", [n for n, t in LOSSES.items() if Shape.TRIPLETS in t.shapes])
+def test_several_negatives(tiny_model: Path, name: str) -> None:
+    """A loss of rows with three negatives is the library's own of five columns; of those that take
+    one, the mean over the negatives or a refusal that names what takes more.
+    """
+    loss, pairs = LossSpec.model_validate({"name": name}), _several(3)
+    reason = unfit_reason(loss, pairs.shape, binary=True, negatives=3)
+    if name == "gist_embed":
+        assert reason is not None
+        assert "takes one negative in a row, and the training data have 3" in reason
+        assert unfit_reason(loss, pairs.shape, binary=True) is None
+        return
+    assert reason is None
+    spec = TrainSpec(loss=loss, batch_size=24, precision="fp32")
+    model = build(tiny_model, MODEL, spec).eval()
+    stepper = Stepper(model, spec, pairs, seed=1, steps=1, guide=lambda: _guide(tiny_model))
+    model.eval()
+    found = stepper._loss(list(range(24))).item()
+    features = [model.preprocess(list(column)) for column in pairs.columns]
+    extra: dict[str, Any] = {"guide": _guide(tiny_model)} if "gist" in name else {}
+    extra |= _SYMMETRIC if "symmetric" in name else {}
+    theirs = _CLASSES[name](model, **extra)
+    groups = [[*features[:2], each] for each in features[2:]] if name == "triplet" else [features]
+    wanted = [theirs([dict(f) for f in group], torch.zeros(0)).item() for group in groups]
+    assert found == pytest.approx(sum(wanted) / len(wanted), rel=1e-4)
 
 
 def test_a_loss_of_several_terms_is_their_sum() -> None:
@@ -187,7 +222,7 @@ def test_data_that_do_not_fit_are_refused() -> None:
     """The reason names the shape that the loss needs and the losses that the data could have."""
     reason = unfit_reason(LossSpec(name="triplet"), Shape.LABELLED, binary=True)
     assert reason is not None
-    assert "an anchor, a positive and a negative" in reason
+    assert "an anchor, a positive and negatives" in reason
     assert "cosine_similarity" in reason
     graded = unfit_reason(LossSpec(name="contrastive"), Shape.LABELLED, binary=False)
     assert graded is not None

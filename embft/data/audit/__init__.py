@@ -18,6 +18,7 @@ from embft.data.audit.findings import SEVERITIES, Audit, Finding
 from embft.data.audit.judged import judged_faults
 from embft.data.audit.labels import TokenLengths, balance, false_negatives, overlong, wordless
 from embft.data.audit.near import near_pairs
+from embft.data.audit.negatives import hard_negatives
 from embft.data.audit.oddities import oddities
 from embft.data.audit.overlap import contradictions, duplicates, leaked_rows, leaks, shared_texts
 from embft.data.audit.quality import quality
@@ -53,6 +54,7 @@ def audit(
         long,
         shortcuts,
         false_negatives,
+        hard_negatives,
         quality,
     ]
     if not len(splits.train):  # what base models are compared on: there is nothing to learn from

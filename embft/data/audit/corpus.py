@@ -28,16 +28,18 @@ class Corpus:
     """The splits that differ (without test where it is dev), and their texts' identifiers.
 
     exact, normal: split -> (identifiers of text_1, of text_2), of the texts as they are and as
-    `normalise` makes them. negatives: of splits of triplets, the identifiers of text_3 as in
-    `exact`. lengths, wordless, broken, unsaid: of each `exact` identifier the number of characters,
-    whether there is neither a letter nor a digit among them, whether it has a line break, and
-    whether it is a word by which programs write that there is no value.
+    `normalise` makes them. negatives: of splits of triplets, the identifiers of each column of them
+    as in `exact`; normal_negatives: as in `normal`. lengths, wordless, broken, unsaid: of each
+    `exact` identifier the number of characters, whether there is neither a letter nor a digit among
+    them, whether it has a line break, and whether it is a word by which programs write that there
+    is no value.
     """
 
     splits: Mapping[str, Pairs]
     exact: Mapping[str, Sides]
     normal: Mapping[str, Sides]
-    negatives: Mapping[str, IntArray]
+    negatives: Mapping[str, Sequence[IntArray]]
+    normal_negatives: Mapping[str, Sequence[IntArray]]
     lengths: npt.NDArray[np.int32]
     wordless: Bools
     broken: Bools
@@ -63,16 +65,13 @@ class Corpus:
 
     def exact_texts(self, split: str) -> IntArray:
         """The identifiers of all texts of a split, word for word."""
-        return np.concatenate([*self.exact[split], *self._negatives(split)])
+        return np.concatenate([*self.exact[split], *self.negatives.get(split, ())])
 
     def sides(self, split: str) -> dict[str, IntArray]:
         """The identifiers of a split's texts, word for word, by column."""
         first, second = self.exact[split]
-        third = {"text_3": self.negatives[split]} if split in self.negatives else {}
-        return {"text_1": first, "text_2": second, **third}
-
-    def _negatives(self, split: str) -> Sequence[IntArray]:
-        return [self.negatives[split]] if split in self.negatives else []
+        others = {f"text_{i}": ids for i, ids in enumerate(self.negatives.get(split, ()), 3)}
+        return {"text_1": first, "text_2": second, **others}
 
 
 def make_corpus(splits: Splits) -> Corpus:
@@ -82,14 +81,16 @@ def make_corpus(splits: Splits) -> Corpus:
     same = splits.test_is_dev or splits.test is splits.dev
     parts = {name: splits[name] for name in SPLITS if not (same and name == "test")}
     sides = [side for pairs in parts.values() for side in (pairs.text_1, pairs.text_2)]
-    others = {name: pairs.text_3 for name, pairs in parts.items() if pairs.text_3 is not None}
-    columns = [*sides, *others.values()]
+    others = [column for pairs in parts.values() for column in pairs.negatives]
+    columns = [*sides, *others]
     ids = text_ids(*columns)
     of_exact, lengths, *flags = _looked_at(columns, ids)
     exact = dict(zip(parts, zip(ids[::2], ids[1::2], strict=False), strict=False))
     normal = {name: (of_exact[first], of_exact[second]) for name, (first, second) in exact.items()}
-    negatives = dict(zip(others, ids[len(sides) :], strict=True))
-    return Corpus(parts, exact, normal, negatives, lengths, *flags)
+    left = iter(ids[len(sides) :])
+    negatives = {name: [next(left) for _ in pairs.negatives] for name, pairs in parts.items()}
+    normal_negatives = {name: [of_exact[ids] for ids in own] for name, own in negatives.items()}
+    return Corpus(parts, exact, normal, negatives, normal_negatives, lengths, *flags)
 
 
 def _looked_at(
