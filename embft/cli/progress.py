@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from rich.cells import cell_len
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
@@ -155,11 +156,11 @@ class SweepView(Observer):
         say(self.console, text, style)
 
     def _render(self) -> RenderableType:
-        parts: list[RenderableType] = [Text(self._headline(), style="bold")]
+        parts: list[RenderableType] = [_unbroken(self._headline(), "bold")]
         running = [shown for shown in list(self.open.values()) if shown.started]
-        parts += [_running(shown) for shown in running]
+        parts += [_running(shown, self.console.width) for shown in running]
         if not running and self.open:
-            parts.append(Text("  starting", style="dim"))
+            parts.append(_unbroken("  starting", "dim"))
         return Group(*parts)
 
     def _headline(self) -> str:
@@ -189,15 +190,37 @@ class SweepView(Observer):
         return self.slower * left / self.most_at_once
 
 
-def _running(shown: _Shown) -> RenderableType:
-    grid = Table.grid(padding=(0, 2))
-    step, epochs = shown.step, shown.trial.spec.train.epochs
-    stage = "verifying and scoring" if shown.scoring else "loading"
-    if step and not shown.scoring:
-        stage = f"epoch {step['epoch']}/{epochs}  loss {step['loss']:.4f}"
-    dev = shown.dev()
-    if dev is not None and not shown.scoring:
-        stage += f"  dev {shown.metric} {dev:.3f}"
-    bar = ProgressBar(total=1.0, completed=shown.share(), width=20)
-    grid.add_row(Text(f"  {shown.trial.title}", style="cyan"), bar, Text(stage))
+_BAR, _SMALL_BAR, _WIDE = 20, 8, 100  # columns: of a bar, on a narrow terminal, of a wide one
+_LEAST_TITLE = 12  # columns, room for a trial's short name
+_BETWEEN = 2
+
+
+def _unbroken(text: str, style: str = "") -> Text:
+    """A line of the live view, which is drawn over itself and must not be broken into two."""
+    return Text(text, style=style, no_wrap=True, overflow="ellipsis")
+
+
+def _running(shown: _Shown, width: int) -> RenderableType:
+    """A trial's line in so many columns of a terminal; of a narrow one its name is cut."""
+    title, stage = f"  {shown.trial.title}", _stage(shown)
+    bar = _BAR if width >= _WIDE else _SMALL_BAR
+    room = max(_LEAST_TITLE, width - bar - len(stage) - 2 * _BETWEEN)
+    grid = Table.grid(padding=(0, _BETWEEN, 0, 0))
+    grid.add_column(no_wrap=True, width=min(room, cell_len(title)))
+    grid.add_row(
+        _unbroken(title, "cyan"),
+        ProgressBar(total=1.0, completed=shown.share(), width=bar),
+        _unbroken(stage),
+    )
     return grid
+
+
+def _stage(shown: _Shown) -> str:
+    """What the trial does now, and what came of it so far."""
+    step, dev = shown.step, shown.dev()
+    if shown.scoring:
+        return "verifying and scoring"
+    if not step:
+        return "loading"
+    stage = f"epoch {step['epoch']}/{shown.trial.spec.train.epochs}  loss {step['loss']:.4f}"
+    return stage if dev is None else f"{stage}  dev {shown.metric} {dev:.3f}"

@@ -33,7 +33,7 @@ _LOG_LINES = 12
     type=click.Choice(["text", "json", "spec"]),
     default="text",
     show_default=True,
-    help="spec: a spec file that runs this one trial.",
+    help="spec: a spec file that runs this one trial from the current folder.",
 )
 @TRIALS_BELOW
 def show(trial: str, form: str, results: Path) -> None:
@@ -47,7 +47,7 @@ def show(trial: str, form: str, results: Path) -> None:
     leaderboard = _leaderboard(folder)
     row = _row(folder, leaderboard)
     if form == "spec":
-        click.echo(row.spec_yaml, nl=False)
+        click.echo(row.spec_yaml_in(Path.cwd()), nl=False)
     elif form == "json":
         click.echo(json.dumps(_content(row, leaderboard), indent=2))
     else:

@@ -28,6 +28,7 @@ from embft.leaderboard.table import row_label
 from embft.metrics.registry import METRICS
 from embft.planning.estimate import SWEEP_SECONDS, Need, duration_text, free_disk, size_text
 from embft.planning.plan import Plan, PlannedTrial
+from embft.report.audit import audit_figures
 from embft.report.format import size as format_size
 from embft.results.folders import TrialDir
 from embft.results.records import Status
@@ -351,6 +352,8 @@ def print_audit(
             mark.append(finding.message, style="not bold not dim"),
             soft_wrap=not console.is_terminal,
         )
+        figures = "; ".join(f"{name} {value}" for name, value in audit_figures(asdict(finding)))
+        say(console, f"  figures: {figures}", hang=4)
         say(console, f"  effect: {finding.effect}", hang=4)
         say(console, f"  advice: {finding.advice}", hang=4)
         for example in finding.examples[:2]:

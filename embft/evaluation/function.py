@@ -12,7 +12,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path, PurePath
+from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any, ClassVar, Self, get_args
 
@@ -22,7 +22,7 @@ from embft.errors import EmbftError, nearest
 from embft.evaluation.context import Context, Found
 from embft.metrics.metric import USERS, Direction, Metric
 from embft.results.evaluators import EvaluatorFiles
-from embft.spec.base import Text
+from embft.spec.base import Below, Text
 from embft.spec.evaluators import Evaluator
 
 
@@ -89,7 +89,7 @@ class Function(Evaluator):
         """The function; where it stands does not count, its code does."""
         return {"function": self.function}
 
-    def relative_to(self, folder: PurePath) -> Self:
+    def relative_to(self, folder: Below) -> Self:
         """The same with its folder read as relative to this one."""
         return self.model_copy(update={"folder": str(folder / (self.folder or ""))})
 

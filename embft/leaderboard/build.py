@@ -5,18 +5,17 @@ Reads the plan and the records; ranking and comparing is in `ranking.py`, the wo
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
 from embft.leaderboard.axis_values import on_axis, with_names, written_fields
 from embft.leaderboard.joined import JoinedPlan, JoinedTrial, joined_plan
+from embft.leaderboard.one_trial import Origin, trial_yaml
 from embft.leaderboard.ranking import Ranking, rank
 from embft.leaderboard.rows import Group, Leaderboard, Row
 from embft.leaderboard.selection_bias import selection_bias
@@ -25,13 +24,11 @@ from embft.leaderboard.verdict import verdict
 from embft.leaderboard.warnings import warnings
 from embft.results.dataset import frozen_audit
 from embft.results.folders import SweepDir, TrialDir
-from embft.results.plan_record import BASELINE
+from embft.results.plan_record import BASELINE, read_plan
 from embft.results.records import Status
-from embft.spec import TrialSpec, trial_spec
+from embft.spec import trial_spec
 from embft.storage.seal import damaged
 from embft.system.garbage_collection import no_collection
-
-_FAST_DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # by libyaml, where PyYAML has it
 
 
 @no_collection()
@@ -94,7 +91,7 @@ def _row(trial: JoinedTrial, axes: Sequence[str], fields: Mapping[str, Any], *, 
         seed=spec.seed,
         params={axis: on_axis(axis, trial, spec, fields.get(axis)) for axis in axes},
         result=result,
-        to_yaml=partial(one_trial_yaml, spec, trial.sweep_name),
+        to_yaml=partial(trial_yaml, spec, trial.origin),
     )
 
 
@@ -104,6 +101,8 @@ def lone_row(folder: TrialDir) -> Row:
     Raises FileNotFoundError and RecordError.
     """
     given, result = folder.read_input(), folder.result()
+    sweep = folder.sweep
+    start = read_plan(sweep).get("paths_begin") if sweep.plan_file.is_file() else None
     return Row(
         trial=folder.name,
         folder=folder,
@@ -112,7 +111,7 @@ def lone_row(folder: TrialDir) -> Row:
         seed=given.spec.seed,
         params={},
         result=result,
-        to_yaml=partial(one_trial_yaml, given.spec, folder.sweep.path.name),
+        to_yaml=partial(trial_yaml, given.spec, Origin(sweep, sweep.path.name, start)),
     )
 
 
@@ -129,19 +128,6 @@ def _baseline(rows: Sequence[Row], found: Ranking) -> Row | None:
         return chosen.best
     own = (row for row in rows if chosen and row.starts(chosen.best))
     return next(own, next((row for row in rows if row.is_baseline), None))
-
-
-def one_trial_yaml(spec: TrialSpec, sweep: str) -> str:
-    """A spec file that runs this one trial; fields at their default are left out."""
-    fields = json.loads(spec.model_dump_json(exclude_defaults=True))
-    if spec.train.method == "full":
-        fields.setdefault("train", {})["method"] = "full"
-    seed = fields.pop("seed", 42)
-    content = {"name": f"{sweep}-one", **fields, "seeds": [seed]}
-    text: str = yaml.dump(content, Dumper=_FAST_DUMPER, sort_keys=False, allow_unicode=True)
-    if "\\U" in text:  # libyaml escapes what lies beyond U+FFFF, such as emoji
-        text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
-    return text
 
 
 def _ranked_rows(rows: Sequence[Row], groups: Sequence[Group]) -> list[Row]:

@@ -26,8 +26,14 @@ _NUMBER = re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?$")
 
 
 def write_tables(leaderboard: Leaderboard) -> None:
-    """Write `leaderboard.csv` and `leaderboard.json` into the sweep's folder."""
+    """Write `leaderboard.csv` and `leaderboard.json` into the sweep's folder, and the recommended
+    configuration as a spec, once there is one.
+    """
     records = to_records(leaderboard)
+    if leaderboard.recommended_yaml is None:
+        leaderboard.folder.recommended_file.unlink(missing_ok=True)
+    else:
+        write_atomic(leaderboard.folder.recommended_file, leaderboard.recommended_yaml)
     write_atomic(leaderboard.folder.leaderboard_csv, to_csv(records))
     write_atomic(leaderboard.folder.leaderboard_json, to_json(leaderboard, records))
 

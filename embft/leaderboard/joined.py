@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from embft.errors import EmbftError, RecordError
+from embft.leaderboard.one_trial import Origin
 from embft.leaderboard.pair_scores import frozen_digest
 from embft.results.dataset import split_file
 from embft.results.folders import SweepDir, TrialDir
@@ -30,7 +31,7 @@ class JoinedTrial:
 
     folder: TrialDir
     sweep: SweepDir
-    sweep_name: str
+    origin: Origin
     params: Mapping[str, Any]
     spec: Mapping[str, Any]
 
@@ -103,12 +104,13 @@ def _each_once(sweeps: Sequence[SweepDir], plans: Sequence[PlanRecord]) -> Itera
     """The trials of all sweeps; of one that several sweeps have, the copy that has a record."""
     found: dict[str, JoinedTrial] = {}
     for sweep, plan in zip(sweeps, plans, strict=True):
+        origin = Origin(sweep, plan["name"], plan.get("paths_begin"))
         for trial in plan["trials"]:
             folder = sweep.trial(trial["folder"])
             known = found.get(folder.key)
             if known is None or not known.folder.result_file.exists():
                 found[folder.key] = JoinedTrial(
-                    folder, sweep, plan["name"], trial["params"], trial["spec"]
+                    folder, sweep, origin, trial["params"], trial["spec"]
                 )
     yield from found.values()
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from embft.metrics.best import Scope
@@ -23,9 +24,9 @@ class Row:
 
     trial: the folder's name, or `baseline`. params: the varying parameters under their dotted
     paths, mappings, lists and paths by short names; None where a parameter does not apply (a LoRA
-    rank in full fine-tuning). values: what stands behind those names. to_yaml: writes `spec_yaml`,
-    which few rows of a large table are ever asked for. derived: test scores that take other rows
-    too.
+    rank in full fine-tuning). values: what stands behind those names. to_yaml: writes the trial's
+    spec for a folder and some seeds, which few rows of a large table are ever asked for. derived:
+    test scores that take other rows too.
     """
 
     trial: str
@@ -35,15 +36,19 @@ class Row:
     seed: int
     params: Mapping[str, Any]
     result: TrialResult | None
-    to_yaml: Callable[[], str]
+    to_yaml: Callable[[Path, Sequence[int]], str]
     derived: Metrics = field(default_factory=dict)
     derived_intervals: Mapping[str, Interval] = field(default_factory=dict)
     values: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
     def spec_yaml(self) -> str:
-        """A spec file that runs this one trial."""
-        return self.to_yaml()
+        """A spec file that runs this one trial from its sweep's folder."""
+        return self.spec_yaml_in(self.folder.sweep.path)
+
+    def spec_yaml_in(self, folder: Path, seeds: Sequence[int] = ()) -> str:
+        """The same from another folder; with `seeds`, with each of them."""
+        return self.to_yaml(folder, seeds)
 
     @cached_property
     def completed(self) -> Completed | None:
@@ -212,6 +217,17 @@ class Leaderboard:
     def recommended(self) -> Group | None:
         """The configuration to ship, which may be a base model; None while nothing completed."""
         return next((g for g in (*self.groups, *self.bases) if g.recommended), None)
+
+    @cached_property
+    def recommended_yaml(self) -> str | None:
+        """A spec file that runs the recommended configuration, with each of its seeds, from its
+        sweep's folder.
+        """
+        chosen = self.recommended
+        if chosen is None:
+            return None
+        folder = chosen.best.folder.sweep.path
+        return chosen.best.spec_yaml_in(folder, sorted(row.seed for row in chosen.rows))
 
     @property
     def shown(self) -> Group | None:

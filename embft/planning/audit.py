@@ -28,15 +28,16 @@ def audit_with(splits: Splits, model: ModelSpec | None) -> Audit:
     missing = missing_prompts(anatomy(base.folder), model)
     if missing is None:
         return found
-    return replace(found, findings=(_without_prompts(missing), *found.findings))
+    pairs = sum(found.sizes.values())
+    return replace(found, findings=(_without_prompts(missing, pairs), *found.findings))
 
 
-def _without_prompts(message: str) -> Finding:
+def _without_prompts(message: str, pairs: int) -> Finding:
     return Finding(
         "missing_prompts",
         "warning",
-        1,
-        1,
+        pairs,
+        pairs,
         message,
         "A model that was trained with words before its texts reads texts without them as others.",
         "Set model.prompts, or try it as an axis: model.prompts: [null, {query: …, document: …}].",

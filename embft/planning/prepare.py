@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 from embft.data.pairs import SPLITS
 from embft.planning.clean import clean
 from embft.planning.freeze import freeze
@@ -54,6 +57,7 @@ def plan_record(plan: Plan) -> PlanRecord:
         "group_columns": sorted(any_splits[0].test.groups),
         "dev_is_cut": any(splits.dev_is_cut for splits in any_splits),
         "test_is_dev": any(splits.test_is_dev for splits in any_splits),
+        "paths_begin": os.path.relpath(Path.cwd().resolve(), plan.folder.path.resolve()),
     }
     if spec.search.proposes:
         record["search"] = spec.search.model_dump(mode="json")

@@ -42,18 +42,25 @@ def audit_lines(leaderboard: Leaderboard) -> list[AuditLine]:
 
 
 def _line(item: Mapping[str, Any]) -> AuditLine:
-    details, examples = item.get("details", {}), item.get("examples", ())
-    words = ", ".join(str(e["word"]) for e in examples if "word" in e)
-    figures = [*([("words", words)] if words else []), *_figures(details)]
-    pairs = [_example(e) for e in examples if "text_1" in e]
+    pairs = [_example(e) for e in item.get("examples", ()) if "text_1" in e]
     return AuditLine(
         str(item.get("severity", "")),
         str(item.get("message", "")),
         str(item.get("effect", "")),
         str(item.get("advice", "")),
-        tuple(figures[:_MOST_FIGURES]),
+        audit_figures(item),
         tuple(pairs[:_MOST_EXAMPLES]),
     )
+
+
+def audit_figures(item: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """What was counted or measured for a finding: how many it concerns, words, details."""
+    count, total, details = item.get("count", 0), item.get("total", 0), item.get("details", {})
+    words = ", ".join(str(e["word"]) for e in item.get("examples", ()) if "word" in e)
+    found = [("words", words)] if words else []
+    if total and not (count == total and details):  # what was looked at is no share of itself
+        found.insert(0, ("concerned", f"{count:,} of {total:,} ({count / total:.3g})"))
+    return (*found, *_figures(details))[:_MOST_FIGURES]
 
 
 def _figures(details: Mapping[str, Any], group: str = "") -> Iterator[tuple[str, str]]:

@@ -135,6 +135,7 @@ def _top(leaderboard: Leaderboard) -> dict[str, Any]:
         "stats": stats(leaderboard),
         "progress": progress(leaderboard),
         "recommended": leaderboard.recommended,
+        "of_one_sweep": len({row.folder.sweep for row in leaderboard.rows}) == 1,
         "leader_finding": leader_finding(leaderboard),
         "ranks_note": RANKS,
         "best_tag": "may be the best" if _several_best(leaderboard) else "best on dev",

@@ -61,6 +61,7 @@ class SweepDir:
     search_file = _Named("search.jsonl")  # what a search has proposed, and what it was told
     leaderboard_csv = _Named("leaderboard.csv")
     leaderboard_json = _Named("leaderboard.json")
+    recommended_file = _Named("recommended.yaml")  # the recommended configuration as a spec
     measured_file = _Named("measured.json")
     measured_scores = _Named("measured.parquet")  # the base model's, before it has a record
     measured_units = _Named("measured_units.parquet")

@@ -33,6 +33,7 @@ class PlanRecord(TypedDict):
     """What `plan.json` holds; tolerance and prefer are absent from older versions' plans.
 
     search: the spec's section, where trials are proposed; scheduler: where some are stopped early.
+    paths_begin: the folder in which relative paths of the trials begin, as seen from the sweep's.
     """
 
     schema_version: int
@@ -51,6 +52,7 @@ class PlanRecord(TypedDict):
     test_is_dev: bool
     search: NotRequired[dict[str, Any]]
     scheduler: NotRequired[dict[str, Any]]
+    paths_begin: NotRequired[str]
 
 
 _PLAN = TypeAdapter(PlanRecord)

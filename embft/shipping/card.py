@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
-from embft.leaderboard.build import one_trial_yaml
 from embft.leaderboard.labels import metric_label, number
+from embft.leaderboard.one_trial import one_trial_yaml
 from embft.leaderboard.rows import Leaderboard, Row
 from embft.results.records import Completed
 from embft.spec import TrialSpec, trial_spec

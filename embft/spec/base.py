@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from pathlib import PurePath
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
@@ -70,7 +69,13 @@ def _one(value: Paths) -> Paths:
     return value[0] if isinstance(value, tuple) and len(value) == 1 else value
 
 
-def moved(given: Paths, folder: PurePath) -> Paths:
+class Below(Protocol):
+    """What a path in a spec is read below: a folder, or whatever else makes another path of it."""
+
+    def __truediv__(self, given: str, /) -> object: ...
+
+
+def moved(given: Paths, folder: Below) -> Paths:
     """The same files, their paths read as relative to `folder`."""
     if isinstance(given, tuple):
         return tuple(str(moved(each, folder)) for each in given)

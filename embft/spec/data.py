@@ -5,12 +5,11 @@ Only shapes and bounds of single values; `embft/data/build.py` turns a section i
 
 from __future__ import annotations
 
-from pathlib import PurePath
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from embft.spec.base import Column, ColumnsSpec, Fields, Files, Names, Text, moved
+from embft.spec.base import Below, Column, ColumnsSpec, Fields, Files, Names, Text, moved
 from embft.spec.retrieval import RetrievalSpec
 from embft.spec.shape import Shape
 from embft.spec.sides import SidesSpec
@@ -187,7 +186,7 @@ class DataSpec(Fields):
             groups=self.groups if own.groups is None else own.groups,
         )
 
-    def relative_to(self, folder: PurePath) -> DataSpec:
+    def relative_to(self, folder: Below) -> DataSpec:
         """The same data with its paths read as relative to `folder`."""
         return self.model_copy(
             update={
@@ -198,7 +197,7 @@ class DataSpec(Fields):
         )
 
 
-def _moved(given: str | tuple[str, ...] | _File | RetrievalSpec, folder: PurePath) -> Any:
+def _moved(given: str | tuple[str, ...] | _File | RetrievalSpec, folder: Below) -> Any:
     if isinstance(given, RetrievalSpec):
         return given.relative_to(folder)
     if isinstance(given, _File):

@@ -11,7 +11,7 @@ import importlib
 import json
 from collections.abc import Callable, Mapping
 from functools import cache, partial
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 from pydantic import (
@@ -29,7 +29,7 @@ from pydantic_core import CoreSchema, InitErrorDetails
 from embft.errors import EmbftError, nearest
 from embft.metrics.metric import Family, Metric
 from embft.metrics.registry import METRICS
-from embft.spec.base import Fields, Paths, matching, moved
+from embft.spec.base import Below, Fields, Paths, matching, moved
 
 if TYPE_CHECKING:
     from embft.evaluation.context import Context, Found
@@ -114,7 +114,7 @@ class Evaluator(Fields):
         decided: dict[str, Any] = self.model_dump(mode="json", exclude_defaults=True)
         return {name: value for name, value in decided.items() if name not in self.files()}
 
-    def relative_to(self, folder: PurePath) -> Self:
+    def relative_to(self, folder: Below) -> Self:
         """The same with its paths read as relative to `folder`."""
         return self.model_copy(
             update={name: moved(paths, folder) for name, paths in self.files().items()}
@@ -260,7 +260,7 @@ class EvaluatorSpec(Fields):
             return {name: value for name, value in shown.items() if name in {"name", *decided}}
         return {**shown, self.kind: decided} if self.kind in shown else shown
 
-    def relative_to(self, folder: PurePath) -> EvaluatorSpec:
+    def relative_to(self, folder: Below) -> EvaluatorSpec:
         """The same entry with its paths read as relative to `folder`."""
         return self.model_copy(update={"fields": self.fields.relative_to(folder)})
 

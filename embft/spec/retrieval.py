@@ -5,12 +5,11 @@ The `data` section and the evaluator `retrieval` have them in common.
 
 from __future__ import annotations
 
-from pathlib import PurePath
 from typing import Self
 
 from pydantic import model_validator
 
-from embft.spec.base import Column, Fields, Files, moved
+from embft.spec.base import Below, Column, Fields, Files, moved
 
 JUDGED = ("train", "dev", "test")
 
@@ -59,7 +58,7 @@ class QrelsSpec(Fields):
             raise ValueError("names no file of judgements: give train, dev or test")
         return self
 
-    def relative_to(self, folder: PurePath) -> Self:
+    def relative_to(self, folder: Below) -> Self:
         """The same files, their paths read as relative to `folder`."""
         given = {split: getattr(self, split) for split in JUDGED}
         return self.model_copy(update={k: moved(v, folder) for k, v in given.items() if v})
@@ -73,7 +72,7 @@ class RetrievalSpec(Fields):
     qrels: QrelsSpec
     columns: RetrievalColumns = RetrievalColumns()
 
-    def relative_to(self, folder: PurePath) -> Self:
+    def relative_to(self, folder: Below) -> Self:
         """The same files, their paths read as relative to `folder`."""
         return self.model_copy(
             update={

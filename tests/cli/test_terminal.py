@@ -20,6 +20,8 @@ from embft.planning.plan import make_plan
 from embft.planning.prepare import prepare
 from embft.planning.take_over import finished_elsewhere
 from embft.results.folders import SweepDir
+from embft.results.observer import Observed
+from embft.results.records import EpochScore
 from embft.spec import parse_spec
 from tests.helpers.trials import run_whole
 
@@ -167,3 +169,30 @@ def _points(spec: str, rates: str) -> str:
     """The data and the model of a spec, with these learning rates of a single method."""
     before = spec.partition("space:")[0].partition("\n")[2]
     return f"{before}space: {{train.method: [lora], train.learning_rate: {rates}}}\n"
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 81, 100, 200])
+def test_the_live_view_is_one_line_a_trial(tiny_spec: str, tmp_path: Path, width: int) -> None:
+    """A line that is broken would be left behind each time that the view is drawn again."""
+    plan = make_plan(parse_spec(tiny_spec.replace("name: tiny", f"name: {'long' * 20}")), tmp_path)
+    trials = [Observed(t.folder, t.spec, t.params) for t in plan.trials]
+    file = io.StringIO()
+    console = Console(file=file, width=width, force_terminal=False, color_system=None)
+    view = SweepView(console)
+    view.on_start(plan.folder, trials, 0)
+    view.best = (0.123, "12345678")
+    score = EpochScore(epoch=1, step=3, loss=12.5, dev={"spearman": 0.5}, seconds=1.0)
+    for trial in trials:
+        step = {"event": "step", "epoch": 1, "step": 3, "steps": 1200, "loss": 12.5}
+        view.on_progress(trial, step)
+        view.on_epoch(trial, score)
+    view.on_progress(trials[0], {"event": "scoring"})
+    file.truncate(0)
+    file.seek(0)
+    console.print(view._render())
+    lines = file.getvalue().rstrip("\n").splitlines()
+    assert len(lines) == 1 + len(trials)
+    assert all(len(line) <= width for line in lines)
+    assert all(t.folder.short in line for t, line in zip(trials, lines[1:], strict=True))
+    if width >= 80:
+        assert all("dev spearman 0.500" in line for line in lines[2:])

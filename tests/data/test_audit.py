@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from embft.data.audit import Audit, Finding, audit, drop_leaked
+from embft.data.audit.judged import judged_faults
 from embft.data.load import PairFile
 from embft.data.pairs import Pairs, Splits
+from embft.data.retrieval import Fault, Retrieval, TextSet
 from embft.data.splits import build_splits
 from embft.data.texts import normalise
 from embft.errors import DataError
+from embft.report.audit import audit_figures
 
 DATING = Path(__file__).resolve().parents[3] / "shared" / "data" / "dating"
 QUALITY = {"quality_form", "quality_diversity", "quality_bias", "quality_language"}
@@ -386,6 +389,7 @@ def test_any_pairs(train: Pairs, dev: Pairs, test: Pairs) -> None:
     """Whatever the texts, the audit is plain JSON, and its leaks are those found one by one."""
     found = audit(Splits(train, dev, test))
     json.dumps(found.to_json(), allow_nan=False)
+    assert all(audit_figures(asdict(finding)) for finding in found.findings)
 
     def keys(pairs: Pairs) -> list[tuple[str, ...]]:
         both = zip(pairs.text_1, pairs.text_2, strict=True)
@@ -413,6 +417,18 @@ def test_any_pairs(train: Pairs, dev: Pairs, test: Pairs) -> None:
 def test_normalise(one: str, two: str, same: bool) -> None:
     """Case, punctuation, spacing and Unicode form do not count; symbols and marks do."""
     assert (normalise(one) == normalise(two)) == same
+
+
+@pytest.mark.parametrize("split", ["dev", "test"])
+def test_every_fault_of_judgements_has_its_figures(split: str) -> None:
+    """How many are concerned, of how many."""
+    kinds = ("graded_twice", "unknown_queries", "unknown_documents", "unanswered_queries")
+    faults = tuple(Fault(kind, split, 3, 1200, ("q1",)) for kind in kinds)
+    judged = Retrieval(TextSet((), ()), {}, faults)
+    found = list(judged_faults(judged))
+    assert [audit_figures(asdict(each)) for each in found] == [
+        (("concerned", "3 of 1,200 (0.0025)"),)
+    ] * len(kinds)
 
 
 def test_dating() -> None:

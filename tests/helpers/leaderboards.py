@@ -241,7 +241,7 @@ def make_row(world: World, plan: Plan, index: int) -> Row:
         seed=plan.seed,
         params=dict(plan.params),
         result=result,
-        to_yaml=lambda: spec_text(plan),
+        to_yaml=lambda *_: spec_text(plan),
     )
 
 

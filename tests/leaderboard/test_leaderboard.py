@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 from embft.leaderboard.axes import leading_range
-from embft.leaderboard.build import one_trial_yaml
 from embft.leaderboard.export import to_csv, to_json, to_records
 from embft.leaderboard.labels import number
+from embft.leaderboard.one_trial import one_trial_yaml
 from embft.leaderboard.pair_scores import read_scores, train_rows
 from embft.leaderboard.ranking import rank
 from embft.leaderboard.rows import Leaderboard, Row

@@ -104,6 +104,7 @@ def _unchecked(fewest: int) -> Finding:
         f"labels, and dev {FEWEST} pairs of each that do not stand in train (it has {fewest}).",
         "A model that scores well may have learnt such a shortcut.",
         "Give more dev pairs, of both labels.",
+        details={"fewest_dev_pairs_of_a_label": fewest, "needed": FEWEST},
     )
 
 
