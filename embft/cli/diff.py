@@ -85,6 +85,10 @@ def _added_line(added: Added) -> str:
     line = f"+ {trial.folder.short} {_readable(trial.folder.name)}"
     if added.elsewhere:
         return f"{line}: taken over from {added.elsewhere}, which has finished it"
+    if trial.trained and not trial.finished:
+        return f"{line}: scored again, not trained (the training of {trial.trained.folder.short})"
+    if trial.before and not trial.finished:
+        return f"{line}: trained again, the model of {trial.before.folder.short} was not kept"
     if trial.finished:
         return f"{line}: {trial.finished} before, its record is still here"
     return line if added.old is None else f"{line}: was {added.old.folder.short}"
@@ -104,6 +108,7 @@ def _content(found: Changes) -> dict[str, Any]:
                 "why": list(each.why),
                 "status": each.trial.finished or ("completed" if each.elsewhere else "pending"),
                 "taken_over_from": each.elsewhere,
+                "scored_again": each.trial.trained is not None and not each.elsewhere,
             }
             for each in found.added
         ],

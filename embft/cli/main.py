@@ -144,6 +144,7 @@ def plan(spec: Path, results: Path, form: str, measuring: bool, trusted: bool) -
         print_records,
         print_retention,
         print_search,
+        print_trainings,
     )
     from embft.execution.measure import known_need
     from embft.planning.prefixes import share_prefixes
@@ -162,6 +163,7 @@ def plan(spec: Path, results: Path, form: str, measuring: bool, trusted: bool) -
         left = [trial for trial in made.pending() if trial.key not in elsewhere]
         if elsewhere:
             say(console, f"Completed in other sweeps, and taken over: {len(elsewhere)}.")
+        print_trainings(console, left)
         print_search(console, made)
         needed = (*share_prefixes(left), *made.expected)
         print_need(console, made, known_need(made, needed), seconds)

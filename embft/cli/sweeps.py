@@ -52,13 +52,20 @@ class _Stopped:
 
 def dry_run_of(console: Console, specs: Sequence[Path], options: Options) -> None:
     """Plan every spec, and say what would run and what it would need."""
-    from embft.cli.tables import print_need, print_notes, print_plan_line, print_search
+    from embft.cli.tables import (
+        print_need,
+        print_notes,
+        print_plan_line,
+        print_search,
+        print_trainings,
+    )
     from embft.execution.measure import known_need
 
     for plan in _all_planned(specs, options):
         pending = plan.pending(retry_failed=options.retry_failed)
         print_plan_line(console, plan, pending)
         print_notes(console, plan)
+        print_trainings(console, pending)
         print_search(console, plan)
         print_need(console, plan, known_need(plan, (*pending, *plan.expected)), {})
 
@@ -156,7 +163,13 @@ def _introduced(
 ) -> list[Observer]:
     """Say what is going to run. Returns who hears of it beside the terminal and the report."""
     from embft.cli.console import say
-    from embft.cli.tables import print_code, print_notes, print_plan_line, print_retention
+    from embft.cli.tables import (
+        print_code,
+        print_notes,
+        print_plan_line,
+        print_retention,
+        print_trainings,
+    )
     from embft.results.plan_record import read_plan
     from embft.results.retention import Retention
     from embft.scheduler.follow import InBackground
@@ -165,6 +178,7 @@ def _introduced(
     print_plan_line(console, plan, pending)
     print_code(console, plan)
     print_notes(console, plan)
+    print_trainings(console, pending)
     waiting = {trial.key for trial in pending}
     folders = (plan.folder.trial(entry["folder"]) for entry in read_plan(plan.folder)["trials"])
     finished = (folder for folder in folders if folder.key not in waiting)
@@ -247,6 +261,7 @@ def _run_on(  # noqa: PLR0913, PLR0917 - what a run needs
     from embft.cli.progress import SweepView
     from embft.execution.measure import known_seconds
     from embft.planning.estimate import longest_first
+    from embft.planning.take_over import begin
     from embft.report.background import BackgroundReport
     from embft.scheduler.tune import run_trials
 
@@ -254,7 +269,7 @@ def _run_on(  # noqa: PLR0913, PLR0917 - what a run needs
     if cluster.concurrent > 1 and choices.early is None:
         pending = longest_first(plan, pending)
     for trial in pending:
-        trial.folder.create(trial.input(cluster.cpus_per_trial, resources.device))
+        begin(trial, cluster.cpus_per_trial, resources.device)
     plan.folder.stop_file.unlink(missing_ok=True)  # the last interruption's
     done = len(plan.trials) - len(pending) + choices.done
     budget = choices.search.left if choices.search else 0

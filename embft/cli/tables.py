@@ -51,7 +51,10 @@ def print_plan_line(console: Console, plan: Plan, pending: Sequence[PlannedTrial
     failed -= sum(t.finished is not None for t in pending)  # to run again, as was asked
     line = Text(plan.spec.name, style="bold")
     line.append(f": {len(plan.trials)} trials with the baseline, ", style="not bold")
-    line.append(f"{done} done, {len(pending)} to run, in {plan.folder.path}", style="not bold")
+    again = sum(trial.trained is not None for trial in pending)
+    scored = f" ({again} of them scored again, not trained)" if again else ""
+    line.append(f"{done} done, {len(pending)} to run{scored}, ", style="not bold")
+    line.append(f"in {plan.folder.path}", style="not bold")
     console.print(line, soft_wrap=not console.is_terminal)
     if failed:
         console.print(f"{failed} of those done have failed: --retry-failed runs them again")
@@ -134,16 +137,19 @@ def plan_records(
     """A flat record for each trial of a plan. seconds: predicted, by key. elsewhere: the keys of
     those that another sweep has completed.
 
-    Where training sets differ, each says how many rows it trains on; a baseline on none.
+    Where training sets differ, each says how many rows it trains on; a baseline on none. Where some
+    are only scored, as their training is finished, each says whether it is.
     """
     names = list(dict.fromkeys(name for trial in plan.trials for name in trial.params))
     rows = {digest: len(splits.train) for digest, splits in plan.data.items()}
     several = len(set(rows.values())) > 1
+    again = any(trial.trained for trial in plan.trials)
     return [
         {
             "trial": trial.folder.name,
             "status": trial.finished
             or (Status.COMPLETED if trial.key in elsewhere else Status.PENDING),
+            **({SCORED_AGAIN: _is_scored_again(trial, elsewhere)} if again else {}),
             "seed": trial.spec.seed,
             **{name: trial.params.get(name) for name in names},
             **(
@@ -155,6 +161,29 @@ def plan_records(
         }
         for trial in plan.trials
     ]
+
+
+def _is_scored_again(trial: PlannedTrial, elsewhere: Collection[str]) -> bool:
+    return trial.trained is not None and not trial.finished and trial.key not in elsewhere
+
+
+def print_trainings(console: Console, left: Sequence[PlannedTrial]) -> None:
+    """Which of the pending trials are only scored, and which must be trained once more."""
+    again = [trial for trial in left if trial.trained]
+    lost = [trial for trial in left if trial.before and not trial.before.kept]
+    if again:
+        say(
+            console,
+            f"Scored again, not trained: {len(again)} of the pending trials. Their trainings are "
+            "finished, and what is evaluated, by which groups or on which test pairs decides none.",
+        )
+    if lost:
+        names = ", ".join(trial.before.folder.short for trial in lost if trial.before)
+        say(
+            console,
+            f"Trained again: {len(lost)} of the pending trials. Their trainings were finished, but "
+            f"the models were not kept (artifacts.keep, `embft prune`): those of {names}.",
+        )
 
 
 def metric_records() -> list[dict[str, Any]]:
@@ -240,6 +269,7 @@ def _fitted(cells: Cells, width: int) -> dict[str, int]:
 def _cells(records: Sequence[Mapping[str, Any]]) -> Cells:
     """What a table shows of records, by its headings: names in words, a baseline by its name."""
     found: Cells = {}
+    records = [_worded(record) for record in records]
     for column in records[0] if records else ():
         names = distinct_names(column, (record[column] for record in records))
         found[column.rpartition(".")[2]] = [
@@ -255,6 +285,15 @@ def _cells(records: Sequence[Mapping[str, Any]]) -> Cells:
     return found
 
 
+def _worded(record: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A record with its status in the words of a plan."""
+    if SCORED_AGAIN not in record:
+        return record
+    shown = {name: value for name, value in record.items() if name != SCORED_AGAIN}
+    return {**shown, "status": "scored again"} if record[SCORED_AGAIN] else shown
+
+
+SCORED_AGAIN = "scored_again"
 _LEAST_ROOM = 16  # columns of a terminal for a configuration, however narrow it is
 _BESIDE_CELLS = 3  # columns of a terminal for the space around a cell, and for the line between
 

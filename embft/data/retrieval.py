@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -114,6 +114,12 @@ class Retrieval:
         if (split, most) not in self._samples:
             self._samples[split, most] = _sample(self.corpus, self.sets[split], most)
         return self._samples[split, most]
+
+    def of_dev(self) -> Retrieval:
+        """The corpus with dev's judged queries alone, without the columns of groups."""
+        judged = self.sets["dev"]
+        queries = replace(judged.queries, groups={})
+        return Retrieval(self.corpus, {"dev": replace(judged, queries=queries)})
 
     def digest(self) -> str:
         """SHA-256 over corpus, queries and judgements in their order."""

@@ -82,7 +82,8 @@ def _attempt(folder: TrialDir, given: TrialInput, limits: Limits) -> tuple[Statu
     """Run the trial's steps. Returns the status, and how it failed, if it did."""
     start = time.perf_counter()
     deadline = time.monotonic() + limits.timeout if limits.timeout is not None else None
-    for step in ["score"] if given.spec.is_baseline else ["train", "score"]:
+    trains = not given.spec.is_baseline and given.trained_by is None
+    for step in ["train", "score"] if trains else ["score"]:
         if folder.sweep.stop_file.exists():
             return Status.PENDING, None
         end = _run_worker(step, folder, limits, deadline)

@@ -157,7 +157,7 @@ def known_seconds(plan: Plan, pending: Sequence[PlannedTrial]) -> dict[str, floa
 
 def predicted_seconds(plan: Plan, trial: PlannedTrial, measured: Measured) -> float:
     """How long a trial will take, if nothing stops it early."""
-    if trial.spec.is_baseline:
+    if trial.spec.is_baseline or trial.trained:
         return measured.rest
     train = trial.spec.train
     pairs = len(plan.data[trial.data_digest].train)
@@ -180,7 +180,8 @@ def _short(trial: PlannedTrial, pairs: int) -> TrialSpec:
 
 def _measure(plan: Plan, trial: PlannedTrial, kind: TrialSpec, key: str, threads: int) -> Measured:
     folder = plan.folder.measuring(key)
-    given = trial.input(threads).model_copy(update={"spec": kind, "key": key, "name": folder.name})
+    kept = {"spec": kind, "key": key, "name": folder.name, "trained_by": None}
+    given = trial.input(threads).model_copy(update=kept)
     folder.create(given)
     run_trial(folder, _limits(plan.spec.resources))
     result = folder.result()

@@ -53,6 +53,7 @@ def score_step(folder: TrialDir) -> None:
             **_scores(scored, more),
             **_training(trained, seconds),
             verification=verification,
+            trained_under=trained.provenance,
             files=folder.written_files(),
             provenance=provenance(
                 started=trained.started,

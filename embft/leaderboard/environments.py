@@ -52,7 +52,8 @@ def _part(row: Row) -> int | None:
 
 
 def _provenance(row: Row) -> Provenance | None:
-    return row.completed.provenance if row.completed else None
+    """Of the training, where it was another trial's and was scored later."""
+    return row.completed.trained_under or row.completed.provenance if row.completed else None
 
 
 def conditions(found: Provenance) -> Mapping[str, str]:

@@ -75,6 +75,8 @@ def size_of(trial: PlannedTrial) -> Size:
     if trial.spec.is_baseline:
         return Size(0, 0, FLOAT * total)
     trained = _trained(trial.spec, shapes)
+    if trial.trained:  # whose files it shares
+        return Size(0, 0, FLOAT * (total + trained))
     files = [p for p in trial.base.folder.rglob("*") if p.suffix in {".json", ".txt", ".model"}]
     saved = FLOAT * trained + sum(path.stat().st_size for path in files)
     # Weights, and of what is trained gradients, best weights and two moments.
@@ -186,6 +188,8 @@ def _work(plan: Plan, trial: PlannedTrial) -> float:
     """
     if trial.spec.is_baseline:
         return math.inf
+    if trial.trained:
+        return 0.0
     train = trial.spec.train
     seen = training_steps(train, len(plan.data[trial.data_digest].train)) * train.batch_size
     # Forward, the activations' gradients, and those of the weights.

@@ -21,6 +21,7 @@ from embft.planning.learnable import LearningChecks
 from embft.planning.models import BaseChecks
 from embft.planning.names import readable
 from embft.planning.scheduling import check_scheduler, most_evaluations
+from embft.planning.trained_before import TrainedBefore, Trainings
 from embft.results.evaluators import EvaluatorFiles, find_files
 from embft.results.folders import SweepDir, TrialDir
 from embft.results.key import trial_key
@@ -36,6 +37,7 @@ class PlannedTrial:
 
     evaluators: the digest of what each of the spec's evaluators reads. prefix: see `prefixes.py`.
     scheduler: the spec's section, if it has one: what another scheduler has stopped runs again.
+    before: a finished training of the same weights, if there is one.
     """
 
     params: Point
@@ -47,6 +49,14 @@ class PlannedTrial:
     evaluators: tuple[str, ...] = ()
     prefix: str | None = None
     scheduler: Mapping[str, Any] | None = None
+    before: TrainedBefore | None = None
+
+    @property
+    def trained(self) -> TrainedBefore | None:
+        """The training that is taken over, so that the trial is only scored; None where it is to
+        train.
+        """
+        return self.before if self.before is not None and self.before.kept else None
 
     @cached_property
     def finished(self) -> Status | None:
@@ -74,6 +84,8 @@ class PlannedTrial:
             prefix=self.prefix,
             evaluators=self.evaluators,
             asks=self.scheduler is not None and not self.spec.is_baseline,
+            trained_by=self.trained.by if self.trained else None,
+            micro_batch_size=self.trained.micro_batch_size if self.trained else None,
         )
 
 
@@ -138,11 +150,15 @@ class Planner:
         bases, learning = BaseChecks(spec.resources.device), LearningChecks()
         self.known = _Known(Loaded(), {}, {}, folder.trials_by_key(), digests, bases, learning)
         self.scheduler = spec.scheduler.model_dump() if spec.scheduler else None
+        self.trainings = Trainings(folder)
 
     def trial(self, params: Point, spec: TrialSpec) -> PlannedTrial:
         """A trial with its key and its folder. Raises EmbftError where it cannot run."""
         found = _planned(params, spec, self.folder, self.known)
-        return replace(found, scheduler=self.scheduler) if self.scheduler else found
+        before = self.trainings.of(found, self.data(found.data_digest))
+        if before is None and self.scheduler is None:
+            return found
+        return replace(found, scheduler=self.scheduler, before=before)
 
     def proposed(self, params: Point) -> PlannedTrial:
         """The trial of a point that a search has proposed. Raises EmbftError where there is none:

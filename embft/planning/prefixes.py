@@ -47,7 +47,7 @@ def share_prefixes(trials: Sequence[PlannedTrial]) -> tuple[PlannedTrial, ...]:
 def prefix_key(trial: PlannedTrial) -> str | None:
     """The key of what a trial shares with others of other epochs; None where that is nothing."""
     train = trial.spec.train
-    if trial.spec.is_baseline or train.schedule != "constant":
+    if trial.spec.is_baseline or trial.trained or train.schedule != "constant":
         return None
     any_epochs = train.model_copy(update={"epochs": _ANY_EPOCHS})
     spec = trial.spec.model_copy(update={"train": any_epochs})

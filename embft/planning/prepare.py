@@ -45,10 +45,11 @@ def plan_record(plan: Plan) -> PlanRecord:
         "prefer": spec.objective.prefer,
         "seeds": list(spec.seeds),
         "trials": [
-            {
+            {  # type: ignore[typeddict-item]
                 "folder": t.folder.name,
                 "params": dict(t.params),
                 "spec": t.spec.model_dump(mode="json"),
+                **({"trained_by": t.trained.by} if t.trained else {}),
             }
             for t in plan.trials
         ],

@@ -79,7 +79,7 @@ def sweep_progress(sweep: SweepDir) -> Progress:
     ]
     rows = plan["pairs"]["train"]
     running = tuple(
-        _running(folder, _spec(entry), rows)
+        _running(folder, _spec(entry), _steps(entry, rows))
         for folder, entry in open_
         if alive and folder.running_file.exists()
     )
@@ -87,8 +87,10 @@ def sweep_progress(sweep: SweepDir) -> Progress:
     counts[Status.PENDING] -= len(running)
     counts[Status.RUNNING] += len(running)
     names = {trial.folder.name for trial in running}
-    waiting = [_spec(entry) for folder, entry in open_ if folder.name not in names]
-    left = _seconds_left(_Rates.of(results, running), running, waiting, rows) if open_ else None
+    waiting = [
+        (_spec(entry), _steps(entry, rows)) for folder, entry in open_ if folder.name not in names
+    ]
+    left = _seconds_left(_Rates.of(results, running), running, waiting) if open_ else None
     state: State = "running" if alive else "stopped" if open_ else "finished"
     return Progress(sweep, state, {k: v for k, v in counts.items() if v}, running, left)
 
@@ -97,18 +99,26 @@ def trial_progress(folder: TrialDir) -> Running | None:
     """Where one trial is; None while it does not run. Raises RecordError."""
     if not (folder.running_file.exists() and folder.sweep.is_running()):
         return None
-    return _running(folder, folder.read_input().spec, read_plan(folder.sweep)["pairs"]["train"])
+    given, rows = folder.read_input(), read_plan(folder.sweep)["pairs"]["train"]
+    return _running(folder, given.spec, _steps_of(given.spec.train, given.trained_by, rows))
 
 
 def _spec(entry: PlanEntry) -> TrialSpec:
     return trial_spec(entry["spec"])
 
 
-def _steps(train: TrainSpec, rows: int) -> int:
-    return 0 if train.method == "none" else training_steps(train, rows)
+def _steps(entry: PlanEntry, rows: int) -> int:
+    """Of a planned trial; none of one that is only scored."""
+    return _steps_of(_spec(entry).train, entry.get("trained_by"), rows)
 
 
-def _running(folder: TrialDir, spec: TrialSpec, rows: int) -> Running:
+def _steps_of(train: TrainSpec, trained_by: str | None, rows: int) -> int:
+    trains = train.method != "none" and trained_by is None
+    return training_steps(train, rows) if trains else 0
+
+
+def _running(folder: TrialDir, spec: TrialSpec, planned: int) -> Running:
+    """planned: the steps that it has, if nothing in its progress says otherwise."""
     events = list(folder.progress())
     began = _last(events, ("retry", "lost"))
     events = events[began + 1 :]
@@ -122,7 +132,7 @@ def _running(folder: TrialDir, spec: TrialSpec, rows: int) -> Running:
         spec=spec,
         stage="scoring" if scoring else "training" if steps else "loading",
         step=last,
-        steps=next((e["steps"] for e in reversed(steps) if "steps" in e), _steps(spec.train, rows)),
+        steps=next((e["steps"] for e in reversed(steps) if "steps" in e), planned),
         score=EpochScore(**_without_name(epochs[-1])) if epochs else None,
         seconds=max(0.0, time.time() - started),
         step_seconds=_step_seconds(folder, events, started),
@@ -201,10 +211,10 @@ def _rates(done: Sequence[Completed], running: Sequence[Running]) -> Iterator[tu
 
 
 def _seconds_left(
-    rates: _Rates, running: Sequence[Running], waiting: Sequence[TrialSpec], rows: int
+    rates: _Rates, running: Sequence[Running], waiting: Sequence[tuple[TrialSpec, int]]
 ) -> float | None:
     """As many at once as run now. None where a trial's rate is not known."""
-    found = [_left(rates, spec, _steps(spec.train, rows)) for spec in waiting]
+    found = [_left(rates, spec, steps) for spec, steps in waiting]
     found += [
         _left(rates, each.spec, max(0, each.steps - each.step), each.step_seconds)
         for each in running
@@ -215,4 +225,6 @@ def _seconds_left(
 
 def _left(rates: _Rates, spec: TrialSpec, steps: int, own: float | None = None) -> float | None:
     rate = rates.of_method(spec.train.method) if own is None else own
+    if steps == 0:
+        return rates.rest
     return None if rate is None else rate * steps + rates.rest

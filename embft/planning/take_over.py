@@ -1,17 +1,23 @@
-"""Trials that another sweep has finished are taken over, not run again."""
+"""What has been done is taken over: trials that another sweep has finished, and trainings of trials
+that are to be scored otherwise.
+"""
 
 from __future__ import annotations
 
 import os
 import shutil
 from collections.abc import Sequence
+from pathlib import Path
 
 from embft.errors import RecordError
 from embft.planning.clean import refuse_links
 from embft.planning.plan import Plan, PlannedTrial
+from embft.planning.trained_before import TrainedBefore
 from embft.results.folders import SweepDir, TrialDir, finished_trials
 from embft.results.records import Completed
 from embft.storage.files import replace_folder
+from embft.storage.seal import check_digests
+from embft.system.machine import Device
 
 
 def adopt_finished(sweep: SweepDir, pending: Sequence[PlannedTrial]) -> tuple[PlannedTrial, ...]:
@@ -64,3 +70,45 @@ def _adopt(trial: PlannedTrial, found: TrialDir) -> bool:
         return False
     replace_folder(temporary, target)
     return True
+
+
+def begin(trial: PlannedTrial, threads: int, device: Device = "auto") -> None:
+    """Make the folder of a trial ready for its worker, with the training that it takes over."""
+    trial.folder.create(trial.input(threads, device))
+    if trial.trained is None or trial.trained.folder.path == trial.folder.path:
+        return
+    try:
+        _take_training(trial.folder, trial.trained)
+    except (FileNotFoundError, RecordError):  # removed since it was planned: it is trained again
+        given = trial.folder.read_input()
+        trial.folder.write_input(given.model_copy(update={"trained_by": None}))
+
+
+def _take_training(folder: TrialDir, before: TrainedBefore) -> None:
+    """Give a trial another one's model, and what its training came to, which is written last.
+
+    Raises FileNotFoundError and RecordError where they are not whole.
+    """
+    folder.trained_file.unlink(missing_ok=True)
+    shutil.rmtree(folder.model_folder, ignore_errors=True)
+    shutil.rmtree(folder.checkpoints_folder, ignore_errors=True)
+    trained, result = before.folder.read_trained(), before.folder.result()
+    for name in trained.files:
+        _link(before.folder.path / name, folder.path / name)
+    check_digests(folder.path, trained.files)
+    under = result.trained_under or result.provenance if isinstance(result, Completed) else None
+    folder.write_trained(trained.model_copy(update={"key": folder.key, "provenance": under}))
+
+
+def _link(source: Path, target: Path) -> None:
+    """The same file under another name, which takes no disk; a copy where that cannot be. Files of
+    a finished training are never written again.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.unlink(missing_ok=True)
+    try:
+        os.link(source, target)
+    except FileNotFoundError:
+        raise
+    except OSError:
+        shutil.copy2(source, target)

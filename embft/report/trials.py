@@ -143,6 +143,8 @@ def trial_facts(row: Row) -> Facts:
         ("Peak memory", fmt.memory(done.peak_memory_mb)),
         ("Saved size", fmt.size(done.artifact_bytes)),
     ]
+    if done.trained_by is not None:
+        facts.append(("Scored again", f"its training is that of {done.trained_by}"))
     if row.folder.removed_file.exists():
         facts.append(("Model", "removed after it was scored (artifacts.keep)"))
     return facts

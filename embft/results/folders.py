@@ -135,6 +135,18 @@ def sweeps_below(results: Path) -> list[SweepDir]:
     return [s for s in found if s.plan_file.is_file() and not s.path.name.startswith(".")]
 
 
+def sweeps_beside(sweep: SweepDir) -> list[SweepDir]:
+    """A sweep, then all folders beside it that may hold one."""
+    others = map(SweepDir, sorted(sweep.path.parent.glob("*/")))
+    return [sweep, *(other for other in others if other.path.name != sweep.path.name)]
+
+
+def finished_in(sweep: SweepDir) -> dict[str, TrialDir]:
+    """The trials of a sweep that have a record, by key."""
+    found = sweep.trials_by_key()
+    return {key: folder for key, folder in found.items() if folder.result_file.exists()}
+
+
 def finished_trials(results: Path, keys: Collection[str]) -> dict[str, list[TrialDir]]:
     """The finished trials with these keys in all sweeps below `results`, sweep by sweep."""
     found: dict[str, list[TrialDir]] = {}
@@ -215,6 +227,8 @@ class TrialDir:
         kept = set()
         if interrupted is not None:
             goes_on = ("threads", "attempts", "micro_batch_size")
+            if given.trained_by is not None:
+                goes_on = ("threads", "attempts")
             given = given.model_copy(update={k: getattr(interrupted, k) for k in goes_on})
             kept = {
                 self.checkpoints_folder,

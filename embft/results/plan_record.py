@@ -22,11 +22,15 @@ PLAN_SCHEMA = 1
 
 
 class PlanEntry(TypedDict):
-    """One trial of `plan.json`: its folder's name, its params and spec as plain data."""
+    """One trial of `plan.json`: its folder's name, its params and spec as plain data.
+
+    trained_by: the key of the trial whose training it takes over, where it is only scored.
+    """
 
     folder: FileName
     params: dict[str, Any]
     spec: dict[str, Any]
+    trained_by: NotRequired[str]
 
 
 class PlanRecord(TypedDict):

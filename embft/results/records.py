@@ -50,7 +50,8 @@ class TrialInput(_Record):
     """`trial.json`: what a worker is to do. `data` is relative to the sweep's folder.
     prefix: what it shares with trials that only have other epochs, if there are such.
     micro_batch_size: instead of the spec's, where memory ran out with that. asks: whether training
-    waits after each evaluation for a scheduler's decision.
+    waits after each evaluation for a scheduler's decision. trained_by: the key of another trial
+    whose training this one has taken over, so that it is only scored.
     """
 
     schema_version: int = SCHEMA
@@ -67,6 +68,7 @@ class TrialInput(_Record):
     attempts: tuple[Attempt, ...] = ()
     evaluators: tuple[str, ...] = ()  # for each of the spec's the digest of what it reads
     asks: bool = False
+    trained_by: str | None = None
 
     @property
     def repeated(self) -> dict[str, Any]:
@@ -121,7 +123,7 @@ class Trained(_Record):
 
     identity: what its last digits depend on. without: speed-ups that this machine had not, each
     with the reason. files: path in the trial's folder -> SHA-256. Of a baseline there is only what
-    has no default.
+    has no default. provenance: of the training, where another trial's was taken over.
     """
 
     key: str
@@ -137,6 +139,7 @@ class Trained(_Record):
     peak_memory_mb: float = 0.0
     without: dict[str, str] = Field(default_factory=dict)
     files: dict[InsidePath, str] = Field(default_factory=dict)
+    provenance: Provenance | None = None
 
 
 class Provenance(_Record):
@@ -170,12 +173,17 @@ class _Result(_Record):
     epochs: tuple[EpochScore, ...] = ()
     micro_batch_size: int | None = None
     attempts: tuple[Attempt, ...] = ()
+    trained_by: str | None = None
     peak_memory_mb: float | None = None
     provenance: Provenance | None = None
 
 
 class Completed(_Result):
-    """A trial that trained, was verified and scored."""
+    """A trial that trained, was verified and scored.
+
+    trained_by, trained_under: where it was only scored, the key of the trial whose training it has,
+    and the provenance of that.
+    """
 
     status: Literal[Status.COMPLETED] = Status.COMPLETED
     best_epoch: int | float | None
@@ -191,6 +199,7 @@ class Completed(_Result):
     interval_notes: dict[str, str] = Field(default_factory=dict)
     undefined: dict[str, str] = Field(default_factory=dict)
     verification: Verification | None
+    trained_under: Provenance | None = None
     trainable_parameters: int
     total_parameters: int
     artifact_bytes: int

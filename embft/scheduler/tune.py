@@ -30,6 +30,7 @@ from embft.execution.monitor import Limits
 from embft.execution.warm_process import overhead, warm_memory, warm_up
 from embft.planning.freeze import freeze_data
 from embft.planning.plan import PlannedTrial
+from embft.planning.take_over import begin
 from embft.results.folders import SweepDir, TrialDir
 from embft.results.observer import Observer
 from embft.results.records import Status
@@ -228,17 +229,17 @@ def _proposed(
     """What proposes a search's trials, and makes each ready to run."""
     enough = choices.enough
 
-    def begin(trial: PlannedTrial) -> None:
+    def begun(trial: PlannedTrial) -> None:
         if trial.data_digest not in search.plan.data:
             sweep = trial.folder.sweep
             data = sweep.dataset(sweep.data_name(trial.data_digest))
             freeze_data(data, search.planner.data(trial.data_digest), trial.spec.model)
-        trial.folder.create(trial.input(cluster.cpus_per_trial, resources.device))
+        begin(trial, cluster.cpus_per_trial, resources.device)
         follower.add(trial)
 
     return ProposedTrials(
         search,
-        begin,
+        begun,
         ended=lambda: cluster.stop.asked or enough.reason is not None,
         replays=choices.early is not None,
         again=set(choices.again),

@@ -124,7 +124,7 @@ def _again(trial: TrialDir, sweep: SweepDir) -> TrialDir:
         shutil.copytree(trial.sweep.evaluators_folder, sweep.evaluators_folder)
     given = trial.read_input()
     again = sweep.trial(f"{given.name.rpartition('-')[0]}-{given.key}")
-    again.create(given.model_copy(update={"prefix": None, "attempts": ()}))
+    again.create(given.model_copy(update={"prefix": None, "attempts": (), "trained_by": None}))
     return again
 
 

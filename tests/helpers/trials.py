@@ -8,6 +8,7 @@ from embft.execution.score_step import score_step
 from embft.execution.train_step import train_step
 from embft.planning.plan import Plan, make_plan
 from embft.planning.prepare import prepare
+from embft.planning.take_over import begin
 from embft.results.folders import TrialDir
 from embft.results.records import Completed
 from embft.spec import SweepSpec
@@ -17,8 +18,8 @@ def run_whole(plan: Plan) -> list[Completed]:
     """Every trial of a plan, in this process."""
     found = []
     for trial in prepare(plan, retry_failed=False):
-        trial.folder.create(trial.input(threads=1))
-        if not trial.spec.is_baseline:
+        begin(trial, threads=1)
+        if not trial.spec.is_baseline and trial.folder.read_input().trained_by is None:
             train_step(trial.folder)
         score_step(trial.folder)
         result = trial.folder.result()

@@ -33,7 +33,7 @@ objective: {metric: auc, tolerance: 0.5, prefer: training}
 resources: {memory: 20GiB, timeout: 1h}
 artifacts: {keep: "top:3"}
 evaluators:
-  - {sts: {data: ../pairs/test.jsonl, text_1: text_1, text_2: text_2, score: label}}
+  - {sts: {data: ../pairs/test.jsonl, label_range: [0, 1]}}
   - {function: "mine:score", folder: ../code}
 """
 
