@@ -154,7 +154,7 @@ class SweepView(Observer):
             self._say(text)
 
     def _say(self, text: str, style: str = "") -> None:
-        say(self.console, text, style)
+        say(self.console, text, style, hang=2)
 
     def _render(self) -> RenderableType:
         parts: list[RenderableType] = [_unbroken(self._headline(), "bold")]

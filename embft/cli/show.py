@@ -47,7 +47,7 @@ def show(trial: str, form: str, results: Path) -> None:
     leaderboard = _leaderboard(folder)
     row = _row(folder, leaderboard)
     if form == "spec":
-        click.echo(row.spec_yaml_in(Path.cwd()), nl=False)
+        click.echo(row.spec_yaml_in(None), nl=False)
     elif form == "json":
         click.echo(json.dumps(_content(row, leaderboard), indent=2))
     else:

@@ -43,7 +43,7 @@ def on_axis(axis: str, trial: JoinedTrial, spec: TrialSpec, fields: Written | No
     if base_model or (axis.startswith("train.lora") and spec.train.method != "lora"):
         return None
     if axis == SWEEP:
-        return trial.sweep_name
+        return trial.origin.name
     value: Any = spec
     for name in axis.split("."):
         # None for a section that this trial does not have, or a text in its place.

@@ -34,13 +34,17 @@ _HEAD = """\
 @dataclass(frozen=True)
 class Seen:
     """Paths that begin in one folder, as they are seen from another: what `relative_to` of a
-    section of a spec puts before them. No path that it gives is absolute.
+    section of a spec puts before them. No path that it gives is absolute, unless those that were
+    given so are to stay.
     """
 
     start: Path
     folder: Path
+    absolute_stays: bool = False
 
     def __truediv__(self, given: str) -> str:
+        if self.absolute_stays and Path(given).is_absolute():
+            return given
         # Links are followed, except at a file's own name: `..` leads to where a link points to.
         parent, name = os.path.split(os.path.normpath(self.start / given))
         path = os.path.relpath(os.path.join(_real(parent), name), _real(self.folder))  # noqa: PTH118
@@ -75,14 +79,16 @@ class Origin:
         found = {name: data[name] for name in _BESIDE if data.get(name)}
         return found | {"objective": {k: goal[k] for k in _BESIDE_GOAL if k in goal}}
 
-    def moved(self, spec: TrialSpec, folder: Path) -> TrialSpec:
-        """The same trial with its paths as seen from a folder."""
+    def moved(self, spec: TrialSpec, folder: Path | None) -> TrialSpec:
+        """The same trial with its paths as seen from a folder; for None, which is to be saved who
+        knows where, from the current one, and absolute ones as they are.
+        """
         start = Path.cwd() if self.start is None else self.sweep.path / self.start
-        seen = Seen(start, folder)
+        seen = Seen(start, folder or Path.cwd(), absolute_stays=folder is None)
         model = spec.model
         if Path(model.base).is_absolute():
             path = seen / model.base
-            base = path if path.startswith(".") else f"./{path}"
+            base = path if path.startswith((".", "/")) else f"./{path}"
             model = model.model_copy(update={"base": base})
         return spec.model_copy(
             update={
@@ -93,11 +99,15 @@ class Origin:
         )
 
 
-def trial_yaml(spec: TrialSpec, origin: Origin, folder: Path, seeds: Sequence[int] = ()) -> str:
-    """A spec file that runs this one trial from a folder; with `seeds`, with each of them."""
+def trial_yaml(
+    spec: TrialSpec, origin: Origin, folder: Path | None, seeds: Sequence[int] = ()
+) -> str:
+    """A spec file that runs this one trial from a folder (see `Origin.moved`); with `seeds`, with
+    each of them.
+    """
     beside = origin.beside
     text = one_trial_yaml(origin.moved(spec, folder), origin.name, beside, seeds)
-    return _HEAD + text
+    return text if folder is None else _HEAD + text
 
 
 def one_trial_yaml(

@@ -36,7 +36,7 @@ class Row:
     seed: int
     params: Mapping[str, Any]
     result: TrialResult | None
-    to_yaml: Callable[[Path, Sequence[int]], str]
+    to_yaml: Callable[[Path | None, Sequence[int]], str]
     derived: Metrics = field(default_factory=dict)
     derived_intervals: Mapping[str, Interval] = field(default_factory=dict)
     values: Mapping[str, Any] = field(default_factory=dict)
@@ -46,8 +46,10 @@ class Row:
         """A spec file that runs this one trial from its sweep's folder."""
         return self.spec_yaml_in(self.folder.sweep.path)
 
-    def spec_yaml_in(self, folder: Path, seeds: Sequence[int] = ()) -> str:
-        """The same from another folder; with `seeds`, with each of them."""
+    def spec_yaml_in(self, folder: Path | None, seeds: Sequence[int] = ()) -> str:
+        """The same from another folder, None for the current one, where absolute paths stay so;
+        with `seeds`, with each of them.
+        """
         return self.to_yaml(folder, seeds)
 
     @cached_property

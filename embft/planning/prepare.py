@@ -10,7 +10,7 @@ from embft.planning.clean import clean
 from embft.planning.freeze import freeze
 from embft.planning.plan import Plan, PlannedTrial
 from embft.planning.take_over import adopt_finished
-from embft.results.plan_record import PLAN_SCHEMA, PlanRecord
+from embft.results.plan_record import PLAN_SCHEMA, PlanEntry, PlanRecord
 from embft.storage.files import sync_folder, write_atomic
 from embft.storage.seal import sealed
 from embft.system.garbage_collection import no_collection
@@ -44,15 +44,7 @@ def plan_record(plan: Plan) -> PlanRecord:
         "tolerance": spec.objective.tolerance,
         "prefer": spec.objective.prefer,
         "seeds": list(spec.seeds),
-        "trials": [
-            {  # type: ignore[typeddict-item]
-                "folder": t.folder.name,
-                "params": dict(t.params),
-                "spec": t.spec.model_dump(mode="json"),
-                **({"trained_by": t.trained.by} if t.trained else {}),
-            }
-            for t in plan.trials
-        ],
+        "trials": [_entry(trial) for trial in plan.trials],
         "data": [plan.folder.data_name(digest) for digest in plan.data],
         "pairs": {name: len(any_splits[0][name]) for name in SPLITS},
         "group_columns": sorted(any_splits[0].test.groups),
@@ -65,3 +57,14 @@ def plan_record(plan: Plan) -> PlanRecord:
     if spec.scheduler is not None:
         record["scheduler"] = spec.scheduler.model_dump(mode="json")
     return record
+
+
+def _entry(trial: PlannedTrial) -> PlanEntry:
+    entry: PlanEntry = {
+        "folder": trial.folder.name,
+        "params": dict(trial.params),
+        "spec": trial.spec.model_dump(mode="json"),
+    }
+    if trial.trained:
+        entry["trained_by"] = trial.trained.by
+    return entry

@@ -226,9 +226,9 @@ class TrialDir:
         interrupted = self._interrupted()
         kept = set()
         if interrupted is not None:
-            goes_on = ("threads", "attempts", "micro_batch_size")
-            if given.trained_by is not None:
-                goes_on = ("threads", "attempts")
+            goes_on = ["threads", "attempts"]
+            if given.trained_by is None:
+                goes_on.append("micro_batch_size")
             given = given.model_copy(update={k: getattr(interrupted, k) for k in goes_on})
             kept = {
                 self.checkpoints_folder,

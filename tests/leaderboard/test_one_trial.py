@@ -89,6 +89,9 @@ def test_a_trials_spec_is_of_the_folder_that_it_is_meant_for(
         (tmp_path / "here").mkdir(exist_ok=True)
         saved = tmp_path / "here/one.yaml"
         monkeypatch.chdir(saved.parent)
+        shown = row.spec_yaml_in(None)  # as `embft show --format spec` prints it
+        assert "train: ../moved/pairs/train.jsonl" in shown
+        assert f"base: {project / 'base'}" in shown  # as the sweep found it
         saved.write_text(row.spec_yaml_in(Path.cwd()))
         monkeypatch.chdir(tmp_path)
         keys = {trial.key for trial in make_plan(load_spec(saved), tmp_path / "out").trials}
