@@ -147,6 +147,7 @@ def plan(spec: Path, results: Path, form: str, measuring: bool, trusted: bool) -
         print_trainings,
     )
     from embft.execution.measure import known_need
+    from embft.planning.estimate import check_fits
     from embft.planning.prefixes import share_prefixes
     from embft.planning.take_over import finished_elsewhere
     from embft.results.retention import Retention
@@ -157,21 +158,24 @@ def plan(spec: Path, results: Path, form: str, measuring: bool, trusted: bool) -
     title = f"{made.spec.name}: {len(made.trials)} trials"
     console = new_console()
     print_records(console, form, plan_records(made, seconds, elsewhere), title)
+    left = [trial for trial in made.pending() if trial.key not in elsewhere]
+    needed = (*share_prefixes(left), *made.expected)
+    need = known_need(made, needed)
     if form == "table":
         print_code(console, made)
         print_notes(console, made)
-        left = [trial for trial in made.pending() if trial.key not in elsewhere]
         if elsewhere:
             say(console, f"Completed in other sweeps, and taken over: {len(elsewhere)}.")
         print_trainings(console, left)
         print_search(console, made)
-        needed = (*share_prefixes(left), *made.expected)
-        print_need(console, made, known_need(made, needed), seconds)
+        print_need(console, made, need, seconds)
         finished = [trial.folder for trial in made.trials if trial.finished is not None]
         beyond = Retention(made.spec.artifacts, made.spec.objective, finished).beyond
         print_retention(console, made, beyond, running=bool(made.pending()))
         for line in known_power(made):
             say(console, line, hang=2)
+    if needed:
+        check_fits(made, need)
 
 
 @main.command()
@@ -291,6 +295,7 @@ def evaluate(  # noqa: PLR0913, PLR0917 - a parameter for each option
 
     A trial is named by its short name, its name or its folder.
     """
+    from embft.cli.progress import encoding_shown
     from embft.cli.tables import print_evaluation
     from embft.execution.evaluate import evaluate_model, read_evaluator
     from embft.leaderboard.lookup import looked_up
@@ -303,7 +308,9 @@ def evaluate(  # noqa: PLR0913, PLR0917 - a parameter for each option
     check_breakdown(splits, by)
     trial = looked_up(model, results)
     model = str(trial.path) if trial else model
-    found = evaluate_model(model, splits, list(dict.fromkeys(entries)), trusted=trusted)
+    entries = list(dict.fromkeys(entries))
+    with encoding_shown() as progress:
+        found = evaluate_model(model, splits, entries, trusted=trusted, progress=progress)
     if splits is not None and splits.test_is_dev and spec is None:
         found = found.of_test_alone()
     print_evaluation(new_console(), form, found, by)

@@ -6,7 +6,8 @@ An observer of the sweep: it is notified of what happens, and knows neither Ray 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from embft.cli.console import say
+from embft.evaluation.context import Progress
 from embft.planning.estimate import duration_text
 from embft.results.folders import SweepDir
 from embft.results.observer import Observed, Observer
@@ -34,6 +36,7 @@ class _Shown:
     step: Mapping[str, Any] = field(default_factory=dict)
     epoch: EpochScore | None = None
     scoring: bool = False
+    encoding: Mapping[str, Any] | None = None
 
     @property
     def metric(self) -> str:
@@ -103,6 +106,10 @@ class SweepView(Observer):
             shown.step = event
         elif event["event"] == "scoring":
             shown.scoring = True
+        elif event["event"] == "encoding":
+            if _tenths(event) > _tenths(shown.encoding):
+                self._line(f"{trial.title}: {encoding_text(event)}")
+            shown.encoding = event
 
     def on_epoch(self, trial: Observed, score: EpochScore) -> None:
         """Show the scores."""
@@ -191,6 +198,29 @@ class SweepView(Observer):
         return self.slower * left / self.most_at_once
 
 
+def encoding_text(event: Mapping[str, Any]) -> str:
+    """How far the encoding of a corpus is, with the time that is left."""
+    left = duration_text(event["seconds_left"])
+    return f"encoding documents: {event['done']:,} of {event['total']:,}, about {left} left"
+
+
+@contextmanager
+def encoding_shown() -> Iterator[Progress]:
+    """What shows, on a terminal, how far the encoding of a corpus is."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda *_: None
+        return
+    with console.status("loading") as status:
+        yield lambda done, total, left: status.update(
+            encoding_text({"done": done, "total": total, "seconds_left": left})
+        )
+
+
+def _tenths(event: Mapping[str, Any] | None) -> int:
+    return 0 if event is None else 10 * int(event["done"]) // int(event["total"])
+
+
 def _completed(result: Completed) -> str:
     """`completed in 74 s`, or how long its scoring took where it was not trained again."""
     if result.trained_by is None:
@@ -226,6 +256,8 @@ def _running(shown: _Shown, width: int) -> RenderableType:
 def _stage(shown: _Shown) -> str:
     """What the trial does now, and what came of it so far."""
     step, dev = shown.step, shown.dev()
+    if shown.encoding is not None and shown.encoding["done"] < shown.encoding["total"]:
+        return encoding_text(shown.encoding)
     if shown.scoring:
         return "verifying and scoring"
     if not step:

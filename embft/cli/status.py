@@ -89,8 +89,11 @@ def _headline(progress: Progress) -> str:
 
 def where(trial: Running) -> str:
     """Where a trial is: `epoch 2 of 4, step 130 of 300, 0.21 s a step, dev spearman 0.702`."""
+    from embft.cli.progress import encoding_text
     from embft.planning.estimate import duration_text
 
+    if trial.encoding is not None:
+        return encoding_text(trial.encoding)
     if trial.stage != "training":
         words = {"loading": "loading", "scoring": "verifying and scoring"}
         return f"{words[trial.stage]}, {duration_text(trial.seconds)} so far"
@@ -131,6 +134,7 @@ def _running_content(trial: Running) -> dict[str, Any]:
         "epochs": trial.spec.train.epochs,
         "seconds": trial.seconds,
         "step_seconds": trial.step_seconds,
+        "encoding": trial.encoding,
         "dev": trial.score.dev if trial.score else None,
     }
 

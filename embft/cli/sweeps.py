@@ -60,6 +60,7 @@ def dry_run_of(console: Console, specs: Sequence[Path], options: Options) -> Non
         print_trainings,
     )
     from embft.execution.measure import known_need
+    from embft.planning.estimate import check_fits
 
     for plan in _all_planned(specs, options):
         pending = plan.pending(retry_failed=options.retry_failed)
@@ -67,7 +68,11 @@ def dry_run_of(console: Console, specs: Sequence[Path], options: Options) -> Non
         print_notes(console, plan)
         print_trainings(console, pending)
         print_search(console, plan)
-        print_need(console, plan, known_need(plan, (*pending, *plan.expected)), {})
+        needed = (*pending, *plan.expected)
+        need = known_need(plan, needed)
+        print_need(console, plan, need, {})
+        if needed:
+            check_fits(plan, need)
 
 
 def _all_planned(specs: Sequence[Path], options: Options) -> list[Plan]:

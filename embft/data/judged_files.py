@@ -109,6 +109,8 @@ class JudgedFiles:
         }
         corpus, rows = self._corpus(wanted)
         known = Known(queries, corpus, rows)
+        unjudged = [name for name in queries.ids if not any(name in row for row in graded.values())]
+        _note(faults, "unjudged_queries", "all", unjudged, len(queries))
         judged = {split: known.judged(split, found, faults) for split, found in graded.items()}
         return known, judged, tuple(faults)
 

@@ -82,6 +82,18 @@ class Judged:
 
 
 @dataclass(frozen=True)
+class Candidates:
+    """Documents among which judged queries are ranked, and what was judged of these.
+
+    rows (n,): where the documents stand in the whole corpus; None where they are all of it.
+    """
+
+    corpus: TextSet
+    judged: Judged
+    rows: IntArray | None = None
+
+
+@dataclass(frozen=True)
 class Fault:
     """What is wrong with some of the judgements. count of total, with examples in words."""
 
@@ -101,16 +113,18 @@ class Retrieval:
     corpus: TextSet
     sets: Mapping[str, Judged]
     faults: tuple[Fault, ...] = field(default=(), compare=False)
-    _samples: dict[tuple[str, int], tuple[TextSet, Judged]] = field(
+    _samples: dict[tuple[str, int], Candidates] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
 
-    def sample(self, split: str, most: int) -> tuple[TextSet, Judged]:
-        """A fixed sample of at most so many documents, every judged one of the split in it, and the
-        split's judgements of these. The whole corpus where it is no larger.
+    def candidates(self, split: str, most: int | None = None) -> Candidates:
+        """The documents among which a split's queries are ranked.
+
+        most: where the corpus is larger, a fixed sample of at most so many documents, or of all
+        that were judged for the split if these are more; they are always in it.
         """
-        if len(self.corpus) <= most:
-            return self.corpus, self.sets[split]
+        if most is None or len(self.corpus) <= most:
+            return Candidates(self.corpus, self.sets[split])
         if (split, most) not in self._samples:
             self._samples[split, most] = _sample(self.corpus, self.sets[split], most)
         return self._samples[split, most]
@@ -161,7 +175,7 @@ def _judged(folder: Path, split: str) -> Judged:
     return Judged(queries, np.load(folder / _JUDGED.format(split), allow_pickle=False))
 
 
-def _sample(corpus: TextSet, judged: Judged, most: int) -> tuple[TextSet, Judged]:
+def _sample(corpus: TextSet, judged: Judged, most: int) -> Candidates:
     """By ascending hash of the ids, so that the draw depends on nothing but the corpus."""
     own = np.unique(judged.judgements[:, 1])
     order = np.fromiter(map(_hash, corpus.ids), np.uint64, len(corpus)).argsort(kind="stable")
@@ -170,7 +184,7 @@ def _sample(corpus: TextSet, judged: Judged, most: int) -> tuple[TextSet, Judged
     judgements = judged.judgements.copy()
     judgements[:, 1] = np.searchsorted(rows, judgements[:, 1])
     sample = TextSet(take(corpus.ids, rows), take(corpus.texts, rows))
-    return sample, Judged(judged.queries, judgements)
+    return Candidates(sample, Judged(judged.queries, judgements), rows)
 
 
 def _hash(name: str) -> int:

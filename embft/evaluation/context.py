@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from embft.evaluation.embed import Embedded
 
 Interval = tuple[float, float]
+Progress = Callable[[int, int, float], None]
+"""Called with texts done, all texts, and the seconds that are left."""
 EVALUATED = ("dev", "test")
 
 
@@ -42,7 +44,7 @@ class Context:
     threshold: the cosine from which dev counts a pair as positive, None where labels are graded.
     seed: for evaluators that draw at random. asked: the splits that are wanted; in training dev
     alone, and then `test` is dev. folder: where an evaluator may leave a file; None in training and
-    outside of trials.
+    outside of trials. progress: called while a large corpus is encoded.
     """
 
     model: SentenceTransformer
@@ -52,6 +54,7 @@ class Context:
     seed: int
     asked: tuple[str, ...] = EVALUATED
     folder: Path | None = None
+    progress: Progress | None = None
 
 
 def reasons(metrics: Iterable[str], reason: str) -> Found:

@@ -12,9 +12,10 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from embft.data.column import take
 from embft.data.retrieval import TextSet
 from embft.data.texts import IntArray, text_ids
 from embft.errors import ModelError, RecordError
+from embft.evaluation.context import Progress
 from embft.evaluation.search import Block, Vectors
 from embft.spec.sides import Side
 from embft.storage.files import write_atomic
@@ -32,15 +34,14 @@ from embft.system.allocator import release_memory
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-PART = 8192
-"""Texts that are encoded, written and synced together."""
+PART = 2048
+"""Texts that are encoded, written and synced together: half a minute of a small model's work."""
+IN_MEMORY = 16_384
+"""So many texts' vectors stay in memory; of more they lie in a file."""
 _BLOCK = 65_536  # vectors that are searched together
 _PROBE = 8
 _STATE, _VECTORS = "state.json", "vectors.f32"
 _MARGIN = 50_000_000
-
-Progress = Callable[[int, int, float], None]
-"""Called with texts done, all texts, and the seconds that are left."""
 
 
 @dataclass(frozen=True)
@@ -48,11 +49,13 @@ class Corpus:
     """n documents, and the vectors of their u different texts, all of length 1.
 
     text (n,): the number of each document's text. vectors: (u, width), or the file that holds them.
+    folder: a temporary one, which is removed when nothing holds it any more.
     """
 
     text: IntArray
     vectors: Vectors | Path
     shape: tuple[int, int]
+    folder: TemporaryDirectory[str] | None = None
 
     def blocks(self) -> Iterator[Block]:
         """The vectors, some at a time; of a file no more than these are mapped."""
@@ -65,6 +68,15 @@ class Corpus:
             else:
                 yield start, self.vectors[start : start + rows]
 
+    def take(self, rows: IntArray) -> Corpus:
+        """These documents alone, their vectors in memory."""
+        used, text = np.unique(self.text[rows], return_inverse=True)
+        taken = np.empty((len(used), self.shape[1]), np.float32)
+        for start, vectors in self.blocks():
+            here = slice(*np.searchsorted(used, [start, start + len(vectors)]))
+            taken[here] = vectors[used[here] - start]
+        return Corpus(text.reshape(-1), taken, taken.shape)
+
 
 def encode_corpus(
     model: SentenceTransformer,
@@ -72,21 +84,23 @@ def encode_corpus(
     folder: Path | None = None,
     progress: Progress | None = None,
 ) -> Corpus:
-    """The corpus by this model, as documents. folder: where to keep the vectors while there are
-    more than `PART`; they are to be removed by who is done with them.
+    """The corpus by this model, as documents.
 
+    folder: where the vectors are kept where they are more than `IN_MEMORY`, so that an interrupted
+    encoding goes on; to be removed by who is done with them. Without one a temporary folder.
     Raises OSError where the disk is too small, ModelError where the vectors are no finite numbers.
     """
     (numbers,) = text_ids(corpus.texts)
     rows = np.unique(numbers, return_index=True)[1]
     texts = _Texts(corpus.texts, rows)
-    if folder is None or len(texts) <= PART:
+    if len(texts) <= IN_MEMORY:
         parts = [_encoded(model, texts.part(i)) for i in range(0, len(texts), PART)]
         vectors = np.concatenate(parts)
         return Corpus(numbers, vectors, vectors.shape)
-    file = _File(model, texts, folder)
+    own = None if folder is not None else TemporaryDirectory(prefix="embft-corpus-")
+    file = _File(model, texts, folder or Path(own.name if own else ""))
     file.finish(progress)
-    return Corpus(numbers, file.path, (len(texts), file.width))
+    return Corpus(numbers, file.path, (len(texts), file.width), own)
 
 
 def encode_queries(model: SentenceTransformer, texts: Sequence[str]) -> Vectors:
@@ -139,12 +153,10 @@ class _File:
         folder.mkdir(parents=True, exist_ok=True)
 
     def _identity(self, probe: Vectors) -> str:
-        """What the vectors depend on: the texts' number and first part, and the model, by what it
-        makes of some of them.
+        """What all parts depend on: how many texts there are, and the model, by what it makes of
+        some of them. Its own texts are in each part's digest.
         """
-        digest = hashlib.sha256(json.dumps([len(self.texts), PART, self.texts.part(0)]).encode())
-        digest.update(probe.tobytes())
-        return digest.hexdigest()
+        return _digest(json.dumps([len(self.texts), PART]).encode(), probe.tobytes())
 
     def finish(self, progress: Progress | None) -> None:
         """Write all vectors; what is there of an interrupted run is kept."""
@@ -153,12 +165,13 @@ class _File:
         begun, first = time.monotonic(), len(parts)
         with self.path.open("r+b" if parts else "wb") as file:
             for number in range(first, -(-len(self.texts) // PART)):
-                vectors = _encoded(self.model, self.texts.part(number * PART))
+                texts = self.texts.part(number * PART)
+                vectors = _encoded(self.model, texts).tobytes()
                 file.seek(number * PART * self.width * 4)
-                file.write(vectors.tobytes())
+                file.write(vectors)
                 file.flush()
                 os.fsync(file.fileno())
-                parts.append(_digest(vectors.tobytes()))
+                parts.append(_part_digest(texts, vectors))
                 self._keep(parts)
                 release_memory()
                 if progress is not None:
@@ -178,8 +191,9 @@ class _File:
                 return []
             whole = list[str]()
             with self.path.open("rb") as file:
-                for part in content["parts"]:
-                    if _digest(file.read(PART * self.width * 4)) != part:
+                for number, part in enumerate(content["parts"]):
+                    vectors = file.read(PART * self.width * 4)
+                    if _part_digest(self.texts.part(number * PART), vectors) != part:
                         break
                     whole.append(part)
         except (OSError, RecordError, KeyError, TypeError):
@@ -199,5 +213,12 @@ class _File:
             )
 
 
-def _digest(content: bytes) -> str:
-    return hashlib.blake2b(content, digest_size=16).hexdigest()
+def _part_digest(texts: Sequence[str], vectors: bytes) -> str:
+    return _digest(json.dumps(list(texts)).encode(), vectors)
+
+
+def _digest(*content: bytes) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    for each in content:
+        digest.update(each)
+    return digest.hexdigest()

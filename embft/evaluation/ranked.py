@@ -10,7 +10,7 @@ from scipy import sparse
 from scipy.sparse import csgraph
 
 from embft.data.column import take
-from embft.data.retrieval import Judged, Retrieval, TextSet
+from embft.data.retrieval import SETS, Candidates, Judged, Retrieval, TextSet
 from embft.evaluation.context import Context, Estimate, Found
 from embft.evaluation.corpus import Corpus, encode_corpus, encode_queries
 from embft.evaluation.search import Grades, Hits, Vectors, search
@@ -25,6 +25,8 @@ from embft.results.units import UnitValues
 if TYPE_CHECKING:
     from embft.evaluation.retrieval import Retrieval as Evaluator
 
+_DIGEST_LENGTH = 12
+
 
 class Ranked:
     """What a model found for one split's queries. documents (q, k): rows of the corpus, -1 where
@@ -35,20 +37,14 @@ class Ranked:
         self.corpus, self.judged, self.hits = corpus, judged, hits
 
     @classmethod
-    def of(cls, context: Context, judged: Retrieval, split: str, spec: Evaluator) -> Ranked:
-        """Encode the corpus, or dev's sample of it, and search it."""
-        whole = (judged.corpus, judged.sets[split])
-        corpus, own = judged.sample(split, spec.dev_documents) if split == "dev" else whole
-        folder = None if context.folder is None else TrialDir(context.folder).corpus_folder
-        progress = None if context.folder is None else partial(_tell, TrialDir(context.folder))
-        encoded = encode_corpus(context.model, corpus, folder, progress)
-        queries = encode_queries(context.model, own.queries.texts)
-        barred = _own_texts(corpus, encoded, own)
-        by_text = _by_text(own.judgements, encoded)
-        depth = max(*spec.k, DEPTH)
-        grades = Grades.of(by_text, encoded.shape[0])
+    def of(cls, context: Context, found: Candidates, encoded: Corpus, depth: int) -> Ranked:
+        """Encode the queries, and search the documents for them. depth: how many are kept."""
+        corpus, judged = found.corpus, found.judged
+        queries = encode_queries(context.model, judged.queries.texts)
+        barred = _own_texts(corpus, encoded, judged)
+        grades = Grades.of(_by_text(judged.judgements, encoded), encoded.shape[0])
         hits = search(queries, encoded.blocks(), depth, grades, barred)
-        return cls(corpus, own, _as_documents(hits, encoded, own, len(corpus)))
+        return cls(corpus, judged, _as_documents(hits, encoded, judged, len(corpus)))
 
     def metrics(self, cutoffs: tuple[int, ...]) -> Found:
         """Their means over queries, with intervals and the queries' own values."""
@@ -77,6 +73,33 @@ class Ranked:
         )
         ids = [[name[i] for i in row] for row in rows]
         return Retrieved(list(self.judged.queries.ids), ids, scores, graded)
+
+
+def rank_splits(context: Context, judged: Retrieval, spec: Evaluator) -> dict[str, Ranked]:
+    """What is found for each split that is asked for and judged: test in the whole corpus, dev in
+    its sample. The corpus is encoded once.
+    """
+    asked = [split for split in SETS if split in context.asked and split in judged.sets]
+    limits = {"dev": spec.dev_documents}
+    found = {split: judged.candidates(split, limits.get(split)) for split in asked}
+    encode = partial(_encode, context, judged)
+    needs_all = any(each.rows is None for each in found.values())
+    whole = encode(judged.corpus) if needs_all else None
+    ranked = {}
+    for split, each in found.items():
+        encoded = whole if each.rows is None else whole and whole.take(each.rows)
+        encoded = encoded or encode(each.corpus)
+        ranked[split] = Ranked.of(context, each, encoded, max(*spec.k, DEPTH))
+    return ranked
+
+
+def _encode(context: Context, judged: Retrieval, corpus: TextSet) -> Corpus:
+    """In a trial into a file that is this corpus's own, with progress that others see."""
+    if context.folder is None:
+        return encode_corpus(context.model, corpus, progress=context.progress)
+    trial = TrialDir(context.folder)
+    folder = trial.corpus_folder / judged.digest()[:_DIGEST_LENGTH]
+    return encode_corpus(context.model, corpus, folder, partial(_tell, trial))
 
 
 def _tell(trial: TrialDir, done: int, total: int, left: float) -> None:

@@ -8,14 +8,13 @@ of the corpus is ranked for each query, exactly (`search.py`), and trec_eval's m
 
 from __future__ import annotations
 
-import shutil
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, ClassVar
 
 from pydantic import AfterValidator, Field, model_validator
 
 from embft.data.build import judged_files
-from embft.data.retrieval import SETS
 from embft.data.retrieval import Retrieval as JudgedCorpus
 from embft.errors import DataError
 from embft.evaluation.context import Context, Found
@@ -94,23 +93,21 @@ class Retrieval(Evaluator):
 
     def run(self, context: Context, folder: Path | None) -> dict[str, Found]:
         """The metrics of each split that is asked for and has judgements."""
-        judged = context.splits.retrieval if folder is None else JudgedCorpus.opened(folder)
+        judged = context.splits.retrieval if folder is None else _opened(folder)
         if judged is None:
             return _of_pairs(context)
-        from embft.evaluation.ranked import Ranked
+        from embft.evaluation.ranked import rank_splits
 
-        found = {
-            split: Ranked.of(context, judged, split, self)
-            for split in SETS
-            if split in context.asked and split in judged.sets
-        }
-        if context.folder is not None:
-            trial = TrialDir(context.folder)
-            shutil.rmtree(trial.corpus_folder, ignore_errors=True)
-            if folder is None:
-                kept = {split: each.retrieved() for split, each in found.items()}
-                write_retrieved(trial.retrieved_file, kept)
+        found = rank_splits(context, judged, self)
+        if context.folder is not None and folder is None:
+            kept = {split: each.retrieved() for split, each in found.items()}
+            write_retrieved(TrialDir(context.folder).retrieved_file, kept)
         return {split: each.metrics(self.k) for split, each in found.items()}
+
+
+@lru_cache(maxsize=4)  # a training asks for it at each evaluation
+def _opened(folder: Path) -> JudgedCorpus:
+    return JudgedCorpus.opened(folder)
 
 
 def _of_pairs(context: Context) -> dict[str, Found]:

@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from embft.data.pairs import Pairs, Splits
 from embft.errors import EmbftError
-from embft.evaluation.context import EVALUATED, Context
+from embft.evaluation.context import EVALUATED, Context, Progress
 from embft.evaluation.embed import Scores, cosines, embed_splits
 from embft.evaluation.evaluators import Evaluated, evaluate
 from embft.evaluation.scoring import ScoredSplits, score_splits
@@ -74,13 +74,14 @@ def read_evaluator(text: str, folder: Path = Path()) -> EvaluatorSpec:
     return entry.relative_to(folder)
 
 
-def evaluate_model(
+def evaluate_model(  # noqa: PLR0913 - what a model is scored on, and how
     model: str,
     splits: Splits | None,
     evaluators: Sequence[EvaluatorSpec] = (),
     *,
     seed: int = 0,
     trusted: bool = False,
+    progress: Progress | None = None,
 ) -> Evaluation:
     """Score a model (a folder or a hub name) on dev and test, and run these evaluators.
 
@@ -100,12 +101,13 @@ def evaluate_model(
         loaded = load_trained(model, trusted=trusted)
         if splits is None:
             empty = Splits(_NO_PAIRS, _NO_PAIRS, _NO_PAIRS)
-            alone = evaluate(Context(loaded, empty, {}, None, seed), bound)
+            alone = evaluate(Context(loaded, empty, {}, None, seed, progress=progress), bound)
             return Evaluation(model, None, "nothing", _rows(None, alone), alone.undefined)
         embedded = embed_splits(loaded, splits)
         scores = {split: cosines(embedded[split]) for split in EVALUATED}
         scored = score_splits(splits, scores)
-        more = evaluate(Context(loaded, splits, embedded, scored.threshold, seed), bound)
+        context = Context(loaded, splits, embedded, scored.threshold, seed, progress=progress)
+        more = evaluate(context, bound)
     return Evaluation(
         model=model,
         threshold=scored.threshold,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+
 from embft.data.pairs import Splits
 from embft.errors import EmbftError
 from embft.metrics.pair_definitions import PAIR_METRICS
 from embft.metrics.ranking import names_at
 from embft.metrics.registry import METRICS
-from embft.spec import Objective, TrialSpec, unfit_reason
+from embft.results.evaluators import EvaluatorFiles
+from embft.spec import EvaluatorSpec, Objective, TrialSpec, unfit_reason
 from embft.spec.objective import PAIR_OBJECTIVES, giving
 
 
@@ -43,6 +46,16 @@ def objective_note(objective: Objective) -> str | None:
         f"objective.mode is {objective.mode}, and of {objective.metric} {better} is better: the "
         f"worst trial will be ranked first. Is {metric.direction} meant?"
     )
+
+
+def judged_notes(read: Mapping[EvaluatorSpec, EvaluatorFiles]) -> Iterator[str]:
+    """What is wrong with judgements that an evaluator brings: the audit looks at the data alone."""
+    from embft.data.audit.judged import judged_faults
+
+    for entry, files in read.items():
+        for fault in judged_faults(files.judged):
+            if fault.severity != "info":
+                yield f"evaluator {entry.label}: {fault.message}. {fault.effect}"
 
 
 def check_objective(metric: str, splits: Splits) -> None:

@@ -14,12 +14,13 @@ import shutil
 import struct
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
 from embft.errors import EmbftError
 from embft.planning.capacity import Demand, trials_at_once
+from embft.planning.corpora import NO_CORPUS, CorpusNeed, corpus_need
 from embft.planning.plan import Plan, PlannedTrial
 from embft.planning.steps import training_steps
 from embft.spec import TrialSpec
@@ -57,7 +58,8 @@ class Need:
     """Bytes that the pending trials need. disk: at most at once. kept: of that, at the end.
 
     memory: for driver, Ray and workers together, at_once trials running (GPUs, which only Ray
-    knows, left out). demand: what the trials ask of the machine.
+    knows, left out). demand: what the trials ask of the machine. corpus: of that, of each trial,
+    for the largest corpus that it ranks.
     """
 
     disk: int
@@ -66,6 +68,7 @@ class Need:
     measured: bool
     at_once: int
     demand: Demand
+    corpus: CorpusNeed = NO_CORPUS
 
 
 def size_of(trial: PlannedTrial) -> Size:
@@ -125,13 +128,19 @@ def need(
 ) -> Need:
     """What these trials need. measured: the sizes of trials that are known, by key."""
     known = measured or {}
-    sizes = [known.get(trial.key) or size_of(trial) for trial in pending]
+    corpora = _corpora(plan, pending)
+    sizes = [
+        known.get(trial.key) or _with_corpus(size_of(trial), corpus)
+        for trial, corpus in zip(pending, corpora, strict=True)
+    ]
     demand = _demand(plan, pending, sizes, known)
     concurrent = _at_once(plan, demand)
     count = plan.spec.artifacts.count
     models = sorted((size.model for size in sizes), reverse=True)
     kept = sum(models if count is None else models[:count]) + _SMALL_BYTES * len(sizes)
-    working = sorted((size.model + size.checkpoints for size in sizes), reverse=True)
+    on_disk = zip(sizes, corpora, strict=True)
+    # A corpus is encoded when the training has ended, and its checkpoints are still there.
+    working = sorted((s.model + s.checkpoints + c.disk for s, c in on_disk), reverse=True)
     shared = _prefixes(pending, sizes)
     memory = sorted((size.memory for size in sizes), reverse=True)
     return Need(
@@ -141,7 +150,22 @@ def need(
         measured=all(trial.key in known for trial in pending),
         at_once=concurrent,
         demand=demand,
+        corpus=max(corpora, key=lambda corpus: corpus.memory, default=NO_CORPUS),
     )
+
+
+def _corpora(plan: Plan, pending: Sequence[PlannedTrial]) -> list[CorpusNeed]:
+    """Of each trial. Of thousands of trials few differ in data, base and evaluators."""
+    found: dict[tuple[str, ...], CorpusNeed] = {}
+    for trial in pending:
+        kind = (trial.data_digest, trial.base.digest)
+        if kind not in found:
+            found[kind] = corpus_need(plan, trial)
+    return [found[trial.data_digest, trial.base.digest] for trial in pending]
+
+
+def _with_corpus(size: Size, corpus: CorpusNeed) -> Size:
+    return replace(size, memory=size.memory + corpus.memory)
 
 
 def _demand(
@@ -208,19 +232,29 @@ def check_fits(plan: Plan, found: Need) -> None:
     """Raise EmbftError where a sweep cannot fit the disk, or its own memory budget."""
     how = "measured" if found.measured else "estimated"
     free, budget = free_disk(plan.folder.path), plan.spec.resources.memory
+    of_corpus = size_text(found.corpus.disk)
+    vectors = f", {of_corpus} of each trial for a corpus's vectors" if found.corpus.disk else ""
     if found.disk + _MARGIN_BYTES > free:
         raise EmbftError(
-            f"the sweep needs about {size_text(found.disk)} of disk ({how}; "
+            f"the sweep needs about {size_text(found.disk)} of disk ({how}{vectors}; "
             f"{size_text(found.kept)} of it in the end), and {size_text(free)} are free in "
             f"{plan.folder.path}: free some, give another folder with --results, or keep fewer "
             f"models (artifacts.keep is {plan.spec.artifacts.keep}; best and none keep less)"
         )
     if budget is not None and found.memory > budget:
+        documents = found.corpus.documents
+        corpus = (
+            f", {size_text(found.corpus.memory)} of each trial for its corpus of {documents:,} "
+            "documents"
+            if documents
+            else ""
+        )
+        fewer = ", a smaller corpus" if documents else ""
         raise EmbftError(
-            f"the sweep needs at least {size_text(found.memory)} of memory ({how}), and "
+            f"the sweep needs at least {size_text(found.memory)} of memory ({how}{corpus}), and "
             f"resources.memory allows {size_text(budget)}: allow more, run fewer trials at once "
-            "(resources.concurrent_trials), or use LoRA, a smaller base model, or a smaller "
-            "train.micro_batch_size"
+            f"(resources.concurrent_trials), or use LoRA, a smaller base model{fewer}, or a "
+            "smaller train.micro_batch_size"
         )
 
 

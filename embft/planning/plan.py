@@ -16,7 +16,13 @@ from typing import Any
 from embft.data.build import Loaded, load_data
 from embft.data.pairs import Splits
 from embft.models.resolve import LocalBase, spec_base
-from embft.planning.checks import check_loss, check_objective, check_ranked, objective_note
+from embft.planning.checks import (
+    check_loss,
+    check_objective,
+    check_ranked,
+    judged_notes,
+    objective_note,
+)
 from embft.planning.learnable import LearningChecks
 from embft.planning.models import BaseChecks
 from embft.planning.names import readable
@@ -174,7 +180,8 @@ class Planner:
     def notes(self) -> tuple[str, ...]:
         """What a user may not expect of the bases and trainings planned so far."""
         turned = objective_note(self.spec.objective)
-        said = (*self.known.bases.notes(), *self.known.learning.notes())
+        judged = judged_notes(self.read)
+        said = (*self.known.bases.notes(), *self.known.learning.notes(), *judged)
         return said if turned is None else (*said, turned)
 
 

@@ -27,7 +27,8 @@ class Running:
     """A trial that runs. Steps are the optimizer's. seconds: since it began.
 
     stage: `loading`, `training` or `scoring`. score: the last evaluation on dev, if there was one.
-    step_seconds: the measured time of a step; None before there is one.
+    step_seconds: the measured time of a step; None before there is one. encoding: while the
+    documents of a corpus are, how many are done (`done`, of `total`) and the `seconds_left`.
     """
 
     folder: TrialDir
@@ -38,6 +39,7 @@ class Running:
     score: EpochScore | None
     seconds: float
     step_seconds: float | None
+    encoding: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -136,7 +138,14 @@ def _running(folder: TrialDir, spec: TrialSpec, planned: int) -> Running:
         score=EpochScore(**_without_name(epochs[-1])) if epochs else None,
         seconds=max(0.0, time.time() - started),
         step_seconds=_step_seconds(folder, events, started),
+        encoding=_encoding(events),
     )
+
+
+def _encoding(events: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    last = events[-1] if events else {}
+    open_ = last.get("event") == "encoding" and last["done"] < last["total"]
+    return _without_name(last) if open_ else None
 
 
 def _last(events: Sequence[Mapping[str, Any]], names: Sequence[str]) -> int:

@@ -56,8 +56,11 @@ def _line(item: Mapping[str, Any]) -> AuditLine:
 def audit_figures(item: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     """What was counted or measured for a finding: how many it concerns, words, details."""
     count, total, details = item.get("count", 0), item.get("total", 0), item.get("details", {})
-    words = ", ".join(str(e["word"]) for e in item.get("examples", ()) if "word" in e)
-    found = [("words", words)] if words else []
+    named = {
+        title: ", ".join(str(e[key]) for e in item.get("examples", ()) if key in e)
+        for title, key in (("words", "word"), ("such as", "what"))
+    }
+    found = [(title, words) for title, words in named.items() if words]
     if total and not (count == total and details):  # what was looked at is no share of itself
         found.insert(0, ("concerned", f"{count:,} of {total:,} ({count / total:.3g})"))
     return (*found, *_figures(details))[:_MOST_FIGURES]
@@ -91,8 +94,10 @@ def _example(found: Mapping[str, Any]) -> Example:
 
 
 def _place(pair: Mapping[str, Any]) -> str:
+    if "id" in pair:
+        return f"{pair.get('split', '')} {pair['id']}"
     if "row" not in pair:
-        return ""
+        return str(pair.get("split", ""))
     label = f", label {_text(pair['label'])}" if isinstance(pair.get("label"), int | float) else ""
     at = f" ({PurePath(str(pair['at'])).name})" if "at" in pair else ""
     return f"{pair.get('split', '')} row {_text(pair['row'])}{at}{label}"

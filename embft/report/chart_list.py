@@ -22,6 +22,7 @@ from embft.report.compared_models import ComparedModels
 class Section(StrEnum):
     """The sections of the page that have charts, in its order."""
 
+    QUERIES = "queries"
     BEFORE_AFTER = "before-after"
     MATTERED = "mattered"
     EPOCHS = "epochs"

@@ -17,6 +17,7 @@ import jinja2
 from markupsafe import Markup
 
 from embft.leaderboard.agreement import agreements
+from embft.leaderboard.corpora import corpus_notes
 from embft.leaderboard.costs import COSTS
 from embft.leaderboard.findings import agreement_finding, leader_finding
 from embft.leaderboard.highest_score import highest_score
@@ -32,6 +33,7 @@ from embft.report.chart_list import Section, draw_charts
 from embft.report.compared_models import MOST_SHOWN
 from embft.report.comparison import compare_data
 from embft.report.pairs import pairs_view
+from embft.report.queries import queries_view
 from embft.report.table import BAR_WIDTH, build_table
 from embft.report.theme import CATEGORIES, MUTED, config
 from embft.report.trials import SPARK, shared_provenance, trial_pages
@@ -91,6 +93,7 @@ def _rendered(
         "bar_width": BAR_WIDTH,
         "spark": SPARK,
         "pairs": pairs,
+        "queries": queries_view(leaderboard),
         "figures_of": _figures(drawn, pictures=pictures),
         "mapped": any(chart.key == "map" for chart in drawn[Section.BEFORE_AFTER]),
         "agreements": agreements(leaderboard),
@@ -235,7 +238,7 @@ def method(leaderboard: Leaderboard) -> list[str]:
         "Every saved model was loaded again in a fresh process and compared with the trained "
         "one before it was scored.",
     ]
-    found += highest_score(leaderboard)
+    found += [*highest_score(leaderboard), *corpus_notes(leaderboard)]
     if len(leaderboard.seeds) > 1:
         found.insert(2, f"Scores are means over {len(leaderboard.seeds)} seeds.")
     return found

@@ -84,11 +84,12 @@ def open_splits(folder: Path) -> tuple[Splits, str]:
     dev, test = read_split(folder, "dev"), read_split(folder, "test")
     digests = _digests(folder) or Splits(train, dev, test).digests()
     same = digests["dev"] == digests["test"]
-    judged = _open_retrieval(folder) if RETRIEVAL in digests else None
+    judged = open_retrieval(folder) if RETRIEVAL in digests else None
     return Splits(train, dev, dev if same else test, retrieval=judged), splits_digest(digests)
 
 
-def _open_retrieval(folder: Path) -> Retrieval:
+def open_retrieval(folder: Path) -> Retrieval:
+    """The frozen corpus and the judged queries. Raises as `read_split` does."""
     check_whole(folder)
     return Retrieval.opened(folder)
 

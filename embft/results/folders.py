@@ -248,8 +248,9 @@ class TrialDir:
         self.write_input(given)
 
     def forget_attempts(self) -> None:
-        """Remove what a launcher that was killed has left of a trial that is finished."""
-        shutil.rmtree(self.checkpoints_folder, ignore_errors=True)
+        """Remove what only an attempt that goes on needs, of a trial that is finished."""
+        for folder in (self.checkpoints_folder, self.corpus_folder):
+            shutil.rmtree(folder, ignore_errors=True)
         self.running_file.unlink(missing_ok=True)
         self.forget_decisions()
 

@@ -42,3 +42,17 @@ def write_retrieved(path: Path, found: Mapping[str, Retrieved]) -> None:
     content = pa.BufferOutputStream()
     pq.write_table(pa.concat_tables(tables), content)
     write_atomic(path, content.getvalue().to_pybytes())
+
+
+def read_retrieved(path: Path, split: str) -> Retrieved:
+    """One split's rows. Raises OSError, ArrowInvalid or KeyError where the file is not what
+    `write_retrieved` wrote, or has no such split.
+    """
+    import pyarrow.parquet as pq
+
+    table = pq.ParquetFile(path).read(use_threads=False)
+    rows = [row for row in table.to_pylist() if row["split"] == split]
+    if not rows:
+        raise KeyError(split)
+    names = ("query", "documents", "scores", "grades")
+    return Retrieved(*([row[name] for row in rows] for name in names))

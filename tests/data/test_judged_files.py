@@ -166,7 +166,8 @@ def test_of_a_judgement_given_twice_the_higher_grade_counts(folder: Path) -> Non
     found = _with_qrels(folder, content).retrieval
     assert found is not None
     assert found.sets["test"].judgements.tolist() == [[0, 3, 2], [1, 4, 1]]
-    (fault,) = found.faults
+    fault, unjudged = found.faults
+    assert (unjudged.name, unjudged.count) == ("unjudged_queries", 38)
     assert (fault.name, fault.count) == ("graded_twice", 2)
     assert "line 2" in fault.examples[0]
 
@@ -178,7 +179,12 @@ def test_what_is_unknown_or_unanswered_is_found_and_left_out(folder: Path) -> No
     assert found is not None
     assert found.sets["test"].queries.texts == [QUERIES[0]]
     counts = {fault.name: fault.count for fault in found.faults}
-    assert counts == {"unknown_queries": 1, "unknown_documents": 1, "unanswered_queries": 2}
+    assert counts == {
+        "unjudged_queries": 37,
+        "unknown_queries": 1,
+        "unknown_documents": 1,
+        "unanswered_queries": 2,
+    }
 
 
 def test_faults_of_judgements_are_findings_of_the_audit(folder: Path) -> None:
@@ -275,15 +281,19 @@ def test_a_sample_of_the_corpus_has_every_judged_document(folder: Path) -> None:
     """The same each time, no larger than asked, and judged alike."""
     judged = _load(folder).retrieval
     assert judged is not None
-    corpus, own = judged.sample("test", 35)
+    found = judged.candidates("test", 35)
+    corpus, own = found.corpus, found.judged
     whole = judged.sets["test"]
     assert len(corpus) == 35
     for (query, row, grade), (query_2, row_2, grade_2) in zip(
         own.judgements.tolist(), whole.judgements.tolist(), strict=True
     ):
         assert (query, corpus.ids[row], grade) == (query_2, judged.corpus.ids[row_2], grade_2)
-    assert judged.sample("test", 1000)[0] is judged.corpus
-    np.testing.assert_array_equal(judged.sample("test", 35)[0].ids, corpus.ids)
+    assert found.rows is not None
+    assert corpus.ids == [judged.corpus.ids[row] for row in found.rows]
+    assert judged.candidates("test", 1000).corpus is judged.corpus
+    assert judged.candidates("test").rows is None
+    np.testing.assert_array_equal(judged.candidates("test", 35).corpus.ids, corpus.ids)
 
 
 @pytest.mark.parametrize(

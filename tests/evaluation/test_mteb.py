@@ -10,17 +10,21 @@ from typing import Any, cast
 
 import pytest
 
+from embft.data.build import load_data
 from embft.data.labelled import Labelled
 from embft.data.load import Columns, load_pairs
+from embft.data.pairs import Splits
 from embft.errors import EmbftError
 from embft.evaluation.classification import Classification
 from embft.evaluation.clustering import Clustering
 from embft.evaluation.context import Context, Estimate, Found
 from embft.evaluation.evaluators import evaluate
 from embft.evaluation.mteb import Mteb, as_mteb_model, task_metrics
+from embft.evaluation.retrieval import Retrieval
 from embft.evaluation.sts import Sts
-from embft.spec import EvaluatorSpec
+from embft.spec import DataSpec, EvaluatorSpec
 from tests.conftest import SHARED_DATA
+from tests.helpers.judged import write_beir
 
 pytestmark = [
     pytest.mark.skipif(
@@ -46,7 +50,7 @@ def _context(minilm: Path) -> Context:
     return Context(model, cast(Any, None), {}, None, 0, ("test",))
 
 
-def _metadata(name: str, kind: str, main_score: str) -> Any:
+def _metadata(name: str, kind: str, main_score: str, category: str = "t2c") -> Any:
     from mteb.abstasks.task_metadata import TaskMetadata
 
     unknown = dict.fromkeys(
@@ -58,7 +62,7 @@ def _metadata(name: str, kind: str, main_score: str) -> Any:
         description="Made on the spot.",
         dataset={"path": "none", "revision": "1"},
         type=kind,
-        category="t2c",
+        category=category,
         modalities=["text"],
         eval_splits=["test"],
         eval_langs=["eng-Latn"],
@@ -225,3 +229,51 @@ def test_a_task_that_mteb_has_not_is_refused_unrun() -> None:
     assert Mteb(task="Banking77Classification").find_files().digest
     with pytest.raises(EmbftError, match="did you mean 'Banking77Classification'"):
         Mteb(task="Banking7Classification").find_files()
+
+
+def _retrieval_task(splits: Splits) -> Any:
+    """Judged queries over a corpus as a task of the package."""
+    from datasets import Dataset
+    from mteb.abstasks import AbsTaskRetrieval
+
+    assert splits.retrieval is not None
+    corpus, own = splits.retrieval.corpus, splits.retrieval.sets["test"]
+    relevant: dict[str, dict[str, int]] = {}
+    for query, document, grade in own.judgements.tolist():
+        relevant.setdefault(own.queries.ids[query], {})[corpus.ids[document]] = grade
+    data = {
+        "corpus": Dataset.from_dict(
+            {"id": list(corpus.ids), "text": list(corpus.texts), "title": [""] * len(corpus)}
+        ),
+        "queries": Dataset.from_dict({"id": own.queries.ids, "text": own.queries.texts}),
+        "relevant_docs": relevant,
+        "top_ranked": None,
+    }
+
+    def load_data(self: Any, **_: Any) -> None:
+        self.dataset = {"default": {"test": data}}
+        self.data_loaded = True
+
+    metadata = _metadata("PagesHere", "Retrieval", "ndcg_at_10", "t2t")
+    return type("Local", (AbsTaskRetrieval,), {"metadata": metadata, "load_data": load_data})()
+
+
+@pytest.mark.parametrize("documents", ["document", "passage"])
+def test_retrieval_with_prompts_is_mtebs(tiny_model: Path, tmp_path: Path, documents: str) -> None:
+    """The evaluator `mteb` puts the model's prompts before queries and documents as `retrieval`
+    does: nDCG@10 is the same to 1e-5, the last digit that the package gives, and another one than
+    without prompts.
+    """
+    from sentence_transformers import SentenceTransformer
+
+    splits = load_data(DataSpec(beir=str(write_beir(tmp_path / "beir", {"test": range(20)}))))
+    model = SentenceTransformer(str(tiny_model), device="cpu")
+    found = []
+    for prompts in ({"query": "never: ", documents: "always hate: "}, {}):
+        model.prompts = dict[str, str | None](prompts)
+        context = Context(model, splits, {}, None, 0, ("test",))
+        theirs = _value(task_metrics(_retrieval_task(splits), context), "mteb_PagesHere")
+        ours = _value(Retrieval().run(context, None)["test"], "ndcg_at_10")
+        assert ours == pytest.approx(theirs, abs=1.1e-5)
+        found.append(ours)
+    assert found[0] != found[1]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+import signal
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -219,6 +222,22 @@ def test_a_base_with_prompts_scores_as_the_library_scores_it(
     assert _found(model, _binary(judged)) != plain
 
 
+def test_the_corpus_is_encoded_once(
+    tiny_model: Path, judged: Splits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For test and for dev's sample of it; while training the sample alone."""
+    from sentence_transformers import SentenceTransformer
+
+    model = SentenceTransformer(str(tiny_model), device="cpu")
+    counting = _Counting(monkeypatch)
+    sample = Retrieval(dev_documents=9)
+    sample.run(Context(model, judged, {}, None, 0), None)
+    assert counting.texts == 60 + 3 + 10
+    counting.texts = 0
+    sample.run(Context(model, judged, {}, None, 0, ("dev",)), None)
+    assert counting.texts == 9 + 3
+
+
 def test_dev_may_be_a_sample_of_the_corpus(tiny_model: Path, judged: Splits) -> None:
     """Fewer documents to find among: dev's scores rise, test's stay."""
     from sentence_transformers import SentenceTransformer
@@ -236,8 +255,9 @@ def test_dev_may_be_a_sample_of_the_corpus(tiny_model: Path, judged: Splits) -> 
 
 @pytest.fixture
 def many(monkeypatch: pytest.MonkeyPatch) -> TextSet:
-    """50 documents, two of them equal, in parts of 8."""
+    """50 documents, two of them equal, in a file of parts of 8."""
     monkeypatch.setattr(corpus_module, "PART", 8)
+    monkeypatch.setattr(corpus_module, "IN_MEMORY", 8)
     texts = [f"i like tea {'a ' * (i % 7)}{i}" for i in range(49)]
     return TextSet([str(i) for i in range(50)], [*texts, texts[3]])
 
@@ -289,6 +309,87 @@ def test_an_interrupted_encoding_goes_on(
     found = encode_corpus(model, many, tmp_path)
     assert counting.texts == 8 + 49 - 2 * 8
     np.testing.assert_allclose(_vectors(found), _vectors(expected), atol=1e-6)
+
+
+def test_a_corpus_that_was_edited_is_encoded_again_from_there(
+    tiny_model: Path, many: TextSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each part knows its own texts, though number and beginning of the corpus are the same."""
+    from sentence_transformers import SentenceTransformer
+
+    model = SentenceTransformer(str(tiny_model), device="cpu")
+    encode_corpus(model, many, tmp_path)
+    texts = list(many.texts)
+    texts[30] = "we never hate films"
+    counting = _Counting(monkeypatch)
+    found = encode_corpus(model, TextSet(many.ids, texts), tmp_path)
+    assert counting.texts == 8 + 49 - 3 * 8
+    expected = encode_corpus(model, TextSet(many.ids, texts))
+    np.testing.assert_allclose(_vectors(found), _vectors(expected), atol=1e-6)
+
+
+def test_without_a_folder_a_file_lasts_as_long_as_its_corpus(
+    tiny_model: Path, many: TextSet
+) -> None:
+    """What `embft evaluate` encodes leaves nothing behind; some documents of it stay."""
+    from sentence_transformers import SentenceTransformer
+
+    found = encode_corpus(SentenceTransformer(str(tiny_model), device="cpu"), many)
+    assert isinstance(found.vectors, Path)
+    path, every = found.vectors, _vectors(found)
+    few = found.take(np.array([3, 7, 49]))
+    del found
+    assert not path.exists()
+    assert few.text.tolist() == [0, 1, 0]
+    np.testing.assert_array_equal(_vectors(few), every[[3, 7]])
+
+
+def test_killed_at_any_write_the_encoding_goes_on(
+    tiny_model: Path, many: TextSet, tmp_path: Path
+) -> None:
+    """A process that encodes is killed at each fsync and rename in turn; the next one comes to the
+    vectors of an undisturbed run, and encodes no part twice that was whole.
+    """
+    import torch
+    from sentence_transformers import SentenceTransformer
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)  # a fork has no other
+    model = SentenceTransformer(str(tiny_model), device="cpu")
+    expected = _vectors(encode_corpus(model, many, tmp_path / "undisturbed"))
+    killed = 0
+    for number in range(1, 100):
+        folder = tmp_path / str(number)
+        if not _killed_at(number, lambda: encode_corpus(model, many, folder)):  # noqa: B023
+            break
+        killed += 1
+        np.testing.assert_array_equal(_vectors(encode_corpus(model, many, folder)), expected)
+    torch.set_num_threads(before)
+    assert killed >= 3 * 7
+
+
+def _killed_at(number: int, work: Callable[[], object]) -> bool:
+    """Whether work in a fork reached its call number of fsync, rename or replace, at which it is
+    killed.
+    """
+    child = os.fork()
+    if child:
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    calls = 0
+
+    def lethal(call: Any, *given: Any, **more: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == number:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return call(*given, **more)
+
+    try:
+        for name in ("fsync", "rename", "replace"):
+            setattr(os, name, partial(lethal, getattr(os, name)))
+        work()
+    finally:
+        os._exit(0)
 
 
 def test_another_model_begins_anew(

@@ -14,6 +14,7 @@ from itertools import chain
 import numpy as np
 
 from embft.data.audit.corpus import Corpus, make_corpus
+from embft.data.audit.documents import equal_documents, long_texts
 from embft.data.audit.findings import SEVERITIES, Audit, Finding
 from embft.data.audit.judged import judged_faults
 from embft.data.audit.labels import TokenLengths, balance, false_negatives, overlong, wordless
@@ -22,6 +23,7 @@ from embft.data.audit.negatives import hard_negatives
 from embft.data.audit.oddities import oddities
 from embft.data.audit.overlap import contradictions, duplicates, leaked_rows, leaks, shared_texts
 from embft.data.audit.quality import quality
+from embft.data.audit.queries import between_splits
 from embft.data.audit.shortcuts import shortcuts
 from embft.data.pairs import Splits
 from embft.errors import DataError
@@ -57,10 +59,19 @@ def audit(
         hard_negatives,
         quality,
     ]
+    if splits.retrieval is not None:
+        # Whose pairs are made of the judgements: queries and documents are looked at by themselves.
+        looks = [leaks, duplicates, contradictions, oddities, shortcuts, false_negatives, quality]
     if not len(splits.train):  # what base models are compared on: there is nothing to learn from
-        looks = [duplicates, contradictions, long]
+        looks = [duplicates, contradictions]
     of_pairs = chain.from_iterable(look(corpus) for look in looks)
-    findings = chain(judged_faults(splits.retrieval), of_pairs)
+    of_judged = chain(
+        judged_faults(splits.retrieval),
+        between_splits(splits, corpus),
+        equal_documents(splits.retrieval),
+        long_texts(splits, token_lengths, max_tokens),
+    )
+    findings = chain(of_judged, of_pairs)
     ranked = sorted(findings, key=lambda finding: SEVERITIES.index(finding.severity))
     sizes = {name: len(splits[name]) for name in ("train", "dev", "test")}
     return Audit(tuple(ranked), leaked_rows(corpus), sizes)

@@ -79,7 +79,11 @@ def make_corpus(splits: Splits) -> Corpus:
     themselves one part is in memory.
     """
     same = splits.test_is_dev or splits.test is splits.dev
-    parts = {name: splits[name] for name in SPLITS if not (same and name == "test")}
+    return corpus_of({name: splits[name] for name in SPLITS if not (same and name == "test")})
+
+
+def corpus_of(parts: Mapping[str, Pairs]) -> Corpus:
+    """The same of pairs by the name of their split."""
     sides = [side for pairs in parts.values() for side in (pairs.text_1, pairs.text_2)]
     others = [column for pairs in parts.values() for column in pairs.negatives]
     columns = [*sides, *others]

@@ -24,12 +24,18 @@ _WORDS = {
         "They are left out: no model could have found them.",
         "Add the documents, or look whether their ids are written otherwise.",
     ),
+    "unjudged_queries": (
+        "queries that no split judges",
+        "They are not used.",
+        "Nothing needs to be done, unless judgements are missing.",
+    ),
     "unanswered_queries": (
         "judged queries of {split} without a relevant document",
         "They are left out: nothing can be found for them.",
         "Judge more documents for them, or remove them.",
     ),
 }
+_HARMLESS = {"unjudged_queries"}
 
 
 def judged_faults(retrieval: Retrieval | None) -> Iterator[Finding]:
@@ -42,7 +48,7 @@ def _finding(fault: Fault) -> Finding:
     what, effect, advice = _WORDS[fault.name]
     return Finding(
         f"{fault.name}_{fault.split}",
-        grade(fault.count, fault.total, "warning"),
+        "info" if fault.name in _HARMLESS else grade(fault.count, fault.total, "warning"),
         fault.count,
         fault.total,
         f"{fault.count:,} {what.format(split=fault.split)}",

@@ -9,9 +9,10 @@ one, and a few may be missed. Similar meaning in other words is not looked for.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -63,35 +64,84 @@ class Found:
     all_checked: bool
 
 
+@dataclass(frozen=True)
+class Near:
+    """What of one split nearly repeats something of another one, or of itself.
+
+    rows: of the split; others: the row of the source that each nearly repeats; similarity: of the
+    two. looked_at: how many distinct pairs of the split were, of `distinct`. all_checked: whether
+    the search was whole.
+    """
+
+    split: str
+    source: str
+    rows: IntArray
+    others: IntArray
+    similarity: _Floats
+    looked_at: int
+    distinct: int
+    all_checked: bool
+
+    @property
+    def count_text(self) -> str:
+        """`12 of the 80`, or `At least 12 of the 80`."""
+        return f"{'' if self.all_checked else 'At least '}{len(self.rows)} of the {self.looked_at}"
+
+    @property
+    def drawn_text(self) -> str:
+        """Of how many those that were looked at were drawn; empty where they are all."""
+        return f" (drawn from {self.distinct})" if self.looked_at < self.distinct else ""
+
+    @property
+    def details(self) -> dict[str, Any]:
+        """The figures of a finding."""
+        return {
+            "threshold": THRESHOLD,
+            "distinct": self.distinct,
+            "sampled": bool(self.drawn_text),
+            "all_checked": self.all_checked,
+        }
+
+
+def near_repeats(corpus: Corpus) -> Iterator[Near]:
+    """Near duplicates inside each split, then between splits; only where there are any."""
+    units = {split: _units(corpus, split) for split in corpus.splits if len(corpus.splits[split])}
+    between = [both for both in sources(corpus) if units.keys() >= set(both)]
+    for split, source in [(name, name) for name in units] + between:
+        asked, known = units[split], units[source]
+        queries = sample(len(asked.rows), QUERIES)
+        found = _search(corpus, asked, queries, known)
+        hits = np.flatnonzero(found.units >= 0)
+        if len(hits):
+            yield Near(
+                split,
+                source,
+                asked.rows[queries[hits]],
+                known.rows[found.units[hits]],
+                found.similarity[hits],
+                len(queries),
+                len(asked.rows),
+                found.all_checked,
+            )
+
+
 def near_pairs(corpus: Corpus) -> Iterator[Finding]:
     """Near duplicates inside each split, and near leaks between them."""
-    units = {split: _units(corpus, split) for split in corpus.splits}
-    for split, source in [(name, name) for name in units] + list(sources(corpus)):
-        queries = sample(len(units[split].rows), QUERIES)
-        found = _search(corpus, units[split], queries, units[source])
-        if (found.units >= 0).any():
-            yield _finding(corpus, (split, source), units, (queries, found))
+    for near in near_repeats(corpus):
+        yield _finding(corpus, near)
 
 
-def _finding(
-    corpus: Corpus,
-    between: tuple[str, str],
-    units: Mapping[str, Units],
-    result: tuple[IntArray, Found],
-) -> Finding:
-    (split, source), (queries, found) = between, result
-    hits, total = np.flatnonzero(found.units >= 0), len(units[split].rows)
+def _finding(corpus: Corpus, near: Near) -> Finding:
+    split, source = near.split, near.source
     inside = split == source
     where = f"another {split} pair" if inside else f"a pair of {source}"
-    drawn = f" (drawn from {total})" if len(queries) < total else ""
     return Finding(
         f"near_duplicates_{split}" if inside else f"near_leak_{split}_from_{source}",
-        grade(len(hits), len(queries), "info" if inside and split == "train" else "warning"),
-        len(hits),
-        len(queries),
-        f"{'' if found.all_checked else 'At least '}{len(hits)} of the {len(queries)} distinct "
-        f"{split} pairs{drawn} nearly repeat {where}: four fifths or more of their five-letter "
-        f"pieces are the same, without being equal.",
+        grade(len(near.rows), near.looked_at, "info" if inside and split == "train" else "warning"),
+        len(near.rows),
+        near.looked_at,
+        f"{near.count_text} distinct {split} pairs{near.drawn_text} nearly repeat {where}: four "
+        f"fifths or more of their five-letter pieces are the same, without being equal.",
         "Such pairs add less information than their number says, and intervals are too narrow."
         if inside
         else f"Scores on {split} partly reward memory and come out too high.",
@@ -100,18 +150,15 @@ def _finding(
             example(
                 corpus.splits[split],
                 split,
-                units[split].rows[queries[hit]],
-                near=example(corpus.splits[source], source, units[source].rows[found.units[hit]]),
-                similarity=round(float(found.similarity[hit]), 3),
+                row,
+                near=example(corpus.splits[source], source, other),
+                similarity=round(float(similarity), 3),
             )
-            for hit in hits[:EXAMPLES]
+            for row, other, similarity in list(
+                zip(near.rows, near.others, near.similarity, strict=True)
+            )[:EXAMPLES]
         ),
-        {
-            "threshold": THRESHOLD,
-            "distinct": total,
-            "sampled": bool(drawn),
-            "all_checked": found.all_checked,
-        },
+        near.details,
     )
 
 
