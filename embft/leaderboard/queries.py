@@ -30,7 +30,6 @@ USUAL = "ndcg_at_10"
 SPLIT = "test"
 _ONLY = "the fine-tuned model"
 _SAME = 1e-9  # values that differ by no more are equal
-_FEWEST = 2  # queries of a part
 _MOST_VALUES = 24
 _PARTS = 4  # of queries by their length
 
@@ -219,7 +218,6 @@ def _parts(scores: QueryScores, masks: Sequence[tuple[str, npt.NDArray[np.bool_]
             None if before is None else contrast(scores.change, [(1.0, mask)], units, level),
         )
         for name, mask in masks
-        if mask.sum() >= _FEWEST
     ]
 
 

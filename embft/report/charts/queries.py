@@ -136,7 +136,9 @@ def parts_chart(
     order = [one_line(part.name) for part in shown]
     metric = metric_label(scores.metric)
     y = alt.Y("part:N", sort=order, title=None, axis=flat_axis())
-    x = alt.X("score:Q", title=metric, scale=alt.Scale(zero=False, padding=12))
+    x = alt.X(
+        "score:Q", title=metric, scale=alt.Scale(zero=False, padding=12), axis=alt.Axis(tickCount=5)
+    )
     line = alt.Chart(rows()).mark_line(stroke=MUTED, strokeWidth=1.5, opacity=0.6, aria=False)
     dots = alt.Chart(rows()).mark_point(filled=True, size=95)
     range_ = [MUTED, ACCENT] if len(models) > 1 else [ACCENT]
