@@ -280,7 +280,7 @@ def run_index(documents: int) -> None:
     exact = search(queries, corpus.blocks(), 10, Grades.of(judged, documents))
     times = {"exact": time.perf_counter() - start}
     start = time.perf_counter()
-    index = Approximate.of(corpus.blocks(), corpus.shape)
+    index = Approximate.of(corpus)
     times["build"] = time.perf_counter() - start
     recalls = {}
     for probes in (4, 16, 64):

@@ -231,11 +231,12 @@ def given_splits(
 
 def _scored(spec: DataSpec, dev: str, test: str) -> Splits:
     """Dev and test of these files, each as it is, also where both are one."""
-    from embft.data.load import Columns, load_pairs
+    from embft.data.build import columns_of
+    from embft.data.load import load_pairs
     from embft.data.pairs import Splits
     from embft.data.shapes import as_labelled
 
-    columns = Columns(**spec.columns.model_dump())
+    columns = columns_of(spec.columns)
     read = {
         path: as_labelled(load_pairs(path, columns, spec.groups, spec.label_range), "test")
         for path in dict.fromkeys((dev, test))

@@ -148,7 +148,7 @@ def _train(spec: DataSpec) -> Source:
     if spec.nli is not None:
         fields = spec.nli.model_dump(exclude={"file"})
         return NliFile(spec.nli.file, **fields)
-    columns = _columns(spec.columns)
+    columns = columns_of(spec.columns)
     return PairFile(spec.train or "", columns, spec.groups, spec.label_range)
 
 
@@ -158,9 +158,10 @@ def _same_label(spec: SameLabelSpec, shape: Shape | None) -> SameLabel:
 
 
 def _file(split: SplitSpec) -> PairFile:
-    columns = _columns(split.columns or ColumnsSpec())
+    columns = columns_of(split.columns or ColumnsSpec())
     return PairFile(split.file, columns, split.groups or (), split.label_range)
 
 
-def _columns(spec: ColumnsSpec) -> Columns:
+def columns_of(spec: ColumnsSpec) -> Columns:
+    """The columns of a file as a spec names them."""
     return Columns(spec.text_1, spec.text_2, spec.label, spec.hard)

@@ -39,8 +39,8 @@ def folder(tmp_path: Path) -> Path:
         (tmp_path / "beir" / f"{name}.jsonl").rename(tmp_path / f"{file}.jsonl")
     for split in ("dev", "test"):
         (tmp_path / "beir" / "qrels" / f"{split}.tsv").rename(tmp_path / f"{split}.tsv")
-    with (tmp_path / "c.jsonl").open("a") as file:
-        file.write(json.dumps({"_id": "long", "text": "i love tea and films " * 20_000}) + "\n")
+    with (tmp_path / "c.jsonl").open("a") as corpus:
+        corpus.write(json.dumps({"_id": "long", "text": "i love tea and films " * 20_000}) + "\n")
     return tmp_path
 
 
