@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from embft.results.folders import TrialDir
-    from embft.shipping.compress import Compressed, Loss, Variant
+    from embft.results.serving import Loss, Variant
+    from embft.shipping.compress import Compressed
 
 
 @click.command()
@@ -54,8 +55,8 @@ def compress(  # noqa: PLR0913, PLR0917 - a parameter for each option
     from embft.cli.commands import quiet_libraries
     from embft.leaderboard.lookup import find_trial
     from embft.models.trained import find_trained
-    from embft.shipping.compress import DIMENSIONS
     from embft.shipping.compress import compress as run
+    from embft.spec.serving import DIMENSIONS
 
     quiet_libraries()
     folder = find_trial(trial, results)

@@ -149,6 +149,8 @@ def _run_one(console: Console, plan: Plan, options: Options, ray: KeptRay) -> in
         elif stopped.no_room:
             _end_stopped(console, stopped)
         try:
+            if plan.spec.serving is not None and not stopped:
+                _measure_serving(console, plan, options)
             leaderboard = build_leaderboard(plan.folder.path)
             if options.maps and not stopped:
                 write_lead_maps(leaderboard, ())
@@ -161,6 +163,23 @@ def _run_one(console: Console, plan: Plan, options: Options, ray: KeptRay) -> in
         if stopped:
             _end_stopped(console, stopped)
     return _status(plan, leaderboard)
+
+
+def _measure_serving(console: Console, plan: Plan, options: Options) -> None:
+    """Measure what the models cost in service, where that was not done yet."""
+    from embft.cli.console import say
+    from embft.results.plan_record import read_plan
+    from embft.shipping.serving import measure_all
+
+    def tell(done: int, total: int) -> None:
+        say(console, f"serving: {done} of {total} models measured")
+
+    assert plan.spec.serving is not None  # noqa: S101 - what the caller has seen
+    folders = [plan.folder.trial(entry["folder"]) for entry in read_plan(plan.folder)["trials"]]
+    dimensions = plan.spec.serving.dimensions
+    failed = measure_all(folders, dimensions, trusted=options.trusted, tell=tell)
+    for name, reason in failed.items():
+        click.echo(f"embft: serving of {name}: {reason}", err=True)
 
 
 def _introduced(

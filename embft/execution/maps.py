@@ -7,15 +7,12 @@ other scores of a trial together. The evaluator `clusters` measures purity for e
 from __future__ import annotations
 
 import json
-import multiprocessing
-import signal
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 
 import numpy as np
 
 from embft.errors import EmbftError
+from embft.execution.after import each_in_a_process
 from embft.planning.capacity import Demand, trials_at_once
 from embft.results.dataset import read_split
 from embft.results.folders import TrialDir
@@ -26,6 +23,7 @@ from embft.system.machine import available_cores, available_memory
 # What a map takes seconds to import: once, by the server that the processes are forked from. Beside
 # a sweep that is its warm process, which has all of it but UMAP and HDBSCAN.
 _PRELOADED = ["embft.execution.evaluate", "umap", "hdbscan"]
+_ENDED = "a process that made maps was ended, perhaps for want of memory"
 
 
 def write_maps(folders: Sequence[TrialDir]) -> dict[str, str]:
@@ -36,21 +34,8 @@ def write_maps(folders: Sequence[TrialDir]) -> dict[str, str]:
     missing = [folder for folder in folders if not folder.map_file.exists()]
     if not missing:
         return {}
-    workers = _at_once(missing)
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(_PRELOADED)
-    threads = max(1, available_cores() // workers)
-    with ProcessPoolExecutor(workers, context, _start, (threads,)) as pool:
-        waiting = [pool.submit(_reason, folder) for folder in missing]
-        failed = {}
-        for folder, future in zip(missing, waiting, strict=True):
-            try:
-                reason = future.result()
-            except BrokenProcessPool:
-                reason = "a process that made maps was ended, perhaps for want of memory"
-            if reason:
-                failed[folder.name] = reason
-    return failed
+    said = each_in_a_process(_reason, missing, _at_once(missing), _PRELOADED, _ENDED)
+    return {folder.name: reason for folder, reason in said if reason}
 
 
 def _at_once(folders: Sequence[TrialDir]) -> int:
@@ -61,16 +46,6 @@ def _at_once(folders: Sequence[TrialDir]) -> int:
         return 1
     demand = Demand(trials=len(folders), worker=int(max(peaks) * 1e6))
     return trials_at_once(demand, available_cores(), available_memory())
-
-
-def _start(threads: int) -> None:
-    import torch
-    from transformers.utils import logging
-
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it without a traceback
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # which its server leaves waiting
-    torch.set_num_threads(threads)
-    logging.disable_progress_bar()
 
 
 def _reason(folder: TrialDir) -> str:

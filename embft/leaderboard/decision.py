@@ -53,11 +53,12 @@ class Choice:
 def choose(among: Candidates, objective: Objective) -> Choice:
     """Which of the candidates is recommended.
 
-    A base model within the tolerance is always the cheapest: it needs no training.
+    A base model within the tolerance is always the cheapest, as it needs no training; but where
+    the cost is that of serving.
     """
     contest, leader = among.contest, among.contest.leader
     within = [i for i in range(len(among.costs)) if among.loss_high[i] <= objective.tolerance]
-    bases = [i for i in within if among.bases[i] == i]
+    bases = [i for i in within if among.bases[i] == i and objective.prefer != "serving"]
     if objective.prefer == "none" and not bases:
         within = [i for i in within if i == leader]
     order = sorted(bases or within, key=lambda i: (among.costs[i], -contest.field.scores[i]))

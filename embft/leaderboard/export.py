@@ -11,6 +11,7 @@ from typing import Any
 
 from embft.leaderboard.labels import config_label
 from embft.leaderboard.rows import Group, Interval, Leaderboard, Needed, Row
+from embft.leaderboard.serving import chosen_index
 from embft.leaderboard.significance import outcome
 from embft.leaderboard.stability import purity_change
 from embft.leaderboard.verdict import group_name
@@ -65,6 +66,7 @@ def to_records(leaderboard: Leaderboard) -> list[dict[str, Any]]:
                 **_without_leaks(row),
                 **_purity(leaderboard, row),
                 **_costs(row),
+                **_in_service(leaderboard, row),
                 "reason": row.result.reason if isinstance(row.result, Failed | Pruned) else None,
             }
         )
@@ -149,6 +151,23 @@ def _purity(leaderboard: Leaderboard, row: Row) -> dict[str, float | str]:
         return {}
     change = purity_change(leaderboard.baseline, row)
     return {} if change is None else {"test_cluster_purity_change": change}
+
+
+def _in_service(leaderboard: Leaderboard, row: Row) -> dict[str, Any]:
+    """The smallest index that is not worse, and the model's speed; nothing where not measured."""
+    decision = leaderboard.decision
+    found = chosen_index(row, decision.objective.tolerance) if decision else None
+    if found is None:
+        return {}
+    variant, serving = found
+    return {
+        "index_dimensions": variant.dimensions,
+        "index_kind": variant.kind,
+        "index_bytes": variant.bytes,
+        "texts_per_second": serving.speed.texts,
+        "latency_p50": serving.speed.p50,
+        "latency_p95": serving.speed.p95,
+    }
 
 
 def _costs(row: Row) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from embft.spec.source import read_text, scalar
 _FAST = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # by libyaml, where PyYAML has it
 _LONGEST_NAME = 100
 # What decides no trial's result and is the sweep's own; a search's sections are not one trial's.
-_BESIDE = ("description", "resources", "artifacts")
+_BESIDE = ("description", "resources", "artifacts", "serving")
 _BESIDE_GOAL = ("tolerance", "prefer")
 _HEAD = """\
 # Its paths begin in the folder that it is meant for, the one of the sweep's results.

@@ -91,7 +91,7 @@ def _candidates(
 ) -> Candidates:
     return Candidates(
         dev.contest,
-        [cost(everyone.entered[i].rows, objective.prefer) for i in dev.places],
+        [cost(everyone.entered[i].rows, objective) for i in dev.places],
         [None if (b := everyone.base_of(i)) is None else dev.at(b) for i in dev.places],
         np.maximum(dev.contest.loss_high, beyond.threat),
     )

@@ -80,7 +80,8 @@ def _why(leaderboard: Leaderboard, chosen: Group, decision: Decision) -> Iterato
 
 
 def _cheapest(chosen: Group, decision: Decision) -> str:
-    return "it needs no training" if chosen.is_base else COSTS[decision.objective.prefer]
+    prefer = decision.objective.prefer
+    return "it needs no training" if chosen.is_base and prefer != "serving" else COSTS[prefer]
 
 
 def _better_than_base(chosen: Group, decision: Decision) -> Iterator[str]:

@@ -180,6 +180,8 @@ def _without_effect(plan: Plan) -> Iterator[str]:
 
 def _outside(spec: SweepSpec) -> Mapping[str, Any]:
     """The fields that are no part of a trial's key."""
-    content = spec.model_dump(mode="json", include={"description", "resources", "artifacts"})
+    content = spec.model_dump(
+        mode="json", include={"description", "resources", "artifacts", "serving"}
+    )
     tolerance = spec.objective.model_dump(mode="json", include={"tolerance", "prefer"})
     return {**dict(flat(content)), **dict(flat({"objective": tolerance}))}

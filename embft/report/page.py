@@ -251,14 +251,15 @@ def _choosing(leaderboard: Leaderboard) -> list[str]:
         return []
     tolerance = fmt.score(decision.objective.tolerance)
     cheapest = COSTS[decision.objective.prefer]
+    free = "" if decision.objective.prefer == "serving" else "; the base model costs nothing"
     return [
         "On dev all are compared with all, the base model among them, on the same pairs. A "
         "configuration may be the best where none is ahead of it by more than the error of such "
         "comparisons (multiple comparisons with the best: Hsu, 1981), and its ranks are those that "
         "hold for all at once (Mogstad, Romano, Shaikh and Wilhelm, 2024): each at 95 %.",
         f"Recommended is the cheapest ({cheapest}) of those that lose at most {tolerance} "
-        "(`objective.tolerance`) against the best, by a bound that holds for all at once; the base "
-        "model costs nothing. Where that is shown for none, it is the leader, and unresolved.",
+        f"(`objective.tolerance`) against the best, by a bound that holds for all at once{free}. "
+        "Where that is shown for none, it is the leader, and unresolved.",
         "On test the recommended configuration is compared with every one that may be the best; "
         "intervals and p-values are corrected for all of them (Dunnett, 1955).",
     ]

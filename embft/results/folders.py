@@ -175,6 +175,7 @@ class TrialDir:
     retrieved_file = _Named("retrieved.parquet")
     corpus_folder = _Named("corpus")  # vectors, while they are being searched
     map_file = _Named("map.parquet")
+    serving_file = _Named("serving.json")
     log_file = _Named("log.txt")
     model_folder = _Named("model")
     checkpoints_folder = _Named("checkpoints")

@@ -7,18 +7,19 @@ reports it. Knows nothing of search: how fast an index answers depends on the in
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Literal
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from sentence_transformers import SentenceTransformer
 
 from embft.data.pairs import Pairs
 from embft.encoding.encoder import encode
 from embft.errors import EmbftError
 from embft.evaluation.embed import Embedded, cosines, embed_pairs
+from embft.leaderboard.serving import fronted, smallest
 from embft.metrics.bootstrap import BootstrapResult, bootstrap
 from embft.metrics.comparison import compare
 from embft.metrics.registry import metric as known_metric
@@ -26,13 +27,13 @@ from embft.metrics.resampling import Resampling, sampling_units
 from embft.models.trained import Found, load_found
 from embft.results.dataset import read_split
 from embft.results.folders import TrialDir
+from embft.results.provenance import processor
+from embft.results.serving import VECTORS, Kind, Loss, Serving, Speed, Variant
 from embft.shipping.price import some_pairs
-from embft.shipping.speed import Speed, measure_speed
+from embft.shipping.speed import measure_speed
+from embft.spec.serving import DIMENSIONS
 
-Kind = Literal["float32", "int8", "binary", "binary, rescored"]
 KINDS: tuple[Kind, ...] = ("float32", "int8", "binary", "binary, rescored")
-DIMENSIONS = (256, 128, 64)
-VECTORS = 1_000_000
 # Metrics that no threshold and no scale of the cosines is part of: smaller embeddings shift both.
 RANKING = ("spearman", "kendall", "auc", "average_precision")
 _BITS: Mapping[Kind, int] = {"float32": 32, "int8": 8, "binary": 1, "binary, rescored": 1}
@@ -40,35 +41,6 @@ _CALIBRATION = 256
 _LEVEL = 0.95
 
 Vectors = npt.NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class Loss:
-    """On one split: the score, what it loses against the whole embeddings (above 0 it is worse),
-    and the interval of that, which holds for all variants at once; None where it is undefined.
-    """
-
-    score: float
-    loss: float
-    interval: tuple[float, float] | None
-
-    def is_within(self, tolerance: float) -> bool:
-        """Whether the loss is shown to be no more than so much."""
-        return self.interval is not None and self.interval[1] <= tolerance
-
-
-@dataclass(frozen=True)
-class Variant:
-    """One way to store the embeddings. bytes: of the index of a million vectors, its structure not
-    counted. on_front: whether no variant is both smaller and better on dev.
-    """
-
-    dimensions: int
-    kind: Kind
-    bytes: int
-    dev: Loss
-    test: Loss
-    on_front: bool = False
 
 
 @dataclass(frozen=True)
@@ -95,6 +67,25 @@ def compress(
     dimensions: Sequence[int] = DIMENSIONS,
 ) -> Compressed:
     """Score a trial's embeddings in every form. Raises EmbftError without the frozen pairs."""
+    made = measure_serving(found, trial, objective, dimensions)
+    return Compressed(
+        metric=made.metric,
+        tolerance=tolerance,
+        pairs=made.pairs,
+        variants=made.variants,
+        chosen=smallest(made.variants, tolerance),
+        speed=made.speed,
+    )
+
+
+def measure_serving(
+    found: Found,
+    trial: TrialDir,
+    objective: str,
+    dimensions: Sequence[int] = DIMENSIONS,
+    speed: Speed | None = None,
+) -> Serving:
+    """What `compress` chooses from. speed: where it is known. Raises EmbftError as that does."""
     model = load_found(found)
     train, dev, test = (_pairs(trial, split) for split in ("train", "dev", "test"))
     metric = objective if objective in RANKING else "spearman"
@@ -102,20 +93,19 @@ def compress(
     calibration = np.asarray(encode(model, list(dict.fromkeys(some.text_1))), np.float32)
     ways = _ways(calibration.shape[1], dimensions)
     losses = [_losses(model, pairs, metric, ways, calibration) for pairs in (dev, test)]
-    variants = _fronted(
-        [
-            Variant(width, kind, VECTORS * width * _BITS[kind] // 8, on_dev, on_test)
-            for (width, kind), on_dev, on_test in zip(ways, *losses, strict=True)
-        ]
-    )
+    variants = [
+        Variant(width, kind, VECTORS * width * _BITS[kind] // 8, on_dev, on_test)
+        for (width, kind), on_dev, on_test in zip(ways, *losses, strict=True)
+    ]
     texts = list(dict.fromkeys(test.text_1))
-    return Compressed(
+    return Serving(
         metric=metric,
-        tolerance=tolerance,
+        dimensions=tuple(dimensions),
         pairs={"dev": len(dev), "test": len(test)},
-        variants=variants,
-        chosen=_smallest(variants, tolerance),
-        speed=measure_speed(lambda batch: encode(model, batch), texts),
+        variants=fronted(variants),
+        speed=speed or measure_speed(lambda batch: encode(model, batch), texts),
+        processor=processor(),
+        threads=torch.get_num_threads(),
     )
 
 
@@ -212,24 +202,3 @@ def _as_bits(vectors: Vectors) -> Vectors:
     dimensions that differ (Hamming's distance).
     """
     return np.where(vectors > 0, 1.0, -1.0).astype(np.float32)
-
-
-def _smallest(variants: Sequence[Variant], tolerance: float) -> Variant:
-    good = [each for each in variants if each.dev.is_within(tolerance)]
-    return min(good, key=lambda each: (each.bytes, each.dev.loss), default=variants[0])
-
-
-def _fronted(variants: Sequence[Variant]) -> tuple[Variant, ...]:
-    """The variants, those on the front marked: none is at most as large and loses less."""
-
-    def beaten() -> Iterator[bool]:
-        for one in variants:
-            others = (o for o in variants if o is not one and o.bytes <= one.bytes)
-            yield any(
-                o.dev.loss < one.dev.loss or (o.dev.loss == one.dev.loss and o.bytes < one.bytes)
-                for o in others
-            )
-
-    return tuple(
-        replace(one, on_front=not worse) for one, worse in zip(variants, beaten(), strict=True)
-    )

@@ -18,12 +18,13 @@ from embft.data.pairs import Pairs
 from embft.errors import ModelError, VerificationError
 from embft.evaluation.embed import cosines
 from embft.leaderboard.labels import metric_label, number
+from embft.results.serving import Speed
 from embft.shipping import onnx_format, openvino_format
 from embft.shipping.examine import TOLERANCE_16_BIT, Examination, examine
 from embft.shipping.format_model import Arrays, FormatModel, format_model
 from embft.shipping.price import Price, embed_in_batches, price
 from embft.shipping.reading import Original
-from embft.shipping.speed import BATCH, Speed, measure_speed
+from embft.shipping.speed import BATCH, measure_speed
 
 Format = Literal["onnx", "onnx-int8", "openvino", "openvino-int8"]
 FORMATS: tuple[Format, ...] = get_args(Format)

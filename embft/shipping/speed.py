@@ -5,26 +5,16 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
 import numpy as np
 
+from embft.results.serving import Speed
+
 BATCH = 32
 _ROUND_SECONDS, _ROUNDS = 1.5, 3
 _MOST_ALONE, _ALONE_SECONDS = 100, 3.0
-
-
-@dataclass(frozen=True)
-class Speed:
-    """texts: a second, in batches of 32, the median of three rounds. p50, p95: seconds that a text
-    in a request of its own takes, at most so long for half and for 19 of 20 of them.
-    """
-
-    texts: float
-    p50: float
-    p95: float
 
 
 def measure_speed(embed: Callable[[Sequence[str]], Any], texts: Sequence[str]) -> Speed:

@@ -27,7 +27,7 @@ class Goal(Fields):
     mode: Literal["min", "max"] = "max"
 
 
-Preference = Literal["parameters", "training", "none"]
+Preference = Literal["parameters", "training", "serving", "none"]
 
 
 class Objective(Goal):
@@ -35,8 +35,8 @@ class Objective(Goal):
     changes none of them, so a trial knows the goal alone.
 
     tolerance: how much worse than the best, in the metric's own unit, is as good. prefer: what
-    makes one of those cheaper than another: fewer trainable parameters, fewer rows trained on, or
-    nothing, so that the highest score is taken.
+    makes one of those cheaper than another: fewer trainable parameters, fewer rows trained on, a
+    smaller index of a faster model, or nothing, so that the highest score is taken.
     """
 
     tolerance: float = Field(default=0.01, ge=0, allow_inf_nan=False)

@@ -22,6 +22,7 @@ from embft.spec.model import ModelSpec
 from embft.spec.objective import RANKING, Objective, giving, with_retrieval
 from embft.spec.resources import Artifacts, Resources
 from embft.spec.search import Scheduler, Search, ShortScheduler, ShortSearch, Stop
+from embft.spec.serving import Serving, ShortServing
 from embft.spec.source import Source, Where, read_file, read_text
 from embft.spec.space import (
     MAX_POINTS,
@@ -66,6 +67,7 @@ class Document(Fields):
     objective: Objective = Objective()
     resources: Resources = Resources()
     artifacts: Artifacts = Artifacts()
+    serving: ShortServing = None
     evaluators: tuple[EvaluatorSpec, ...] = ()
 
 
@@ -89,6 +91,7 @@ class SweepSpec(Fields):
     objective: Objective
     resources: Resources
     artifacts: Artifacts
+    serving: Serving | None
     evaluators: tuple[EvaluatorSpec, ...]
     sections: dict[str, Any]
     folder: Path
@@ -180,11 +183,19 @@ def _sweep(source: Source, folder: Path, text: str) -> SweepSpec:
         objective=objective,
         resources=document.resources,
         artifacts=document.artifacts,
+        serving=_serving(document),
         evaluators=tuple(entry.relative_to(folder) for entry in evaluators),
         sections=sections,
         folder=folder,
         text=text,
     )
+
+
+def _serving(document: Document) -> Serving | None:
+    """The section; where a choice goes by what serving costs, also without being written."""
+    if document.serving is None and document.objective.prefer == "serving":
+        return Serving()
+    return document.serving
 
 
 def _products(
@@ -323,6 +334,7 @@ _BESIDE = tuple(
         ("objective", Objective),
         ("resources", Resources),
         ("artifacts", Artifacts),
+        ("serving", Serving),
     )
     for name in model.model_fields
 )

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 
 from embft.leaderboard.axes import leading_range
+from embft.leaderboard.decision import Candidates, choose
 from embft.leaderboard.export import to_csv, to_json, to_records
 from embft.leaderboard.labels import number
 from embft.leaderboard.one_trial import one_trial_yaml
@@ -24,10 +26,13 @@ from embft.leaderboard.significance import outcome
 from embft.leaderboard.table import table_lines
 from embft.leaderboard.verdict import group_name, verdict
 from embft.leaderboard.warnings import warnings
+from embft.metrics.best import Contest, Field
 from embft.metrics.comparison import Comparison
 from embft.metrics.pairs import pair_metrics
 from embft.report.table import build_table
 from embft.results.dataset import read_split
+from embft.results.folders import TrialDir
+from embft.results.serving import Loss, Serving, Speed, Variant, write_serving
 from embft.spec import Objective, parse_spec
 from embft.spec.objective import Preference
 from tests.helpers.leaderboards import Plan, lora_lr, lora_lr_plans, make_leaderboard, params
@@ -177,6 +182,33 @@ def test_cost_is_what_the_spec_prefers(leaderboard: Leaderboard) -> None:
     assert _recommended(*rows, prefer="parameters") == "small"
     assert _recommended(*rows, prefer="training") == "short"
     assert _recommended(*rows, prefer="none") == "best"
+    # Nothing is known of their service, which then costs all the same: training decides.
+    assert _recommended(*rows, prefer="serving") == "small"
+    sizes = {"best": 1_000, "small": 3_000, "short": 2_000}
+    served = tuple(_served(row, sizes[row.trial]) for row in rows)
+    assert _recommended(*served, prefer="serving") == "best"
+
+
+def _served(row: Row, size: int) -> Row:
+    """The row with a folder of its own, and an index of so many bytes."""
+    folder = TrialDir(row.folder.path.with_name(f"{row.trial}-{row.folder.key}"))
+    shutil.copytree(row.folder.path, folder.path)
+    whole = Variant(384, "float32", size, Loss(0.8, 0, (0, 0)), Loss(0.8, 0, (0, 0)))
+    write_serving(folder, Serving("spearman", (), {}, (whole,), Speed(9.0, 0.1, 0.1)))
+    return replace(row, folder=folder)
+
+
+def test_a_base_model_is_no_cheaper_to_serve() -> None:
+    """Its training is what costs nothing; served, the smallest index is taken."""
+    contest = Contest(
+        Field(
+            np.array([0.700, 0.701]), 5e-7 * np.eye(2), 299, np.array([[0.700], [0.701]]),
+            np.zeros(2, bool),
+        )
+    )  # fmt: skip
+    among = Candidates(contest, [(5.0,), (4.0,)], [0, 0], np.array([0.003, 0.002]))
+    assert choose(among, Objective(prefer="parameters")).one == 0
+    assert choose(among, Objective(prefer="serving")).one == 1
 
 
 def test_a_base_model_that_leads_is_kept(leaderboard: Leaderboard) -> None:

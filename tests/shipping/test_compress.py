@@ -10,10 +10,12 @@ from click.testing import CliRunner
 
 from embft.cli.main import main
 from embft.evaluation.embed import Embedded, cosines
+from embft.leaderboard.serving import fronted, smallest
 from embft.results.folders import TrialDir
 from embft.results.records import Completed
+from embft.results.serving import Loss, Variant
 from embft.shipping import speed
-from embft.shipping.compress import Loss, Variant, _fronted, _smallest, stored_cosines
+from embft.shipping.compress import stored_cosines
 
 
 @pytest.fixture
@@ -55,13 +57,13 @@ def _variant(size: int, loss: float, most: float) -> Variant:
 def test_the_smallest_that_is_shown_to_be_as_good_is_chosen() -> None:
     """By the end of its interval, not by its loss; the whole embeddings where none is shown."""
     whole, middle, small = _variant(9, 0, 0), _variant(5, 0.0, 0.01), _variant(1, 0.0, 0.02)
-    assert _smallest([whole, middle, small], 0.01) is middle
-    assert _smallest([whole, middle, small], 0.02) is small
+    assert smallest([whole, middle, small], 0.01) is middle
+    assert smallest([whole, middle, small], 0.02) is small
     worse = _variant(5, 0.1, 0.2)
-    assert _smallest([whole, worse], 0.01) is whole
-    assert [v.on_front for v in _fronted([whole, worse, small])] == [False, False, True]
+    assert smallest([whole, worse], 0.01) is whole
+    assert [v.on_front for v in fronted([whole, worse, small])] == [False, False, True]
     lossy = _variant(1, 0.05, 0.1)
-    assert [v.on_front for v in _fronted([whole, worse, lossy])] == [True, False, True]
+    assert [v.on_front for v in fronted([whole, worse, lossy])] == [True, False, True]
 
 
 def test_compress_of_a_trial(sweep: dict[str, TrialDir], monkeypatch: pytest.MonkeyPatch) -> None:
