@@ -9,6 +9,7 @@ import json
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
+from embft.leaderboard.rows import Group
 from embft.metrics import registry
 from embft.spec.names import value_name
 
@@ -90,11 +91,20 @@ def higher_is_better(metric: str) -> bool:
     return registry.metric(metric).higher_is_better
 
 
-# What a rank in the table means.
-RANKS = (
+_RANKS = (
     "A rank such as 2\N{EN DASH}4 holds the ranks that a configuration may have, for all of them "
     "at once with 95 % confidence."
 )
+_WIDER = (
+    " Ranks rest on the comparison of every pair, the set of those that may be the best on the "
+    "comparison with the best alone, so that a range may reach 1 outside of that set."
+)
+
+
+def ranks_note(groups: Iterable[Group]) -> str:
+    """What a rank in the table means, and where ranks and the best set seem to disagree, why."""
+    wider = any(g.rank_low == 1 and g.in_best_set is False and not g.is_base for g in groups)
+    return _RANKS + _WIDER * wider
 
 
 def number(value: float, digits: int = 3) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from embft.leaderboard.compare import comparable, versus
-from embft.leaderboard.labels import RANKS, metric_label
+from embft.leaderboard.labels import metric_label, ranks_note
 from embft.leaderboard.pair_scores import read_texts
 from embft.leaderboard.rows import Leaderboard
 from embft.leaderboard.table import Line, scored, table_lines
@@ -58,7 +58,7 @@ def _table(leaderboard: Leaderboard) -> str:
     more = len(lines) - len(shown)
     note = f"\n\n{more} more lines are in leaderboard.csv." if more else ""
     ranges = any("\N{EN DASH}" in line.rank for line in lines)
-    meaning = f"\n\n{RANKS}" if ranges else ""
+    meaning = f"\n\n{ranks_note(leaderboard.groups)}" if ranges else ""
     return "\n".join(rows) + note + meaning
 
 

@@ -21,7 +21,7 @@ from embft.leaderboard.corpora import corpus_notes
 from embft.leaderboard.costs import COSTS
 from embft.leaderboard.findings import agreement_finding, leader_finding
 from embft.leaderboard.highest_score import highest_score
-from embft.leaderboard.labels import RANKS, config_label, metric_label
+from embft.leaderboard.labels import config_label, metric_label, ranks_note
 from embft.leaderboard.rows import Decision, Leaderboard
 from embft.leaderboard.significance import direction
 from embft.leaderboard.table import Line, scored, table_lines
@@ -140,7 +140,7 @@ def _top(leaderboard: Leaderboard) -> dict[str, Any]:
         "recommended": leaderboard.recommended,
         "of_one_sweep": len({row.folder.sweep for row in leaderboard.rows}) == 1,
         "leader_finding": leader_finding(leaderboard),
-        "ranks_note": RANKS,
+        "ranks_note": ranks_note(leaderboard.groups),
         "best_tag": "may be the best" if _several_best(leaderboard) else "best on dev",
     }
 

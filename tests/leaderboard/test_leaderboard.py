@@ -17,7 +17,7 @@ import pytest
 from embft.leaderboard.axes import leading_range
 from embft.leaderboard.decision import Candidates, choose
 from embft.leaderboard.export import to_csv, to_json, to_records
-from embft.leaderboard.labels import number
+from embft.leaderboard.labels import number, ranks_note
 from embft.leaderboard.one_trial import one_trial_yaml
 from embft.leaderboard.pair_scores import read_scores, train_rows
 from embft.leaderboard.ranking import rank
@@ -99,6 +99,14 @@ def test_rank_intervals_hold_the_rank_and_agree_with_the_best(leaderboard: Leade
     assert not worst.in_best_set, "a configuration that learned nothing is not the best"
     assert worst.loss_high is not None
     assert worst.loss_high >= leaderboard.groups[0].dev_score - worst.dev_score
+
+
+def test_a_rank_of_1_outside_of_the_best_set_is_explained(leaderboard: Leaderboard) -> None:
+    """Ranks and the set are two procedures; a reader who sees both reads why, and only then."""
+    inside = [replace(g, in_best_set=g.rank_low == 1) for g in leaderboard.groups]
+    assert "outside of that set" not in ranks_note(inside)
+    outside = [*inside[:-1], replace(inside[-1], rank_low=1, in_best_set=False)]
+    assert "a range may reach 1 outside of that set" in ranks_note(outside)
 
 
 def test_the_cheapest_within_the_tolerance_is_recommended(leaderboard: Leaderboard) -> None:
