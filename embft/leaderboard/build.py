@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from embft.leaderboard.axis_values import on_axis, with_names, written_fields
+from embft.leaderboard.borda import with_borda
 from embft.leaderboard.joined import JoinedPlan, JoinedTrial, joined_plan
 from embft.leaderboard.one_trial import Origin, trial_yaml
 from embft.leaderboard.ranking import Ranking, rank
@@ -39,13 +40,15 @@ def build_leaderboard(*folders: Path) -> Leaderboard:
     """
     plan = joined_plan([SweepDir(folder) for folder in folders])
     rows = with_probe_drop(_rows(plan))
-    found = rank(rows, plan.objective)
+    if plan.objective.tasks:
+        rows = with_borda(rows, plan.objective.tasks)
+    found, goal = rank(rows, plan.objective), plan.objective.ranked_by
     first = SweepDir(folders[0])
     leaderboard = Leaderboard(
         name=plan.name,
         description=plan.description,
-        metric=plan.objective.metric,
-        mode=plan.objective.mode,
+        metric=goal.metric,
+        mode=goal.mode,
         axes=plan.axes,
         seeds=plan.seeds,
         rows=tuple(_ranked_rows(rows, found.groups)),
@@ -57,7 +60,7 @@ def build_leaderboard(*folders: Path) -> Leaderboard:
         verdict=(),
         audit=frozen_audit(first.dataset(plan.data[0])),
         folder=first,
-        optimism=selection_bias(found.groups, plan.objective.metric) if plan.test_is_dev else None,
+        optimism=selection_bias(found.groups, goal.metric) if plan.test_is_dev else None,
         dev_is_cut=plan.dev_is_cut,
         test_is_dev=plan.test_is_dev,
         bases=found.bases,

@@ -12,15 +12,20 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from statistics import fmean
 
+from embft.leaderboard.borda import borda_by_task, configuration
+from embft.leaderboard.labels import higher_is_better
 from embft.leaderboard.resampled import Draw, Drawn
 from embft.leaderboard.rows import Interval, Row
-from embft.metrics.best import Contest, field_of, seed_table
+from embft.metrics.best import Contest, Field, field_of, seed_table
 from embft.metrics.bootstrap import Interval as Ends
 from embft.metrics.bootstrap import with_seeds
+from embft.metrics.borda import MANY_TASKS, BordaContest
 from embft.metrics.comparison import Comparison
+from embft.metrics.metric import BORDA
 from embft.metrics.resampling import Resampling
 from embft.metrics.seed_variance import seed_variance
-from embft.spec.objective import Goal
+from embft.results.units import UnitValues
+from embft.spec.objective import Goal, Objective
 
 # With more configurations the first on dev are compared, and of the others it is only asked whether
 # they may be the best, so that a table of 10,000 stands in seconds.
@@ -30,15 +35,16 @@ _RESAMPLES, _FEW_RESAMPLES, _MANY = 1000, 400, 40
 
 @dataclass(frozen=True)
 class Member:
-    """A configuration's completed trials, best seed on dev first, and resamples of their scores.
+    """A configuration's completed trials, best seed on dev first, and resamples of their scores on
+    each split, one for each metric that counts; none where single values are not on disk.
 
     interval: of the mean over seeds on test, which includes what seeds vary.
     """
 
     rows: tuple[Row, ...]
     dev_score: float
-    dev: Drawn | None = None
-    test: Drawn | None = None
+    dev: tuple[Drawn, ...] = ()
+    test: tuple[Drawn, ...] = ()
     interval: Interval | None = None
 
     @property
@@ -85,12 +91,13 @@ class Members:
         return next(own, next(iter(bases), None))
 
 
-def members(rows: Sequence[Row], goal: Goal) -> Members:
+def members(rows: Sequence[Row], objective: Objective) -> Members:
     """The configurations among the rows, those that are compared resampled."""
+    goal = objective.ranked_by
     bases = list(_configurations([row for row in rows if row.is_baseline], goal))
     trained = list(_configurations([row for row in rows if not row.is_baseline], goal))
     compared = len(trained) if len(trained) <= MOST_COMPARED else FIRST_COMPARED
-    draw = _Drawing(goal.metric, _RESAMPLES if compared <= _MANY else _FEW_RESAMPLES)
+    draw = _drawing(rows, objective, _RESAMPLES if compared <= _MANY else _FEW_RESAMPLES)
     entered = [draw.member(group) for group in trained[:compared]]
     rest = [Member(group, _mean_dev(group, goal.metric)) for group in trained[compared:]]
     trained_members = (*_with_seeds(entered, goal.metric), *rest)
@@ -103,7 +110,7 @@ def _configurations(rows: Sequence[Row], goal: Goal) -> Iterator[tuple[Row, ...]
     found: dict[str, list[Row]] = {}
     for row in rows:
         if row.completed and goal.metric in row.dev:
-            found.setdefault(row.trial if row.is_baseline else repr(row.params), []).append(row)
+            found.setdefault(configuration(row), []).append(row)
     groups = [
         sorted(group, key=lambda row: sign * row.dev[goal.metric]) for group in found.values()
     ]
@@ -146,21 +153,75 @@ class _Drawing:
 
     def __init__(self, metric: str, resamples: int) -> None:
         self.metric = metric
-        linear = Resampling(resamples, only=(metric,), intervals=False, linear=True)
-        self._compared = Draw(metric, linear)
+        self._compared = [Draw(metric, _for_comparison(metric, resamples))]
         self._interval = Draw(metric, Resampling(only=(metric,)))
 
     def member(self, rows: tuple[Row, ...]) -> Member:
         """The configuration with its resamples."""
-        dev, test = (self._compared.of(rows, split) for split in ("dev", "test"))
+        dev, test = (self._drawn(rows, split) for split in ("dev", "test"))
         return Member(rows, _mean_dev(rows, self.metric), dev, test, self._interval_of(rows))
+
+    def _drawn(self, rows: tuple[Row, ...], split: str) -> tuple[Drawn, ...]:
+        found = [drawn for draw in self._compared if (drawn := draw.of(rows, split))]
+        return tuple(found) if len(found) == len(self._compared) else ()
 
     def _interval_of(self, rows: tuple[Row, ...]) -> Interval | None:
         if len(rows) == 1:
             return rows[0].test_intervals.get(self.metric)
-        drawn = self._interval.of(rows, "test")
-        found = drawn.result.of_units.get(self.metric) if drawn else None
-        return (found.low, found.high) if found else None
+        return _interval(self._interval.of(rows, "test"), self.metric)
+
+
+class _EachTask(_Drawing):
+    """Resamples a configuration's scores in each of a few tasks. Its Borda score has no interval
+    before it is compared.
+    """
+
+    def __init__(self, tasks: Sequence[str], resamples: int) -> None:
+        self.metric = BORDA
+        self._compared = [Draw(task, _for_comparison(task, resamples)) for task in tasks]
+
+    def _interval_of(self, rows: tuple[Row, ...]) -> Interval | None:  # noqa: ARG002
+        return None
+
+
+class _ManyTasks(_Drawing):
+    """Resamples tasks, of which a configuration's Borda score is the mean."""
+
+    def __init__(self, rows: Sequence[Row], tasks: Sequence[str], resamples: int) -> None:
+        super().__init__(BORDA, resamples)
+        self._tasks = tuple(tasks)
+        self._shares = {s: borda_by_task(rows, tasks, s) for s in ("dev", "test")}
+
+    def _drawn(self, rows: tuple[Row, ...], split: str) -> tuple[Drawn, ...]:
+        found = self._over_tasks(self._compared[0], rows, split)
+        return (found,) if found else ()
+
+    def _interval_of(self, rows: tuple[Row, ...]) -> Interval | None:
+        return _interval(self._over_tasks(self._interval, rows, "test"), BORDA)
+
+    def _over_tasks(self, draw: Draw, rows: tuple[Row, ...], split: str) -> Drawn | None:
+        shares = [self._shares[split][r.trial] for r in rows if r.trial in self._shares[split]]
+        tables = [UnitValues("task", self._tasks, each) for each in shares]
+        return draw.of_units(tables) if len(tables) == len(rows) else None
+
+
+def _drawing(rows: Sequence[Row], objective: Objective, resamples: int) -> _Drawing:
+    """How this objective's configurations are resampled."""
+    if not objective.tasks:
+        return _Drawing(objective.metric, resamples)
+    if len(objective.tasks) < MANY_TASKS:
+        return _EachTask(objective.tasks, resamples)
+    return _ManyTasks(rows, objective.tasks, resamples)
+
+
+def _for_comparison(metric: str, resamples: int) -> Resampling:
+    return Resampling(resamples, only=(metric,), intervals=False, linear=True)
+
+
+def _interval(drawn: Drawn | None, metric: str) -> Interval | None:
+    """Of these very seeds."""
+    found = drawn.result.of_units.get(metric) if drawn else None
+    return (found.low, found.high) if found else None
 
 
 @dataclass(frozen=True)
@@ -169,8 +230,18 @@ class Compared:
 
     contest: Contest
     places: tuple[int, ...]
-    drawn: Drawn
+    drawn: tuple[Drawn, ...]
     higher: bool
+
+    @property
+    def unit(self) -> str:
+        """What is counted, and of what more would decide."""
+        return self.drawn[0].unit if len(self.drawn) == 1 else "task"
+
+    @property
+    def count(self) -> int:
+        """How many of these there are."""
+        return self.drawn[0].count if len(self.drawn) == 1 else len(self.drawn)
 
     def at(self, entered: int) -> int | None:
         """The contest's number of an entered member, None where it is not in it."""
@@ -189,20 +260,34 @@ def compared(all_members: Members, split: str, one: int, among: Sequence[int]) -
     are not on disk.
     """
     entered = all_members.entered
-    drawn: dict[int, Drawn] = {
-        i: found for i in {one, *among} if (found := getattr(entered[i], split)) is not None
+    drawn: dict[int, tuple[Drawn, ...]] = {
+        i: found for i in {one, *among} if (found := getattr(entered[i], split))
     }
     if one not in drawn:
         return None
-    places = tuple(i for i in sorted(drawn) if drawn[i].on == drawn[one].on)
-    field = field_of(
-        [drawn[i].result for i in places],
-        all_members.goal.metric,
-        higher_is_better=all_members.higher,
-        seeds=[[row.seed for row in entered[i].rows] for i in places],
-        fixed=[entered[i].is_base for i in places],
-    )
+    on = [each.on for each in drawn[one]]
+    places = tuple(i for i in sorted(drawn) if [each.on for each in drawn[i]] == on)
     # On dev the field was chosen by the very scores that are compared.
     unseen = len(all_members.trained) - all_members.compared if split == "dev" else 0
-    contest = Contest(field, rivals=len(places) + unseen if unseen else 0)
+    contests = [
+        Contest(
+            _field(all_members, places, [drawn[i][task] for i in places]),
+            rivals=len(places) + unseen if unseen else 0,
+        )
+        for task in range(len(on))
+    ]
+    contest = contests[0] if len(contests) == 1 else BordaContest(contests)
     return Compared(contest, places, drawn[one], all_members.higher)
+
+
+def _field(all_members: Members, places: Sequence[int], drawn: Sequence[Drawn]) -> Field:
+    """The field of the entered members at these places, in the metric that was drawn."""
+    metric, some = drawn[0].metric, [all_members.entered[i] for i in places]
+    own = metric == all_members.goal.metric
+    return field_of(
+        [each.result for each in drawn],
+        metric,
+        higher_is_better=all_members.higher if own else higher_is_better(metric),
+        seeds=[[row.seed for row in member.rows] for member in some],
+        fixed=[member.is_base for member in some],
+    )

@@ -64,7 +64,7 @@ def curve_points(leaderboard: Leaderboard, rows: Sequence[Row]) -> list[CurvePoi
             label=config_label(row.params, leaderboard.axes),
             epoch=epoch.epoch,
             step=epoch.step,
-            score=epoch.dev[leaderboard.metric],
+            score=epoch.dev[leaderboard.epoch_metric],
             loss=epoch.loss,
             chosen=bool(row.completed and row.completed.best_epoch == epoch.epoch),
             recommended=row.trial in leaders,
@@ -72,7 +72,7 @@ def curve_points(leaderboard: Leaderboard, rows: Sequence[Row]) -> list[CurvePoi
         )
         for row in rows
         for epoch in row.epochs
-        if leaderboard.metric in epoch.dev
+        if leaderboard.epoch_metric in epoch.dev
     ]
 
 

@@ -91,7 +91,14 @@ def _objective(plan: PlanRecord) -> Objective:
         mode=plan["mode"],
         tolerance=plan.get("tolerance", usual.tolerance),
         prefer=plan.get("prefer", usual.prefer),
+        tasks=tuple(plan.get("tasks", ())),
     )
+
+
+def _goal(plan: PlanRecord) -> str:
+    """What a plan ranks by, in words."""
+    tasks = plan.get("tasks")
+    return f"tasks ({', '.join(tasks)})" if tasks else f"{plan['metric']} ({plan['mode']})"
 
 
 def _described(plans: Sequence[PlanRecord]) -> str:
@@ -145,7 +152,7 @@ def _without_effect(name: str, fields: Sequence[Mapping[str, Any]]) -> bool:
 def _check_comparable(
     one: SweepDir, first: PlanRecord, other: SweepDir, second: PlanRecord
 ) -> None:
-    goals = [f"{plan['metric']} ({plan['mode']})" for plan in (first, second)]
+    goals = [_goal(plan) for plan in (first, second)]
     if goals[0] != goals[1]:
         raise EmbftError(
             f"{one.path} ranks by {goals[0]} and {other.path} by {goals[1]}: one report ranks by "

@@ -25,7 +25,7 @@ _FAST = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # by libyaml, where PyYAM
 _LONGEST_NAME = 100
 # What decides no trial's result and is the sweep's own; a search's sections are not one trial's.
 _BESIDE = ("description", "resources", "artifacts", "serving")
-_BESIDE_GOAL = ("tolerance", "prefer")
+_BESIDE_GOAL = ("tolerance", "prefer", "tasks")
 _HEAD = """\
 # Its paths begin in the folder that it is meant for, the one of the sweep's results.
 """

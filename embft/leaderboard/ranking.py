@@ -19,6 +19,7 @@ from embft.leaderboard.decision import Candidates, Choice, choose, incomplete, n
 from embft.leaderboard.rows import Decision, Group, Row
 from embft.leaderboard.unseen import Unseen, unseen
 from embft.metrics.best import Contest
+from embft.metrics.borda import BordaContest
 from embft.metrics.comparison import Comparison
 from embft.metrics.power import detectable_difference
 from embft.spec import Objective
@@ -35,10 +36,10 @@ class Ranking:
 
 def rank(rows: Sequence[Row], objective: Objective) -> Ranking:
     """The completed configurations by their mean dev objective, the best first."""
-    everyone = members(rows, objective.goal)
+    everyone = members(rows, objective)
     if not everyone.entered:
         return Ranking((), (), None)
-    missing, groups = incomplete(rows, objective.metric), _groups(everyone)
+    missing, groups = incomplete(rows, everyone.goal.metric), _groups(everyone)
     dev = compared(everyone, "dev", everyone.first, range(len(everyone.entered)))
     if dev is None:
         chosen, decision = everyone.first, Decision(objective)
@@ -157,13 +158,21 @@ def _test(groups: list[Group], everyone: Members, chosen: int) -> None:
         differences = test.contest.against(own)
         for i, place in enumerate(test.places):
             if place != chosen:
-                error, freedom = test.contest.error[i, own], test.contest.freedom[i, own]
                 groups[place] = replace(
                     groups[place],
                     to_recommended=test.turned(differences[i]),
-                    detectable=detectable_difference(float(error), float(freedom)),
+                    detectable=_detectable(test.contest, i, own),
                 )
+            if isinstance(test.contest, BordaContest):
+                low, high = map(float, test.contest.bounds[i])
+                groups[place] = replace(groups[place], interval=(low, high))
     _to_bases(groups, everyone)
+
+
+def _detectable(contest: Contest, one: int, other: int) -> float | None:
+    """The smallest difference of the two that is found; None where no standard error is known."""
+    error, freedom = float(contest.error[one, other]), float(contest.freedom[one, other])
+    return detectable_difference(error, freedom) if math.isfinite(error) else None
 
 
 def _to_bases(groups: list[Group], everyone: Members) -> None:
@@ -185,7 +194,7 @@ def _decision(
     candidates: Candidates, choice: Choice, dev: Compared, best_set: int, objective: Objective
 ) -> Decision:
     """How sure the choice is, and what would make it surer. best_set: how many may be the best."""
-    contest, one, count = candidates.contest, choice.one, dev.drawn.count
+    contest, one, count = candidates.contest, choice.one, dev.count
     base = candidates.bases[one]
     rivals = np.flatnonzero(contest.in_best_set).tolist()
     show_best = None if choice.within else needed(contest, one, rivals, objective.tolerance, count)
@@ -200,7 +209,7 @@ def _decision(
         best_set=best_set,
         loss_high=float(candidates.loss_high[one]),
         better_than_base=choice.better,
-        unit=dev.drawn.unit,
+        unit=dev.unit,
         units=count,
         needed=show_best,
         needed_for_base=show_base,

@@ -21,11 +21,13 @@ from embft.results.units import UnitValues, resampled_units
 
 @dataclass(frozen=True)
 class Drawn:
-    """Resamples of one configuration's scores. on: what was scored, equal where it is the same.
+    """Resamples of one configuration's scores in a metric. on: what was scored, equal where it is
+    the same.
 
     unit: what one unit is called, `pair` or what its evaluator says; count: how many there are.
     """
 
+    metric: str
     on: str
     unit: str
     count: int
@@ -58,6 +60,7 @@ class Draw:
         thresholds = [table.threshold or 0.0 for table in tables]
         scores = [table.score for table in tables]
         return Drawn(
+            self.metric,
             on,
             "pair",
             count,
@@ -68,9 +71,15 @@ class Draw:
         tables = [table for row in rows if (table := read_units(row, split, self.metric))]
         if len(tables) < len(rows) or not all(tables[0].matches(table) for table in tables):
             return None
+        return self.of_units(tables)
+
+    def of_units(self, tables: Sequence[UnitValues]) -> Drawn | None:
+        """The resampled mean over tables of the same units, one for each seed."""
         same = next((i for i, u in enumerate(self._units) if u.matches(tables[0])), None)
         if same is None:
             same = len(self._units)
             self._units.append(tables[0])
         result = resampled_units(self.metric, tables, self._units[same].drawn, self.resampling)
-        return Drawn(f"units {same}", tables[0].unit, len(tables[0]), result) if result else None
+        if result is None:
+            return None
+        return Drawn(self.metric, f"units {same}", tables[0].unit, len(tables[0]), result)

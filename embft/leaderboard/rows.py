@@ -25,8 +25,8 @@ class Row:
     trial: the folder's name, or `baseline`. params: the varying parameters under their dotted
     paths, mappings, lists and paths by short names; None where a parameter does not apply (a LoRA
     rank in full fine-tuning). values: what stands behind those names. to_yaml: writes the trial's
-    spec for a folder and some seeds, which few rows of a large table are ever asked for. derived:
-    test scores that take other rows too.
+    spec for a folder and some seeds, which few rows of a large table are ever asked for.
+    derived_dev, derived: scores on dev and on test that take other rows too.
     """
 
     trial: str
@@ -39,6 +39,7 @@ class Row:
     to_yaml: Callable[[Path | None, Sequence[int]], str]
     derived: Metrics = field(default_factory=dict)
     derived_intervals: Mapping[str, Interval] = field(default_factory=dict)
+    derived_dev: Metrics = field(default_factory=dict)
     values: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
@@ -60,7 +61,7 @@ class Row:
     @property
     def dev(self) -> Metrics:
         """Scores on the dev split; empty unless completed."""
-        return self.completed.dev if self.completed else {}
+        return {**self.completed.dev, **self.derived_dev} if self.completed else {}
 
     @property
     def test(self) -> Metrics:
@@ -214,6 +215,12 @@ class Leaderboard:
     decision: Decision | None = None
     dev_is_cut: bool = False
     test_is_dev: bool = False
+
+    @property
+    def epoch_metric(self) -> str:
+        """What each epoch of a training was judged by: the objective, of several tasks one."""
+        objective = self.decision.objective if self.decision else None
+        return objective.metric if objective and objective.tasks else self.metric
 
     @property
     def recommended(self) -> Group | None:

@@ -14,6 +14,7 @@ import numpy as np
 from scipy import special
 
 from embft.leaderboard.contests import Compared, Member, Members
+from embft.metrics import registry
 from embft.metrics.weighted import BoolArray, FloatArray
 
 _NORMAL_95 = float(special.ndtri(0.975))
@@ -46,7 +47,15 @@ def unseen(everyone: Members, dev: Compared) -> Unseen:
     in_best_set = ~(behind > reach * (error + others[dev.contest.leader]))
     worst = np.where(dev.contest.in_best_set, others, 0.0).max(initial=0.0)
     loss = np.maximum(behind + reach * (error + worst), 0.0)
-    return Unseen(in_best_set, loss, _threat(dev, score, error, others, in_best_set))
+    threat = _threat(dev, score, error, others, in_best_set)
+    most = _range(metric)
+    return Unseen(in_best_set, np.minimum(loss, most), np.minimum(threat, most))
+
+
+def _range(metric: str) -> float:
+    """The largest difference of two scores that the metric's bounds allow."""
+    low, high = registry.metric(metric).bounds
+    return float("inf") if low is None or high is None else high - low
 
 
 def _threat(

@@ -191,6 +191,11 @@ def _meaning(leaderboard: Leaderboard, gain: Comparison) -> str:
 
 def _scope(leaderboard: Leaderboard, decision: Decision) -> str:
     """What all this is said of."""
+    if decision.scope == "configurations" and decision.seed_spread is None:
+        return (
+            "This is said of the configurations: every interval and comparison includes what "
+            "scores vary by between seeds."
+        )
     if decision.scope == "configurations":
         spread = number(decision.seed_spread or 0.0, 4)
         return (

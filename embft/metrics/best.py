@@ -238,6 +238,13 @@ class Contest:
         high = np.where(self.in_best_set, np.maximum(least.min(axis=1), 0.0), 0.0)
         return np.stack([-most, np.where(np.isfinite(high), high, 0.0)], axis=1)
 
+    @cached_property
+    def p_of_pairs(self) -> FloatArray:
+        """(K, K): the p-value of each pair's difference, corrected for all pairs."""
+        apart = np.abs(_standardised(self.ahead, self.error))
+        found = [_shares(self._extremes.furthest[:, None], each) for each in apart]
+        return np.stack(found)
+
     def ranks(self, among: BoolArray | None = None) -> tuple[IntArray, IntArray]:
         """The lowest and the highest rank (K,) that each may have among some, for all at once."""
         counted = np.ones(len(self.field.scores), bool) if among is None else among

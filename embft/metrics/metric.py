@@ -21,6 +21,9 @@ PAIRS = "pairs"
 LEADERBOARD = "leaderboard"
 USERS = "a user's function"
 
+BORDA = "borda"
+"""The name of the score over several tasks (`borda.py`)."""
+
 
 @dataclass(frozen=True)
 class Metric:

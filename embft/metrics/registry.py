@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
-from embft.metrics.metric import LEADERBOARD, SHARE, USERS, Family, Metric
+from embft.metrics.metric import BORDA, LEADERBOARD, SHARE, USERS, Family, Metric
 from embft.metrics.pair_definitions import PAIR_METRICS
 
 Source = Callable[[], Iterable[Metric | Family]]
@@ -33,6 +33,14 @@ _OTHERS = (
         source="Welch (1947)",
     ),
     Metric("false_positives", "False positives", "label 0 with score >= threshold", direction=None),
+    Metric(
+        BORDA,
+        "Borda score",
+        "mean over tasks of the share of the other configurations that it beats, ties half",
+        bounds=SHARE,
+        source="Borda (1781)",
+        computed_by=LEADERBOARD,
+    ),
     Metric(
         "probe_drop",
         "Drop on the probe",

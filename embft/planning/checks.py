@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from embft.data.pairs import Splits
 from embft.errors import EmbftError
@@ -65,7 +65,7 @@ def check_objective(metric: str, splits: Splits) -> None:
     if PAIR_METRICS[metric].binary_only and not splits.dev.is_binary:
         graded = [name for name in PAIR_OBJECTIVES if not PAIR_METRICS[name].binary_only]
         raise EmbftError(
-            f"objective.metric is {metric}, which needs labels 0 and 1, but the labels are graded: "
+            f"the objective has {metric}, which needs labels 0 and 1, but the labels are graded: "
             f"use one of {', '.join(graded)}"
         )
     if len(set(splits.dev.label.tolist())) < 2:
@@ -75,12 +75,11 @@ def check_objective(metric: str, splits: Splits) -> None:
         )
 
 
-def check_ranked(trial: TrialSpec, splits: Splits) -> None:
+def check_ranked(metric: str, evaluators: Sequence[EvaluatorSpec], splits: Splits) -> None:
     """Refuse a metric of retrieval that such data do not give: pairs have a few of them, judged
     queries those with a cut-off.
     """
-    metric = trial.objective.metric
-    entry = giving(metric, trial.evaluators)
+    entry = giving(metric, evaluators)
     if entry is None:
         return
     from embft.evaluation.pair_retrieval import OF_PAIRS  # these two take longer than a plan may
@@ -93,6 +92,6 @@ def check_ranked(trial: TrialSpec, splits: Splits) -> None:
     if metric not in allowed:
         what = "pairs" if splits.retrieval is None else "judged queries"
         raise EmbftError(
-            f"objective.metric is {metric}, which the evaluator `retrieval` does not have on "
+            f"the objective has {metric}, which the evaluator `retrieval` does not have on "
             f"{what}: use one of {', '.join(allowed)}"
         )

@@ -7,7 +7,7 @@ anything runs. Writes nothing: `prepare.py` does.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -200,12 +200,21 @@ def make_plan(spec: SweepSpec, results: Path) -> Plan:
     used = {trial.data_digest: planner.data(trial.data_digest) for trial in trials}
     # The largest first, which stands for the sweep where there is room for one.
     used = dict(sorted(used.items(), key=lambda item: -len(item[1].train)))
+    for splits in used.values():
+        _check_goals(spec.objective.tasks, spec, splits)
     most = most_evaluations(((t.spec, t.data_digest) for t in trials), used)
     if spec.scheduler is not None:
         check_scheduler(spec.scheduler, most)
     runs = tuple(t for t in trials if t.spec.is_baseline or not spec.search.proposes)
     samples = tuple(t for t in trials if not t.spec.is_baseline and spec.search.proposes)
     return Plan(spec, folder, runs, used, planner.read, planner.notes(), planner, samples, most)
+
+
+def _check_goals(metrics: Iterable[str], of: TrialSpec | SweepSpec, splits: Splits) -> None:
+    """Refuse metrics of an objective that these data do not give."""
+    for metric in metrics:
+        check_objective(metric, splits)
+        check_ranked(metric, of.evaluators, splits)
 
 
 def _scored_once(
@@ -244,8 +253,7 @@ def _planned(params: Point, trial: TrialSpec, sweep: SweepDir, known: _Known) ->
         splits = load_data(trial.data, known.read)
         digest = known.digests[trial.data] = splits.digest()
         known.data[digest] = splits
-        check_objective(trial.objective.metric, splits)
-        check_ranked(trial, splits)
+        _check_goals((trial.objective.metric,), trial, splits)
     check_loss(trial, known.data[digest])
     known.learning.check(trial, digest, known.data[digest].train)
     model = spec_base(trial.model)

@@ -52,6 +52,8 @@ def plan_record(plan: Plan) -> PlanRecord:
         "test_is_dev": any(splits.test_is_dev for splits in any_splits),
         "paths_begin": os.path.relpath(Path.cwd().resolve(), plan.folder.path.resolve()),
     }
+    if spec.objective.tasks:
+        record["tasks"] = list(spec.objective.tasks)
     if spec.search.proposes:
         record["search"] = spec.search.model_dump(mode="json")
     if spec.scheduler is not None:

@@ -25,6 +25,7 @@ from embft.leaderboard.labels import config_label, metric_label, ranks_note
 from embft.leaderboard.rows import Decision, Leaderboard
 from embft.leaderboard.significance import direction
 from embft.leaderboard.table import Line, scored, table_lines
+from embft.metrics.borda import MANY_TASKS
 from embft.report import bundle
 from embft.report import format as fmt
 from embft.report.audit import audit_lines
@@ -227,10 +228,7 @@ def method(leaderboard: Leaderboard) -> list[str]:
     """How the numbers came about, in sentences."""
     scheme = next((r.completed.interval_scheme for r in leaderboard.rows if r.completed), None)
     found = [
-        f"Trials are ranked by {metric_label(leaderboard.metric)} on the dev split "
-        f"({leaderboard.pairs.get('dev', 0):,} pairs), which also chose each trial's epoch and "
-        "threshold. Scores are reported on the test split "
-        f"({leaderboard.pairs.get('test', 0):,} pairs).",
+        *_ranked_by(leaderboard),
         "A 95 % interval is made so that in 95 of 100 draws of such evaluation pairs it holds the "
         "score that the model has on all pairs of this kind"
         + (f" (bootstrap over {scheme})." if scheme else "."),
@@ -242,6 +240,33 @@ def method(leaderboard: Leaderboard) -> list[str]:
     if len(leaderboard.seeds) > 1:
         found.insert(2, f"Scores are means over {len(leaderboard.seeds)} seeds.")
     return found
+
+
+def _ranked_by(leaderboard: Leaderboard) -> Iterator[str]:
+    """What is chosen by, and on what."""
+    dev, test = (leaderboard.pairs.get(split, 0) for split in ("dev", "test"))
+    reported = f"Scores are reported on the test split ({test:,} pairs)."
+    objective = leaderboard.decision.objective if leaderboard.decision else None
+    if objective is None or not objective.tasks:
+        yield (
+            f"Trials are ranked by {metric_label(leaderboard.metric)} on the dev split ({dev:,} "
+            f"pairs), which also chose each trial's epoch and threshold. {reported}"
+        )
+        return
+    tasks, few = ", ".join(objective.tasks), len(objective.tasks) < MANY_TASKS
+    yield (
+        f"Trials are ranked by the Borda score over these tasks: {tasks}, on the dev split "
+        f"({dev:,} pairs). It is the mean over tasks of the share of the other configurations that "
+        "one beats, ties counting half. "
+        f"Each trial's epoch was chosen by {objective.metric}. {reported}"
+    )
+    yield (
+        "Two configurations count as different in a task where their difference is significant "
+        "for all pairs in all tasks at once; a pair that is not counts for and against, so that "
+        "intervals of Borda scores are wide and hold for all at once."
+        if few
+        else "Tasks are a sample: intervals are made by drawing tasks again."
+    )
 
 
 def _choosing(leaderboard: Leaderboard) -> list[str]:

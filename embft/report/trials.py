@@ -169,9 +169,8 @@ def _range(found: Mapping[str, tuple[float, float]], name: str) -> str:
 
 
 def _spark(leaderboard: Leaderboard, row: Row) -> Spark | None:
-    found = [
-        (e.epoch, e.dev[leaderboard.metric]) for e in row.epochs if leaderboard.metric in e.dev
-    ]
+    metric = leaderboard.epoch_metric
+    found = [(e.epoch, e.dev[metric]) for e in row.epochs if metric in e.dev]
     if not found:
         return None
     points = _scaled(found)

@@ -36,6 +36,7 @@ class PlanEntry(TypedDict):
 class PlanRecord(TypedDict):
     """What `plan.json` holds; tolerance and prefer are absent from older versions' plans.
 
+    tasks: the metrics that are the objective together, where there are several.
     search: the spec's section, where trials are proposed; scheduler: where some are stopped early.
     paths_begin: the folder in which relative paths of the trials begin, as seen from the sweep's.
     """
@@ -47,6 +48,7 @@ class PlanRecord(TypedDict):
     mode: Literal["min", "max"]
     tolerance: NotRequired[float]
     prefer: NotRequired[Preference]
+    tasks: NotRequired[list[str]]
     seeds: list[int]
     trials: list[PlanEntry]
     data: Annotated[list[InsidePath], Field(min_length=1)]

@@ -5,11 +5,12 @@ objective may name: those of the dev split, pairs' or an evaluator's.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from embft.errors import nearest
+from embft.metrics.metric import BORDA
 from embft.metrics.pair_definitions import PAIR_METRICS
 from embft.spec.base import Fields, Text
 from embft.spec.evaluators import EvaluatorSpec
@@ -36,16 +37,33 @@ class Objective(Goal):
 
     tolerance: how much worse than the best, in the metric's own unit, is as good. prefer: what
     makes one of those cheaper than another: fewer trainable parameters, fewer rows trained on, a
-    smaller index of a faster model, or nothing, so that the highest score is taken.
+    smaller index of a faster model, or nothing, so that the highest score is taken. tasks: metrics
+    that are the objective together, by the Borda score over them; `metric` then says which epoch
+    of a training is kept, the first task where it is not given.
     """
 
     tolerance: float = Field(default=0.01, ge=0, allow_inf_nan=False)
     prefer: Preference = "parameters"
+    tasks: tuple[Text, ...] = ()
 
     @property
     def goal(self) -> Goal:
         """The metric and the direction, which is all that a trial needs of an objective."""
         return Goal(metric=self.metric, mode=self.mode)
+
+    @property
+    def ranked_by(self) -> Goal:
+        """What configurations are ranked by: the goal, or the Borda score over several tasks."""
+        return Goal(metric=BORDA) if self.tasks else self.goal
+
+    @model_validator(mode="after")
+    def _several(self) -> Self:
+        if self.tasks and len(set(self.tasks)) < max(len(self.tasks), 2):
+            raise ValueError(
+                f"tasks is {list(self.tasks)}: name two metrics or more, each once; a single one "
+                "is `metric`"
+            )
+        return self
 
 
 def giving(metric: str, evaluators: Sequence[EvaluatorSpec]) -> EvaluatorSpec | None:

@@ -167,10 +167,8 @@ def _sweep(source: Source, folder: Path, text: str) -> SweepSpec:
     if document.scheduler is not None:
         check_scheduler(source, document.scheduler, [point.train for point in points])
     judged = any(point.data.is_judged for point in points)
-    objective = document.objective
-    if judged and "metric" not in (source.data.get("objective") or {}):
-        objective = objective.model_copy(update={"metric": RANKING})
-    evaluators = _evaluators(source, document, objective.metric, judged=judged)
+    objective = _objective(source, document, judged=judged)
+    evaluators = _evaluators(source, document, objective, judged=judged)
     return SweepSpec.model_construct(
         name=document.name,
         description=" ".join(document.description.split()),
@@ -214,13 +212,40 @@ def _products(
     return [(where, each) for (where, _), each in zip(axes, grid, strict=True)]
 
 
+def _objective(source: Source, document: Document, *, judged: bool) -> Objective:
+    """The objective with what it has where the spec names no metric. Raises SpecError where several
+    tasks are the objective and something needs the one number of a trial by itself.
+    """
+    found = document.objective
+    if "metric" not in (source.data.get("objective") or {}) and (found.tasks or judged):
+        metric = found.tasks[0] if found.tasks else RANKING
+        found = found.model_copy(update={"metric": metric})
+    if not found.tasks:
+        return found
+    alone = {
+        ("artifacts", "keep"): document.artifacts.count not in (None, 0),
+        ("search", "algorithm"): document.search.proposes,
+        ("stop", "score"): document.stop.score is not None,
+        ("stop", "no_better_for"): document.stop.no_better_for is not None,
+    }
+    for where, given in alone.items():
+        if given:
+            raise SpecError(
+                f"{source.at(where)}: {'.'.join(where)} goes by one score of each trial by itself, "
+                "and with objective.tasks a trial has none: its Borda score takes all trials. "
+                f"Leave out objective.tasks, or {'.'.join(where)}"
+            )
+    return found
+
+
 def _evaluators(
-    source: Source, document: Document, metric: str, *, judged: bool
+    source: Source, document: Document, objective: Objective, *, judged: bool
 ) -> list[EvaluatorSpec]:
     """The entries in one order, however written, checked against each other and the objective."""
     entries = list(dict.fromkeys(document.evaluators))
     if judged:
-        entries = with_retrieval(entries, metric)
+        for metric in (objective.metric, *objective.tasks):
+            entries = with_retrieval(entries, metric)
     titles = [(entry.kind, entry.label) for entry in entries]
     for i, title in enumerate(titles):
         if title in titles[:i]:
@@ -228,11 +253,15 @@ def _evaluators(
                 f"{source.at(('evaluators',))}: two evaluators are called {title[1]!r}: give each "
                 "a `name` of its own, which stands before its metrics"
             )
-    try:
-        giving(metric, entries)
-    except ValueError as error:
-        at = source.at(("objective", "metric"))
-        raise SpecError(f"{at}: objective.metric is {metric!r}: {error}") from None
+    named = {"metric": (objective.metric,), "tasks": objective.tasks}
+    for field, metrics in named.items():
+        for metric in metrics:
+            try:
+                giving(metric, entries)
+            except ValueError as error:
+                at = source.at(("objective", field))
+                where = "objective.metric is" if field == "metric" else "objective.tasks names"
+                raise SpecError(f"{at}: {where} {metric!r}: {error}") from None
     return sorted(entries, key=lambda entry: entry.model_dump_json())
 
 

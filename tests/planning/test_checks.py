@@ -98,7 +98,7 @@ def test_pairs_have_few_metrics_of_retrieval(metric: str, had: bool, constant: P
     spec = parse_spec(f"{text}objective: {{metric: {metric}}}\n")
     trial = next(iter(spec.trials()))[1]
     if had:
-        check_ranked(trial, splits)
+        check_ranked(trial.objective.metric, trial.evaluators, splits)
     else:
         with pytest.raises(EmbftError, match="does not have on pairs: use one of mrr, recall_at_1"):
-            check_ranked(trial, splits)
+            check_ranked(trial.objective.metric, trial.evaluators, splits)

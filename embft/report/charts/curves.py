@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import altair as alt
@@ -49,6 +50,7 @@ def epochs_chart(leaderboard: Leaderboard) -> Chart | None:
     """Dev score at each evaluation, a line for each trial, the chosen ones marked: over epochs, or
     over steps where some evaluations came within an epoch.
     """
+    leaderboard = replace(leaderboard, metric=leaderboard.epoch_metric)
     shown = curve_rows(leaderboard)
     points = curve_points(leaderboard, shown)
     if not points:
