@@ -130,6 +130,7 @@ def _runs_here(plan: Plan, options: Options) -> bool:
 
 def _run_one(console: Console, plan: Plan, options: Options, ray: KeptRay) -> int:
     """Run one sweep, and write its report. Returns its exit status."""
+    from embft.cli.tables import print_mining
     from embft.leaderboard.build import build_leaderboard
     from embft.planning.prefixes import share_prefixes
     from embft.planning.prepare import prepare
@@ -137,6 +138,7 @@ def _run_one(console: Console, plan: Plan, options: Options, ray: KeptRay) -> in
     from embft.scheduler.ray_log import ray_log
 
     with plan.folder.lock(), ray_log(plan.folder.ray_log_file, ray.threads) as log:
+        print_mining(console, plan)
         pending = prepare(plan, retry_failed=options.retry_failed)
         if plan.spec.scheduler is None:  # which sees every trial from its start
             pending = share_prefixes(pending)

@@ -30,6 +30,7 @@ from embft.planning.estimate import SWEEP_SECONDS, Need, duration_text, free_dis
 from embft.planning.plan import Plan, PlannedTrial
 from embft.report.audit import audit_figures
 from embft.report.format import size as format_size
+from embft.results.dataset import has_dataset
 from embft.results.folders import TrialDir
 from embft.results.records import Status
 from embft.results.removal import size_of
@@ -73,6 +74,14 @@ def print_notes(console: Console, plan: Plan) -> None:
     """What a user may not expect of the base models and trainings."""
     for note in plan.notes:
         say(console, f"Note: {note}")
+
+
+def print_mining(console: Console, plan: Plan) -> None:
+    """What is mined before the first trial, unless it was."""
+    for digest, splits in plan.data.items():
+        frozen = has_dataset(plan.folder.dataset(plan.folder.data_name(digest)))
+        if splits.mining is not None and not frozen:
+            say(console, f"First {splits.mining.text(len(splits.train))}.")
 
 
 def print_search(console: Console, plan: Plan) -> None:

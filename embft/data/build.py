@@ -36,7 +36,9 @@ class Loaded:
 
     def of(self, spec: DataSpec) -> tuple[Splits, Nested]:
         """The splits before anything is done to train, and train's fractions."""
-        source = spec.model_copy(update={"fraction": 1.0, "noise": None, "on_leak": "warn"})
+        source = spec.model_copy(
+            update={"fraction": 1.0, "noise": None, "on_leak": "warn", "negatives": None}
+        )
         if source not in self._known:
             made = _made(spec)
             self._known[source] = made, Nested(made.train, spec.seed)

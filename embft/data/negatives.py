@@ -13,9 +13,7 @@ from embft.data.column import PART, GrowingColumns
 from embft.data.names import Place
 from embft.data.values import is_missing, text_of
 from embft.errors import DataError
-
-MOST = 100
-"""Negatives of a row: each is a text more to embed in every step."""
+from embft.spec.negatives import MOST
 
 
 class GrowingNegatives:

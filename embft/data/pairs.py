@@ -27,6 +27,7 @@ from embft.data.column import (
     take,
     write_columns,
 )
+from embft.data.mining import Mining
 from embft.data.origin import Origin
 from embft.data.retrieval import Retrieval
 from embft.spec.shape import Shape
@@ -216,6 +217,8 @@ class Splits:
     test_is_dev: no test split was given, so reports on "test" repeat dev and are optimistic.
     dev_is_cut: no dev split was given, so it was cut off from train. retrieval: the corpus and the
     judged queries, where the data are such; the pairs are then made of the relevant judgements.
+    mining: the recipe of train's negatives, where they are still to be mined. recipe: its digest
+    with that of the pairs that they were mined for, where they were (see `train_recipe`).
     """
 
     train: Pairs
@@ -224,6 +227,26 @@ class Splits:
     dev_is_cut: bool = False
     test_is_dev: bool = False
     retrieval: Retrieval | None = None
+    mining: Mining | None = None
+    recipe: str | None = None
+
+    @property
+    def train_recipe(self) -> str | None:
+        """What decides train where its negatives are mined, before and after; without groups."""
+        if self.mining is None:
+            return self.recipe
+        both = f"{replace(self.train, groups={}).digest()}:{self.mining.digest}"
+        return hashlib.sha256(both.encode()).hexdigest()
+
+    @property
+    def negatives(self) -> int:
+        """How many a row of train has, or will have."""
+        return len(self.train.negatives) if self.mining is None else self.mining.rule.number
+
+    @property
+    def train_shape(self) -> Shape:
+        """What a row of train is once its negatives are mined."""
+        return self.train.shape if self.mining is None else Shape.TRIPLETS
 
     def __getitem__(self, split: str) -> Pairs:
         if split not in SPLITS:
@@ -238,10 +261,13 @@ class Splits:
     def digests(self) -> dict[str, str]:
         """The digest of each split, and of `retrieval` where there is such."""
         found = {split: self[split].digest() for split in SPLITS}
+        if self.mining is not None:  # known by what decides them, before they are mined
+            both = f"{found['train']}:{self.mining.digest}"
+            found["train"] = hashlib.sha256(both.encode()).hexdigest()
         return found if self.retrieval is None else {**found, RETRIEVAL: self.retrieval.digest()}
 
 
-RETRIEVAL = "retrieval"
+RETRIEVAL, RECIPE = "retrieval", "recipe"
 
 
 def splits_digest(splits: Mapping[str, str]) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from embft.data.audit.findings import MINED
 from embft.leaderboard.axis_values import on_axis, with_names, written_fields
 from embft.leaderboard.borda import with_borda
 from embft.leaderboard.joined import JoinedPlan, JoinedTrial, joined_plan
@@ -58,7 +59,7 @@ def build_leaderboard(*folders: Path) -> Leaderboard:
         group_columns=plan.group_columns,
         warnings=(),
         verdict=(),
-        audit=frozen_audit(first.dataset(plan.data[0])),
+        audit=_audit(first, plan.data),
         folder=first,
         optimism=selection_bias(found.groups, goal.metric) if plan.test_is_dev else None,
         dev_is_cut=plan.dev_is_cut,
@@ -68,6 +69,19 @@ def build_leaderboard(*folders: Path) -> Leaderboard:
     )
     leaderboard = replace(leaderboard, warnings=tuple(warnings(leaderboard)))
     return replace(leaderboard, verdict=tuple(verdict(leaderboard)))
+
+
+def _audit(sweep: SweepDir, data: Sequence[str]) -> dict[str, Any] | None:
+    """What was found in the sweep's first data, and of all of them what was mined: other data of a
+    sweep differ from the first by little else.
+    """
+    found = frozen_audit(sweep.dataset(data[0]))
+    if found is None:
+        return None
+    every = [found, *(frozen_audit(sweep.dataset(name)) or {} for name in data[1:])]
+    mined = [f for audit in every for f in audit.get("findings", ()) if f["name"] == MINED]
+    others = [f for f in found["findings"] if f["name"] != MINED]
+    return {**found, "findings": [*mined, *others]}
 
 
 def _rows(plan: JoinedPlan) -> list[Row]:

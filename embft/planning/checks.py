@@ -18,20 +18,21 @@ def check_loss(trial: TrialSpec, splits: Splits) -> None:
     """Refuse a loss that cannot train on such data."""
     if trial.is_baseline:
         return
-    train = splits.train
+    train, shape = splits.train, splits.train_shape
     if not len(train):
         raise EmbftError(
             "data: there are no judgements for train, so that nothing can be trained on: give "
             "some, or compare base models as they are (train.method: none)"
         )
-    reason = unfit_reason(
-        trial.train.loss, train.shape, binary=train.is_binary, negatives=len(train.negatives)
-    )
+    loss = trial.train.loss
+    reason = unfit_reason(loss, shape, binary=train.is_binary, negatives=splits.negatives)
     if reason is None:
         return
     turned = ""
-    if train.is_binary and train.shape not in trial.train.loss.traits.shapes:
-        shapes = " or ".join(trial.train.loss.traits.shapes)
+    if splits.mining is not None:
+        turned = ". data.negatives makes triplets of them: with such a loss leave it out"
+    elif train.is_binary and shape not in loss.traits.shapes:
+        shapes = " or ".join(loss.traits.shapes)
         turned = f". Or turn them into what it needs: `data.shape: {shapes}`"
     raise EmbftError(f"train.loss: {reason}{turned}")
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from dataclasses import replace
 
-from embft.data.pairs import Splits
+from embft.data.pairs import RECIPE, Splits
 from embft.planning.audit import audit_with
 from embft.planning.plan import Plan
 from embft.results.dataset import has_dataset, write_dataset
+from embft.results.folders import SweepDir
 from embft.spec import ModelSpec
 from embft.storage.files import write_atomic
 
@@ -18,12 +19,26 @@ def freeze(plan: Plan) -> None:
     write_atomic(folder.spec_file, plan.spec.text)
     for digest, splits in plan.data.items():
         model = next(t.spec.model for t in plan.trials if t.data_digest == digest)
-        freeze_data(folder.dataset(folder.data_name(digest)), splits, model)
+        freeze_data(folder, digest, splits, model)
     for files in plan.evaluators.values():
         files.freeze(folder)
 
 
-def freeze_data(folder: Path, splits: Splits, model: ModelSpec) -> None:
-    """Keep the data, and what the audit says of them. What is there already is kept if whole."""
-    if not has_dataset(folder):
+def freeze_data(sweep: SweepDir, digest: str, splits: Splits, model: ModelSpec) -> None:
+    """Keep the data with this digest, and what the audit says of them. What is there already is
+    kept if whole. Negatives that are to be mined are mined now. Raises EmbftError where that fails.
+    """
+    folder = sweep.dataset(sweep.data_name(digest))
+    if has_dataset(folder):
+        return
+    if splits.mining is None:
         write_dataset(folder, splits, audit_with(splits, model))
+        return
+    from embft.synthesis.mining import mined
+
+    found = mined(sweep.mining_folder, splits.train, splits.mining)
+    made = replace(splits, train=found.train, mining=None)
+    audit = audit_with(made, model)
+    audit = replace(audit, findings=(found.finding, *audit.findings))
+    recipe = {} if splits.train_recipe is None else {RECIPE: splits.train_recipe}
+    write_dataset(folder, made, audit, {**splits.digests(), **recipe})

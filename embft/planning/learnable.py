@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from embft.data.pairs import Pairs
+from embft.data.pairs import Pairs, Splits
 from embft.errors import EmbftError
 from embft.planning.steps import training_steps
 from embft.spec import LOSSES, LossSpec, TrainSpec, TrialSpec
@@ -26,12 +26,12 @@ class _Facts:
     columns: int
 
     @classmethod
-    def of(cls, train: Pairs) -> _Facts:
+    def of(cls, train: Pairs, shape: Shape) -> _Facts:
         columns = train.columns
         both = [(i, j) for j in range(len(columns)) for i in range(j)]
         same = tuple((i, j) for i, j in both if _equal(columns[i], columns[j]))
         label, shared = _only_label(train), _shared_text(columns)
-        return cls(train.shape, len(train), label, shared, same, len(columns))
+        return cls(shape, len(train), label, shared, same, len(columns))
 
 
 def _only_label(train: Pairs) -> float | None:
@@ -61,14 +61,14 @@ class LearningChecks:
         self._facts: dict[str, _Facts] = {}
         self._notes: dict[str, None] = {}
 
-    def check(self, trial: TrialSpec, digest: str, train: Pairs) -> None:
+    def check(self, trial: TrialSpec, digest: str, splits: Splits) -> None:
         """Raise EmbftError, naming the field, for a training whose every gradient would be zero, or
         whose data do not say what is to be learned. digest: of the data.
         """
         if trial.is_baseline:
             return
         if digest not in self._facts:
-            self._facts[digest] = _Facts.of(train)
+            self._facts[digest] = _Facts.of(splits.train, splits.train_shape)
         facts = self._facts[digest]
         for reason in _reasons(trial.train, facts):
             raise EmbftError(reason)

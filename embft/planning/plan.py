@@ -24,6 +24,7 @@ from embft.planning.checks import (
     objective_note,
 )
 from embft.planning.learnable import LearningChecks
+from embft.planning.mining import Miners, mining_notes
 from embft.planning.models import BaseChecks
 from embft.planning.names import readable
 from embft.planning.scheduling import check_scheduler, most_evaluations
@@ -32,7 +33,7 @@ from embft.results.evaluators import EvaluatorFiles, find_files
 from embft.results.folders import SweepDir, TrialDir
 from embft.results.key import trial_key
 from embft.results.records import Pruned, Status, TrialInput, TrialResult
-from embft.spec import DataSpec, EvaluatorSpec, Point, SweepSpec, TrialSpec
+from embft.spec import DataSpec, EvaluatorSpec, ModelSpec, Point, SweepSpec, TrialSpec
 from embft.system.garbage_collection import no_collection
 from embft.system.machine import Device
 
@@ -134,16 +135,17 @@ class Plan:
 class _Known:
     """What planning looks up once. read: sources; data: splits by digest; folders: those on disk,
     by key; evaluators: the digest of what each reads; bases, learning: what was checked of the
-    models and of the data.
+    models and of the data; miners: how negatives are mined.
     """
 
     read: Loaded
-    digests: dict[DataSpec, str]
+    digests: dict[tuple[DataSpec, ModelSpec | None], str]
     data: dict[str, Splits]
     folders: dict[str, TrialDir]
     evaluators: tuple[str, ...]
     bases: BaseChecks
     learning: LearningChecks
+    miners: Miners
 
 
 class Planner:
@@ -154,7 +156,9 @@ class Planner:
         self.read = {entry: find_files(entry) for entry in spec.evaluators}
         digests = tuple(files.digest for files in self.read.values())
         bases, learning = BaseChecks(spec.resources.device), LearningChecks()
-        self.known = _Known(Loaded(), {}, {}, folder.trials_by_key(), digests, bases, learning)
+        miners = Miners(folder.path.parent, spec.resources.device)
+        on_disk = folder.trials_by_key()
+        self.known = _Known(Loaded(), {}, {}, on_disk, digests, bases, learning, miners)
         self.scheduler = spec.scheduler.model_dump() if spec.scheduler else None
         self.trainings = Trainings(folder)
 
@@ -180,8 +184,10 @@ class Planner:
     def notes(self) -> tuple[str, ...]:
         """What a user may not expect of the bases and trainings planned so far."""
         turned = objective_note(self.spec.objective)
-        judged = judged_notes(self.read)
-        said = (*self.known.bases.notes(), *self.known.learning.notes(), *judged)
+        known = self.known
+        of_models = (*known.bases.notes(), *known.learning.notes())
+        of_data = (*judged_notes(self.read), *mining_notes(known.data.values()))
+        said = (*of_models, *of_data)
         return said if turned is None else (*said, turned)
 
 
@@ -248,14 +254,15 @@ def _with_baselines(spec: SweepSpec) -> Iterator[tuple[Point, TrialSpec]]:
 
 
 def _planned(params: Point, trial: TrialSpec, sweep: SweepDir, known: _Known) -> PlannedTrial:
-    digest = known.digests.get(trial.data)
+    data = (trial.data, trial.model if trial.data.negatives is not None else None)
+    digest = known.digests.get(data)
     if digest is None:
-        splits = load_data(trial.data, known.read)
-        digest = known.digests[trial.data] = splits.digest()
+        splits = known.miners.add(load_data(trial.data, known.read), trial)
+        digest = known.digests[data] = splits.digest()
         known.data[digest] = splits
         _check_goals((trial.objective.metric,), trial, splits)
     check_loss(trial, known.data[digest])
-    known.learning.check(trial, digest, known.data[digest].train)
+    known.learning.check(trial, digest, known.data[digest])
     model = spec_base(trial.model)
     known.bases.check(trial, model)
     key = trial_key(trial, digest, model.digest, known.evaluators)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from embft.data.pairs import RETRIEVAL, SPLITS, Pairs, Splits, splits_digest
+from embft.data.pairs import RECIPE, RETRIEVAL, SPLITS, Pairs, Splits, splits_digest
 from embft.data.retrieval import Retrieval
 from embft.errors import RecordError
 from embft.storage.files import new_folder, write_atomic
@@ -27,8 +27,12 @@ def split_file(folder: Path, split: str) -> Path:
     return folder / f"{split}.parquet"
 
 
-def write_dataset(folder: Path, splits: Splits, found: Audit) -> None:
-    """Write the splits and their audit, whole or not at all."""
+def write_dataset(
+    folder: Path, splits: Splits, found: Audit, digests: Mapping[str, str] | None = None
+) -> None:
+    """Write the splits and their audit, whole or not at all. digests: of the splits, where they are
+    known by others than those of their content.
+    """
     with new_folder(folder) as temporary:
         for name in SPLITS:
             splits[name].write(split_file(temporary, name))
@@ -36,7 +40,7 @@ def write_dataset(folder: Path, splits: Splits, found: Audit) -> None:
             splits.retrieval.write(temporary)
         (temporary / _AUDIT).write_text(sealed(found.to_json()))
         (temporary / _LEAKS).write_text(sealed({"test": _leaked_test_rows(splits, found)}))
-        (temporary / _DIGESTS).write_text(sealed(splits.digests()))
+        (temporary / _DIGESTS).write_text(sealed(digests or splits.digests()))
         write_manifest(temporary)
 
 
@@ -85,7 +89,8 @@ def open_splits(folder: Path) -> tuple[Splits, str]:
     digests = _digests(folder) or Splits(train, dev, test).digests()
     same = digests["dev"] == digests["test"]
     judged = open_retrieval(folder) if RETRIEVAL in digests else None
-    return Splits(train, dev, dev if same else test, retrieval=judged), splits_digest(digests)
+    found = Splits(train, dev, dev if same else test, retrieval=judged, recipe=digests.get(RECIPE))
+    return found, splits_digest(digests)
 
 
 def open_retrieval(folder: Path) -> Retrieval:

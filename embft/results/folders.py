@@ -71,6 +71,7 @@ class SweepDir:
     evaluators_folder = _Named("evaluators")
     prefixes_folder = _Named("prefixes")  # what trials leave for one another, as is `tokens`
     tokens_folder = _Named("tokens")
+    mining_folder = _Named("mining")  # what hard negatives are mined from, until all are
     measuring_folder = _Named(".measure")
     tune_folder = _Named(".tune")  # Ray's own state, where it needs storage that nodes share
     ray_log_file = _Named("ray.log")  # what Ray said of itself while it ran trials
@@ -112,12 +113,13 @@ class SweepDir:
 
     def torn(self) -> Iterator[Path]:
         """What interrupted writes have left under their temporary names."""
-        for folder in (self.path, self.trials_folder, self.data_folder, self.evaluators_folder):
+        inside = (self.trials_folder, self.data_folder, self.evaluators_folder, self.mining_folder)
+        for folder in (self.path, *inside):
             yield from folder.glob(".*.tmp")
 
     def forget_shared(self) -> None:
         """Remove what trials have left for one another, once no other one is to come."""
-        for folder in (self.prefixes_folder, self.tokens_folder):
+        for folder in (self.prefixes_folder, self.tokens_folder, self.mining_folder):
             shutil.rmtree(folder, ignore_errors=True)
 
     def lock(self) -> AbstractContextManager[None]:

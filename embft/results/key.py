@@ -60,11 +60,11 @@ def training_key(spec: TrialSpec, data: str, model: str, evaluators: Sequence[st
 
 def training_digest(splits: Splits) -> str:
     """SHA-256 over the data that decide a training: the pairs of train and dev without the columns
-    of groups, and where dev is judged queries the corpus and these.
+    of groups, and where dev is judged queries the corpus and these. Of mined negatives the recipe.
     """
-    digest = hashlib.sha256()
-    for pairs in (splits.train, splits.dev):
-        digest.update(_without_groups(pairs).digest().encode())
+    train = splits.train_recipe or _without_groups(splits.train).digest()
+    digest = hashlib.sha256(train.encode())
+    digest.update(_without_groups(splits.dev).digest().encode())
     if splits.retrieval is not None:
         digest.update(splits.retrieval.of_dev().digest().encode())
     return digest.hexdigest()

@@ -231,9 +231,8 @@ def _proposed(
 
     def begun(trial: PlannedTrial) -> None:
         if trial.data_digest not in search.plan.data:
-            sweep = trial.folder.sweep
-            data = sweep.dataset(sweep.data_name(trial.data_digest))
-            freeze_data(data, search.planner.data(trial.data_digest), trial.spec.model)
+            splits = search.planner.data(trial.data_digest)
+            freeze_data(trial.folder.sweep, trial.data_digest, splits, trial.spec.model)
         begin(trial, cluster.cpus_per_trial, resources.device)
         follower.add(trial)
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from embft.spec.base import Below, Column, ColumnsSpec, Fields, Files, Names, Text, moved
+from embft.spec.negatives import NegativesSpec
 from embft.spec.retrieval import RetrievalSpec
 from embft.spec.shape import Shape
 from embft.spec.sides import SidesSpec
@@ -84,7 +85,8 @@ class DataSpec(Fields):
 
     columns, groups and label_range say how `train`, `dev` and `test` are read. sides: which columns
     hold queries and which documents, for models that put other words before either. shape: what
-    train is turned into where its own is not what the loss needs. fraction: of train's rows that
+    train is turned into where its own is not what the loss needs. negatives: what a model finds for
+    train's pairs. fraction: of train's rows that
     are trained on, nested (`embft/data/fraction.py`). seed: of everything drawn in making the data,
     which the trials' seeds do not change.
     """
@@ -105,6 +107,7 @@ class DataSpec(Fields):
     # Not strict: what has passed the validator before is Python, where a text is no Shape.
     shape: Annotated[Shape, Field(strict=False)] | None = None
     noise: NoiseSpec | None = None
+    negatives: NegativesSpec | None = None
     fraction: float = Field(default=1.0, gt=0, le=1)
     seed: int = 42
     dev_fraction: float = Field(default=0.1, gt=0, lt=1)
@@ -171,6 +174,22 @@ class DataSpec(Fields):
             )
         return self
 
+    @model_validator(mode="after")
+    def _negatives_can_be_mined(self) -> DataSpec:
+        if self.negatives is None:
+            return self
+        if self.same_label is not None:
+            raise ValueError(
+                "negatives: a text of the same label may be mined, which belongs to the anchor: "
+                "`shape: triplets` gives each row a text of another label instead"
+            )
+        if self.noise is not None:
+            raise ValueError(
+                "negatives and noise do not go together: a positive's own text would be mined as "
+                "the negative of its noisy copy; remove one of them"
+            )
+        return self
+
     def split(self, name: Literal["dev", "test"]) -> SplitSpec | None:
         """The dev or test file with everything said about how it is read, if there is one."""
         given: str | tuple[str, ...] | SplitSpec | None = getattr(self, name)
@@ -191,14 +210,16 @@ class DataSpec(Fields):
         return self.model_copy(
             update={
                 name: _moved(given, folder)
-                for name in (*SOURCES[1:], "dev", "test")
+                for name in (*SOURCES[1:], "dev", "test", "negatives")
                 if (given := getattr(self, name)) is not None
             }
         )
 
 
-def _moved(given: str | tuple[str, ...] | _File | RetrievalSpec, folder: Below) -> Any:
-    if isinstance(given, RetrievalSpec):
+def _moved(
+    given: str | tuple[str, ...] | _File | RetrievalSpec | NegativesSpec, folder: Below
+) -> Any:
+    if isinstance(given, RetrievalSpec | NegativesSpec):
         return given.relative_to(folder)
     if isinstance(given, _File):
         return given.model_copy(update={"file": moved(given.file, folder)})

@@ -22,6 +22,7 @@ from embft.data.texts import normalise
 from embft.errors import DataError, SpecError
 from embft.planning.freeze import freeze_data
 from embft.results.dataset import open_splits, write_manifest
+from embft.results.folders import SweepDir
 from embft.spec import DataSpec, ModelSpec, parse_spec
 from embft.spec.shape import Shape
 
@@ -296,8 +297,9 @@ def test_frozen_splits_are_opened_with_their_digest(tmp_path: Path, tiny_model: 
     """As they were given; also where they were frozen before their digests were written."""
     one, other = (Pairs(["a", "c"], [x, "d"], np.array([1.0, 0.0])) for x in "bx")
     for test in (other, one):
-        splits, folder = Splits(one, one, test), tmp_path / str(test is one)
-        freeze_data(folder, splits, ModelSpec(base=str(tiny_model)))
+        splits, sweep = Splits(one, one, test), SweepDir(tmp_path / str(test is one))
+        folder = sweep.dataset(sweep.data_name(splits.digest()))
+        freeze_data(sweep, splits.digest(), splits, ModelSpec(base=str(tiny_model)))
         found, digest = open_splits(folder)
         assert digest == splits.digest()
         assert [found[name].digest() for name in SPLITS] == [
@@ -308,5 +310,5 @@ def test_frozen_splits_are_opened_with_their_digest(tmp_path: Path, tiny_model: 
         (folder / "manifest.json").unlink()
         write_manifest(folder)
         assert open_splits(folder)[1] == digest
-        freeze_data(folder, splits, ModelSpec(base=str(tiny_model)))
+        freeze_data(sweep, splits.digest(), splits, ModelSpec(base=str(tiny_model)))
         assert (folder / "digests.json").exists()

@@ -46,7 +46,7 @@ def test_labels_are_quoted_as_the_file_has_them(constant: Path) -> None:
         check_objective("spearman", splits)
     trial = next(iter(parse_spec(f"name: a\ndata: {{train: {constant}}}").trials()))[1]
     with pytest.raises(EmbftError, match=r"all 30 labels are 4\.2"):
-        LearningChecks().check(trial, "digest", pairs)
+        LearningChecks().check(trial, "digest", splits)
     found = audit(splits).find("single_label_train")
     assert found is not None
     assert "have the label 4.2." in found.message

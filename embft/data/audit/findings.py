@@ -18,6 +18,8 @@ Severity = Literal["info", "warning", "problem"]
 SEVERITIES: tuple[Severity, ...] = ("problem", "warning", "info")
 EXAMPLES = 5
 SHOWN = 200
+MINED = "mined_negatives"
+"""The finding of negatives that were mined, which each data set of a sweep may have."""
 
 
 @dataclass(frozen=True)
