@@ -117,7 +117,11 @@ def leftovers(sweep: SweepDir) -> Iterator[Removal]:
 
 def shared(sweep: SweepDir) -> Iterator[Removal]:
     """What trials leave for one another: it is made again where it is needed."""
-    named = {sweep.tokens_folder: "tokens of texts", sweep.prefixes_folder: "shared checkpoints"}
+    named = {
+        sweep.tokens_folder: "tokens of texts",
+        sweep.prefixes_folder: "shared checkpoints",
+        sweep.mining_folder: "what negatives were mined from",
+    }
     for path, what in named.items():
         if path.is_dir():
             yield Removal(path, f"{what}, kept for trials of {sweep.path.name}", size_of(path))
