@@ -124,6 +124,26 @@ def test_negatives_are_an_axis(beir: Path, tiny_model: Path, here: list[Path]) -
         planned(beir, tiny_model, f", negatives: {{mine: {done.short}, range: [1, 8]}}")
 
 
+@pytest.mark.usefixtures("here")
+def test_a_training_is_taken_over_by_its_recipe(beir: Path, tiny_model: Path) -> None:
+    """A trial on mined negatives is no trial on the pairs alone; where test's judgements are edited
+    it is scored again, and not trained.
+    """
+    one = "{train.learning_rate: [1e-3]}"
+    run_whole(planned(beir, tiny_model, "", space=one))
+    mined = planned(beir, tiny_model, space=one)
+    assert [trial.before for trial in mined.trials] == [None, None]
+    run_whole(mined)
+    path = beir / "qrels" / "test.tsv"
+    path.write_text(path.read_text().replace("\t2\n", "\t3\n"))
+    edited = planned(beir, tiny_model, space=one).trials[-1]
+    assert edited.finished is None
+    assert edited.before is not None
+    assert edited.before.by == mined.trials[-1].key
+    other = MINED.replace("number: 2", "number: 1")
+    assert planned(beir, tiny_model, other, space=one).trials[-1].before is None
+
+
 def test_the_base_decides_what_is_mined(beir: Path, tiny_model: Path, here: list[Path]) -> None:
     """Another pooling of the base is another model; another loss or seed is not."""
     axes = "{model.pooling: [mean, cls], train.learning_rate: [1e-3, 2e-3]}"
@@ -235,8 +255,9 @@ def _cross_encoder(folder: Path, tiny_model: Path) -> Path:
     tokenizer = AutoTokenizer.from_pretrained(tiny_model)
     config = BertConfig(
         vocab_size=len(tokenizer), hidden_size=16, num_hidden_layers=1, num_attention_heads=2,
-        intermediate_size=32, num_labels=1,
+        intermediate_size=32,
     )  # fmt: skip
+    config.num_labels = 1
     BertForSequenceClassification(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
