@@ -61,7 +61,8 @@ def audit(
     ]
     if splits.retrieval is not None:
         # Whose pairs are made of the judgements: queries and documents are looked at by themselves.
-        looks = [leaks, duplicates, contradictions, oddities, shortcuts, false_negatives, quality]
+        looks = [leaks, duplicates, contradictions, oddities, shortcuts]
+        looks += [false_negatives, hard_negatives, quality]
     if not len(splits.train):  # what base models are compared on: there is nothing to learn from
         looks = [duplicates, contradictions]
     of_pairs = chain.from_iterable(look(corpus) for look in looks)
