@@ -5,9 +5,13 @@ RESULTS ?= results
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+EXTRAS := offline,mteb,onnx,openvino,search,dev
+# Elsewhere than in the newest versions, since a plain upgrade may bring gigabytes for GPUs.
+TORCH := torch==2.13.0
 
 .DEFAULT_GOAL := help
-.PHONY: help install sweep quickstart test test-latest speed soak lint format bench simulate reproduce clean
+.PHONY: help install sweep quickstart test test-latest speed soak lint format docs sbom bench simulate \
+	reproduce clean
 
 help:
 	@echo "make install     build .venv with everything that embft needs"
@@ -16,8 +20,10 @@ help:
 	@echo "make test        lint, types and tests"
 	@echo "make speed       the ratio against the stock recipe, in short"
 	@echo "make soak        the long tests: kills, crash points, fuzz"
-	@echo "make test-latest the tests with the newest versions that pyproject.toml allows"
+	@echo "make test-latest the tests with the newest versions that pyproject.toml allows, of torch the same"
 	@echo "make lint        ruff, mypy and the rule of layers alone"
+	@echo "make docs        the documentation as a site in site/"
+	@echo "make sbom        build/sbom.json, every package with version and licence; docs/licences.md"
 	@echo "make bench       the benchmarks, one after another; figures into docs/performance.md"
 	@echo "make simulate    how often the statistics are right, up to two hours; docs/statistics.md"
 	@echo "make reproduce   the study of docs/reproduction.md, from ../shared/data"
@@ -26,8 +32,8 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "embft needs Python 3.11 or newer: make PYTHON=/path/to/python3.11 install"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch==2.13.0
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[offline,mteb,onnx,openvino,search,dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt $(TORCH)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[$(EXTRAS)]'
 	@echo "compiling for this processor, once"
 	$(BIN)/python -m compileall -q embft
 	$(BIN)/python -m embft.cli.precompile
@@ -52,7 +58,9 @@ test: lint
 
 test-latest:
 	$(PYTHON) -m venv .venv-latest
-	.venv-latest/bin/python -m pip install --quiet --upgrade --editable '.[offline,dev]'
+	.venv-latest/bin/python -m pip install --quiet $(TORCH)
+	.venv-latest/bin/python -m pip install --quiet --upgrade --upgrade-strategy eager \
+		$(TORCH) --editable '.[$(EXTRAS)]'
 	.venv-latest/bin/pytest -n 2 --dist loadfile
 
 speed: install
@@ -64,6 +72,17 @@ soak: install
 format: install
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+docs: install
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "site/index.html"
+
+sbom: install
+	mkdir -p build
+	$(BIN)/cyclonedx-py environment --pyproject pyproject.toml --mc-type library \
+		--output-reproducible --output-file build/sbom.json $(BIN)/python
+	$(BIN)/python docs/licences.py build/sbom.json
+	@echo "build/sbom.json, docs/licences.md"
 
 BENCHMARKS := memory limit stock kernels tune_sweep concurrency scale million audit_scale report_scale
 
@@ -80,4 +99,4 @@ reproduce: install
 	$(BIN)/python benchmarks/reproduction.py $(RESULTS)/seed-study docs/reproduction.md
 
 clean:
-	rm -rf $(VENV) .venv-latest .mypy_cache .pytest_cache .ruff_cache build *.egg-info
+	rm -rf $(VENV) .venv-latest .mypy_cache .pytest_cache .ruff_cache build site *.egg-info

@@ -184,7 +184,7 @@ def print_trainings(console: Console, left: Sequence[PlannedTrial]) -> None:
         say(
             console,
             f"Scored again, not trained: {len(again)} of the pending trials. Their trainings are "
-            "finished, and what is evaluated, by which groups or on which test pairs decides none.",
+            "finished; evaluators, groups and test pairs change no model.",
         )
     if lost:
         names = ", ".join(trial.before.folder.short for trial in lost if trial.before)

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import importlib.util
+import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+import tomllib
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from embft.cli.main import main
 from embft.spec import load_spec
@@ -72,3 +79,140 @@ def test_examples_are_written_whole_and_over_nothing(
     again = CliRunner().invoke(main, ["examples"])
     assert again.exit_code == 2
     assert "quickstart.yaml exists: give another folder with --out" in again.output
+
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+EXTRAS = PROJECT["optional-dependencies"]
+
+
+def requirements() -> list[Requirement]:
+    """Every one that the project has, of its extras too."""
+    given = [*PROJECT["dependencies"], *(line for extra in EXTRAS.values() for line in extra)]
+    return list(map(Requirement, given))
+
+
+def pinned() -> dict[str, str]:
+    """What was tested: name -> version."""
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    pairs = (line.partition("==") for line in lines if "==" in line)
+    return {canonicalize_name(name): version for name, _, version in pairs}
+
+
+@pytest.mark.parametrize("requirement", requirements(), ids=str)
+def test_versions_are_bounded_by_what_was_tested(requirement: Requirement) -> None:
+    """A least and a greatest one, and between them the version of constraints.txt."""
+    signs = {specifier.operator for specifier in requirement.specifier}
+    assert signs in ({">=", "<"}, {"=="})
+    assert requirement.specifier.contains(pinned()[canonicalize_name(requirement.name)])
+
+
+def test_make_installs_every_extra() -> None:
+    """The tests of each run with the tested and with the newest versions; torch is the same."""
+    text = (ROOT / "Makefile").read_text()
+    found = re.search(r"^EXTRAS := (.*)$", text, re.MULTILINE)
+    assert found is not None
+    assert set(found[1].split(",")) == set(EXTRAS)
+    assert text.count("'.[$(EXTRAS)]'") == 2
+    torch = re.search(r"^TORCH := torch==(.*)$", text, re.MULTILINE)
+    assert torch is not None
+    assert torch[1] == pinned()["torch"]
+    latest = text.partition("\ntest-latest:")[2].partition("\n\n")[0]
+    assert latest.count("$(TORCH)") == 2
+
+
+def test_every_dependency_has_its_licence_on_the_page() -> None:
+    """What users install directly; `make sbom` writes the page with all that comes along."""
+    rows = (ROOT / "docs/licences.md").read_text().splitlines()
+    named = {row.split("|")[1].strip(): row for row in rows if row.startswith("| ")}
+    for extra, given in {"": PROJECT["dependencies"], **EXTRAS}.items():
+        if extra != "dev":
+            for requirement in map(Requirement, given):
+                assert canonicalize_name(requirement.name) in named
+    assert not [row for row in rows if "unknown" in row or re.search(r"\bA?GPL", row)]
+
+
+def test_the_bill_of_materials_names_versions_and_licences(tmp_path: Path) -> None:
+    """By the command of `make sbom`, for the environment of these tests."""
+    program = Path(sys.executable).with_name("cyclonedx-py")
+    if not program.exists():
+        pytest.skip("cyclonedx-bom is not installed")
+    target = tmp_path / "sbom.json"
+    described = ["--pyproject", str(ROOT / "pyproject.toml"), "--output-file", str(target)]
+    subprocess.run(
+        [program, "environment", "--no-validate", *described, sys.executable],
+        check=True,
+        capture_output=True,
+    )
+    content = json.loads(target.read_text())
+    spec = importlib.util.spec_from_file_location("licences", ROOT / "docs/licences.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    module.complete(content)
+    assert content["metadata"]["component"]["name"] == "embft"
+    found = {canonicalize_name(each["name"]): each for each in content["components"]}
+    for line in PROJECT["dependencies"]:
+        each = found[canonicalize_name(Requirement(line).name)]
+        assert each["version"]
+        assert each["licenses"], each["name"]
+
+
+def pythons() -> Iterator[Path]:
+    """One interpreter of each version that is supported, as far as they are here."""
+    for minor in (11, 12, 13):
+        homes = sorted((Path.home() / ".pyenv/versions").glob(f"3.{minor}.*/bin/python"))
+        found = shutil.which(f"python3.{minor}") or next(iter(homes), None)
+        if found is not None:
+            yield Path(found)
+
+
+def installed(python: Path, package: Path, folder: Path) -> Path:
+    """A clean environment with the package and its base model, at the tested versions."""
+    subprocess.run([python, "-m", "venv", folder], check=True)
+    pip = [str(folder / "bin/python"), "-m", "pip", "install", "--quiet"]
+    pip += ["--constraint", str(ROOT / "constraints.txt")]
+    for wanted in (f"torch=={pinned()['torch']}", f"{package}[offline]"):
+        subprocess.run([*pip, wanted], check=True)
+    return folder / "bin"
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("python", list(pythons()), ids=lambda path: path.parent.parent.name)
+@pytest.mark.parametrize("form", ["wheel", "sdist"])
+def test_a_clean_environment_runs_a_sweep(python: Path, form: str, tmp_path: Path) -> None:
+    """Wheel and sdist on every Python: install, examples, a sweep to its report, an export that
+    plain sentence-transformers loads. Nothing of this checkout is seen.
+    """
+    source = copied(tmp_path)
+    build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
+    if form == "wheel":
+        subprocess.run([*build, "--wheel-dir", tmp_path, source], check=True)
+        (package,) = tmp_path.glob("*.whl")
+    else:
+        program = "from setuptools.build_meta import build_sdist; build_sdist('..')"
+        subprocess.run([sys.executable, "-c", program], cwd=source, check=True, capture_output=True)
+        (package,) = tmp_path.glob("*.tar.gz")
+    commands = installed(python, package, tmp_path / "clean")
+    home = tmp_path / "home"
+    home.mkdir()
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "VIRTUAL_ENV"))}
+    environment = {**clean, "HOME": str(home), "HF_HUB_OFFLINE": "1"}
+
+    def run(*command: str | Path) -> str:
+        ran = subprocess.run(
+            command, cwd=home, env=environment, capture_output=True, text=True, check=False
+        )
+        assert ran.returncode == 0, ran.stdout + ran.stderr
+        return ran.stdout
+
+    where = run(commands / "python", "-c", "import embft; print(embft.__file__)")
+    assert str(tmp_path / "clean") in where
+    run(commands / "embft", "doctor")
+    run(commands / "embft", "examples")
+    run(commands / "embft", "sweep", "sweeps/quickstart.yaml")
+    assert (home / "results/quickstart/report.html").stat().st_size > 1_000_000
+    run(commands / "embft", "export", "results/quickstart", "--out", "model")
+    plain = "from sentence_transformers import SentenceTransformer as S; S('model').encode(['a'])"
+    run(commands / "python", "-c", plain)
