@@ -26,7 +26,15 @@ from simulations import AUCS, COLLAPSE, ONES, SIZES, UNITS, Cell, Outcome, all_c
 from threadpoolctl import threadpool_limits
 
 PAGE = ROOT / "docs" / "statistics.md"
-SHARES = {"decision": 12, "best set": 22, "seeds": 12, "interval": 42, "headline": 5, "power": 7}
+SHARES = {
+    "decision": 12,
+    "best set": 22,
+    "seeds": 12,
+    "rounds": 8,
+    "interval": 42,
+    "headline": 5,
+    "power": 7,
+}
 PASSES = 20
 LOW = 0.93
 _SURE = 2.6  # standard errors: 1 of 100 cells that hold is called otherwise by chance
@@ -192,6 +200,16 @@ def seeds_section(found: Sequence[Found]) -> str:
     return table(headings, rows)
 
 
+def rounds_section(found: Sequence[Found]) -> str:
+    """Equal recipes with rounds of more seeds."""
+    names = ("configurations", "start", "most", "spread")
+    headings = (
+        "configurations", "start", "most", "sd between seeds", "a true best excluded",
+        "any significantly different from one", "of all trainings", "repetitions",
+    )  # fmt: skip
+    return table(headings, _rows(found, "rounds", names, ("excluded", "different", "trainings")))
+
+
 def interval_section(found: Sequence[Found]) -> str:
     """Coverage in each cell, in all, and the cells that fall short."""
     cells = _of(found, "interval")
@@ -352,6 +370,7 @@ SECTIONS: Mapping[str, Callable[[Sequence[Found]], str]] = {
     "decision": decision_section,
     "best set": best_section,
     "seeds": seeds_section,
+    "rounds": rounds_section,
     "interval": interval_section,
     "headline": headline_section,
     "power": power_section,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -26,6 +27,7 @@ from made_up_scores import (
 
 from embft.leaderboard.axis_effects import axis_p_values, mattering
 from embft.leaderboard.compare import group_differences, metric_differences
+from embft.leaderboard.contenders import who
 from embft.leaderboard.decision import Candidates, choose
 from embft.leaderboard.pair_scores import Model, PairScores
 from embft.leaderboard.rows import Leaderboard, Row
@@ -36,6 +38,7 @@ from embft.metrics.resampling import Resampling, Units
 from embft.metrics.weighted import FloatArray
 from embft.planning.known import difference_variance
 from embft.spec import Objective
+from embft.spec.seeds import SeedsSpec
 
 Rng = np.random.Generator
 Outcome = Mapping[str, float]
@@ -55,7 +58,7 @@ class Cell:
 
 def all_cells() -> list[Cell]:
     """The cells of every study."""
-    studies = (decisions, best_sets, seeds, intervals, headlines, powers)
+    studies = (decisions, best_sets, seeds, seed_rounds, intervals, headlines, powers)
     return [cell for study in studies for cell in study()]
 
 
@@ -175,6 +178,48 @@ def _seeds(rng: Rng, count: int, number: int) -> Outcome:
         "ranks": float((low > 1).any()),
         "different": float(min(each.p_adjusted or 1.0 for each in against[1:]) < 0.05),
         "alone": float(np.mean([each.p_value < 0.05 for each in alone[1:]])),
+    }
+
+
+# Rounds of more seeds.
+
+
+def seed_rounds() -> Iterator[Cell]:
+    """Equal recipes that get more seeds round by round, and are compared in each."""
+    for count, start, most, spread in (
+        (2, 1, 5, 0.12), (5, 1, 5, 0.12), (12, 1, 5, 0.12), (12, 2, 5, 0.12), (12, 1, 5, 0.6),
+    ):  # fmt: skip
+        names = {"configurations": count, "start": start, "most": most, "spread": spread / 10}
+        given = SeedsSpec(start=start, most=most)
+        yield Cell("rounds", names, partial(_seed_rounds, count=count, given=given, spread=spread))
+
+
+def _seed_rounds(rng: Rng, count: int, given: SeedsSpec, spread: float) -> Outcome:
+    """spread: of the strength, between seeds: a tenth of it is that of Spearman."""
+    strengths = strength_of("spearman", 0.6) + spread * rng.standard_normal((count, given.most))
+    label, cluster, units = draw_pairs(Kind(), rng, 300)
+    drawn = draw_scores(Kind(), rng, label, cluster, strengths.reshape(-1), SHARED)
+    scores = drawn.reshape(count, given.most, len(label))
+    have = np.full(count, given.start)
+    for number in range(given.rounds + 1):
+        results = [
+            hierarchical(list(each[:n]), label, [THRESHOLD] * n, units, _COMPARED)
+            for each, n in zip(scores, have, strict=True)
+        ]
+        seeds = [range(n) for n in have]
+        contest = Contest(field_of(results, "spearman", seeds=seeds), looks=given.looks)
+        known = contest.scope == "configurations"
+        resolved = contest.loss_high[contest.leader] <= Objective().tolerance
+        if number == given.rounds or (known and resolved):
+            break
+        order = np.argsort(-contest.field.scores)
+        further = order[who(contest.in_best_set[order].tolist(), known=known)]
+        have[further] = given.start + number + 1
+    against = contest.against(0)
+    return {
+        "excluded": float(1 - contest.in_best_set.mean()),
+        "different": float(min(each.p_adjusted or 1.0 for each in against[1:]) < 0.05),
+        "trainings": float(have.sum() / (count * given.most)),
     }
 
 

@@ -139,6 +139,7 @@ def plan(spec: Path, results: Path, form: str, measuring: bool, trusted: bool) -
     from embft.cli.tables import (
         plan_records,
         print_code,
+        print_more_seeds,
         print_need,
         print_notes,
         print_records,
@@ -168,6 +169,7 @@ def plan(spec: Path, results: Path, form: str, measuring: bool, trusted: bool) -
             say(console, f"Completed in other sweeps, and taken over: {len(elsewhere)}.")
         print_trainings(console, left)
         print_search(console, made)
+        print_more_seeds(console, made)
         print_need(console, made, need, seconds)
         finished = [trial.folder for trial in made.trials if trial.finished is not None]
         beyond = Retention(made.spec.artifacts, made.spec.objective, finished).beyond

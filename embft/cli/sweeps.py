@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
@@ -53,6 +53,7 @@ class _Stopped:
 def dry_run_of(console: Console, specs: Sequence[Path], options: Options) -> None:
     """Plan every spec, and say what would run and what it would need."""
     from embft.cli.tables import (
+        print_more_seeds,
         print_need,
         print_notes,
         print_plan_line,
@@ -68,6 +69,7 @@ def dry_run_of(console: Console, specs: Sequence[Path], options: Options) -> Non
         print_notes(console, plan)
         print_trainings(console, pending)
         print_search(console, plan)
+        print_more_seeds(console, plan)
         needed = (*pending, *plan.expected)
         need = known_need(plan, needed)
         print_need(console, plan, need, {})
@@ -125,7 +127,8 @@ def _runs_here(plan: Plan, options: Options) -> bool:
 
     here = options.address is None and not may_have_gpu(plan.spec.resources.device)
     pending = plan.pending(retry_failed=options.retry_failed)
-    return here and bool(pending or plan.spec.search.proposes)
+    further = plan.spec.search.proposes or plan.spec.more_seeds is not None
+    return here and bool(pending or further)
 
 
 def _run_one(console: Console, plan: Plan, options: Options, ray: KeptRay) -> int:
@@ -144,7 +147,7 @@ def _run_one(console: Console, plan: Plan, options: Options, ray: KeptRay) -> in
             pending = share_prefixes(pending)
         watching = _introduced(console, plan, pending, options)
         stopped = None
-        if pending or plan.spec.search.proposes:
+        if pending or plan.spec.search.proposes or plan.spec.more_seeds:
             stopped = _run(console, plan, pending, watching, log, options, ray)
         if stopped is None:
             plan.folder.forget_shared()
@@ -209,7 +212,7 @@ def _introduced(
     folders = (plan.folder.trial(entry["folder"]) for entry in read_plan(plan.folder)["trials"])
     finished = (folder for folder in folders if folder.key not in waiting)
     retention = Retention(plan.spec.artifacts, plan.spec.objective, finished, partial(say, console))
-    runs = bool(pending) or plan.spec.search.proposes
+    runs = bool(pending) or plan.spec.search.proposes or plan.spec.more_seeds is not None
     print_retention(console, plan, retention.beyond, running=runs)
     return [retention, *map(InBackground, map(find_tracker, options.trackers))]
 
@@ -238,24 +241,22 @@ def _run(  # noqa: PLR0913, PLR0917 - what a run needs
     options: Options,
     ray: KeptRay,
 ) -> _Stopped | None:
-    """Run what is pending or proposed. Returns why it stopped before the end, if it did."""
-    from embft.execution.measure import known_need
-    from embft.planning.estimate import check_fits
+    """Run what is pending or proposed, and the rounds of more seeds after it. Returns why it
+    stopped before the end, if it did.
+    """
     from embft.scheduler.choices import choices_of
-    from embft.scheduler.cluster import Interrupted, RayDiedError, ray_cluster
+    from embft.scheduler.cluster import Interrupted, RayDiedError
     from embft.storage.errors import StorageError
-    from embft.system.allocator import release_memory
 
-    need = known_need(plan, (*pending, *plan.expected))
-    check_fits(plan, need)
-    release_memory()  # what reading and auditing the data took
+    run = partial(_run_on_ray, console, observers, log, options, ray)
+    at_first = [trial for trial in pending if not trial.replicate]
     try:
         resolved = partial(_is_resolved, plan)
-        choices = choices_of(plan, pending, resolved, again=options.retry_failed)
-        if (pending or choices.open) and choices.enough.reason is None:
-            resources, address = plan.spec.resources, options.address
-            with ray_cluster(resources, need.demand, address, log, ray) as cluster:
-                _run_on(cluster, console, plan, pending, observers, choices)
+        choices = choices_of(plan, at_first, resolved, again=options.retry_failed)
+        if (at_first or choices.open) and choices.enough.reason is None:
+            run(plan, at_first, choices)
+        _say_enough(console, choices)
+        _run_rounds(console, plan, pending, choices, run)
     except Interrupted:
         return _Stopped("Interrupted.", EXIT_INTERRUPTED)
     except RayDiedError as error:
@@ -269,11 +270,66 @@ def _run(  # noqa: PLR0913, PLR0917 - what a run needs
             else "See first that the results folder is there and can be written"
         )
         return _Stopped(f"Stopped: {error}. {first}.", EXIT_FAILED, no_room=True)
-    if choices.enough.reason is not None:
-        from embft.cli.console import say
-
-        say(console, f"Enough: {choices.enough.reason}.")
     return None
+
+
+def _run_rounds(
+    console: Console,
+    plan: Plan,
+    pending: Sequence[PlannedTrial],
+    before: Choices,
+    run: Callable[[Plan, Sequence[PlannedTrial], Choices], None],
+) -> None:
+    """Run the rounds of more seeds, in what is left of the time."""
+    from embft.cli.console import say
+    from embft.cli.seed_rounds import run_rounds
+    from embft.planning.prefixes import share_prefixes
+    from embft.scheduler.choices import Choices
+
+    proposed = len(before.search.keys) if before.search else 0
+
+    def further(plan: Plan, trials: Sequence[PlannedTrial]) -> bool:
+        enough = before.enough.rest()
+        if enough is None:
+            return False
+        say(console, f"More seeds for those that may be the best: {len(trials)} trials.")
+        choices = Choices(enough=enough, done=proposed)
+        run(plan, share_prefixes(trials), choices)
+        _say_enough(console, choices)
+        return enough.reason is None
+
+    if before.enough.rest() is not None:
+        run_rounds(plan, [trial for trial in pending if trial.replicate], further)
+
+
+def _say_enough(console: Console, choices: Choices) -> None:
+    from embft.cli.console import say
+
+    if choices.enough.reason is not None:
+        say(console, f"Enough: {choices.enough.reason}.")
+
+
+def _run_on_ray(  # noqa: PLR0913, PLR0917 - what a run needs
+    console: Console,
+    observers: Sequence[Observer],
+    log: RayLog,
+    options: Options,
+    ray: KeptRay,
+    plan: Plan,
+    pending: Sequence[PlannedTrial],
+    choices: Choices,
+) -> None:
+    """Run these trials, or what is proposed. Raises EmbftError where they do not fit."""
+    from embft.execution.measure import known_need
+    from embft.planning.estimate import check_fits
+    from embft.scheduler.cluster import ray_cluster
+    from embft.system.allocator import release_memory
+
+    need = known_need(plan, (*pending, *plan.expected))
+    check_fits(plan, need)
+    release_memory()  # what reading and auditing the data took
+    with ray_cluster(plan.spec.resources, need.demand, options.address, log, ray) as cluster:
+        _run_on(cluster, console, plan, pending, observers, choices)
 
 
 def _run_on(  # noqa: PLR0913, PLR0917 - what a run needs

@@ -16,6 +16,7 @@ from rich.text import Text
 
 from embft.cli.console import say
 from embft.data.audit.findings import Audit
+from embft.leaderboard.contenders import FEWEST_AT_FIRST
 from embft.leaderboard.export import to_csv
 from embft.leaderboard.labels import (
     axis_titles,
@@ -28,6 +29,7 @@ from embft.leaderboard.table import row_label
 from embft.metrics.registry import METRICS
 from embft.planning.estimate import SWEEP_SECONDS, Need, duration_text, free_disk, size_text
 from embft.planning.plan import Plan, PlannedTrial
+from embft.planning.seed_rounds import known_rounds
 from embft.report.audit import audit_figures
 from embft.report.format import size as format_size
 from embft.results.dataset import has_dataset
@@ -101,6 +103,24 @@ def print_search(console: Console, plan: Plan) -> None:
         say(console, f"  {axes}")
 
 
+def print_more_seeds(console: Console, plan: Plan) -> None:
+    """The fewest and the most trainings of a sweep that gives more seeds where they count."""
+    given = plan.spec.more_seeds
+    if given is None:
+        return
+    first = sum(not t.spec.is_baseline and not t.replicate for t in plan.trials)
+    count = plan.spec.search.trials or first // given.start
+    fewest = count * given.start + (min(count, FEWEST_AT_FIRST) if given.start == 1 else 0)
+    say(
+        console,
+        f"Seeds: {given.start} for each of {count} configurations, and up to {given.most} for "
+        f"those that may be the best: {fewest} to {count * given.most} trainings.",
+    )
+    if rounds := known_rounds(plan).rounds:
+        added = sum(len(each.trials) for each in rounds)
+        say(console, f"  So far {len(rounds)} of {given.rounds} rounds, with {added} trainings.")
+
+
 def print_need(console: Console, plan: Plan, need: Need, seconds: Mapping[str, float]) -> None:
     """What a plan's pending trials need. seconds: each one's, where measured."""
     free = size_text(free_disk(plan.folder.path))
@@ -113,6 +133,7 @@ def print_need(console: Console, plan: Plan, need: Need, seconds: Mapping[str, f
         fixed = sum(s for key, s in seconds.items() if key in {t.key for t in plan.trials})
         wall = SWEEP_SECONDS + (fixed + sum(samples)) / need.at_once
         text += f" Time: about {duration_text(wall)}"
+        text += " for the first seeds" if plan.spec.more_seeds else ""
         text += " if nothing is stopped early." if plan.spec.scheduler else "."
     say(console, text)
 

@@ -24,6 +24,7 @@ from embft.leaderboard.selection_bias import selection_bias
 from embft.leaderboard.stability import with_probe_drop
 from embft.leaderboard.verdict import verdict
 from embft.leaderboard.warnings import warnings
+from embft.metrics.optimism import Optimism
 from embft.results.dataset import frozen_audit
 from embft.results.folders import SweepDir, TrialDir
 from embft.results.plan_record import BASELINE, read_plan
@@ -43,7 +44,8 @@ def build_leaderboard(*folders: Path) -> Leaderboard:
     rows = with_probe_drop(_rows(plan))
     if plan.objective.tasks:
         rows = with_borda(rows, plan.objective.tasks)
-    found, goal = rank(rows, plan.objective), plan.objective.ranked_by
+    found = rank(rows, plan.objective, plan.more_seeds.looks if plan.more_seeds else 1)
+    goal = plan.objective.ranked_by
     first = SweepDir(folders[0])
     leaderboard = Leaderboard(
         name=plan.name,
@@ -61,9 +63,11 @@ def build_leaderboard(*folders: Path) -> Leaderboard:
         verdict=(),
         audit=_audit(first, plan.data),
         folder=first,
-        optimism=selection_bias(found.groups, goal.metric) if plan.test_is_dev else None,
+        optimism=_optimism(plan, found),
         dev_is_cut=plan.dev_is_cut,
         test_is_dev=plan.test_is_dev,
+        more_seeds=plan.more_seeds,
+        suggested=plan.suggested,
         bases=found.bases,
         decision=found.decision,
     )
@@ -82,6 +86,12 @@ def _audit(sweep: SweepDir, data: Sequence[str]) -> dict[str, Any] | None:
     mined = [f for audit in every for f in audit.get("findings", ()) if f["name"] == MINED]
     others = [f for f in found["findings"] if f["name"] != MINED]
     return {**found, "findings": [*mined, *others]}
+
+
+def _optimism(plan: JoinedPlan, found: Ranking) -> Optimism | None:
+    """The selection bias, where a reader would take the leader's dev score for what it is worth."""
+    wanted = plan.test_is_dev or plan.suggested is not None
+    return selection_bias(found.groups, plan.objective.ranked_by.metric) if wanted else None
 
 
 def _rows(plan: JoinedPlan) -> list[Row]:

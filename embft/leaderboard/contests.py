@@ -57,13 +57,15 @@ class Member:
 @dataclass(frozen=True)
 class Members:
     """All configurations with a score on dev. bases: base models that are no points of the space.
-    trained: the others, the best first, of which the first `compared` are compared.
+    trained: the others, the best first, of which the first `compared` are compared. looks: how
+    often that is done at most, with more seeds each time.
     """
 
     goal: Goal
     bases: tuple[Member, ...]
     trained: tuple[Member, ...]
     compared: int
+    looks: int = 1
 
     @property
     def higher(self) -> bool:
@@ -91,7 +93,7 @@ class Members:
         return next(own, next(iter(bases), None))
 
 
-def members(rows: Sequence[Row], objective: Objective) -> Members:
+def members(rows: Sequence[Row], objective: Objective, looks: int = 1) -> Members:
     """The configurations among the rows, those that are compared resampled."""
     goal = objective.ranked_by
     bases = list(_configurations([row for row in rows if row.is_baseline], goal))
@@ -101,7 +103,7 @@ def members(rows: Sequence[Row], objective: Objective) -> Members:
     entered = [draw.member(group) for group in trained[:compared]]
     rest = [Member(group, _mean_dev(group, goal.metric)) for group in trained[compared:]]
     trained_members = (*_with_seeds(entered, goal.metric), *rest)
-    return Members(goal, tuple(map(draw.member, bases)), trained_members, compared)
+    return Members(goal, tuple(map(draw.member, bases)), trained_members, compared, looks)
 
 
 def _configurations(rows: Sequence[Row], goal: Goal) -> Iterator[tuple[Row, ...]]:
@@ -273,6 +275,7 @@ def compared(all_members: Members, split: str, one: int, among: Sequence[int]) -
         Contest(
             _field(all_members, places, [drawn[i][task] for i in places]),
             rivals=len(places) + unseen if unseen else 0,
+            looks=all_members.looks,
         )
         for task in range(len(on))
     ]

@@ -19,6 +19,7 @@ from embft.results.folders import SweepDir, TrialDir
 from embft.results.plan_record import PlanRecord, read_plan
 from embft.spec import Objective
 from embft.spec.differences import flat
+from embft.spec.seeds import SeedsSpec
 
 SWEEP = "sweep"  # the axis on which sweeps differ that were trained on other data
 # What decides no score, or is a result's own and not a choice to compare.
@@ -55,6 +56,8 @@ class JoinedPlan:
     group_columns: tuple[str, ...]
     dev_is_cut: bool
     test_is_dev: bool
+    more_seeds: SeedsSpec | None = None
+    suggested: int | None = None
 
 
 def joined_plan(sweeps: Sequence[SweepDir]) -> JoinedPlan:
@@ -80,7 +83,22 @@ def joined_plan(sweeps: Sequence[SweepDir]) -> JoinedPlan:
         group_columns=tuple(sorted(set.intersection(*columns))),
         dev_is_cut=any(plan["dev_is_cut"] for plan in plans),
         test_is_dev=any(plan["test_is_dev"] for plan in plans),
+        more_seeds=_more_seeds(plans),
+        suggested=_suggested(plans, trials),
     )
+
+
+def _suggested(plans: Sequence[PlanRecord], trials: Sequence[JoinedTrial]) -> int | None:
+    """How many configurations searches have proposed, each once."""
+    if not any("search" in plan for plan in plans):
+        return None
+    return len({repr(t.params) for t in trials if t.params})
+
+
+def _more_seeds(plans: Sequence[PlanRecord]) -> SeedsSpec | None:
+    """How seeds were spent; of several sweeps, that of the one which compares most often."""
+    given = [SeedsSpec(**plan["more_seeds"]) for plan in plans if "more_seeds" in plan]
+    return max(given, key=lambda each: each.looks, default=None)
 
 
 def _objective(plan: PlanRecord) -> Objective:

@@ -34,9 +34,12 @@ class Ranking:
     decision: Decision | None
 
 
-def rank(rows: Sequence[Row], objective: Objective) -> Ranking:
-    """The completed configurations by their mean dev objective, the best first."""
-    everyone = members(rows, objective)
+def rank(rows: Sequence[Row], objective: Objective, looks: int = 1) -> Ranking:
+    """The completed configurations by their mean dev objective, the best first.
+
+    looks: how often they are compared at most, with more seeds each time.
+    """
+    everyone = members(rows, objective, looks)
     if not everyone.entered:
         return Ranking((), (), None)
     missing, groups = incomplete(rows, everyone.goal.metric), _groups(everyone)

@@ -14,6 +14,7 @@ from embft.metrics.optimism import Optimism
 from embft.results.folders import SweepDir, TrialDir
 from embft.results.records import Completed, EpochScore, Metrics, Status, TrialResult
 from embft.spec import Objective
+from embft.spec.seeds import SeedsSpec
 
 Interval = tuple[float, float]
 
@@ -191,8 +192,10 @@ class Leaderboard:
     the recommendation. decision: how sure that is; None while nothing has completed.
     axes: the parameters that vary, in the spec's order.
     warnings: what a reader must know before deciding, in sentences. optimism: the selection bias
-    of the leader's score, where there is no test split. dev_is_cut: dev was taken from train.
-    test_is_dev: there is no test split, and dev stands in its place.
+    of the leader's score, where there is no test split or a search has proposed it. dev_is_cut: dev
+    was taken from train. test_is_dev: there is no test split, and dev stands in its place.
+    more_seeds: where some configurations get more seeds than others. suggested: how many a search
+    has proposed; None where none was searched for.
     """
 
     name: str
@@ -215,6 +218,8 @@ class Leaderboard:
     decision: Decision | None = None
     dev_is_cut: bool = False
     test_is_dev: bool = False
+    more_seeds: SeedsSpec | None = None
+    suggested: int | None = None
 
     @property
     def epoch_metric(self) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from embft.leaderboard.costs import COSTS
 from embft.leaderboard.labels import config_label, metric_label, number, percent, plural
 from embft.leaderboard.rows import Decision, Group, Incomplete, Interval, Leaderboard, Needed
+from embft.leaderboard.seeds_spent import seeds_spent
 from embft.leaderboard.significance import SIGNIFICANCE, direction, is_ahead
 from embft.metrics.comparison import Comparison
 from embft.results.records import Status
@@ -39,7 +40,9 @@ def verdict(leaderboard: Leaderboard) -> Iterator[str]:
     yield from _better_than_base(chosen, decision)
     yield from _incomplete(leaderboard, decision)
     yield from _on_test(leaderboard, chosen)
+    yield from _found_by_search(leaderboard)
     yield _scope(leaderboard, decision)
+    yield from seeds_spent(leaderboard)
     if not chosen.is_base:
         yield _costs(chosen)
 
@@ -168,6 +171,25 @@ def _on_test(leaderboard: Leaderboard, chosen: Group) -> Iterator[str]:
     elif leaderboard.baseline is not None and leaderboard.metric in leaderboard.baseline.test:
         base = number(leaderboard.baseline.test[leaderboard.metric])
         yield f"On test the base model has {base}."
+
+
+def _found_by_search(leaderboard: Leaderboard) -> Iterator[str]:
+    """How much of the leader's dev score is selection bias, where a search has proposed it."""
+    if leaderboard.suggested is None or leaderboard.test_is_dev:
+        return
+    what = f"The search has proposed {leaderboard.suggested:,} configurations."
+    bias = leaderboard.optimism
+    if bias is None:
+        yield (
+            f"{what} By how much being the best of these flatters the leader's dev score is not "
+            "known here; its test score is not affected."
+        )
+        return
+    flattery = number(max(bias.optimism, 0.0))
+    yield (
+        f"{what} Being the best of these flatters the leader's dev score, {number(bias.naive)}, by "
+        f"about {flattery} (cross-fitted over the dev pairs); its test score is not affected."
+    )
 
 
 def _trained_on_test(leaderboard: Leaderboard) -> Iterator[str]:

@@ -8,10 +8,11 @@ one seed and for several; Holm's correction, which knows no correlations, is not
 
 **How.** A difference of two scores has a variance from the units, found by resampling them, and
 one from the seeds (`seed_variance`). The largest of many standardised differences has a
-distribution that depends on how they are correlated: it is simulated, with normal errors that have
-the covariances found, divided by errors that are themselves estimated, so that with one other
-configuration it is Student's t. If i is the best, no other is ahead of it by more than the
-critical value of i against all others, at 95 %. So
+distribution that depends on how they are correlated: it is simulated, with normal errors of
+variances that are themselves estimated, from the units and from the seeds, each with its degrees of
+freedom (Fisher's fiducial argument, as in the Behrens-Fisher problem), so that with one other
+configuration and one source of error it is Student's t. If i is the best, no other is ahead of it
+by more than the critical value of i against all others, at 95 %. So
 
 - i may be the best where no other is ahead of it by more than that: the set of the best, in which
   the true best is missing in 5 % of all sweeps;
@@ -138,13 +139,21 @@ class Contest:
 
     rivals: how many configurations there are in all, where the field has only the highest of them.
     The largest difference is then that of all, of which nothing is known: p-values are multiplied
-    by their number (Bonferroni). The same field gives the same answers to the last digit.
+    by their number (Bonferroni). looks: how often such a contest is looked at, at most, with more
+    seeds each time: its answers then hold at `level` for all looks together (Bonferroni). The same
+    field gives the same answers to the last digit.
     """
 
     def __init__(
-        self, field: Field, *, level: float = LEVEL, seed: int = 0, rivals: int = 0
+        self,
+        field: Field,
+        *,
+        level: float = LEVEL,
+        seed: int = 0,
+        rivals: int = 0,
+        looks: int = 1,
     ) -> None:
-        self.field, self.level = field, level
+        self.field, self.level, self.looks = field, 1 - (1 - level) / looks, looks
         self._parts = _parts(field)
         self._seed = seed
         self._others = rivals - 1 if rivals > len(field.scores) else None
@@ -192,7 +201,7 @@ class Contest:
         if self._others is not None:
             return np.minimum(self.p_best_raw * self._others, 1.0)
         seen = _standardised(self.ahead, self.error).max(axis=1)
-        return _shares(self._extremes.highest, seen)
+        return self._looked(_shares(self._extremes.highest, seen))
 
     @cached_property
     def p_best_raw(self) -> FloatArray:
@@ -200,13 +209,12 @@ class Contest:
         one_sided: FloatArray = special.stdtr(
             self._parts.freedom, -_standardised(self.ahead, self.error)
         )
-        raw: FloatArray = one_sided.min(axis=1)
-        return raw
+        return self._looked(one_sided.min(axis=1))
 
     @cached_property
     def in_best_set(self) -> BoolArray:
-        """(K,): which may be the best; the true best is missing in 1 - level of all cases."""
-        return self.p_best > 1 - self.level
+        """(K,): which may be the best; the true best is missing in 5 % of all cases."""
+        return self.p_best > (1 - self.level) * self.looks
 
     @cached_property
     def critical(self) -> FloatArray:
@@ -243,7 +251,7 @@ class Contest:
         """(K, K): the p-value of each pair's difference, corrected for all pairs."""
         apart = np.abs(_standardised(self.ahead, self.error))
         found = [_shares(self._extremes.furthest[:, None], each) for each in apart]
-        return np.stack(found)
+        return self._looked(np.stack(found))
 
     def ranks(self, among: BoolArray | None = None) -> tuple[IntArray, IntArray]:
         """The lowest and the highest rank (K,) that each may have among some, for all at once."""
@@ -265,7 +273,7 @@ class Contest:
         """
         reach = float(np.quantile(self._extremes.largest[:, one], self.level))
         apart = np.abs(_standardised(self.ahead[:, one], self.error[:, one]))
-        adjusted = _shares(self._extremes.largest[:, [one]], apart)
+        adjusted = self._looked(_shares(self._extremes.largest[:, [one]], apart))
         return [
             replace(
                 each,
@@ -284,7 +292,7 @@ class Contest:
         freedom = self._parts.freedom[:, one]
         reach = special.stdtrit(freedom, 0.5 + self.level / 2) * error
         apart = np.abs(_standardised(difference, error))
-        raw = 2 * special.stdtr(freedom, -apart)
+        raw = self._looked(2 * special.stdtr(freedom, -apart))
         return [
             Comparison(float(d), float(d - r), float(d + r), float(p))
             for d, r, p in zip(difference, reach, raw, strict=True)
@@ -294,6 +302,10 @@ class Contest:
         """(K,): which are better than `one`, for all at once (Dunnett's one-sided comparison)."""
         apart = _standardised(self.ahead[one], self.error[one])
         return np.asarray(apart > self.critical[one])
+
+    def _looked(self, p_values: FloatArray) -> FloatArray:
+        """P-values that hold for all looks together."""
+        return np.minimum(p_values * self.looks, 1.0)
 
     def _bonferroni(self, tail: float) -> FloatArray:
         """(K,): the largest quantile of Student's t for this tail, over the differences to each."""
@@ -396,36 +408,35 @@ def _apart(parts: _Parts, rng: np.random.Generator, n: int) -> Callable[[int], D
     size, basis = np.linalg.eigh(parts.covariance)
     basis = basis * np.sqrt(np.maximum(size, 0.0))
     units = (rng.standard_normal((n, k)) @ basis.T).astype(np.float32)
-    scale = _scales(rng, parts.units_freedom, (n, 1))
+    units /= np.sqrt(_scales(rng, parts.units_freedom, (n, 1)))
     # Where a floor raised a variance, the draws are stretched to it.
     plain = np.sqrt(_of_differences(basis @ basis.T))
     if parts.seeds is None:
-        units, shrink = units / np.sqrt(scale), _inverse(plain)
+        shrink = _inverse(plain)
         return lambda one: (units - units[:, [one]]) * shrink[one]
     stretch = np.sqrt(parts.units).astype(np.float32) * _inverse(plain)
-    seeds, own, shared_scale = _seed_errors(parts, rng, n)
+    seeds, shrink = _seed_errors(parts, rng, n), _inverse(np.sqrt(parts.variance))
 
     def drawn(one: int) -> Draws:
         strayed = (units - units[:, [one]]) * stretch[one] + (seeds - seeds[:, [one]])
-        variance = parts.units[one].astype(np.float32) * scale + own + own[:, [one]]
-        variance += parts.shared[one].astype(np.float32) * shared_scale
-        found: Draws = strayed / np.sqrt(np.maximum(variance, _STILL))
+        found: Draws = strayed * shrink[one]
         return found
 
     return drawn
 
 
-def _seed_errors(parts: _Parts, rng: np.random.Generator, n: int) -> tuple[Draws, Draws, Draws]:
-    """Draws of what seeds make scores stray by (n, K), of the estimated variances of that which
-    each has for itself (n, K), and of the scale of what they share (n, 1).
+def _seed_errors(parts: _Parts, rng: np.random.Generator, n: int) -> Draws:
+    """Draws (n, K) of what seeds make scores stray by, of any variances that may have given the
+    estimates: with one or two degrees of freedom an estimate may be next to nothing by chance.
     """
     found, k = parts.seeds, len(parts.own)
     assert found is not None  # noqa: S101 - for mypy
     shared = rng.standard_normal((n, parts.weights.shape[1])) @ parts.weights.T
-    strayed = np.sqrt(found.shared) * shared + np.sqrt(parts.own) * rng.standard_normal((n, k))
+    shared *= np.sqrt(found.shared / _scales(rng, found.shared_freedom, (n, 1)))
     size = (n, 1 if found.together else k)
-    own = parts.own.astype(np.float32) * _scales(rng, parts.own_freedom[: size[1]], size)
-    return strayed.astype(np.float32), own, _scales(rng, found.shared_freedom, (n, 1))
+    own = np.sqrt(parts.own / _scales(rng, parts.own_freedom[: size[1]], size))
+    strayed: Draws = (shared + own * rng.standard_normal((n, k))).astype(np.float32)
+    return strayed
 
 
 def _scales(rng: np.random.Generator, freedom: float | FloatArray, size: tuple[int, int]) -> Draws:

@@ -50,7 +50,8 @@ class BordaContest(Contest):
     """
 
     def __init__(self, tasks: Sequence[Contest], *, level: float = LEVEL) -> None:
-        self.tasks, self.level = tuple(tasks), level
+        # The tasks' p-values hold for all looks already.
+        self.tasks, self.level, self.looks = tuple(tasks), level, 1
         means = np.stack([task.field.scores for task in tasks])
         scores = [beaten(means[:, i], means, i).mean() for i in range(means.shape[1])]
         self.field = replace(tasks[0].field, scores=np.array(scores))

@@ -28,6 +28,7 @@ from embft.planning.mining import Miners, mining_notes
 from embft.planning.models import BaseChecks
 from embft.planning.names import readable
 from embft.planning.scheduling import check_scheduler, most_evaluations
+from embft.planning.seed_rounds import with_rounds
 from embft.planning.trained_before import TrainedBefore, Trainings
 from embft.results.evaluators import EvaluatorFiles, find_files
 from embft.results.folders import SweepDir, TrialDir
@@ -45,6 +46,7 @@ class PlannedTrial:
     evaluators: the digest of what each of the spec's evaluators reads. prefix: see `prefixes.py`.
     scheduler: the spec's section, if it has one: what another scheduler has stopped runs again.
     before: a finished training of the same weights, if there is one.
+    replicate: whether it is a further seed that a round has added.
     """
 
     params: Point
@@ -57,6 +59,7 @@ class PlannedTrial:
     prefix: str | None = None
     scheduler: Mapping[str, Any] | None = None
     before: TrainedBefore | None = None
+    replicate: bool = False
 
     @property
     def trained(self) -> TrainedBefore | None:
@@ -174,8 +177,11 @@ class Planner:
         """The trial of a point that a search has proposed. Raises EmbftError where there is none:
         its values do not go together, or its data are not there.
         """
-        spec = self.spec.resolve(self.spec.point(params), self.spec.seeds[0])
-        return self.trial(params, spec)
+        return self.point(params, self.spec.seeds[0])
+
+    def point(self, params: Point, seed: int) -> PlannedTrial:
+        """The trial of a point of the space and a seed. Raises EmbftError where there is none."""
+        return self.trial(params, self.spec.resolve(self.spec.point(params), seed))
 
     def data(self, digest: str) -> Splits:
         """The data with this digest, of a trial that was planned."""
@@ -213,7 +219,9 @@ def make_plan(spec: SweepSpec, results: Path) -> Plan:
         check_scheduler(spec.scheduler, most)
     runs = tuple(t for t in trials if t.spec.is_baseline or not spec.search.proposes)
     samples = tuple(t for t in trials if not t.spec.is_baseline and spec.search.proposes)
-    return Plan(spec, folder, runs, used, planner.read, planner.notes(), planner, samples, most)
+    return with_rounds(
+        Plan(spec, folder, runs, used, planner.read, planner.notes(), planner, samples, most)
+    )
 
 
 def _check_goals(metrics: Iterable[str], of: TrialSpec | SweepSpec, splits: Splits) -> None:

@@ -9,6 +9,7 @@ from embft.data.pairs import SPLITS
 from embft.planning.clean import clean
 from embft.planning.freeze import freeze
 from embft.planning.plan import Plan, PlannedTrial
+from embft.planning.seed_rounds import forget_other_rounds
 from embft.planning.take_over import adopt_finished
 from embft.results.plan_record import PLAN_SCHEMA, PlanEntry, PlanRecord
 from embft.storage.files import sync_folder, write_atomic
@@ -25,10 +26,16 @@ def prepare(plan: Plan, *, retry_failed: bool) -> tuple[PlannedTrial, ...]:
     plan.folder.path.mkdir(parents=True, exist_ok=True)
     sync_folder(plan.folder.path.parent)
     clean(plan)
+    forget_other_rounds(plan)
     freeze(plan)
     pending = adopt_finished(plan.folder, plan.pending(retry_failed=retry_failed))
-    write_atomic(plan.folder.plan_file, sealed(plan_record(plan)))
+    write_plan(plan)
     return pending
+
+
+def write_plan(plan: Plan) -> None:
+    """Write `plan.json`."""
+    write_atomic(plan.folder.plan_file, sealed(plan_record(plan)))
 
 
 def plan_record(plan: Plan) -> PlanRecord:
@@ -43,7 +50,9 @@ def plan_record(plan: Plan) -> PlanRecord:
         "mode": spec.objective.mode,
         "tolerance": spec.objective.tolerance,
         "prefer": spec.objective.prefer,
-        "seeds": list(spec.seeds),
+        "seeds": list(
+            dict.fromkeys([*spec.seeds, *(t.spec.seed for t in plan.trials if t.replicate)])
+        ),
         "trials": [_entry(trial) for trial in plan.trials],
         "data": [plan.folder.data_name(digest) for digest in plan.data],
         "pairs": {name: len(any_splits[0][name]) for name in SPLITS},
@@ -56,6 +65,8 @@ def plan_record(plan: Plan) -> PlanRecord:
         record["tasks"] = list(spec.objective.tasks)
     if spec.search.proposes:
         record["search"] = spec.search.model_dump(mode="json")
+    if spec.more_seeds is not None:
+        record["more_seeds"] = spec.more_seeds.model_dump(mode="json")
     if spec.scheduler is not None:
         record["scheduler"] = spec.scheduler.model_dump(mode="json")
     return record

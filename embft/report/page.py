@@ -237,7 +237,9 @@ def method(leaderboard: Leaderboard) -> list[str]:
         "one before it was scored.",
     ]
     found += [*highest_score(leaderboard), *corpus_notes(leaderboard)]
-    if len(leaderboard.seeds) > 1:
+    if leaderboard.more_seeds is not None:
+        found.insert(2, "A configuration's scores are means over its seeds.")
+    elif len(leaderboard.seeds) > 1:
         found.insert(2, f"Scores are means over {len(leaderboard.seeds)} seeds.")
     return found
 

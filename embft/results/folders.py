@@ -59,6 +59,7 @@ class SweepDir:
     spec_file = _Named("spec.yaml")
     plan_file = _Named("plan.json")
     search_file = _Named("search.jsonl")  # what a search has proposed, and what it was told
+    rounds_file = _Named("rounds.json")  # who has got more seeds
     leaderboard_csv = _Named("leaderboard.csv")
     leaderboard_json = _Named("leaderboard.json")
     recommended_file = _Named("recommended.yaml")  # the recommended configuration as a spec

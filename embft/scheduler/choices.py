@@ -50,7 +50,11 @@ def choices_of(
     early = None
     if spec.scheduler is not None:
         early = EarlyStopping(spec.scheduler, spec.objective.mode, plan.most_evaluations)
-    before = [t for t in plan.trials if t.key not in waiting and not t.spec.is_baseline]
+    before = [
+        trial
+        for trial in plan.trials
+        if trial.key not in waiting and not trial.spec.is_baseline and not trial.replicate
+    ]
     proposed = search.finished if search else []
     enough = Enough(spec.stop, spec.objective.goal, plan.folder, resolved)
     if spec.stop.is_set:

@@ -174,10 +174,10 @@ class InBackground(Observer):
     def __init__(self, observer: Observer) -> None:
         self.observer = _Guarded(observer)
         self.waiting: queue.Queue[tuple[str, tuple[Any, ...]]] = queue.Queue()
-        self.thread = threading.Thread(target=self._work, daemon=True)
 
     def on_start(self, sweep: SweepDir, trials: Sequence[Observed], done: int) -> None:
-        """Start the thread in which the observers are called."""
+        """Start the thread in which the observers are called; a sweep's rounds each start one."""
+        self.thread = threading.Thread(target=self._work, daemon=True)
         self.thread.start()
         self.waiting.put(("on_start", (sweep, trials, done)))
 

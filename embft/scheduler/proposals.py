@@ -177,7 +177,7 @@ def _began(plan: Plan) -> Began:
         "space": [{a: d.model_dump(mode="json") for a, d in p.items()} for p in spec.space],
         "order": [list(product) for product in spec.space],
         "goal": spec.objective.goal.model_dump(mode="json"),
-        "trials": [trial.key for trial in (*plan.trials, *plan.samples)],
+        "trials": [t.key for t in (*plan.trials, *plan.samples) if not t.replicate],
         "scheduler": spec.scheduler.model_dump(mode="json") if spec.scheduler else None,
     }
     return Began(

@@ -60,6 +60,17 @@ class Enough(Observer):
         if limit is not None and time.monotonic() - self.began > limit:
             self._end(f"stop.time, {duration_text(limit)}, is over")
 
+    def rest(self) -> Enough | None:
+        """For trials that come after these, in what is left of the time. None where that is over.
+
+        The other limits end a search, and not what is done with what it has found.
+        """
+        limit = self.stop.time
+        left = None if limit is None else limit - (time.monotonic() - self.began)
+        if left is not None and left <= 0:
+            return None
+        return Enough(Stop.model_construct(time=left), self.goal, self.sweep)
+
     def _take(self, result: TrialResult) -> None:
         if result.spec.is_baseline or result.status == Status.FAILED:
             return

@@ -12,13 +12,17 @@ from typing import Any
 from embft.errors import SpecError, nearest
 from embft.spec.distributions import Product
 from embft.spec.search import Scheduler, Search
+from embft.spec.seeds import SeedsSpec, at_first
 from embft.spec.source import Source, Where
 from embft.spec.space import Point
 from embft.spec.train import TrainSpec
 
 
 def check_search(
-    source: Source, search: Search, seeds: Sequence[int], axes: Sequence[tuple[Where, Product]]
+    source: Source,
+    search: Search,
+    seeds: Sequence[int] | SeedsSpec,
+    axes: Sequence[tuple[Where, Product]],
 ) -> None:
     """Raise SpecError, with file and line, where a search cannot begin."""
     space = [product for _, product in axes]
@@ -27,11 +31,13 @@ def check_search(
             f"{source.at(('space',))}: nothing in the space varies, so that {search.algorithm} has "
             "nothing to propose: give an axis several values or a distribution"
         )
-    if len(seeds) > 1:
+    count = len(at_first(seeds))
+    if count > 1:
+        most = seeds.most if isinstance(seeds, SeedsSpec) else count
         raise SpecError(
-            f"{source.at(('seeds',))}: {len(seeds)} seeds, and a search runs each trial that it "
-            "proposes with one: give one seed; then repeat the best with more in a sweep of their "
-            "own"
+            f"{source.at(('seeds',))}: {count} seeds for every trial, and a search runs each trial "
+            "that it proposes with one: give one, or let those that may be the best get more when "
+            f"the search has ended: `seeds: {{start: 1, most: {most}}}`"
         )
     if search.algorithm == "tpe" and importlib.util.find_spec("optuna") is None:
         raise SpecError(

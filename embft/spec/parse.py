@@ -22,6 +22,7 @@ from embft.spec.model import ModelSpec
 from embft.spec.objective import RANKING, Objective, giving, with_retrieval
 from embft.spec.resources import Artifacts, Resources
 from embft.spec.search import Scheduler, Search, ShortScheduler, ShortSearch, Stop
+from embft.spec.seeds import GivenSeeds, SeedsSpec, at_first
 from embft.spec.serving import Serving, ShortServing
 from embft.spec.source import Source, Where, read_file, read_text
 from embft.spec.space import (
@@ -60,7 +61,7 @@ class Document(Fields):
     model: dict[str, Any] = Field(default_factory=dict)
     train: dict[str, Any] = Field(default_factory=dict)
     space: Any = None
-    seeds: tuple[int, ...] = Field(default=(42,), min_length=1)
+    seeds: GivenSeeds = (42,)
     search: ShortSearch = Search()
     scheduler: ShortScheduler = None
     stop: Stop = Stop()
@@ -75,8 +76,9 @@ class SweepSpec(Fields):
     """A validated sweep: its points, seeds, objective and resources.
 
     points: of a grid all; where a search proposes them those that stand for all, which are checked
-    and do not run. space: what a search draws from. sections: data, model and train as written.
-    folder: what paths in them are relative to.
+    and do not run. space: what a search draws from. seeds: those of every point; more_seeds: who
+    gets how many more. sections: data, model and train as written. folder: what paths in them are
+    relative to.
     text, path: the file that it was read from; path is None where it was no file.
     """
 
@@ -85,6 +87,7 @@ class SweepSpec(Fields):
     points: tuple[PlannedPoint, ...]
     space: tuple[Product, ...]
     seeds: tuple[int, ...]
+    more_seeds: SeedsSpec | None
     search: Search
     scheduler: Scheduler | None
     stop: Stop
@@ -160,8 +163,9 @@ def _sweep(source: Source, folder: Path, text: str) -> SweepSpec:
         raise SpecError(f"{source.at(())}: a spec is a mapping of fields, not {source.data!r:.60}")
     document = _validated(Document, source, source.data, ())
     axes = read_axes(source)
-    if len(set(document.seeds)) < len(document.seeds):
-        raise SpecError(f"{source.at(('seeds',))}: a seed stands twice in {list(document.seeds)}")
+    seeds = at_first(document.seeds)
+    if len(set(seeds)) < len(seeds):
+        raise SpecError(f"{source.at(('seeds',))}: a seed stands twice in {list(seeds)}")
     sections = {name: source.data.get(name) or {} for name in SECTIONS}
     points = tuple(_points(source, sections, _products(source, document, axes), folder))
     if document.scheduler is not None:
@@ -174,7 +178,8 @@ def _sweep(source: Source, folder: Path, text: str) -> SweepSpec:
         description=" ".join(document.description.split()),
         points=points,
         space=tuple(product for _, product in axes),
-        seeds=document.seeds,
+        seeds=seeds,
+        more_seeds=document.seeds if isinstance(document.seeds, SeedsSpec) else None,
         search=document.search,
         scheduler=document.scheduler,
         stop=document.stop,
@@ -204,7 +209,7 @@ def _products(
         check_search(source, document.search, document.seeds, axes)
         return [(where, part) for where, product in axes for part in corners(product)]
     grid = listed(source, axes)
-    total = count_points(grid) * len(document.seeds)
+    total = count_points(grid) * len(at_first(document.seeds))
     if total > MAX_POINTS:
         raise SpecError(
             f"{source.at(('space',))}: the space has {total:,} trials, {MAX_POINTS:,} are allowed"
@@ -327,16 +332,17 @@ def _worded(model: type[Fields], error: ValidationError, where: Where) -> tuple[
 
 
 def _clearest(error: ValidationError) -> Any:
-    """The first error; of a union's several complaints the one that reached furthest in, and of
-    a word that it is none of the words allowed.
+    """The first error; of a union's several complaints the one that reached furthest in: rather
+    what we worded ourselves, or an unknown field, and of a word that it is none of those allowed.
     """
     found = error.errors(include_url=False)
     first = found[0]["loc"][:1]
 
-    def reached(complaint: Any) -> tuple[int, bool]:
-        of_words = complaint["type"] == "literal_error"
+    def reached(complaint: Any) -> tuple[int, bool, bool]:
+        kind = complaint["type"]
         depth = sum(not _is_tag(part) for part in complaint["loc"])
-        return depth, of_words == isinstance(complaint["input"], str)
+        telling = kind in {"value_error", "extra_forbidden"}
+        return depth, telling, (kind == "literal_error") == isinstance(complaint["input"], str)
 
     return max((e for e in found if e["loc"][:1] == first), key=reached)
 
@@ -390,6 +396,7 @@ def _words(loc: Where, error: Any, model: type[Fields], inner: Where) -> str:
         error["msg"]
         .removeprefix("Input ")
         .removeprefix("Value ")
+        .removeprefix("Tuple ")
         .removeprefix("should ")
         .removesuffix(f" after validation, not {context.get('actual_length')}")
         .replace("valid array", "list")
