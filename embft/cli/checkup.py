@@ -239,6 +239,6 @@ def _answered(address: str) -> str | None:
 def _extras() -> Check:
     found = [name for name, module in _EXTRAS.items() if importlib.util.find_spec(module)]
     missing = [name for name in _EXTRAS if name not in found]
-    told = f"installed: {', '.join(found) or 'none'}"
+    installed = f"installed: {', '.join(found) or 'none'}"
     advice = f"pip install 'embft[{','.join(missing)}]' brings the others." if missing else ""
-    return Check("extras", "ok", told, advice)
+    return Check("extras", "ok", installed, advice)

@@ -46,10 +46,10 @@ def _print(found: list[Check], *, broken: bool) -> None:
     grid = Table.grid(padding=(0, 2))
     for check in found:
         word, style = _MARKS[check.state]
-        told = Text(check.found)
+        shown = Text(check.found)
         if check.advice:
-            told.append(f"\n{check.advice}", style="dim" if check.state == "ok" else "default")
-        grid.add_row(Text(word, style=style), Text(check.name), told)
+            shown.append(f"\n{check.advice}", style="dim" if check.state == "ok" else "default")
+        grid.add_row(Text(word, style=style), Text(check.name), shown)
     console = new_console()
     console.print(grid)
     if broken:

@@ -189,7 +189,7 @@ def rm(names: tuple[str, ...], yes: bool, form: str, results: Path) -> None:
 
 
 def _named(name: str, results: Path) -> tuple[Removal, SweepDir]:
-    """What a name leads to, and the sweep that must not run meanwhile."""
+    """What a name leads to, and the sweep that must not run at the same time."""
     from embft.leaderboard.lookup import find_trial
     from embft.results.folders import SweepDir
     from embft.results.removal import trial, whole

@@ -113,7 +113,7 @@ def run_queue(console: Console, specs: Sequence[Path], options: Options) -> int:
 
         ray = stack.enter_context(KeptRay())
         for number, path in enumerate(specs):
-            if number:  # what ran meanwhile may have finished some of its trials
+            if number:  # what ran in between may have finished some of its trials
                 plan = planned(path, options.results, options.trusted, reading=False)
             if len(specs) > 1:
                 console.print(f"Sweep {number + 1} of {len(specs)}: {path}", style="bold")

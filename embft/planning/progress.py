@@ -175,7 +175,7 @@ def _step_seconds(
 
 
 def _written(folder: TrialDir, name: str) -> float:
-    """When a file of the trial was written; now, where it has gone meanwhile."""
+    """When a file of the trial was written; now, where it has gone in between."""
     try:
         return (folder.path / name).stat().st_mtime
     except OSError:

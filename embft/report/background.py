@@ -61,11 +61,11 @@ class BackgroundReport(Observer):
                 return
             self.finished.clear()
             began = time.monotonic()
-            write_meanwhile(self.folder, self.trials, self.stop)
+            write_in_background(self.folder, self.trials, self.stop)
             self.stop.wait(_REST * (time.monotonic() - began))
 
 
-def write_meanwhile(folder: Path, trials: int, stop: threading.Event) -> None:
+def write_in_background(folder: Path, trials: int, stop: threading.Event) -> None:
     """Write leaderboard and report of a sweep of so many trials; what hinders that is logged.
 
     Once `stop` is set, a process that writes is ended: whoever sets it has the last word.
@@ -104,4 +104,4 @@ def _write_apart(folder: Path, stop: threading.Event) -> None:
 
 
 if __name__ == "__main__":
-    write_meanwhile(Path(sys.argv[1]), 0, threading.Event())
+    write_in_background(Path(sys.argv[1]), 0, threading.Event())

@@ -1,6 +1,6 @@
 """Ray Tune's schedulers of early stopping over trials whose training waits for each decision.
 
-A training that is to end is told so in its folder, and ends by itself, with its record; Ray hears
+A training that is to end finds that in its folder, and ends by itself, with its record; Ray hears
 of it as of any trial that is done. One that is to pause saves where it is first, since Ray gives
 its place to another at once.
 """
@@ -61,7 +61,7 @@ class EarlyStopping(Unsaved, FIFOScheduler):
 
     @property
     def pauses(self) -> bool:
-        """Whether trials wait for each other, and lose their place meanwhile."""
+        """Whether trials wait for each other, and lose their place while they do."""
         return self.spec.algorithm == "hyperband"
 
     @property

@@ -161,7 +161,7 @@ def test_a_folder_that_takes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 @pytest.mark.usefixtures("place")
 def test_names_that_are_not_utf8() -> None:
-    """Such names are names: what is written there is written, and told without a traceback."""
+    """Such names are names: what is written there is written, and reported without a traceback."""
     name = os.fsdecode(b"\xff\xfe")
     result = run("data", "generate", "dating", "--out", name)
     assert result.exit_code == 0, result.output

@@ -164,7 +164,7 @@ def test_near_means_what_it_says(clean: Splits) -> None:
 
 
 def test_shared_texts(clean: Splits) -> None:
-    """Pairs of which train knows one text, and those of which it knows both, are told apart."""
+    """Pairs of which train knows one text, and those of which it knows both, are counted apart."""
     known = clean.train
     rows = [
         (known.text_1[0], known.text_2[1], 1.0),
@@ -361,14 +361,14 @@ def test_drop_leaked(clean: Splits) -> None:
     a, b, _ = row_of(clean.train, 10)
     dev = plus(clean.dev, [(b.upper(), a, 1.0)])
     splits = replace(clean, dev=dev)
-    mended = drop_leaked(splits, audit(splits))
+    cleaned = drop_leaked(splits, audit(splits))
     kept = [row for row in range(200) if row != 10]
-    assert mended.train.digest() == clean.train.take(kept).digest()
-    assert mended.dev is dev
-    again = audit(mended)
+    assert cleaned.train.digest() == clean.train.take(kept).digest()
+    assert cleaned.dev is dev
+    again = audit(cleaned)
     assert not any(len(rows) for rows in again.leaked_rows.values())
     with pytest.raises(ValueError, match="other splits"):
-        drop_leaked(mended, audit(splits))
+        drop_leaked(cleaned, audit(splits))
     everything = Splits(clean.dev, clean.dev, clean.test)
     with pytest.raises(DataError, match="nothing is left"):
         drop_leaked(everything, audit(everything))
@@ -445,6 +445,6 @@ def test_dating() -> None:
     assert the(found, "shared_texts_dev_with_train").details["both"] == 100
     train, dev = the(found, "duplicates_train"), the(found, "duplicates_dev")
     assert (train.count, train.total, dev.count, dev.total) == (91, 1195, 8, 295)
-    mended = drop_leaked(splits, found)
-    assert audit(mended).find("leak_dev_from_train") is None
-    assert len(mended.dev) == 295
+    cleaned = drop_leaked(splits, found)
+    assert audit(cleaned).find("leak_dev_from_train") is None
+    assert len(cleaned.dev) == 295

@@ -132,7 +132,7 @@ def test_paths_that_cannot_be(given: str, words: str) -> None:
 
 
 def test_files_of_several_splits(shards: Path) -> None:
-    """A file in train and in dev is refused, however it is named; dev as test is told."""
+    """A file in train and in dev is refused, however it is named; dev as test is reported."""
     listed = tuple(str(shards / name) for name in ("a.jsonl", "b.jsonl"))
     with pytest.raises(DataError, match=r"a\.jsonl: `data\.dev` is the same file as `data\.train`"):
         load_data(DataSpec(train=listed, dev=str(shards / "*.jsonl")))

@@ -69,7 +69,7 @@ def test_stack_overflow_by_plain_minilm(minilm: Path) -> None:
 
 @pytest.mark.long
 def test_banking77_classified_by_plain_minilm(minilm: Path) -> None:
-    """Sixteen questions of each of 77 labels to learn from: most of the rest are told right."""
+    """Sixteen questions of each of 77 labels to learn from: most of the rest are labelled right."""
     entry = EvaluatorSpec.model_validate(
         {
             "classification": {

@@ -508,7 +508,7 @@ def test_a_plan_says_which_code_it_runs(tmp_path: Path, tiny_spec: str, mine: Pa
 
 
 def test_a_name_stands_before_the_metrics(context: Context, mine: Path) -> None:
-    """Two entries of one evaluator are told apart by their names."""
+    """Two entries of one evaluator are distinguished by their names."""
     entry = EvaluatorSpec.of({"name": "mine", "function": "my_metrics:by_split"})
     found = evaluate(context, [(entry, mine), (EvaluatorSpec.of("collapse"), None)])
     assert found.test["mine_half"] == 0.25

@@ -100,7 +100,7 @@ def test_judgements_for_test_alone_compare_base_models(tmp_path: Path, tiny_mode
 def test_dev_of_a_sample_is_said(
     tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In the report's method; the corpus is in a file meanwhile, and the file goes."""
+    """In the report's method; the corpus is in a file while it is searched, and the file goes."""
     monkeypatch.setattr(corpus_module, "IN_MEMORY", 8)
     write_beir(tmp_path / "beir", {"train": range(10), "dev": range(10, 14), "test": range(20, 30)})
     text = f"""\

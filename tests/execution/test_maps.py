@@ -130,7 +130,7 @@ class _EndsItsProcess(TrialDir):
 
 
 def test_a_process_that_is_ended_costs_its_maps_alone(tmp_path: Path) -> None:
-    """The reason is told by trial, as of a model that cannot be loaded, and nothing waits."""
+    """The reason is reported by trial, as of a model that cannot be loaded, and nothing waits."""
     folder = _EndsItsProcess(tmp_path / "trials" / "one-0123456789ab")
     assert "memory" in write_maps([folder])[folder.name]
 

@@ -240,8 +240,8 @@ def wait_for_the_end(folder: Path, seconds: float) -> None:
     end = time.monotonic() + seconds
     while left := relatives(folder):
         if time.monotonic() > end:
-            told = [p.as_dict(["pid", "ppid", "status", "cmdline"]) for p in left]
-            raise AssertionError(f"still there: {told}")
+            alive = [p.as_dict(["pid", "ppid", "status", "cmdline"]) for p in left]
+            raise AssertionError(f"still there: {alive}")
         time.sleep(0.1)
 
 

@@ -124,7 +124,7 @@ def _same(one: Completed, other: Completed, tolerance: float) -> None:
 def test_a_trial_comes_to_what_it_comes_to_on_the_cpu(
     tmp_path: Path, base: Path, pair_files: Path, training: str, tolerance: float
 ) -> None:
-    """From frozen data to a proved and scored record, every number the same within tolerance."""
+    """From frozen data to a verified and scored record, every number the same within tolerance."""
     spec = SPEC.format(data=pair_files, base=base, training=training)
     one, other = (_record(tmp_path / device, spec, device) for device in ("cpu", DEVICE))
     _same(one, other, tolerance)

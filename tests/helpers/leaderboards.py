@@ -66,7 +66,7 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class World:
+class MadeUpSweep:
     """What the trials of one made-up sweep share."""
 
     folder: Path
@@ -151,9 +151,9 @@ def make_leaderboard(
         )
         for name, p in (("dev", dev), ("test", test))
     }
-    world = World(folder, dev, test, noise, axes, resamples, weights=weights)
-    base = make_row(world, Plan({}, -0.09), -1) if baseline else None
-    rows = [make_row(world, plan, i) for i, plan in enumerate(plans, start)]
+    sweep = MadeUpSweep(folder, dev, test, noise, axes, resamples, weights=weights)
+    base = make_row(sweep, Plan({}, -0.09), -1) if baseline else None
+    rows = [make_row(sweep, plan, i) for i, plan in enumerate(plans, start)]
     found = rank([*([base] if base else []), *rows], Objective(tolerance=tolerance))
     order = {"completed": 0, "pruned": 1, "failed": 2, "running": 3, "pending": 4}
     place = {row.trial: group.rank for group in found.groups for row in group.rows}
@@ -209,30 +209,30 @@ def _chosen_by(leaderboard: Leaderboard) -> dict[str, Any]:
     return {"tolerance": leaderboard.decision.objective.tolerance} if leaderboard.decision else {}
 
 
-def make_scores(world: World, split: str, quality: float, index: int) -> Array:
+def make_scores(sweep: MadeUpSweep, split: str, quality: float, index: int) -> Array:
     """Cosines of one trial: shared difficulty of the pairs, and some of its own noise."""
-    pairs = getattr(world, split)
+    pairs = getattr(sweep, split)
     own = np.random.default_rng(1000 + index).normal(size=len(pairs))
     spread = 0.26 + 0.16 * np.isin(pairs.groups["pair_type"], ("subtle_mismatch", "complex"))
-    noise = spread * (0.8 * world.noise[split] + 0.35 * own)
+    noise = spread * (0.8 * sweep.noise[split] + 0.35 * own)
     scores: Array = np.clip(0.48 + quality * 0.46 * (2 * pairs.label - 1) + noise, -1, 1)
     return scores
 
 
-def make_row(world: World, plan: Plan, index: int) -> Row:
+def make_row(sweep: MadeUpSweep, plan: Plan, index: int) -> Row:
     """One trial's row, with its folder, input and scores on disk."""
     is_baseline = index < 0
     spec = trial_spec(plan)
     key = f"{index + 1:012x}"
     parts = [str(value) for value in plan.params.values() if value is not None]
     name = "baseline-" + key if is_baseline else "-".join([*parts, f"seed{plan.seed}", key])
-    trial_dir = SweepDir(world.folder).trial(name)
+    trial_dir = SweepDir(sweep.folder).trial(name)
     given = TrialInput(
-        key=key, name=name, spec=spec, data=_data(world, plan.rows), data_digest="d" * 64,
+        key=key, name=name, spec=spec, data=_data(sweep, plan.rows), data_digest="d" * 64,
         model_digest="m" * 64, threads=2,
     )  # fmt: skip
     trial_dir.create(given)
-    result = make_result(world, plan, index, given, trial_dir)
+    result = make_result(sweep, plan, index, given, trial_dir)
     return Row(
         trial="baseline" if is_baseline else name,
         folder=trial_dir,
@@ -245,15 +245,15 @@ def make_row(world: World, plan: Plan, index: int) -> Row:
     )
 
 
-def _data(world: World, rows: int | None) -> str:
+def _data(sweep: MadeUpSweep, rows: int | None) -> str:
     """The folder of the frozen data; of its own where train has so many rows."""
     if rows is None:
         return "data"
-    folder = world.folder / f"data-{rows}"
+    folder = sweep.folder / f"data-{rows}"
     if not folder.exists():
         folder.mkdir()
         train = make_pairs(rows, np.random.default_rng(rows))
-        for split, content in (("train", train), ("dev", world.dev), ("test", world.test)):
+        for split, content in (("train", train), ("dev", sweep.dev), ("test", sweep.test)):
             content.write(folder / f"{split}.parquet")
         write_manifest(folder)
     return folder.name
@@ -283,7 +283,7 @@ def spec_text(plan: Plan) -> str:
 
 
 def make_result(
-    world: World, plan: Plan, index: int, given: TrialInput, trial_dir: TrialDir
+    sweep: MadeUpSweep, plan: Plan, index: int, given: TrialInput, trial_dir: TrialDir
 ) -> TrialResult | None:
     """The result of a plan, by its status."""
     shared = {
@@ -295,24 +295,24 @@ def make_result(
     if plan.status == "failed":
         log = f"Traceback (most recent call last):\n  …\nFloatingPointError: {plan.message}"
         return Failed(
-            **shared, epochs=curve(plan, world, index, 1), reason="diverged",
+            **shared, epochs=curve(plan, sweep, index, 1), reason="diverged",
             message=plan.message, log_tail=log, total_seconds=21.0,
         )  # fmt: skip
     if plan.status == "pruned":
         return Pruned(
-            **shared, epochs=curve(plan, world, index, 2), reason="worse than the median at epoch 2"
+            **shared, epochs=curve(plan, sweep, index, 2), reason="worse than the median at epoch 2"
         )
-    return completed(world, plan, index, shared, trial_dir)
+    return completed(sweep, plan, index, shared, trial_dir)
 
 
-def curve(plan: Plan, world: World, index: int, epochs: int) -> tuple[EpochScore, ...]:
+def curve(plan: Plan, sweep: MadeUpSweep, index: int, epochs: int) -> tuple[EpochScore, ...]:
     """Dev scores that approach the plan's quality."""
     found = []
     for count in range(1, epochs * plan.per_epoch + 1):
         epoch = count / plan.per_epoch if count % plan.per_epoch else count // plan.per_epoch
         share = 1 - np.exp(-plan.speed * 2.2 * epoch) if plan.params else 0.0
-        scores = make_scores(world, "dev", -0.09 + (plan.quality + 0.09) * share, index)
-        dev = point_metrics(world, "dev", scores, 0.5)
+        scores = make_scores(sweep, "dev", -0.09 + (plan.quality + 0.09) * share, index)
+        dev = point_metrics(sweep, "dev", scores, 0.5)
         loss = float(0.25 - 0.2 * max(plan.quality, 0) * share)
         found.append(
             EpochScore(epoch=epoch, step=int(epoch * 75), loss=loss, dev=dev, seconds=9.5 * epoch)
@@ -320,19 +320,21 @@ def curve(plan: Plan, world: World, index: int, epochs: int) -> tuple[EpochScore
     return tuple(found)
 
 
-def point_metrics(world: World, split: str, scores: Array, threshold: float) -> dict[str, float]:
+def point_metrics(
+    sweep: MadeUpSweep, split: str, scores: Array, threshold: float
+) -> dict[str, float]:
     """The metrics of one split, without intervals."""
-    pairs = sort_pairs(scores, getattr(world, split).label, threshold)
+    pairs = sort_pairs(scores, getattr(sweep, split).label, threshold)
     found = weighted_metrics(pairs, np.ones((1, len(scores))))
     return {name: float(value[0]) for name, value in found.items() if np.isfinite(value[0])}
 
 
 def intervals(
-    world: World, split: str, scores: Array, threshold: float
+    sweep: MadeUpSweep, split: str, scores: Array, threshold: float
 ) -> dict[str, tuple[float, float]]:
     """Percentile intervals of the metrics of one split."""
-    pairs = sort_pairs(scores, getattr(world, split).label, threshold)
-    found = weighted_metrics(pairs, world.weights[split])
+    pairs = sort_pairs(scores, getattr(sweep, split).label, threshold)
+    found = weighted_metrics(pairs, sweep.weights[split])
     return {
         name: (float(np.nanpercentile(v, 2.5)), float(np.nanpercentile(v, 97.5)))
         for name, v in found.items()
@@ -340,15 +342,15 @@ def intervals(
 
 
 def completed(
-    world: World, plan: Plan, index: int, shared: dict[str, Any], trial_dir: TrialDir
+    sweep: MadeUpSweep, plan: Plan, index: int, shared: dict[str, Any], trial_dir: TrialDir
 ) -> Completed:
     """A completed result with its scores on disk."""
-    scores = {split: make_scores(world, split, plan.quality, index) for split in ("dev", "test")}
-    write_scores(trial_dir.scores_file, Splits(world.dev, world.dev, world.test), scores)
+    scores = {split: make_scores(sweep, split, plan.quality, index) for split in ("dev", "test")}
+    write_scores(trial_dir.scores_file, Splits(sweep.dev, sweep.dev, sweep.test), scores)
     lora = plan.params.get("train.method") == "lora"
     rank = plan.params.get("train.lora.rank") or 8
     baseline = not plan.params
-    epochs = () if baseline else curve(plan, world, index, plan.epochs)
+    epochs = () if baseline else curve(plan, sweep, index, plan.epochs)
     best = max(epochs, key=lambda e: e.dev.get("spearman", -1)).epoch if epochs else None
     trainable = 0 if baseline else 9216 * rank if lora else 22_713_216
     seconds = 0.0 if baseline else (36.0 if lora else 58.0) + index % 5
@@ -360,10 +362,10 @@ def completed(
         epochs=epochs,
         best_epoch=best,
         threshold=0.5,
-        dev=point_metrics(world, "dev", scores["dev"], 0.5),
-        test=point_metrics(world, "test", scores["test"], 0.5),
-        dev_intervals=intervals(world, "dev", scores["dev"], 0.5),
-        test_intervals=intervals(world, "test", scores["test"], 0.5),
+        dev=point_metrics(sweep, "dev", scores["dev"], 0.5),
+        test=point_metrics(sweep, "test", scores["test"], 0.5),
+        dev_intervals=intervals(sweep, "dev", scores["dev"], 0.5),
+        test_intervals=intervals(sweep, "test", scores["test"], 0.5),
         interval_scheme="pairs",
         verification=None if baseline else verification,
         trainable_parameters=trainable,

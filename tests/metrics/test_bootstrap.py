@@ -252,8 +252,8 @@ def test_what_cannot_be_told_has_a_reason_and_no_interval() -> None:
     assert bootstrap([], [], 0.5, sampling_units([], [])).estimates == {}
 
 
-def test_cross_fitting_finds_the_luck_of_the_winner() -> None:
-    """Among equal trials the winner's lead is luck, and is found on average; a real lead is not."""
+def test_cross_fitting_finds_the_winners_selection_bias() -> None:
+    """Among equal trials the winner's lead is all bias, found on average; a real lead is not."""
     errors, optimisms = [], []
     for i in range(60):
         rng = np.random.default_rng([8, i])

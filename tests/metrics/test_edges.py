@@ -70,8 +70,8 @@ def test_near_an_edge_intervals_hold_or_say_that_they_may_not(
         found = bootstrap(score, label, 1.5, resampling=Resampling(300, seed=i))
         for name in names:
             ends, few = found.intervals.get(name), found.carried_by.get(name, 0.0)
-            told = ends is None or few < FEWEST_UNITS
-            held[name] += told or (ends is not None and ends.low <= truth[name] <= ends.high)
+            unsaid = ends is None or few < FEWEST_UNITS
+            held[name] += unsaid or (ends is not None and ends.low <= truth[name] <= ends.high)
     assert {name: h for name, h in held.items() if h / runs < 0.92} == {}
 
 

@@ -133,8 +133,8 @@ def test_a_wrong_target_is_refused(base: Path) -> None:
     """With the layers that there are; `all` is the name of no layer either."""
     for targets in (("query",), ("q_proj", "query"), ("all",)):
         lora = LoraSpec(target_modules=targets)
-        told = rf"no linear layer of this base is called '{targets[-1]}'.*q_proj"
-        with pytest.raises(ModelError, match=told):
+        message = rf"no linear layer of this base is called '{targets[-1]}'.*q_proj"
+        with pytest.raises(ModelError, match=message):
             build(base, ModelSpec(base=str(base)), TrainSpec(method="lora", lora=lora))
 
 

@@ -348,7 +348,7 @@ def _with_model(fields: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("fields", "told"),
+    ("fields", "message"),
     [
         ("template: clster", "did you mean 'cluster'"),
         ("template: 'a {text} b {text}'", "with {text} in it once"),
@@ -357,9 +357,9 @@ def _with_model(fields: str) -> str:
         ("quantization: 3bit", "allowed: 4bit, 8bit, none"),
     ],
 )
-def test_what_a_model_section_cannot_hold_is_refused(fields: str, told: str) -> None:
+def test_what_a_model_section_cannot_hold_is_refused(fields: str, message: str) -> None:
     """With what is allowed, before anything runs."""
-    with pytest.raises(SpecError, match=told):
+    with pytest.raises(SpecError, match=message):
         parse_spec(_with_model(fields))
 
 

@@ -177,11 +177,11 @@ def test_a_plan_refuses_what_would_not_hold_everywhere(
     kind: str, base: Path, pair_files: Path, tmp_path: Path
 ) -> None:
     """With the property's name; and so does whoever loads such a base by itself."""
-    edit, told = UNFIT[kind]
+    edit, message = UNFIT[kind]
     edit(base)
-    with pytest.raises(ModelError, match=told):
+    with pytest.raises(ModelError, match=message):
         make_plan(parse_spec(_spec(base, pair_files)), tmp_path)
-    with pytest.raises(ModelError, match=told):
+    with pytest.raises(ModelError, match=message):
         load_base(base, ModelSpec(base=str(base)))
 
 
@@ -225,8 +225,8 @@ def test_a_plan_refuses_what_a_base_cannot_do(
     kind: str, tiny_model: Path, pair_files: Path, tmp_path: Path
 ) -> None:
     """Known from its files, before anything runs; the field is named."""
-    model, train, told = ASKED[kind]
-    with pytest.raises(Exception, match=told) as error:
+    model, train, message = ASKED[kind]
+    with pytest.raises(Exception, match=message) as error:
         make_plan(parse_spec(_spec(tiny_model, pair_files, model, train)), tmp_path)
     assert not isinstance(error.value, AssertionError)
 

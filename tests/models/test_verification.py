@@ -138,10 +138,10 @@ FAULTS: dict[str, tuple[str, Fault, str]] = {
 @pytest.mark.parametrize("fault", FAULTS)
 def test_every_planted_fault_is_found(trained: dict[str, TrialDir], fault: str) -> None:
     """A wrong, empty, cut or missing saved model never gets a score."""
-    method, plant, told = FAULTS[fault]
+    method, plant, message = FAULTS[fault]
     folder = _copy(trained, method)
     plant(folder.model_folder)
-    with pytest.raises((VerificationError, ModelError), match=told):
+    with pytest.raises((VerificationError, ModelError), match=message):
         score_step(folder)
     assert folder.result() is None
 

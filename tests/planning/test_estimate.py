@@ -56,7 +56,7 @@ def test_fewer_models_need_less_disk(tmp_path: Path, tiny_spec: str) -> None:
 
 
 def test_of_several_at_once_the_longest_start_first(tiny_model: Path, pair_files: Path) -> None:
-    """After the baseline, by epochs and passes; equal ones as planned, shared prefixes as told."""
+    """After the baseline, by epochs and passes; equal ones as planned, shared prefixes as given."""
     text = f"""\
 name: order
 data: {{train: {pair_files}/train.jsonl, dev: {pair_files}/dev.jsonl}}
@@ -78,8 +78,8 @@ space:
     assert trains[0].method == "none"
     shared = text.replace("train: {lora", "train: {schedule: constant, lora")
     plan = make_plan(parse_spec(shared), Path("unused"))
-    told = share_prefixes(plan.trials)
-    assert longest_first(plan, told) == told
+    prefixed = share_prefixes(plan.trials)
+    assert longest_first(plan, prefixed) == prefixed
 
 
 def test_the_estimate_of_a_real_model_is_its_size(minilm: Path, pair_files: Path) -> None:

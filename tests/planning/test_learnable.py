@@ -120,8 +120,8 @@ REFUSED: dict[str, tuple[str, str, Rows, str]] = {
 @pytest.mark.parametrize("kind", REFUSED)
 def test_what_cannot_learn_is_refused(kind: str, planner: Planner) -> None:
     """Before anything runs, by the name of the field."""
-    fields, shape, rows, told = REFUSED[kind]
-    with pytest.raises(EmbftError, match=told):
+    fields, shape, rows, message = REFUSED[kind]
+    with pytest.raises(EmbftError, match=message):
         planner.plan(fields, shape, rows)
 
 
@@ -196,10 +196,11 @@ def test_a_last_row_is_not_left_alone(rows: int, size: int, least: int, sizes: l
 
 
 @pytest.mark.parametrize(
-    ("learning_rate", "told"), [(1e-12, "training changed the embeddings by .* which is rounding")]
+    ("learning_rate", "message"),
+    [(1e-12, "training changed the embeddings by .* which is rounding")],
 )
 def test_a_training_that_changed_nothing_says_so(
-    learning_rate: float, told: str, tiny_model: Path, pair_files: Path, tmp_path: Path
+    learning_rate: float, message: str, tiny_model: Path, pair_files: Path, tmp_path: Path
 ) -> None:
     """And not that what was saved is another model."""
     text = f"""\
@@ -210,6 +211,6 @@ train: {{epochs: 1, learning_rate: {learning_rate}}}
 """
     trial = prepare(make_plan(parse_spec(text), tmp_path), retry_failed=False)[-1]
     trial.folder.create(trial.input(threads=1))
-    with pytest.raises(NothingLearnedError, match=told) as error:
+    with pytest.raises(NothingLearnedError, match=message) as error:
         train_step(trial.folder)
     assert _reason(error.value) is FailureReason.NOTHING_LEARNED

@@ -252,9 +252,9 @@ def test_a_model_that_was_not_kept_is_trained_again_and_the_plan_says_so(
         ("pending", True),
         ("pending", False),
     ]
-    told = ask("diff", "study.yaml")
-    assert f"scored again, not trained (the training of {before['lora'].folder.short})" in told
-    assert f"trained again, the model of {before['full'].folder.short} was not kept" in told
+    said = ask("diff", "study.yaml")
+    assert f"scored again, not trained (the training of {before['lora'].folder.short})" in said
+    assert f"trained again, the model of {before['full'].folder.short} was not kept" in said
 
 
 @pytest.mark.parametrize("harm", ["model", "reference", "trained", "data"])

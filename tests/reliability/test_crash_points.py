@@ -142,15 +142,15 @@ def survive(stage: Stage, call: Call, mutant: str = "") -> None:
     go_on(stage, results, str(call))
 
 
-def go_on(stage: Stage, results: Path, told: str) -> None:
+def go_on(stage: Stage, results: Path, reported: str) -> None:
     """The same command finishes the sweep; finished trials are left as they were, to the byte."""
     before = finished(results)
     ended = stage.rig.sweep(stage.spec, results)
-    assert ended.code == 0, f"{told}\n{ended.output}"
-    assert records(results) == stage.expected, told
+    assert ended.code == 0, f"{reported}\n{ended.output}"
+    assert records(results) == stage.expected, reported
     after = finished(results)
-    assert {name: after[name] for name in before} == before, told
-    assert leftovers(results) == [], told
+    assert {name: after[name] for name in before} == before, reported
+    assert leftovers(results) == [], reported
 
 
 def finished(results: Path) -> dict[str, bytes]:
@@ -232,19 +232,19 @@ def fail(stage: Stage, call: Call, error: str, *, for_good: bool) -> str:
     when = f"{call.number}{last if for_good else ''}"
     inject = f"{call.name}:error={error}:when={when}"
     ended = stage.rig.sweep(stage.spec, results, inject=inject)
-    told = f"{call}: {inject}\n{ended.output}"
-    assert ended.code in {0, 1, 2}, told
-    assert "Traceback" not in ended.output, told
+    reported = f"{call}: {inject}\n{ended.output}"
+    assert ended.code in {0, 1, 2}, reported
+    assert "Traceback" not in ended.output, reported
     got = {k: v for k, v in records(results).items() if '"status":"completed"' in v}
-    assert got.items() <= stage.expected.items(), told
-    assert ended.code or got == stage.expected, told
-    go_on(stage, results, told)
-    return "absorbed" if ended.code == 0 else "told"
+    assert got.items() <= stage.expected.items(), reported
+    assert ended.code or got == stage.expected, reported
+    go_on(stage, results, reported)
+    return "absorbed" if ended.code == 0 else "reported"
 
 
 @pytest.mark.parametrize("error", ERRORS)
 def test_some_calls_fail(stage: Stage, error: str) -> None:
-    """A full disk, a broken disk, an interrupted call: told or absorbed, never silently wrong."""
+    """A full or broken disk, an interrupted call: reported or absorbed, never silently wrong."""
     calls = [c for c in stage.calls if c.name in {"write", "fsync", "rename", "mkdir"}]
     fail(stage, calls[len(calls) // 3 + len(error)], error, for_good=True)
 
@@ -255,7 +255,8 @@ def test_some_calls_fail(stage: Stage, error: str) -> None:
 def test_every_call_fails(stage: Stage, error: str, for_good: bool) -> None:
     """Each call failing once, and from then on, with each error."""
     ways = [fail(stage, call, error, for_good=for_good) for call in stage.calls[::STEP]]
-    print(f"\n{error}: {ways.count('absorbed')} absorbed, {ways.count('told')} told: {len(ways)}")
+    absorbed, reported = ways.count("absorbed"), ways.count("reported")
+    print(f"\n{error}: {absorbed} absorbed, {reported} reported: {len(ways)}")
 
 
 def test_a_missing_rename_is_noticed(stage: Stage) -> None:

@@ -142,7 +142,7 @@ def seen(results: Path) -> str:
 
 
 def test_a_damaged_folder_is_never_read_as_whole(finished: tuple[Rig, Path, Path]) -> None:
-    """Each file of a finished sweep, damaged in each way: told, or nothing that is shown differs.
+    """Each file of a finished sweep, damaged in each way: reported, or nothing shown differs.
 
     The log, the progress and what only training needed may go; every other file is missed.
     """
@@ -150,20 +150,20 @@ def test_a_damaged_folder_is_never_read_as_whole(finished: tuple[Rig, Path, Path
     expected = seen(results)
     silent: list[str] = []
     harmless: set[str] = set()
-    told = 0
+    reported = 0
     for what, copy in applied(results, cases_of(results)):
         try:
             same = seen(copy) == expected
         except (EmbftError, AssertionError):
-            told += 1
+            reported += 1
             continue
         if same:
             harmless.add(what.split("/")[-1].split()[0])
         else:
             silent.append(what)
     assert silent == []
-    assert told > 120
-    print(f"\n{told} damages told, harmless in: {', '.join(sorted(harmless))}")
+    assert reported > 120
+    print(f"\n{reported} damages reported, harmless in: {', '.join(sorted(harmless))}")
     assert harmless <= {
         ".lock", "leaderboard.csv", "leaderboard.json", "report.html", "spec.yaml", "log.txt",
         "progress.jsonl", "reference.npz", "trained.json", "leaks.json", "train.parquet",
@@ -197,39 +197,40 @@ def outputs(results: Path) -> str:
 def carried_on(
     finished: tuple[Rig, Path, Path], cases: Iterator[tuple[str, Path]]
 ) -> tuple[list[str], int, int]:
-    """Run the sweep's command on damaged folders. Which were silently wrong; harmless; told."""
+    """Run the sweep's command on damaged folders. Which were silently wrong; harmless; reported."""
     rig, spec, results = finished
     expected, shown = records(results), outputs(results)
-    silent, harmless, told = [], 0, 0
+    silent, harmless, reported = [], 0, 0
     for what, copy in cases:
         ended = rig.sweep(spec, copy)
         assert "Traceback" not in ended.output, f"{what}\n{ended.output}"
         if ended.code:
-            told += 1
+            reported += 1
         elif records(copy) == expected and outputs(copy) == shown:
             harmless += 1
         else:
             silent.append(what)
-    return silent, harmless, told
+    return silent, harmless, reported
 
 
 def test_the_command_on_a_damaged_folder(finished: tuple[Rig, Path, Path]) -> None:
-    """Some damages, and the sweep's command again: told, or mended."""
+    """Some damages, and the sweep's command again: reported, or repaired."""
     every = cases_of(finished[2])
     records = [case for case in every if case[0].endswith("result.json")]
     cases = [*every[::29], *records[::7]]
-    silent, harmless, told = carried_on(finished, applied(finished[2], cases))
+    silent, harmless, reported = carried_on(finished, applied(finished[2], cases))
     assert silent == []
     assert harmless
-    assert told
+    assert reported
 
 
 @pytest.mark.long
 def test_the_command_on_every_damaged_folder(finished: tuple[Rig, Path, Path]) -> None:
-    """Every file, every damage, and the sweep's command again: told, or mended."""
-    silent, harmless, told = carried_on(finished, applied(finished[2], cases_of(finished[2])))
+    """Every file, every damage, and the sweep's command again: reported, or repaired."""
+    silent, harmless, reported = carried_on(finished, applied(finished[2], cases_of(finished[2])))
     assert silent == []
-    print(f"\n{harmless + told} damages: {told} told, {harmless} mended or harmless, 0 silent")
+    total = harmless + reported
+    print(f"\n{total} damages: {reported} reported, {harmless} repaired or harmless, 0 silent")
 
 
 @pytest.fixture(scope="module")
@@ -262,11 +263,11 @@ def resumed(
 ) -> tuple[list[str], int, int]:
     """Damage each file of an interrupted sweep, and go on.
 
-    Which were silently wrong; after how many it ended with the same records; how many were told.
+    Which were silently wrong; after how many it ended with the same records; how many it reported.
     """
     rig, spec, torn, expected = stage
     cases = [(f, d) for f, d in cases_of(torn) if only in f and d in damages]
-    silent, same, told = [], 0, 0
+    silent, same, reported = [], 0, 0
     for what, copy in applied(torn, cases):
         ended = rig.sweep(spec, copy, mutant=mutant)
         file = str(copy / what.partition(" ")[0])
@@ -278,8 +279,8 @@ def resumed(
         else:
             named = file.endswith("/result.json") and file in ended.output
             assert mutant or (ended.code == 2 and named), f"{what}\n{ended.output}"
-            told += 1
-    return silent, same, told
+            reported += 1
+    return silent, same, reported
 
 
 def test_a_damaged_checkpoint_is_not_used(
@@ -287,9 +288,9 @@ def test_a_damaged_checkpoint_is_not_used(
 ) -> None:
     """A flipped bit in the newest checkpoint: training goes on from the one before, to the same."""
     newest = sorted(interrupted[2].glob("two/trials/*/checkpoints/step-*"))[-1].name
-    silent, same, told = resumed(interrupted, newest, damages=("a bit flipped",))
+    silent, same, reported = resumed(interrupted, newest, damages=("a bit flipped",))
     assert silent == []
-    assert (same, told) == (3, 0)
+    assert (same, reported) == (3, 0)
 
 
 def test_an_unchecked_checkpoint_is_noticed(
@@ -310,10 +311,13 @@ def test_every_file_of_an_interrupted_sweep(
     """Checkpoints, manifests, inputs, frozen data, the plan, a finished record: damaged, the sweep
     ends the same, or the file is named.
     """
-    silent, same, told = resumed(interrupted)
+    silent, same, reported = resumed(interrupted)
     assert silent == []
-    assert same > told
-    print(f"\n{same + told} damages of an interrupted sweep: {told} told, {same} mended, 0 silent")
+    assert same > reported
+    total = same + reported
+    print(
+        f"\n{total} damages of an interrupted sweep: {reported} reported, {same} repaired, 0 silent"
+    )
 
 
 @pytest.mark.parametrize("mutant", ["digests not checked", "seals not checked"])

@@ -51,8 +51,8 @@ def hook(event, arguments):
     fault = next((p for p in (file, file + "-once") if os.path.exists(p)), None)
     if fault is None:
         return
-    with open(fault) as told:
-        code = told.read()
+    with open(fault) as reported:
+        code = reported.read()
     if fault.endswith("-once"):
         os.remove(fault)
     exec(code, {})
@@ -168,7 +168,7 @@ def _end_many(status: int) -> list[int]:
 
 
 def test_each_of_many_workers_is_said_to_end_as_it_did() -> None:
-    """At every start multiprocessing asks about all workers: of two that ask, one is told "255"."""
+    """At every start multiprocessing asks about all workers: of two that ask, one gets "255"."""
     statuses = [0, 3, 5, 7]
     with ThreadPoolExecutor(len(statuses)) as threads:
         found = list(threads.map(_end_many, statuses))
@@ -409,7 +409,7 @@ def test_a_folder_that_takes_no_record_stops_the_sweep(small_disk: Path, tiny_sp
 
 @pytest.mark.long
 def test_a_sweep_on_a_full_disk_stops_and_goes_on(small_disk: Path, tiny_spec: str) -> None:
-    """What cannot fit is refused before it starts; a disk that fills meanwhile stops the sweep.
+    """What cannot fit is refused before it starts; a disk that fills later stops the sweep.
 
     The command says what is full and how to carry on; with room it completes all trials.
     """

@@ -125,7 +125,7 @@ def test_code_in_a_results_folder_is_that_of_the_plan(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "reported"),
     [
         ({"type": "os.system"}, "would run code"),
         ({"type": "my_module.Thing"}, "would run code"),
@@ -135,12 +135,12 @@ def test_code_in_a_results_folder_is_that_of_the_plan(tmp_path: Path) -> None:
     ],
 )
 def test_a_models_modules_are_sentence_transformers(
-    model: Path, change: dict[str, object], told: str
+    model: Path, change: dict[str, object], reported: str
 ) -> None:
     """modules.json imports what it names: only the library's own modules, inside the folder."""
     modules = json.loads((model / "modules.json").read_text())
     (model / "modules.json").write_text(json.dumps([{**modules[0], **change}, *modules[1:]]))
-    with pytest.raises(ModelError, match=told):
+    with pytest.raises(ModelError, match=reported):
         find_base_model(str(model))
 
 
@@ -187,7 +187,7 @@ def test_a_models_code_runs_only_when_spec_and_command_agree(
 @pytest.mark.parametrize("name", ["model.safetensors", "config.json", "modules.json"])
 @pytest.mark.parametrize("kind", ["pipe", "folder", "device", "loop"])
 def test_strange_files_in_a_model_folder(model: Path, name: str, kind: str) -> None:
-    """A pipe, a folder, a device or a link to itself in a file's place: told at once, no hang."""
+    """A pipe, a folder, a device or a link to itself in a file's place: said at once, no hang."""
     (model / name).unlink()
     lay(model / name, kind)
     with pytest.raises(ModelError):

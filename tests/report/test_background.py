@@ -10,11 +10,11 @@ from typing import Any
 import psutil
 import pytest
 
-from embft.report import background as meanwhile
-from embft.report.background import write_meanwhile
+from embft.report import background
+from embft.report.background import write_in_background
 from tests.helpers.leaderboards import lora_lr_plans, make_leaderboard, save_sweep
 
-MANY = meanwhile._MANY
+MANY = background._MANY
 
 
 @pytest.fixture
@@ -30,8 +30,8 @@ def test_many_trials_are_reported_by_a_process_of_their_own(
     def refuse(*_: Any) -> None:
         raise AssertionError("built in this process")
 
-    monkeypatch.setattr(meanwhile, "_write", refuse)
-    write_meanwhile(folder, MANY, Event())
+    monkeypatch.setattr(background, "_write", refuse)
+    write_in_background(folder, MANY, Event())
     assert "</html>" in (folder / "report.html").read_text()
     assert (folder / "leaderboard.csv").exists()
 
@@ -40,7 +40,7 @@ def test_the_process_ends_when_the_sweep_does(folder: Path) -> None:
     """Whoever closes the view need not wait for a long report, and nothing is left running."""
     stop, before = Event(), set(psutil.Process().children())
     stop.set()
-    write_meanwhile(folder, MANY, stop)
+    write_in_background(folder, MANY, stop)
     assert not (folder / "report.html").exists()
     assert set(psutil.Process().children()) <= before
 
@@ -52,5 +52,5 @@ def test_what_hinders_a_report_is_logged(
     """A damaged plan ends no sweep."""
     (folder / "plan.json").write_text("{")
     with caplog.at_level(logging.WARNING):
-        write_meanwhile(folder, trials, Event())
+        write_in_background(folder, trials, Event())
     assert "the report could not be written yet" in caplog.text + capfd.readouterr().err

@@ -59,7 +59,7 @@ def test_several_sweeps_are_one_ranking_with_each_trial_once(
 
 
 def test_what_differs_between_sweeps_becomes_an_axis(tmp_path: Path) -> None:
-    """Sweeps that vary nothing of their own but differ in epochs are told apart by epochs."""
+    """Sweeps that vary nothing of their own but differ in epochs are distinguished by epochs."""
     short, long = (Plan({}, 0.6, epochs=epochs) for epochs in (2, 4))
     folders = []
     for i, plan in enumerate((short, long)):

@@ -235,7 +235,7 @@ def test_objective_agrees_with_itself(leaderboard: Leaderboard) -> None:
 
 
 def test_association_finds_the_axis_that_matters_and_is_silent_otherwise(tmp_path: Path) -> None:
-    """From 30 configurations on; an axis without influence is not told from chance."""
+    """From 30 configurations on; an axis without influence does not differ from chance."""
     rates = (1e-5, 1e-4, 1e-3)
     plans = [
         Plan(params("lora", rank, rate), 0.2 + 0.2 * i)
@@ -243,8 +243,8 @@ def test_association_finds_the_axis_that_matters_and_is_silent_otherwise(tmp_pat
         for i, rate in enumerate(rates)
     ]
     leaderboard = make_leaderboard(tmp_path, plans, pairs=(60, 120), resamples=10)
-    told = {item.axis: item.significant for item in associations(leaderboard)}
-    assert told == {RATE: True, RANK: False}
+    found = {item.axis: item.significant for item in associations(leaderboard)}
+    assert found == {RATE: True, RANK: False}
     few = make_leaderboard(tmp_path / "few", plans[:6], pairs=(60, 120), resamples=10)
     assert associations(few) == []
 

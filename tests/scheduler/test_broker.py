@@ -33,19 +33,19 @@ def test_what_a_trial_comes_to_is_told_where_it_was_asked(
         return Status(folder.name)
 
     monkeypatch.setattr(launch_server, "run_trial", run)
-    told: list[Status] = []
+    statuses: list[Status] = []
     with launch_server.launch_server(tmp_path, Limits(timeout=7)) as address:
         assert Path(address).parent.stat().st_mode & 0o077 == 0, "nobody else may ask"
 
         def ask(name: str) -> None:
-            told.append(ask_for_trial(address, TrialDir(tmp_path / name)))
+            statuses.append(ask_for_trial(address, TrialDir(tmp_path / name)))
 
         asking = [threading.Thread(target=ask, args=(name,)) for name in ("completed", "failed")]
         for thread in asking:
             thread.start()
         for thread in asking:
             thread.join()
-        assert sorted(told) == [Status.COMPLETED, Status.FAILED]
+        assert sorted(statuses) == [Status.COMPLETED, Status.FAILED]
         with pytest.raises(StorageError, match="no room") as caught:
             ask_for_trial(address, TrialDir(tmp_path / "full"))
         assert caught.value.reason == "disk_full"

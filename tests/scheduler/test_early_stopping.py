@@ -177,18 +177,18 @@ def test_hyperbands_pause_waits_until_the_training_has_saved(trials: list[Planne
 
 
 @pytest.mark.parametrize(
-    ("more", "told"),
+    ("more", "message"),
     [
         ("scheduler: asha", "every trial of this sweep has 1"),
         ("scheduler: {algorithm: asha, grace: 3}\ntrain: {epochs: 3}", "set it to 2 or less"),
         ("scheduler: asha\ntrain: {method: none}", "every trial of this sweep has none"),
     ],
 )
-def test_a_scheduler_with_nothing_to_stop_is_refused(more: str, told: str) -> None:
+def test_a_scheduler_with_nothing_to_stop_is_refused(more: str, message: str) -> None:
     """With file and line, before anything is read."""
     text = f"name: a\ndata: {{dataset: dating}}\n{more}\n"
     text = text if "train:" in text else text + "train: {epochs: 1}\n"
-    with pytest.raises(SpecError, match=told) as error:
+    with pytest.raises(SpecError, match=message) as error:
         parse_spec(text, "a.yaml")
     assert str(error.value).startswith("a.yaml:3:")
 

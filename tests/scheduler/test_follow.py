@@ -1,4 +1,4 @@
-"""Observers of a sweep: told everything, in order, and never in its way."""
+"""Observers of a sweep hear everything, in order, and never in its way."""
 
 from __future__ import annotations
 
@@ -37,15 +37,15 @@ EPOCH = {
 
 
 class Noted(Observer):
-    """Writes down what it is told. raising: the method that raises; slow: seconds for each."""
+    """Writes down what it hears. raising: the method that raises; slow: seconds for each."""
 
     def __init__(self, raising: str = "", slow: float = 0.0) -> None:
         self.raising, self.slow = raising, slow
-        self.told: list[tuple[str, Any]] = []
+        self.heard: list[tuple[str, Any]] = []
 
     def _note(self, event: str, about: Any) -> None:
         time.sleep(self.slow)
-        self.told.append((event, about))
+        self.heard.append((event, about))
         if event == self.raising:
             raise ConnectionError("the server is gone")
 
@@ -104,7 +104,7 @@ def test_an_observer_is_told_everything_in_order(trials: Sequence[PlannedTrial])
     """Start, progress, epochs, ends of trials, a stop, and the end; also what came at the last."""
     noted, name = Noted(), trials[0].folder.name.rpartition("-")[0]
     _live(trials, noted)
-    assert noted.told == [
+    assert noted.heard == [
         ("start", ("tiny", 2, 3)),
         ("stopping", None),
         ("progress", (name, "step")),
@@ -123,7 +123,7 @@ def test_what_an_observer_raises_is_reported_once_and_costs_the_others_nothing(
     failing, other = Noted(raising=event), Noted()
     with caplog.at_level(logging.WARNING):
         _live(trials, failing, other)
-    assert failing.told == other.told
+    assert failing.heard == other.heard
     (message,) = [record.message for record in caplog.records]
     assert message.startswith(f"Noted.on_{event}: ConnectionError: the server is gone")
 
@@ -138,7 +138,7 @@ def test_a_slow_observer_keeps_nobody_waiting(trials: Sequence[PlannedTrial]) ->
         quick.on_stopping()
     assert time.monotonic() - begun < 5
     _live(trials, InBackground(other := Noted(slow=0.01)), same := Noted())
-    assert other.told == same.told
+    assert other.heard == same.heard
 
 
 def test_a_damaged_record_ends_no_view(
@@ -151,7 +151,7 @@ def test_a_damaged_record_ends_no_view(
     with Follower(trials, [noted]):
         trials[0].folder.result_file.write_text("{")
         _fails(trials[1])
-    assert [about[1] for event, about in noted.told if event == "trial"] == ["failed"]
+    assert [about[1] for event, about in noted.heard if event == "trial"] == ["failed"]
     assert "result.json" in caplog.text
 
 
@@ -175,7 +175,7 @@ def test_the_report_is_written_after_trials_but_not_after_the_last(
     """Trials that finish while the sweep goes on are reported once; its end writes its own."""
     written: list[tuple[str, int]] = []
     monkeypatch.setattr(
-        background, "write_meanwhile", lambda folder, n, _: written.append((folder.name, n))
+        background, "write_in_background", lambda folder, n, _: written.append((folder.name, n))
     )
     monkeypatch.setattr(background, "_SETTLE_SECONDS", 0.05)
     threads = threading.active_count()

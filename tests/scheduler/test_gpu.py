@@ -40,8 +40,8 @@ def where(context):
 
 @pytest.mark.long
 def test_two_trials_share_a_gpu(tmp_path: Path, tiny_model: Path, pair_files: Path) -> None:
-    """Ray gives half of it to each, on one core where that can be arranged, and each worker is told
-    which one it is. Here Ray is told that there is one, torch knows better, and the trials compute
+    """Ray gives half of it to each, on one core where that can be arranged, and each worker learns
+    which one it is. Here Ray is given one, torch knows better, and the trials compute
     on the CPU.
     """
     (tmp_path / "meeting").mkdir()

@@ -209,7 +209,7 @@ def test_initial_points_come_first(tmp_path: Path, tiny_spec: str) -> None:
 def test_a_searcher_that_raises_is_a_clear_error(
     tmp_path: Path, tiny_spec: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Ray is told that nothing more is to come, and the sweep what has happened."""
+    """Ray hears that nothing more is to come, and the sweep what has happened."""
     plan = search_plan(tmp_path, tiny_spec, TPE)
     asked = proposals(plan)
     asked.suggest("a")
@@ -274,8 +274,8 @@ def test_pruned_trials_are_answered_with_their_curve(tmp_path: Path, tiny_spec: 
     trial = asked.running["a"][1]
     finish(trial, pruned=True)
     asked.on_trial_complete("a")
-    told = next(e for e in asked.suggestions.log.events if isinstance(e, Answered))
-    assert (told.status, told.score, len(told.curve)) == (Status.PRUNED, None, 1)
+    answer = next(e for e in asked.suggestions.log.events if isinstance(e, Answered))
+    assert (answer.status, answer.score, len(answer.curve)) == (Status.PRUNED, None, 1)
     assert trial.result() is not None
     other = search_plan(tmp_path, tiny_spec, RANDOM, "scheduler: median\n")
     again = proposals(other)

@@ -316,7 +316,7 @@ def test_a_failed_trial_is_a_row_and_exit_1(tmp_path: Path, tiny_spec: str) -> N
 
 
 def test_bad_input_is_exit_2_without_a_traceback(tmp_path: Path) -> None:
-    """What the user can mend is one message on standard error."""
+    """What the user can fix is one message on standard error."""
     (tmp_path / "bad.yaml").write_text("name: a\ndata: {train: gone.csv}\nmodel: {base: ./x}\n")
     for arguments in (["sweep", "bad.yaml"], ["plan", "bad.yaml"], ["sweep", "nosuch.yaml"]):
         run = embft(*arguments, cwd=tmp_path, check=2)

@@ -83,7 +83,7 @@ def test_paths_are_relative_to_the_spec(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "line", "told"),
+    ("before", "after", "line", "parts"),
     [
         ("  epochs: 4", "  epoch: 4", 5, ["'train.epoch'", "did you mean 'epochs'", "batch_size"]),
         ("  epochs: 4", "  epochs: four", 5, ["train.epochs is 'four'", "valid integer"]),
@@ -110,7 +110,7 @@ def test_paths_are_relative_to_the_spec(tmp_path: Path) -> None:
     ],
 )
 def test_errors_say_where_and_what_is_allowed(
-    before: str, after: str, line: int, told: list[str]
+    before: str, after: str, line: int, parts: list[str]
 ) -> None:
     """Each mistake is answered with file, line, what was given and what to write instead."""
     assert before in SPEC
@@ -118,27 +118,27 @@ def test_errors_say_where_and_what_is_allowed(
         parse_spec(SPEC.replace(before, after), "demo.yaml")
     message = str(error.value)
     assert message.startswith(f"demo.yaml:{line}:"), message
-    for part in told:
+    for part in parts:
         assert part in message
 
 
 @pytest.mark.parametrize(
-    ("model", "train", "told"),
+    ("model", "train", "message"),
     [
         ("quantization: 4bit", "method: full", "set train.method to lora"),
         ("dtype: float16", "method: full, precision: fp16", "set it to float32"),
     ],
 )
 def test_what_cannot_be_trained_is_refused_before_anything_runs(
-    model: str, train: str, told: str
+    model: str, train: str, message: str
 ) -> None:
     """Where the method is written, also where only an axis makes it so; LoRA and none may."""
     text = f"name: x\ndata: {{dataset: dating}}\nmodel: {{{model}}}\ntrain: {{{train}}}\n"
-    with pytest.raises(SpecError, match=rf"<spec>:4: .*{told}"):
+    with pytest.raises(SpecError, match=rf"<spec>:4: .*{message}"):
         parse_spec(text)
     axis = "space: {train.method: [lora, none, full]}\n"
     lora = text.replace("full", "lora")
-    with pytest.raises(SpecError, match=rf"<spec>:5: .*{told}"):
+    with pytest.raises(SpecError, match=rf"<spec>:5: .*{message}"):
         parse_spec(lora + axis)
     assert parse_spec(lora + axis.replace(", full", "")).points
 

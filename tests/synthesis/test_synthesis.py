@@ -206,7 +206,7 @@ def test_the_prompt_keeps_its_end(tiny_llama: Path) -> None:
 @pytest.mark.parametrize(
     ("form", "end"),
     [
-        # Like Qwen3's: it thinks unless told not to. Like its thinking-only kin's: it always does.
+        # Like Qwen3's: it thinks unless asked not to. Like its thinking-only kin's: it always does.
         ("{% if enable_thinking is defined and not enable_thinking %}<think> </think>{% endif %}",
          "<think> </think>"),
         ("<think>", "<think>"),
@@ -253,12 +253,12 @@ def test_thoughts_are_no_answers(
     ],
 )
 def test_what_is_not_taken(text: str, answer: str, reason: str | None) -> None:
-    """Equal, empty, too similar and foreign answers are told apart."""
+    """Equal, empty, too similar and foreign answers are counted apart."""
     assert Filter(0.7, "en").reason(text, answer) == reason
 
 
 def test_the_filter_by_default() -> None:
-    """The language is that of the texts; rules are not held to be different; bounds are told."""
+    """The language is that of the texts; rules are not held to be different; bounds are given."""
     german = ["Der Hund schläft im Garten.", "Wo ist der Bahnhof?", "Das Haus ist klein und alt."]
     assert choose_filter(german, None, None, by_rule=False) == Filter(0.7, "de")
     assert choose_filter(german, None, "any", by_rule=False) == Filter(0.7, None)
@@ -302,7 +302,7 @@ def test_no_text_is_its_own_positive(tmp_path: Path) -> None:
 
 
 def test_nothing_taken_is_an_error(tmp_path: Path) -> None:
-    """Where every answer is rejected the user is told where the reasons stand."""
+    """Where every answer is rejected the message says where the reasons stand."""
     with pytest.raises(EmbftError, match=r"counts\.json"):
         synthesize(["one", "two"], tmp_path / "p.jsonl", Settings("swap"), ANY)
 

@@ -104,23 +104,23 @@ def test_a_model_is_made_ready_once_between_scores(
     """Each step asks for a model that trains; its modules hear it at the start and after scores."""
     spec = TrainSpec(batch_size=8)
     model = build(tiny_model, MODEL, spec)
-    told: list[bool] = []
+    modes: list[bool] = []
     tell = model.train
 
     def train_mode(mode: bool = True) -> Any:
-        told.append(mode)
+        modes.append(mode)
         return tell(mode)
 
     stepper = Stepper(model, spec, splits.train, seed=1, steps=6)
     monkeypatch.setattr(model, "train", train_mode)
     for _ in range(3):
         stepper.start()
-    assert told == [True]
+    assert modes == [True]
     stepper.score()
     assert not model.training
     stepper.start()
     assert model.training
-    assert told == [True, False, True]
+    assert modes == [True, False, True]
 
 
 def test_the_same_seed_gives_the_same_run(tiny_model: Path, splits: Splits) -> None:

@@ -116,14 +116,14 @@ def _judge(
         return
     right = int(((scores > 0.5) == held.score_label).sum())
     drawn = f" (fitted on {len(held.fit_label)} rows drawn from train)" if held.sampled else ""
-    told = held.guessed(area, area - 1.96 * error, area + 1.96 * error)
+    area_text = held.guessed(area, area - 1.96 * error, area + 1.96 * error)
     yield Finding(
         name,
         "problem" if area >= GRAVE else "warning",
         right,
         len(held.score_label),
         f"From {words}, without comparing the texts, the label of dev pairs can be guessed with "
-        f"{told}{drawn}.",
+        f"{area_text}{drawn}.",
         "Fine-tuning can learn this shortcut: scores rise, and do not carry over to other data.",
         "Compare with this what a model reaches, and balance the labels for each such cue.",
         details={"auc": area, "standard_error": error, "sampled": held.sampled, **details},
