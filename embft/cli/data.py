@@ -33,7 +33,7 @@ LABEL_RANGE = click.option(
     metavar="LOW HIGH",
     help="Lowest and highest score, if graded.",
 )
-METHODS = ("rewrite", "back-translate", "noise", "deletion", "swap")
+METHODS = ("queries", "rewrite", "back-translate", "noise", "deletion", "swap")
 _SHARE = click.FloatRange(0, 1, min_open=True)
 _POSITIVE = click.FloatRange(0, min_open=True)
 
@@ -121,7 +121,7 @@ def audit(  # noqa: PLR0913, PLR0917 - a parameter for each option
 
 @data.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--out", type=Place(folder=False), required=True)
+@click.option("--out", type=click.Path(path_type=Path), required=True)
 @click.option("--method", type=click.Choice(METHODS), required=True)
 @click.option(
     "--model",
@@ -145,40 +145,50 @@ def audit(  # noqa: PLR0913, PLR0917 - a parameter for each option
     "--language",
     help="Code of the answers' language, such as en, or any; that of most texts by default.",
 )
+@click.option(
+    "--retriever",
+    default="sentence-transformers/all-MiniLM-L6-v2",
+    show_default=True,
+    help="For queries: the embedding model by which a question must find its document.",
+)
+@click.option("--top-k", default=3, show_default=True, type=click.IntRange(1), help="For queries.")
+@click.option(
+    "--questions",
+    "number",
+    default=1,
+    show_default=True,
+    type=click.IntRange(1, 20),
+    help="For queries: of each document, at most.",
+)
+@click.option(
+    "--shares",
+    type=(_SHARE, _SHARE),
+    metavar="DEV TEST",
+    default=(0.1, 0.2),
+    show_default=True,
+    help="For queries: the documents of dev and of test.",
+)
 @click.option("--limit", type=click.IntRange(1), help="The first so many different texts alone.")
 @click.option("--batch-size", default=16, show_default=True, type=click.IntRange(1))
 def synthesize(file: Path, out: Path, column: str, **options: Any) -> None:
     """Make positive pairs of the texts of FILE: each beside another way to say the same.
 
-    rewrite: by a local instruct model. back-translate: by two local translation models. noise,
-    deletion, swap: by rules. Interrupted at any moment, the same command goes on. Beside OUT stands
+    queries: questions that its documents answer, by a local instruct model, as a folder in BEIR's
+    format for `data.beir`; FILE may be such a folder too, of which the corpus is read. rewrite: by
+    a local instruct model. back-translate: by two local translation models. noise, deletion, swap:
+    by rules. Interrupted at any moment, the same command goes on. Beside OUT stands
     what was dropped and why. To train on it: `train: OUT`, `columns: {label: null}`.
     """
-    from rich.progress import Progress
+    from embft.cli.synthesize import make_pairs, make_queries
 
-    from embft.data.unpaired import TextFile
-    from embft.synthesis.filters import choose_filter
-    from embft.synthesis.generators import Settings
-    from embft.synthesis.run import synthesize
-    from embft.system.text import printable
-
-    texts = TextFile(file, column).texts()
-    bounds = {name: options.pop(name) for name in ("limit", "batch_size", "retries")}
-    similarity, language = options.pop("max_similarity"), options.pop("language")
-    settings = Settings(**options)
-    kept = choose_filter(texts, similarity, language, by_rule=settings.by_rule)
-    with Progress(console=new_console(), transient=True) as bar:
-        task = bar.add_task("")
-
-        def show(attempt: int, done: int, total: int) -> None:
-            bar.update(task, description=f"attempt {attempt + 1}", completed=done, total=total)
-
-        counts = synthesize(texts, out, settings, kept, **bounds, progress=show)
-    click.echo(printable(f"{out}: {counts['kept']:,} pairs of {counts['texts']:,} texts"))
-    for reason, count in counts["dropped"].items():
-        click.echo(f"  {count:,} texts dropped: {reason.replace('_', ' ')}")
-    for attempt, count in list(counts["kept_at_attempt"].items())[1:]:
-        click.echo(f"  {count:,} taken at attempt {attempt}")
+    queries = options["method"] == "queries"
+    option = next(p for p in click.get_current_context().command.params if p.name == "out")
+    out = Place(folder=queries).convert(out, option, None)
+    of_queries = {name: options.pop(name) for name in ("retriever", "top_k", "number", "shares")}
+    if queries:
+        make_queries(file, out, column, {**options, **of_queries})
+    else:
+        make_pairs(file, out, column, options)
 
 
 def given_spec(sources: tuple[Path, ...]) -> SweepSpec | None:

@@ -79,11 +79,12 @@ def print_notes(console: Console, plan: Plan) -> None:
 
 
 def print_mining(console: Console, plan: Plan) -> None:
-    """What is mined before the first trial, unless it was."""
-    for digest, splits in plan.data.items():
-        frozen = has_dataset(plan.folder.dataset(plan.folder.data_name(digest)))
-        if splits.mining is not None and not frozen:
-            say(console, f"First {splits.mining.text(len(splits.train))}.")
+    """That negatives are mined before the first trial, unless all were."""
+    folder = plan.folder
+    wanted = [digest for digest, splits in plan.data.items() if splits.mining is not None]
+    left = [d for d in wanted if not has_dataset(folder.dataset(folder.data_name(d)))]
+    if left:
+        say(console, f"Mining hard negatives first, {len(left)} of {len(wanted)} settings.")
 
 
 def print_search(console: Console, plan: Plan) -> None:

@@ -22,6 +22,7 @@ from embft.data.qrels import JudgementNames, read_judgements
 from embft.data.read import Row, read_rows
 from embft.data.retrieval import SETS, Fault, Judged, Retrieval, TextSet
 from embft.data.shapes import as_labelled
+from embft.data.synthetic import check_one_kind
 from embft.data.texts import hashes, normalise
 from embft.data.values import group_of, id_of, is_missing, text_of
 from embft.errors import DataError
@@ -100,6 +101,10 @@ class JudgedFiles:
         found = {split: known.numbered(judged[split]) for split in SETS if split in judged}
         return Retrieval(known.corpus, found, faults)
 
+    def documents(self) -> TextSet:
+        """The corpus alone. Raises DataError."""
+        return self._corpus(set())[0]
+
     def _read(self) -> tuple[Known, dict[str, Grades], tuple[Fault, ...]]:
         faults: list[Fault] = []
         graded = {split: self._grades(split, given, faults) for split, given in self.qrels.items()}
@@ -167,6 +172,12 @@ class JudgedFiles:
             raise DataError(f"{files}: the corpus holds no documents; give one that does.")
         _refuse_repeats(files, ids)
         return TextSet(ids, texts), rows
+
+
+def read_corpus(folder: Path) -> TextSet:
+    """The corpus of a folder in BEIR's format. Raises DataError."""
+    corpus = _inside(folder.expanduser(), "corpus", _SUFFIXES)
+    return JudgedFiles(corpus, "", {}).documents()
 
 
 def _inside(folder: Path, name: str, suffixes: Sequence[str]) -> Path:
@@ -364,6 +375,8 @@ def build_splits(
     of_test = sets if repeats else known.numbered(test or dev)
     found = Retrieval(known.corpus, {"dev": sets, "test": of_test}, faults)
     pairs = as_labelled(known.pairs(dev))
+    for split, judged_set in found.sets.items():
+        check_one_kind(split, judged_set.queries.ids)
     own = known.rated(train or {}) if judged_negatives else known.pairs(train or {})
     return Splits(
         train=own,

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from embft.data.pairs import Splits
+from embft.data.synthetic import synthetic_sets
 from embft.errors import EmbftError
 from embft.metrics.pair_definitions import PAIR_METRICS
 from embft.metrics.ranking import names_at
@@ -57,6 +58,17 @@ def judged_notes(read: Mapping[EvaluatorSpec, EvaluatorFiles]) -> Iterator[str]:
         for fault in judged_faults(files.judged):
             if fault.severity != "info":
                 yield f"evaluator {entry.label}: {fault.message}. {fault.effect}"
+
+
+def check_one_kind(data: Iterable[Splits]) -> None:
+    """Refuse a sweep in which some data are judged by synthetic queries and others are not."""
+    kinds = {synthetic_sets(splits.retrieval) for splits in data}
+    if len(kinds) > 1:
+        raise EmbftError(
+            "data: some of the sweep's dev or test queries are synthetic and those of other data "
+            "are not: their scores do not stand in one table. Give each kind a sweep of its own; "
+            "to compare training on either, give all the same dev and test (data.retrieval)"
+        )
 
 
 def check_objective(metric: str, splits: Splits) -> None:

@@ -19,6 +19,7 @@ from embft.models.resolve import LocalBase, spec_base
 from embft.planning.checks import (
     check_loss,
     check_objective,
+    check_one_kind,
     check_ranked,
     judged_notes,
     objective_note,
@@ -210,6 +211,7 @@ def make_plan(spec: SweepSpec, results: Path) -> Plan:
     planned = [planner.trial(params, trial) for params, trial in _with_baselines(spec)]
     trials = tuple(_scored_once(planned, planner.known.data))
     used = {trial.data_digest: planner.data(trial.data_digest) for trial in trials}
+    check_one_kind(used.values())
     # The largest first, which stands for the sweep where there is room for one.
     used = dict(sorted(used.items(), key=lambda item: -len(item[1].train)))
     for splits in used.values():

@@ -24,7 +24,7 @@ RULES = {
     "deletion": WordNoise(delete_words=0.2, swap_words=0, swap_characters=0),
     "swap": WordNoise(delete_words=0, swap_words=2, swap_characters=0),
 }
-MODELS = {"rewrite": 1, "back-translate": 2}
+MODELS = {"rewrite": 1, "queries": 1, "back-translate": 2}
 """The methods with models, and how many folders each takes."""
 
 
@@ -96,6 +96,12 @@ def _rewrite(settings: Settings) -> Generate:
     return rewriter(settings)
 
 
+def _queries(settings: Settings) -> Generate:
+    from embft.synthesis.language import questioner
+
+    return questioner(settings)
+
+
 def _back_translate(settings: Settings) -> Generate:
     from embft.synthesis.language import back_translator
 
@@ -104,6 +110,7 @@ def _back_translate(settings: Settings) -> Generate:
 
 GENERATORS: dict[str, Callable[[Settings], Generate]] = {
     "rewrite": _rewrite,
+    "queries": _queries,
     "back-translate": _back_translate,
     **dict.fromkeys(RULES, _rule),
 }

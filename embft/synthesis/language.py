@@ -37,7 +37,8 @@ INSTRUCTIONS = {
     "metaphor": "Say what the text says by means of a metaphor.",
     "question": "Turn the text into a question about the same matter.",
 }
-_FORM = "{instruction} Answer with the new text alone.\n\nText: {text}"
+_QUESTION = "Write one question that the text answers, in words other than those of the text."
+_FORM = "{instruction} Answer with the {wanted} alone.\n\nText: {text}"
 
 
 class LanguageModel:
@@ -87,14 +88,16 @@ class LanguageModel:
         found = self.tokenizer.batch_decode(new, skip_special_tokens=True)
         return [" ".join(str(text).split()) for text in found]
 
-    def prompt(self, text: str, instruction: str) -> str:
-        """The instruction and the text, in the model's chat form where it has one."""
+    def prompt(self, text: str, instruction: str, wanted: str = "new text") -> str:
+        """The instruction and the text, in the model's chat form where it has one. wanted: what the
+        answer is to be.
+        """
         tokens = self.tokenizer(text, add_special_tokens=False)["input_ids"]
         if len(tokens) > MAX_TEXT_TOKENS:
             text = str(self.tokenizer.decode(tokens[:MAX_TEXT_TOKENS], skip_special_tokens=True))
-        asked = _FORM.format(instruction=instruction, text=text)
+        asked = _FORM.format(instruction=instruction, wanted=wanted, text=text)
         if self.tokenizer.chat_template is None:
-            return f"{asked}\n\nNew text:"
+            return f"{asked}\n\n{wanted.capitalize()}:"
         turns = [{"role": "user", "content": asked}]
         # Models that can think first would spend their tokens on that; other forms ignore the word.
         return str(
@@ -132,13 +135,35 @@ def rewriter(settings: Settings) -> Generate:
         prompts = [
             model.prompt(text, INSTRUCTIONS[name]) for text, name in zip(texts, drawn, strict=True)
         ]
-        found = model.answers(prompts, settings.max_new_tokens, _sampler(settings, texts, attempt))
-        return [
-            _unquoted(_without_thoughts(prompt, answer))
-            for prompt, answer in zip(prompts, found, strict=True)
-        ]
+        return _said(model, prompts, settings, texts, attempt)
 
     return generate
+
+
+def questioner(settings: Settings) -> Generate:
+    """An instruct model that asks a question about each text."""
+    model = LanguageModel(settings.models[0])
+
+    def generate(texts: Sequence[str], attempt: int) -> list[str]:
+        prompts = [model.prompt(text, _QUESTION, "question") for text in texts]
+        return _said(model, prompts, settings, texts, attempt)
+
+    return generate
+
+
+def _said(
+    model: LanguageModel,
+    prompts: Sequence[str],
+    settings: Settings,
+    texts: Sequence[str],
+    attempt: int,
+) -> list[str]:
+    """What the model says to the prompts of these texts, without thoughts and quotation marks."""
+    found = model.answers(prompts, settings.max_new_tokens, _sampler(settings, texts, attempt))
+    return [
+        _unquoted(_without_thoughts(prompt, answer))
+        for prompt, answer in zip(prompts, found, strict=True)
+    ]
 
 
 def back_translator(settings: Settings) -> Generate:

@@ -72,7 +72,7 @@ def synthesize(  # noqa: PLR0913 - what goes in, how, where to, and bounds
     cache_file = out.with_suffix(".cache.jsonl")
     with writing(cache_file):
         cache = Cache(cache_file, identity)
-        judged = _rounds(texts, _lazy(settings), cache, kept, retries, batch_size, progress)
+        judged = _rounds(texts, lazy(settings), cache, kept, retries, batch_size, progress)
         answers = [judged.taken[text] for text in texts if text in judged.taken]
         asked = [text for text in texts if text in judged.taken]
         _write(Pairs.unlabelled(asked, answers), out)
@@ -102,7 +102,7 @@ def _counts_file(out: Path) -> Path:
     return out.with_suffix(".counts.json")
 
 
-def _lazy(settings: Settings) -> Generate:
+def lazy(settings: Settings) -> Generate:
     """A generator that loads its models when it is first asked: with a full cache, never."""
     made: list[Generate] = []
 
@@ -128,13 +128,13 @@ def _rounds(  # noqa: PLR0913, PLR0917 - the loop's parts
         wanted = [text for text in texts if text not in judged.taken]
         if not wanted:
             break
-        _fill(wanted, attempt, generate, cache, batch_size, progress)
+        fill(wanted, attempt, generate, cache, batch_size, progress)
         for text in wanted:
             _judge(judged, kept, text, cache.found[attempt, text], attempt)
     return judged
 
 
-def _fill(  # noqa: PLR0913, PLR0917 - see _rounds
+def fill(  # noqa: PLR0913, PLR0917 - see _rounds
     wanted: Sequence[str],
     attempt: int,
     generate: Generate,

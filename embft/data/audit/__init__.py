@@ -16,7 +16,7 @@ import numpy as np
 from embft.data.audit.corpus import Corpus, make_corpus
 from embft.data.audit.documents import equal_documents, long_texts
 from embft.data.audit.findings import SEVERITIES, Audit, Finding
-from embft.data.audit.judged import judged_faults
+from embft.data.audit.judged import judged_faults, synthetic_queries
 from embft.data.audit.labels import TokenLengths, balance, false_negatives, overlong, wordless
 from embft.data.audit.near import near_pairs
 from embft.data.audit.negatives import hard_negatives
@@ -68,6 +68,7 @@ def audit(
     of_pairs = chain.from_iterable(look(corpus) for look in looks)
     of_judged = chain(
         judged_faults(splits.retrieval),
+        synthetic_queries(splits.retrieval),
         between_splits(splits, corpus),
         equal_documents(splits.retrieval),
         long_texts(splits, token_lengths, max_tokens),

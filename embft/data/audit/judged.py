@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from embft.data.audit.findings import Finding, grade
 from embft.data.retrieval import Fault, Retrieval
+from embft.data.synthetic import synthetic_sets
 
 # What it is, what it does to the scores, what to do.
 _WORDS = {
@@ -42,6 +43,22 @@ def judged_faults(retrieval: Retrieval | None) -> Iterator[Finding]:
     """A finding for each kind of fault in each split's judgements."""
     for fault in retrieval.faults if retrieval is not None else ():
         yield _finding(fault)
+
+
+def synthetic_queries(retrieval: Retrieval | None) -> Iterator[Finding]:
+    """A finding for each of dev and test whose queries were made by a model."""
+    for split in sorted(synthetic_sets(retrieval)):
+        count = 0 if retrieval is None else len(retrieval.sets[split].queries)
+        yield Finding(
+            f"synthetic_queries_{split}",
+            "warning",
+            count,
+            count,
+            f"All {count:,} queries of {split} were made by a model.",
+            "Such scores say how well a model finds what another model asks, which is often easier "
+            "than what people ask.",
+            "Judge some queries of people, if few, and report on them.",
+        )
 
 
 def _finding(fault: Fault) -> Finding:
