@@ -31,7 +31,7 @@ from embft.training.precision import (
 )
 
 if TYPE_CHECKING:
-    from embft.training.kernels.encoder import FusedEncoder
+    from embft.training.kernels.fuse import Fused
 
 _SCHEDULES = {"linear": "linear", "constant": "constant_with_warmup", "cosine": "cosine"}
 
@@ -107,8 +107,8 @@ class Stepper:
             return None
         return use_bulk_dropout(self.model, seed)
 
-    def _fused(self) -> FusedEncoder | None:
-        if self.dropout is None or self.precision == "fp16" or not self.encoder.packs:
+    def _fused(self) -> Fused | None:
+        if self.dropout is None or self.precision == "fp16":
             return None
         loops = kernels()
         return loops.fuse(self.model, self.dropout) if loops else None
@@ -150,7 +150,7 @@ class Stepper:
         """Change the weights by one batch. Returns its loss; raises DivergedError."""
         total = 0.0
         for part in self._parts(rows):
-            with self.autocast():
+            with self.autocast(), self._computing():
                 loss = self._loss(part) * (len(part) / len(rows))
             value = loss.item()
             if not math.isfinite(value):
@@ -168,6 +168,9 @@ class Stepper:
     def autocast(self) -> AbstractContextManager[None]:
         """In the block, products are computed in the training's precision."""
         return autocast(self.precision, self.device)
+
+    def _computing(self) -> AbstractContextManager[None]:
+        return nullcontext() if self.fused is None else self.fused.computing()
 
     def _replayed(self) -> AbstractContextManager[None]:
         """A cached loss runs the model anew while it goes backward."""

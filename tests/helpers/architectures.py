@@ -23,19 +23,23 @@ _NARROW = {**_GROUPED, "head_dim": 16}
 class Architecture:
     """A class of transformers with the settings that make it small.
 
-    known_for: models that are built so. decoder: texts get no BOS and EOS.
+    known_for: models that are built so. decoder: texts get no BOS and EOS. padding: the number of
+    the token for padding, which stands in some classes' code.
     """
 
     model: str
     known_for: str
     settings: dict[str, Any] = field(default_factory=lambda: _USUAL)
     decoder: bool = False
+    padding: int = 0
 
 
 # The first fifteen are those most used, as bases of models for embeddings.
 ARCHITECTURES: dict[str, Architecture] = {
     "bert": Architecture("Bert", "all-MiniLM, bge, e5, gte, mxbai-embed"),
-    "mpnet": Architecture("MPNet", "all-mpnet-base-v2", {**_USUAL, "max_position_embeddings": 66}),
+    "mpnet": Architecture(
+        "MPNet", "all-mpnet-base-v2", {**_USUAL, "max_position_embeddings": 66}, padding=1
+    ),
     "xlm-roberta": Architecture("XLMRoberta", "bge-m3, multilingual-e5, paraphrase-multilingual"),
     "roberta": Architecture("Roberta", "all-roberta-large, simcse, distilroberta"),
     "distilbert": Architecture(
@@ -111,10 +115,11 @@ def make(name: str, folder: Path, dtype: str = "float32") -> Path:
     import transformers
 
     chosen = ARCHITECTURES[name]
-    vocabulary = _write_tokenizer(folder, specials=not chosen.decoder)
+    padding, first = chosen.padding, 1 - chosen.padding
+    vocabulary = _write_tokenizer(folder, specials=not chosen.decoder, padding=padding)
     config = getattr(transformers, f"{chosen.model}Config")(
-        vocab_size=vocabulary, pad_token_id=0, bos_token_id=1, eos_token_id=2, cls_token_id=1,
-        sep_token_id=2, mask_token_id=3, **chosen.settings,
+        vocab_size=vocabulary, pad_token_id=padding, bos_token_id=first, eos_token_id=2,
+        cls_token_id=first, sep_token_id=2, mask_token_id=3, **chosen.settings,
     )  # fmt: skip
     kind = "EncoderModel" if chosen.model in {"T5", "MT5"} else "Model"
     torch.manual_seed(0)
@@ -123,8 +128,10 @@ def make(name: str, folder: Path, dtype: str = "float32") -> Path:
     return folder
 
 
-def _write_tokenizer(folder: Path, *, specials: bool) -> int:
-    """Byte-level BPE. specials: BOS and EOS around every text. Returns its number of tokens."""
+def _write_tokenizer(folder: Path, *, specials: bool, padding: int) -> int:
+    """Byte-level BPE. specials: BOS and EOS around every text. padding: 0 or 1, the number of that
+    token. Returns its number of tokens.
+    """
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
     from transformers import PreTrainedTokenizerFast
 
@@ -133,7 +140,7 @@ def _write_tokenizer(folder: Path, *, specials: bool) -> int:
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=320,
-        special_tokens=["<pad>", "<s>", "</s>", "<mask>"],
+        special_tokens=[*(("<s>", "<pad>") if padding else ("<pad>", "<s>")), "</s>", "<mask>"],
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
@@ -142,7 +149,7 @@ def _write_tokenizer(folder: Path, *, specials: bool) -> int:
         tokenizer.post_processor = processors.TemplateProcessing(
             single="<s> $A </s>",
             pair="<s> $A </s> $B </s>",
-            special_tokens=[("<s>", 1), ("</s>", 2)],
+            special_tokens=[("<s>", 1 - padding), ("</s>", 2)],
         )
     fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=64, **_SPECIALS)
     fast.save_pretrained(folder)

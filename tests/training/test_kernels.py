@@ -24,8 +24,9 @@ from embft.spec import LoraSpec, ModelSpec, TrainSpec
 from embft.training import dropout_bits
 from embft.training.dropout_bits import DropoutBits
 from embft.training.kernels import adamw, adapters, attention, functions, rows, threads
-from embft.training.kernels.encoder import FusedEncoder, fuse
-from embft.training.kernels.functions import Adapter, Texts
+from embft.training.kernels.encoder import FusedEncoder
+from embft.training.kernels.functions import Adapter, Seen, Texts
+from embft.training.kernels.fuse import fuse
 from embft.training.kernels.loops import compiled
 from embft.training.kernels.random_bits import fill_blocks
 from embft.training.kernels.vectors import FLAT, erf, exp, product, transposed_product
@@ -100,7 +101,8 @@ def test_attention_is_torchs(dtype: torch.dtype) -> None:
         return [torch.cat(found)]
 
     inputs = _given(dtype, *[(sum(LENGTHS), WIDTH)] * 3)
-    _agree(dtype, inputs, lambda *qkv: [functions.attend(*qkv, texts, 0.25, bits)], wanted)
+    seen = Seen(0.25)
+    _agree(dtype, inputs, lambda *qkv: [functions.attend(*qkv, None, texts, seen, bits)], wanted)
 
 
 @pytest.mark.usefixtures("some_threads")
@@ -189,7 +191,7 @@ def test_a_step_has_the_gradients_of_the_models_own_code(  # noqa: PLR0917
     lora = LoraSpec(dropout=0.0, target_modules=("query", "value", "dense"))
     spec = TrainSpec(method=method, precision=precision, lora=lora)
     model, stepper = _stepper(tiny_model if architecture == "bert" else roberta, splits, spec)
-    assert stepper.fused is not None
+    assert isinstance(stepper.fused, FusedEncoder)
     fused: FusedEncoder | None = stepper.fused
     for module in model.modules():
         if hasattr(module, "p"):
@@ -219,22 +221,6 @@ def test_a_step_has_the_gradients_of_the_models_own_code(  # noqa: PLR0917
             _assert_close(ours[name], gradient, off)
 
 
-def test_long_texts_go_the_models_own_way(
-    tiny_model: Path, splits: Splits, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Above a length the model's own code runs, also in training."""
-    _, stepper = _stepper(tiny_model, splits, TrainSpec(precision="fp32"))
-    assert stepper.fused is not None
-    calls = stepper.fused.calls
-    stepper.start()
-    monkeypatch.setattr("embft.training.kernels.encoder._LONGEST", 3)
-    stepper.step(list(range(4)))
-    assert stepper.fused.calls == calls
-    monkeypatch.undo()
-    stepper.step(list(range(4)))
-    assert stepper.fused.calls == calls + 1
-
-
 def test_scores_come_from_the_models_own_code(tiny_model: Path, splits: Splits) -> None:
     """Between steps, and after the last, nothing of the fused encoder is left in the model."""
     model, stepper = _stepper(tiny_model, splits, TrainSpec(precision="fp32"))
@@ -248,9 +234,12 @@ def test_scores_come_from_the_models_own_code(tiny_model: Path, splits: Splits) 
     assert "forward" not in vars(encoder)
 
 
-def _fused(model: Any) -> FusedEncoder | None:
+def _is_fused(model: Any) -> bool:
+    """Whether whole layers are computed so, and not their modules alone."""
     assert can_pack(model)
-    return fuse(model, np.random.Generator(np.random.SFC64(0)))
+    found = fuse(model, np.random.Generator(np.random.SFC64(0)))
+    assert found is not None
+    return isinstance(found, FusedEncoder)
 
 
 @pytest.mark.parametrize(
@@ -265,7 +254,7 @@ def test_adapters_that_are_more_than_two_matrices_are_left_alone(
     tiny_model: Path, spec: TrainSpec, expected: bool
 ) -> None:
     """DoRA computes otherwise."""
-    assert (_fused(build(tiny_model, MODEL, spec)) is not None) == expected
+    assert _is_fused(build(tiny_model, MODEL, spec)) == expected
 
 
 @pytest.mark.parametrize(("targets", "expected"), [(("query",), True), (("dense",), False)])
@@ -279,7 +268,7 @@ def test_an_adapted_layer_of_no_whole_blocks_is_left_alone(
     shutil.copytree(tiny_model, tmp_path / "model")
     BertModel(config).save_pretrained(tmp_path / "model")
     spec = TrainSpec(method="lora", lora=LoraSpec(target_modules=targets))
-    assert (_fused(build(tmp_path / "model", MODEL, spec)) is not None) == expected
+    assert _is_fused(build(tmp_path / "model", MODEL, spec)) == expected
 
 
 @pytest.mark.parametrize("change", ["activation", "width", "norm", "linear", "hidden", "formula"])
@@ -301,7 +290,7 @@ def test_a_model_that_computes_otherwise_is_left_alone(tiny_model: Path, change:
         own = layer.feed_forward_chunk
         layer.feed_forward_chunk = lambda states: own(states) + 0.1
     generator = np.random.Generator(np.random.SFC64(0))
-    assert fuse(model, generator) is None
+    assert not isinstance(fuse(model, generator), FusedEncoder)
     assert "forward" not in vars(model.transformers_model.encoder)
 
 

@@ -14,6 +14,7 @@ from torch.nn import Parameter
 from embft.data.pairs import Splits
 from embft.models.base import build
 from embft.spec import ModelSpec, TrainSpec
+from embft.training.kernels.encoder import FusedEncoder
 from embft.training.optimizer import ClippedAdamW, clipped_adamw
 from embft.training.step import Stepper
 
@@ -165,7 +166,7 @@ def _trained(folder: Path, splits: Splits, **settings: Any) -> Stepper:
 def test_products_use_the_newest_weights(tiny_model: Path, splits: Splits) -> None:
     """In every step, and after weights were put back; scores and the trained model have float32."""
     stepper = _trained(tiny_model, splits)
-    assert stepper.fused is not None
+    assert isinstance(stepper.fused, FusedEncoder)
     halves, first = stepper.fused.halves, stepper.weights()
     assert len(halves) == 2 * 6 * len(stepper.fused.encoder.layer)  # weight and bias of each linear
     assert stepper.optimizer.halves is halves

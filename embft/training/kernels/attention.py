@@ -59,12 +59,23 @@ def _scatter(values: Any, left: int, rows: Any) -> None:
 
 
 @part
-def _softmax(square: Any, n: int) -> None:
-    """Of the first n rows over their first n columns; all else becomes 0."""
+def seen(i: int, n: int, causal: int, window: int) -> Any:
+    """The first token of n that token i sees, and the end of those: all, or without those after it,
+    or those nearer than `window`.
+    """
+    first = max(0, i - window + 1) if window else 0
+    end = i + 1 if causal else n
+    return first, min(end, i + window) if window else end
+
+
+@part
+def _softmax(square: Any, n: int, causal: int, window: int) -> None:
+    """Of the first n rows over what each sees of their first n columns; all else becomes 0."""
     for i in range(n):
         row = square[i]
-        largest = row[0]
-        for j in range(n):
+        first, end = seen(i, n, causal, window)
+        largest = row[first]
+        for j in range(first, end):
             largest = row[j] if row[j] > largest else largest
         for j in range(row.size):
             row[j] -= largest
@@ -73,7 +84,9 @@ def _softmax(square: Any, n: int) -> None:
         flat[i] = exp(flat[i])
     for i in range(n):
         row = square[i]
-        row[n:] = F(0.0)
+        first, end = seen(i, n, causal, window)
+        row[:first] = F(0.0)
+        row[end:] = F(0.0)
         total = F(0.0)
         for j in range(row.size):
             total += row[j]
@@ -84,18 +97,20 @@ def _softmax(square: Any, n: int) -> None:
 
 
 @compiled(
-    ROWS, None, None, None, int64[::1], int64[::1], int64, float32, uint16[::1], int64, float32,
-    float32[::1], None,
+    ROWS, None, None, None, int64[::1], int64[::1], int64, float32, int64, int64,
+    float32[:, :, ::1], uint16[::1], int64, float32, float32[::1], None,
 )  # fmt: skip
 def attend(  # noqa: PLR0913, PLR0917 - what attention is made of
-    q: Any, k: Any, v: Any, starts: Any, places: Any, heads: int, scale: float, bits: Any,
-    least: int, keep: float, weights: Any, result: Any, thread: int,
-    threads: int,
+    q: Any, k: Any, v: Any, starts: Any, places: Any, heads: int, scale: float, causal: int,
+    window: int, bias: Any, bits: Any, least: int, keep: float, weights: Any, result: Any,
+    thread: int, threads: int,
 ) -> None:  # fmt: skip
     """Scaled dot-product attention (Vaswani et al., 2017) of one thread's share of the texts.
 
     starts: where each text begins, and the end of the last. places: where in bits, and in weights,
     which are left for the backward pass, its (heads, m, m) begin, m its length in whole blocks.
+    causal and window as in `seen`. bias: added to the scaled products, shape (heads, n, n) for
+    texts of up to n tokens, or without heads where there is none.
     """
     width = q.shape[1] // heads
     most = _blocks(_longest(starts, thread, threads))
@@ -118,7 +133,12 @@ def attend(  # noqa: PLR0913, PLR0917 - what attention is made of
             product(queries[:m], turned, square, width)
             for i in range(share.size):
                 share[i] *= scale
-            _softmax(square, n)
+            if bias.shape[0]:
+                for i in range(n):
+                    row, added = square[i], bias[head, i]
+                    for j in range(n):
+                        row[j] += added[j]
+            _softmax(square, n, causal, window)
             for i in range(share.size):
                 kept[i] = share[i] * keep if drawn[i] >= least else F(0.0)
             product(kept.reshape((m, m)), values, found[:m], n)
@@ -126,15 +146,20 @@ def attend(  # noqa: PLR0913, PLR0917 - what attention is made of
 
 
 @compiled(
-    ROWS, None, None, None, int64[::1], int64[::1], int64, float32, uint16[::1], int64, float32,
-    float32[::1], None, None, None, None,
+    ROWS, None, None, None, int64[::1], int64[::1], int64, float32, int64, int64,
+    float32[:, :, ::1], uint16[::1], int64, float32, float32[::1], None, None, None, None,
+    float32[:, :, :, ::1],
 )  # fmt: skip
 def attend_back(  # noqa: PLR0913, PLR0917 - what attention is made of
-    q: Any, k: Any, v: Any, starts: Any, places: Any, heads: int, scale: float, bits: Any,
-    least: int, keep: float, weights: Any, gradient: Any, grad_q: Any, grad_k: Any, grad_v: Any,
-    thread: int, threads: int,
+    q: Any, k: Any, v: Any, starts: Any, places: Any, heads: int, scale: float, _causal: int,
+    _window: int, _bias: Any, bits: Any, least: int, keep: float, weights: Any, gradient: Any,
+    grad_q: Any, grad_k: Any, grad_v: Any, grad_bias: Any, thread: int, threads: int,
 ) -> None:  # fmt: skip
-    """Backward through `attend`: from the gradient at its result to those at q, k and v."""
+    """Backward through `attend`: from the gradient at its result to those at q, k and v.
+
+    That at the bias is added to grad_bias, shape (threads, heads, n, n), or without any n where
+    nobody asks.
+    """
     width = q.shape[1] // heads
     most = _blocks(_longest(starts, thread, threads))
     queries = np.empty((most, width), np.float32)
@@ -167,7 +192,13 @@ def attend_back(  # noqa: PLR0913, PLR0917 - what attention is made of
                 for j in range(m):
                     total += row[j]
                 for j in range(m):
-                    row[j] = (row[j] - its[j] * total) * scale
+                    row[j] -= its[j] * total
+                if grad_bias.shape[2]:
+                    added = grad_bias[thread, head, i]
+                    for j in range(n):
+                        added[j] += row[j]
+                for j in range(m):
+                    row[j] *= scale
             product(back_square, keys, found[:m], n)
             _scatter(found, left, grad_q[start:end])
             transposed_product(back_square, queries, found[:m], n)

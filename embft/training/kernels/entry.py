@@ -17,15 +17,15 @@ from embft.system.speedups import speedup
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-    from embft.training.kernels.encoder import FusedEncoder
+    from embft.training.kernels.fuse import Fused
 
 
 class Kernels(NamedTuple):
-    """What the compiled loops do: `fuse` of `encoder.py`, `step` of `adamw.py`, and for dropout's
+    """What the compiled loops do: `fuse` of `fuse.py`, `step` of `adamw.py`, and for dropout's
     random words what `embft.training.dropout_bits` says.
     """
 
-    fuse: Callable[[SentenceTransformer, np.random.Generator], FusedEncoder | None]
+    fuse: Callable[[SentenceTransformer, np.random.Generator], Fused | None]
     adamw_step: Callable[..., None]
     fill: Callable[[npt.NDArray[np.uint64], npt.NDArray[np.uint64], int], None]
 
@@ -37,6 +37,6 @@ def kernels() -> Kernels | None:
 
 
 def _load() -> Kernels:
-    from embft.training.kernels import adamw, encoder, random_bits
+    from embft.training.kernels import adamw, fuse, random_bits
 
-    return Kernels(encoder.fuse, adamw.step, random_bits.fill)
+    return Kernels(fuse.fuse, adamw.step, random_bits.fill)

@@ -6,10 +6,11 @@ is float32. Tensors are on the CPU, of shape (tokens, width).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import zip_longest
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -40,7 +41,7 @@ class Texts:
         return cls(starts, np.concatenate([[0], np.cumsum(heads * blocks * blocks)]), heads)
 
 
-def _array(tensor: torch.Tensor) -> npt.NDArray[Any]:
+def array(tensor: torch.Tensor) -> npt.NDArray[Any]:
     """The tensor's memory; of bfloat16 the bits, since numpy has no such number."""
     plain = tensor.detach()
     return (plain.view(torch.uint16) if plain.dtype == torch.bfloat16 else plain).numpy()
@@ -48,7 +49,18 @@ def _array(tensor: torch.Tensor) -> npt.NDArray[Any]:
 
 def _over(loop: Any, *tensors: torch.Tensor) -> None:
     """A loop over the elements of tensors of one shape."""
-    together(loop, *(_array(each).reshape(-1) for each in tensors))
+    together(loop, *(array(each).reshape(-1) for each in tensors))
+
+
+class Seen(NamedTuple):
+    """Which tokens of its text a token sees, and how its products with them are scaled.
+
+    causal: those before it and itself alone. window: those nearer than this, 0 where all are.
+    """
+
+    scale: float
+    causal: int = 0
+    window: int = 0
 
 
 class _Attend(torch.autograd.Function):
@@ -56,49 +68,55 @@ class _Attend(torch.autograd.Function):
 
     @staticmethod
     def forward(  # noqa: PLR0913, PLR0917 - what attention is made of
-        ctx: Any, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, texts: Texts, scale: float,
-        dropout: DropoutBits,
+        ctx: Any, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, bias: torch.Tensor | None,
+        texts: Texts, seen: Seen, dropout: DropoutBits,
     ) -> torch.Tensor:  # fmt: skip
-        """The result, of q's shape."""
+        """The result, of q's shape. bias: shape (heads, n, n), added to the scaled products of
+        texts of up to n tokens.
+        """
         result = torch.empty_like(q)
         weights = np.empty(len(dropout.bits), np.float32)
+        added = torch.empty(0, 0, 0) if bias is None else bias.float().contiguous()
         given = (
-            *map(_array, (q, k, v)), texts.starts, texts.places, texts.heads, scale,
-            *dropout, weights,
+            *map(array, (q, k, v)), texts.starts, texts.places, texts.heads, *seen,
+            array(added), *dropout, weights,
         )  # fmt: skip
-        together(attention.attend, *given, _array(result))
-        ctx.given = given
+        together(attention.attend, *given, array(result))
+        ctx.given, ctx.longest = given, added.shape[1] if ctx.needs_input_grad[3] else 0
         return result
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        """The gradients at q, k and v."""
+        """The gradients at q, k, v and the bias."""
         gradients = [torch.empty_like(gradient) for _ in range(3)]
-        arrays = map(_array, (gradient.contiguous(), *gradients))
-        together(attention.attend_back, *ctx.given, *arrays)
-        return (*gradients, None, None, None)
+        arrays = map(array, (gradient.contiguous(), *gradients))
+        heads, longest = ctx.given[5], ctx.longest
+        of_bias = np.zeros((torch.get_num_threads(), heads, longest, longest), np.float32)
+        together(attention.attend_back, *ctx.given, *arrays, of_bias)
+        found = torch.from_numpy(of_bias.sum(0)) if longest else None
+        return (*gradients, found, None, None, None)
 
 
-class _Gelu(torch.autograd.Function):
-    """GELU."""
+class _Activate(torch.autograd.Function):
+    """An activation."""
 
     @staticmethod
-    def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:
-        """Return GELU of x, in x's shape."""
+    def forward(ctx: Any, x: torch.Tensor, loop: Any) -> torch.Tensor:
+        """What the loop makes of x, in x's shape."""
         result, gradient = torch.empty_like(x), torch.empty_like(x)
-        _over(rows.gelu, x, result, gradient)
+        _over(loop, x, result, gradient)
         ctx.gradient = gradient
         return result
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: torch.Tensor) -> torch.Tensor:
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:
         """The gradient at x, where what was left for it lay."""
         result: torch.Tensor = ctx.gradient
         del ctx.gradient
         _over(rows.multiply, result, gradient.contiguous())
-        return result
+        return result, None
 
 
 class _Norm(torch.autograd.Function):
@@ -115,8 +133,8 @@ class _Norm(torch.autograd.Function):
         rate = np.empty(len(x), np.float32)
         bits, *decision = dropout
         bits = bits.reshape(x.shape)
-        given = [_array(each) for each in (x, residual, weight, bias)]
-        after = (_array(final), _array(half), unit, rate)
+        given = [array(each) for each in (x, residual, weight, bias)]
+        after = (array(final), array(half), unit, rate)
         together(rows.norm, *given, eps, bits, *decision, *after)
         ctx.set_materialize_grads(False)
         ctx.given = (given[2], unit, rate, bits, *decision)
@@ -130,13 +148,13 @@ class _Norm(torch.autograd.Function):
         unit = ctx.given[1]
         no_x, no_rows = ctx.like
         given = [
-            _array(none if each is None else each.contiguous())
+            array(none if each is None else each.contiguous())
             for each, none in zip_longest(gradients, (no_rows, no_x))
         ]
         residual = no_rows.new_empty(unit.shape)
         x = no_x.new_empty(unit.shape) if ctx.needs_input_grad[0] else no_x
         parameters = np.zeros((torch.get_num_threads(), 2, unit.shape[1]), np.float32)
-        together(rows.norm_back, *given, *ctx.given, _array(residual), _array(x), parameters)
+        together(rows.norm_back, *given, *ctx.given, array(residual), array(x), parameters)
         of_weight, of_bias = torch.from_numpy(parameters.sum(0))
         return (x if len(x) else None), residual, of_weight, of_bias, None, None
 
@@ -208,14 +226,14 @@ class _Adapted:
         whole = self.rank + -self.rank % LANES
         self.a = np.zeros((whole, a.shape[1]), np.float32)
         self.b = np.zeros((len(b), whole), np.float32)
-        self.a[: self.rank], self.b[:, : self.rank] = _array(a.float()), _array(b.float())
+        self.a[: self.rank], self.b[:, : self.rank] = array(a.float()), array(b.float())
         self.low = np.empty((len(x), whole), np.float32)
 
     def add_to(self, result: torch.Tensor) -> None:
         """Add it to what the layer itself makes of the input."""
         down, up = (np.ascontiguousarray(each.T) for each in (self.a, self.b))
-        given = (_array(self.x), *self.dropout, down, up, self.scale, self.low)
-        together(adapters.adapt, *given, _array(result))
+        given = (array(self.x), *self.dropout, down, up, self.scale, self.low)
+        together(adapters.adapt, *given, array(result))
 
     def gradients(
         self, gradient: torch.Tensor, of_x: torch.Tensor | None
@@ -224,8 +242,8 @@ class _Adapted:
         shape = torch.get_num_threads(), len(self.a)
         of_a = np.zeros((*shape, self.a.shape[1]), np.float32)
         of_b = np.zeros((*shape, len(self.b)), np.float32)
-        given = (_array(gradient.contiguous()), _array(self.x), *self.dropout, self.a, self.b)
-        to = _array(self.x[:0] if of_x is None else of_x)
+        given = (array(gradient.contiguous()), array(self.x), *self.dropout, self.a, self.b)
+        to = array(self.x[:0] if of_x is None else of_x)
         together(adapters.adapt_back, *given, self.scale, self.low, to, of_a, of_b)
         found_a, found_b = (torch.from_numpy(each.sum(0)[: self.rank]) for each in (of_a, of_b))
         return [found_a, found_b.t()]
@@ -233,6 +251,33 @@ class _Adapted:
 
 # As functions, since torch's own types know nothing of `apply`.
 attend: Any = _Attend.apply
-gelu: Any = _Gelu.apply
+_activate: Any = _Activate.apply
 norm: Any = _Norm.apply
 project: Any = _Project.apply
+
+
+def gelu(x: torch.Tensor) -> torch.Tensor:
+    """GELU (Hendrycks and Gimpel, 2016)."""
+    found: torch.Tensor = _activate(x, rows.gelu)
+    return found
+
+
+def gelu_tanh(x: torch.Tensor) -> torch.Tensor:
+    """GELU by its authors' approximation, with a hyperbolic tangent."""
+    found: torch.Tensor = _activate(x, rows.gelu_tanh)
+    return found
+
+
+def silu(x: torch.Tensor) -> torch.Tensor:
+    """SiLU (Elfwing et al., 2017)."""
+    found: torch.Tensor = _activate(x, rows.silu)
+    return found
+
+
+_Activation = Callable[[torch.Tensor], torch.Tensor]
+ACTIVATIONS: tuple[tuple[_Activation, _Activation], ...] = (
+    (gelu, torch.nn.functional.gelu),
+    (gelu_tanh, partial(torch.nn.functional.gelu, approximate="tanh")),
+    (silu, torch.nn.functional.silu),
+)
+"""Each compiled activation, and torch's own."""

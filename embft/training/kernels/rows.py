@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numba import float32, int64
 
-from embft.training.kernels.loops import compiled
+from embft.training.kernels.loops import compiled, part
 from embft.training.kernels.vectors import (
     BITS,
     FLAT,
@@ -40,6 +40,44 @@ def gelu(x: Any, y: Any, gradient: Any, thread: int, threads: int) -> None:
         density = F(0.39894228) * exp(F(-0.5) * value * value)
         result[i] = narrow(result, value * share)
         steep[i] = narrow(steep, share + value * density)
+
+
+@part
+def _sigmoid(x: Any) -> Any:
+    small = exp(-abs(x))
+    share = F(1.0) / (F(1.0) + small)
+    return share if x >= F(0.0) else small * share
+
+
+@compiled(FLAT, None, None, None)
+def silu(x: Any, y: Any, gradient: Any, thread: int, threads: int) -> None:
+    """SiLU (Elfwing et al., 2017), and its derivative for backward. All shape (n,)."""
+    given, result, steep = (
+        portion(x, thread, threads), portion(y, thread, threads),
+        portion(gradient, thread, threads),
+    )  # fmt: skip
+    for i in range(given.size):
+        value = wide(given[i])
+        share = _sigmoid(value)
+        result[i] = narrow(result, value * share)
+        steep[i] = narrow(steep, share * (F(1.0) + value * (F(1.0) - share)))
+
+
+@compiled(FLAT, None, None, None)
+def gelu_tanh(x: Any, y: Any, gradient: Any, thread: int, threads: int) -> None:
+    """GELU by tanh (Hendrycks and Gimpel, 2016), and its derivative. All shape (n,)."""
+    given, result, steep = (
+        portion(x, thread, threads), portion(y, thread, threads),
+        portion(gradient, thread, threads),
+    )  # fmt: skip
+    for i in range(given.size):
+        value = wide(given[i])
+        square = value * value
+        twice = F(1.5957691) * value * (F(1.0) + F(0.044715) * square)
+        share = _sigmoid(twice)
+        slope = F(1.5957691) * (F(1.0) + F(0.134145) * square)
+        result[i] = narrow(result, value * share)
+        steep[i] = narrow(steep, share + value * share * (F(1.0) - share) * slope)
 
 
 @compiled(FLAT, None, None)
