@@ -209,8 +209,8 @@ def attend(  # noqa: PLR0913, PLR0917 - transformers' signature
     batch: Any = _batch.get()  # only packed batches come here
     compute = _computed.get()
     if compute is not None:
-        states = (each[0].transpose(0, 1) for each in (query, key, value))
-        found = compute(*states, batch, kind)
+        q, k, v = (each[0].transpose(0, 1) for each in (query, key, value))
+        found = compute(q, k, v, batch, kind)
         if found is not None:
             return found[None], None
     parts = [_attend_group(each, (query, key, value), kind) for each in batch.groups]

@@ -10,6 +10,7 @@ import torch
 from transformers import AttentionInterface
 
 from embft.encoding import packing
+from embft.encoding.attention import attend
 from embft.encoding.encoder import Encoder, Tokenised, encode
 from embft.models.base import load_base
 from embft.models.tiny_decoder import Size, make_decoder
@@ -57,7 +58,6 @@ def test_packed_batches_go_through_our_attention(
 ) -> None:
     """A fault planted in the packed attention is noticed, and such a model is not packed."""
     model = load_base(tiny_model, MODEL)
-    attend = packing._attend
 
     def wrong(*args: object, **kwargs: object) -> tuple[torch.Tensor, None]:
         found, _ = attend(*args, **kwargs)  # type: ignore[arg-type]

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from embft.data.pairs import Splits
+from embft.encoding import packing
 from embft.encoding.attention import Batch, Kind
 from embft.encoding.encoder import encode
 from embft.encoding.packing import can_pack
@@ -154,6 +155,8 @@ def test_texts_beyond_a_window_are_encoded_as_by_the_library(tmp_path: Path) -> 
         patch.setattr("tests.helpers.architectures.ARCHITECTURES", changed)
         model = load_base(make("modernbert", tmp_path), ModelSpec(base="modernbert"))
     model.max_seq_length = 512
+    for weight in model.parameters():  # so large that it matters which tokens are seen
+        weight.data *= 5 if weight.ndim > 1 else 1
     assert can_pack(model)
     texts = [" ".join(map(str, range(200))), "cats", " ".join(map(str, range(90)))]
     np.testing.assert_allclose(
@@ -162,7 +165,7 @@ def test_texts_beyond_a_window_are_encoded_as_by_the_library(tmp_path: Path) -> 
     layers: list[Any] = [each for each in model.modules() if hasattr(each, "sliding_window")]
     for each in layers:
         each.sliding_window = each.sliding_window and each.sliding_window - 8
-    model.max_seq_length = 511  # built otherwise: tried again
+    packing._tried.clear()  # nothing else of the model has changed
     assert not can_pack(model)
 
 

@@ -44,10 +44,10 @@ def attend_by_kind(  # noqa: PLR0913, PLR0917 - what attention is made of
     shared = heads // k.shape[1]  # grouped-query attention
     if shared > 1:
         k, v = (each.repeat_interleave(shared, dim=1) for each in (k, v))
-    rows = [each.reshape(len(each), -1).to(dtype).contiguous() for each in (q, k, v)]
+    q, k, v = (each.reshape(len(each), -1).to(dtype).contiguous() for each in (q, k, v))
     bias = None if kind.bias is None else kind.bias[0]
     seen = Seen(kind.scale, int(kind.causal), kind.window)
-    found = attend(*rows, bias, batch, heads, seen, partial(_drawn, generator, rate))
+    found = attend(q, k, v, bias, batch, heads, seen, partial(_drawn, generator, rate))
     return found.view(len(found), heads, width)
 
 

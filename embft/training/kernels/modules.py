@@ -86,7 +86,8 @@ class FastModules:
             self.calls[linear] += 1
         rows = self._narrowed(x)
         if rows.dtype not in _FORMATS:
-            return type(linear).forward(linear, x)
+            found: torch.Tensor = type(linear).forward(linear, x)
+            return found
         (found,) = self.projecting(rows.reshape(-1, x.shape[-1]), linear)
         return found.view(*x.shape[:-1], -1)
 
@@ -100,9 +101,9 @@ class FastModules:
         return self.last[1]
 
     def _activation(self, module: Any, kind: Any, x: torch.Tensor) -> torch.Tensor:
-        if x.dtype not in _FORMATS:
-            return type(module).forward(module, x)
-        found: torch.Tensor = kind(x.contiguous())
+        found: torch.Tensor = (
+            kind(x.contiguous()) if x.dtype in _FORMATS else type(module).forward(module, x)
+        )
         return found
 
 
