@@ -84,7 +84,7 @@ sbom: install
 	$(BIN)/python docs/licences.py build/sbom.json
 	@echo "build/sbom.json, docs/licences.md"
 
-BENCHMARKS := memory limit stock kernels tune_sweep concurrency scale million audit_scale report_scale
+BENCHMARKS := memory limit stock families kernels tune_sweep concurrency scale million audit_scale report_scale
 
 bench: $(BENCHMARKS:%=bench-%)
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +29,15 @@ def stock_trial(  # noqa: PLR0913 - a recipe's parameters
     seed: int,
     rank: int = 8,
     epochs: int = 4,
+    base: Path | None = None,
+    targets: Sequence[str] = ("query", "value"),
+    bf16: bool = False,
 ) -> float:
-    """Train by the stock trainer, keep the best epoch, and return the test Spearman."""
+    """Train by the stock trainer, keep the best epoch, and return the test Spearman.
+
+    base: another model than MiniLM. targets: the layers that have adapters. bf16: train in that
+    precision.
+    """
     from datasets import load_dataset
     from peft import LoraConfig
     from sentence_transformers import (
@@ -44,11 +52,10 @@ def stock_trial(  # noqa: PLR0913 - a recipe's parameters
     from embft.models.resolve import find_base_model
 
     set_seed(seed)
-    model = SentenceTransformer(str(find_base_model(MODEL).folder), device="cpu")
+    model = SentenceTransformer(str(base or find_base_model(MODEL).folder), device="cpu")
     if method == "lora":
-        targets = ["query", "value"]
         model.add_adapter(
-            LoraConfig(r=rank, lora_alpha=16, lora_dropout=0.1, target_modules=targets)
+            LoraConfig(r=rank, lora_alpha=16, lora_dropout=0.1, target_modules=[*targets])
         )
     splits = {name: _pairs(load_dataset, data / f"{name}.jsonl", out) for name in _SPLITS}
     evaluators = {
@@ -70,6 +77,7 @@ def stock_trial(  # noqa: PLR0913 - a recipe's parameters
         metric_for_best_model="eval_dev_spearman_cosine",
         greater_is_better=True,
         seed=seed,
+        bf16=bf16,
         report_to=[],
         disable_tqdm=True,
     )
@@ -103,6 +111,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=42)
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--model", type=Path)
+    parser.add_argument("--targets", nargs="+", default=["query", "value"])
+    parser.add_argument("--bf16", action="store_true")
     given = parser.parse_args()
     out = Path("stock").resolve()
     score = stock_trial(
@@ -112,6 +123,9 @@ def main() -> None:
         learning_rate=RATES[given.method],
         seed=given.seed,
         epochs=given.epochs,
+        base=given.model,
+        targets=given.targets,
+        bf16=given.bf16,
     )
     shutil.rmtree(out)
     print(json.dumps({"spearman": score}))

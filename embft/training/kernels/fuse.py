@@ -10,7 +10,7 @@ import torch
 from sentence_transformers import SentenceTransformer
 
 from embft.encoding.encoder import Encoder, Tokenised
-from embft.encoding.packing import AGREES, PROBE
+from embft.encoding.packing import AGREES, PROBE, can_pack
 from embft.system.speedups import speedup
 from embft.training.kernels import encoder as encoders
 from embft.training.kernels.encoder import FusedEncoder
@@ -31,14 +31,13 @@ def fuse(model: SentenceTransformer, generator: np.random.Generator) -> Fused | 
     """
     if model.device.type != "cpu" or model.transformers_model is None:
         return None
-    if encoders.knows(model) and Encoder(model, Tokenised(model, [PROBE])).packs:
-        found = speedup("compiled layers", partial(_encoder, model, generator))
-        if found is not None:
-            return found
-    return speedup("compiled modules", partial(_modules, model, generator))
+    found = speedup("compiled layers", partial(_encoder, model, generator))
+    return found or speedup("compiled modules", partial(_modules, model, generator))
 
 
-def _encoder(model: SentenceTransformer, generator: np.random.Generator) -> FusedEncoder:
+def _encoder(model: SentenceTransformer, generator: np.random.Generator) -> FusedEncoder | None:
+    if not (can_pack(model) and encoders.knows(model)):
+        return None
     transformer: Any = model.transformers_model
     fused = FusedEncoder(transformer.encoder, generator)
     _check(model, fused)
