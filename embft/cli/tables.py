@@ -427,7 +427,7 @@ def print_audit(
         say(console, f"  effect: {finding.effect}", hang=4)
         say(console, f"  advice: {finding.advice}", hang=4)
         for example in finding.examples[:2]:
-            console.print(Text(f"  e.g. {json.dumps(example, ensure_ascii=False)}", style="dim"))
+            say(console, f"  e.g. {json.dumps(example, ensure_ascii=False)}", "dim", hang=4)
     if not shown_findings:
         console.print("No warning and no problem was found.")
     hidden = len(audit.findings) - len(shown_findings)

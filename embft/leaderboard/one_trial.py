@@ -118,6 +118,7 @@ def one_trial_yaml(
     beside: further fields, as a spec has them.
     """
     fields = json.loads(spec.model_dump_json(exclude_defaults=True))
+    fields["model"] = {"base": spec.model.base, **fields.get("model", {})}
     if spec.train.method == "full":
         fields.setdefault("train", {})["method"] = "full"
     seed = fields.pop("seed", 42)

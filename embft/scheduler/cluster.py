@@ -17,7 +17,7 @@ import socket
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -38,6 +38,7 @@ from embft.system.speedups import go_without, speedup
 
 _ONE = Demand(trials=1, worker=0)
 _OBJECT_STORE_BYTES = 78_643_200  # the least that Ray takes; trials pass through files
+_STARTS = 3  # tries to start a Ray of our own
 _SCRATCH = "embft-ray-"
 _PARTS_OF_A_CORE = 10_000  # that Ray can count
 
@@ -217,12 +218,31 @@ def _start_own(cores: int, folder: str) -> None:
     }
     ours: dict[str, Any] = {"_temp_dir": folder, "_node_ip_address": "127.0.0.1"}
     try:
-        ray.init(**settings, **ours)
+        _init({**settings, **ours})
     except RuntimeError as error:
         if "keyword" not in str(error):
             raise
         go_without("a folder of its own for Ray's state", str(error))
-        ray.init(**settings)
+        _init(settings)
+
+
+def _init(settings: Mapping[str, Any]) -> None:
+    """Start Ray; again where it had no time to, since it waits for half a minute and no longer.
+
+    Raises EmbftError where a busy machine leaves it none.
+    """
+    for _ in range(_STARTS):
+        try:
+            ray.init(**settings)
+            return
+        except Exception as error:
+            if "timed out during startup" not in str(error):  # Ray raises no class of its own
+                raise
+            ray.shutdown()
+    raise EmbftError(
+        f"Ray did not start within half a minute, {_STARTS} times in a row: other programs leave "
+        "this machine no time for it. End some of them; the same command then carries on"
+    )
 
 
 def _free_memory() -> int:

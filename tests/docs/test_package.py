@@ -13,6 +13,7 @@ import tomllib
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -158,13 +159,16 @@ def test_the_bill_of_materials_names_versions_and_licences(tmp_path: Path) -> No
         assert each["licenses"], each["name"]
 
 
-def pythons() -> Iterator[Path]:
-    """One interpreter of each version that is supported, as far as they are here."""
+def pythons() -> Iterator[Any]:
+    """One interpreter of each version that is supported, as far as they are here: pyenv's own
+    first, since what stands for it in PATH need not lead to one.
+    """
     for minor in (11, 12, 13):
-        homes = sorted((Path.home() / ".pyenv/versions").glob(f"3.{minor}.*/bin/python"))
-        found = shutil.which(f"python3.{minor}") or next(iter(homes), None)
+        name = f"python3.{minor}"
+        homes = sorted((Path.home() / ".pyenv/versions").glob(f"3.{minor}.*/bin/{name}"))
+        found = next(iter(homes), None) or shutil.which(name)
         if found is not None:
-            yield Path(found)
+            yield pytest.param(Path(found), id=name)
 
 
 def installed(python: Path, package: Path, folder: Path) -> Path:
@@ -179,7 +183,7 @@ def installed(python: Path, package: Path, folder: Path) -> Path:
 
 @pytest.mark.long
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("python", list(pythons()), ids=lambda path: path.parent.parent.name)
+@pytest.mark.parametrize("python", list(pythons()))
 @pytest.mark.parametrize("form", ["wheel", "sdist"])
 def test_a_clean_environment_runs_a_sweep(python: Path, form: str, tmp_path: Path) -> None:
     """Wheel and sdist on every Python: install, examples, a sweep to its report, an export that

@@ -1,0 +1,46 @@
+"""Ray that has no time to start is started again, and then the user is given a sentence."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from embft.errors import EmbftError
+from embft.scheduler import cluster
+
+_LATE = "The current node timed out during startup. This could happen because some of the raylet …"
+
+
+@pytest.mark.parametrize("late", [0, 2])
+def test_a_slow_start_is_tried_again(monkeypatch: pytest.MonkeyPatch, late: int) -> None:
+    """As a busy machine makes it: Ray waits for half a minute, and raises a bare exception."""
+    tried: list[dict[str, Any]] = []
+
+    def init(**settings: Any) -> None:
+        tried.append(settings)
+        if len(tried) <= late:
+            raise Exception(_LATE)
+
+    monkeypatch.setattr(cluster.ray, "init", init)
+    cluster._start_own(2, "/tmp/somewhere")  # noqa: S108 - nothing is written
+    assert len(tried) == late + 1
+    assert all(settings["num_cpus"] == 2 for settings in tried)
+
+
+def test_one_that_never_starts_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a traceback; whatever else Ray raises keeps its own."""
+
+    def init(**_: Any) -> None:
+        raise Exception(_LATE)
+
+    monkeypatch.setattr(cluster.ray, "init", init)
+    with pytest.raises(EmbftError, match="the same command then carries on"):
+        cluster._start_own(2, "/tmp/somewhere")  # noqa: S108 - nothing is written
+
+    def other(**_: Any) -> None:
+        raise ValueError("another fault")
+
+    monkeypatch.setattr(cluster.ray, "init", other)
+    with pytest.raises(ValueError, match="another fault"):
+        cluster._start_own(2, "/tmp/somewhere")  # noqa: S108 - nothing is written
