@@ -320,7 +320,8 @@ def _guesses(found: Recognised, *, asked: bool) -> list[str]:
         said.append("the files have no header: columns are given by position, from 0")
     texts = ", ".join(map(str, found.texts))
     how = "as given" if asked else "guessed"
-    said.append(f"texts: column {texts} ({how}); {_MEANING[found.kind]}")
+    columns = "column" if len(found.texts) == 1 else "columns"
+    said.append(f"texts: {columns} {texts} ({how}); {_MEANING[found.kind]}")
     if found.label is not None:
         said.append(f"label: column {found.label}{_values(found)}")
     if found.groups:

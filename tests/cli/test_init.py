@@ -91,7 +91,7 @@ def test_without_a_terminal_guesses_are_said(here: Path, tiny_model: Path) -> No
     pd.DataFrame(KINDS["graded"]).to_csv(here / "pairs.csv", index=False)
     result = run("init", "pairs.csv", "--base", str(tiny_model))
     assert result.exit_code == 0, result.output
-    assert "texts: column frage, antwort (guessed)" in result.output
+    assert "texts: columns frage, antwort (guessed)" in result.output
     assert "label: column note, from 0 to 4; taken as a scale from 0 to 4" in result.output
     spec = load_spec(here / "pairs.yaml")
     assert spec.points[0].data.label_range == (0, 4)

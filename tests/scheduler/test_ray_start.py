@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import ray
 
 from embft.errors import EmbftError
 from embft.scheduler import cluster
@@ -22,7 +23,7 @@ def test_a_slow_start_is_tried_again(monkeypatch: pytest.MonkeyPatch, late: int)
         if len(tried) <= late:
             raise Exception(_LATE)
 
-    monkeypatch.setattr(cluster.ray, "init", init)
+    monkeypatch.setattr(ray, "init", init)
     cluster._start_own(2, "/tmp/somewhere")  # noqa: S108 - nothing is written
     assert len(tried) == late + 1
     assert all(settings["num_cpus"] == 2 for settings in tried)
@@ -34,13 +35,13 @@ def test_one_that_never_starts_is_explained(monkeypatch: pytest.MonkeyPatch) -> 
     def init(**_: Any) -> None:
         raise Exception(_LATE)
 
-    monkeypatch.setattr(cluster.ray, "init", init)
+    monkeypatch.setattr(ray, "init", init)
     with pytest.raises(EmbftError, match="the same command then carries on"):
         cluster._start_own(2, "/tmp/somewhere")  # noqa: S108 - nothing is written
 
     def other(**_: Any) -> None:
         raise ValueError("another fault")
 
-    monkeypatch.setattr(cluster.ray, "init", other)
+    monkeypatch.setattr(ray, "init", other)
     with pytest.raises(ValueError, match="another fault"):
         cluster._start_own(2, "/tmp/somewhere")  # noqa: S108 - nothing is written
