@@ -7,7 +7,8 @@ writes no spec (`planning/draft.py`).
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -32,6 +33,7 @@ _SECOND = (
     "context", "abstract", "body", "b",
 )  # fmt: skip
 _THIRD = ("text_3", "negative", "hard_negative", "neg", "negative_1", "text3", "sentence3")
+_NUMBERED = re.compile(r"(hard_?)?neg(ative)?s?_?[0-9]+")  # as a negative of several is called
 _LABEL = (
     "label", "score", "similarity", "similarity_score", "gold_label", "gold", "is_duplicate",
     "relevance", "rating", "relatedness_score", "y", "class", "category", "topic", "intent", "tag",
@@ -58,7 +60,7 @@ class Recognised:
     files: dict[str, Table]
     text_1: Name
     text_2: Name | None = None
-    text_3: Name | None = None
+    negatives: tuple[Name, ...] = ()
     label: Name | None = None
     label_range: Range | None = None
     groups: tuple[Name, ...] = ()
@@ -73,7 +75,8 @@ class Recognised:
     @property
     def texts(self) -> tuple[Name, ...]:
         """The columns of texts."""
-        return tuple(n for n in (self.text_1, self.text_2, self.text_3) if n is not None)
+        second = () if self.text_2 is None else (self.text_2,)
+        return (self.text_1, *second, *self.negatives)
 
     def sample(self) -> list[str]:
         """Some of the texts of train."""
@@ -184,7 +187,8 @@ def _texts(table: Table, label: Name | None) -> tuple[list[Name], list[str]]:
     named = [_known(table, names) for names in (_FIRST, _SECOND, _THIRD)]
     found = [c for c in named if c is not None and c.is_text and c.name != label]
     if len(found) >= 2 and named[0] is not None and named[1] is not None:
-        return [column.name for column in found], []
+        chosen = [column.name for column in found]
+        return [*chosen, *_numbered(table, chosen)], []
     texts = [c for c in table.columns if c.is_text and c.name != label and not _is_class(c)]
     if not texts:
         texts = [
@@ -201,13 +205,21 @@ def _texts(table: Table, label: Name | None) -> tuple[list[Name], list[str]]:
     return chosen, ["texts"] if len(texts) > 2 else []
 
 
+def _numbered(table: Table, chosen: Sequence[Name]) -> Iterator[Name]:
+    """The columns of further negatives, where one was chosen."""
+    for column in table.columns if len(chosen) > 2 else ():
+        name = as_compared(str(column.name))
+        if column.is_text and column.name not in chosen and _NUMBERED.fullmatch(name):
+            yield column.name
+
+
 def _of_texts(files: dict[str, Table], texts: Sequence[Name], label: Name | None) -> Recognised:
     """What a row is, by its texts and what stands beside them."""
     train = files["train"]
     others = [column for column in train.columns if column.name not in texts]
-    second, third = (*texts[1:], None, None)[:2]
-    found = Recognised("positives", files, texts[0], second, third)
-    if third is not None:
+    second = texts[1] if len(texts) > 1 else None
+    found = Recognised("positives", files, texts[0], second, tuple(texts[2:]))
+    if found.negatives:
         return replace(found, kind="triplets")
     if second is None:
         classes = _class_column(others, label)

@@ -11,7 +11,7 @@ from typing import Any
 
 from embft.errors import RecordError
 from embft.planning.plan import Plan, PlannedTrial
-from embft.results.dataset import read_split
+from embft.results.dataset import split_digests
 from embft.results.folders import SweepDir, TrialDir, finished_trials
 from embft.results.plan_record import read_plan
 from embft.results.records import Status, TrialInput
@@ -161,7 +161,8 @@ def _changed_splits(plan: Plan, trial: PlannedTrial, given: TrialInput) -> str:
     """`train and dev have other content`, as far as the data of then are on disk."""
     now, folder = plan.data[trial.data_digest].digests(), plan.folder.dataset(given.data)
     try:
-        changed = [name for name in _SPLITS if read_split(folder, name).digest() != now[name]]
+        then = split_digests(folder)
+        changed = [name for name in _SPLITS if then[name] != now[name]]
     except (FileNotFoundError, RecordError):
         changed = []
     names = " and ".join(changed) or "the files"

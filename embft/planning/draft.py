@@ -162,8 +162,10 @@ def _columns(found: Recognised) -> str:
     names: list[tuple[str, str]] = [("text_1", word(found.text_1))]
     if found.text_2 is not None:
         names.append(("text_2", word(found.text_2)))
-    if found.text_3 is not None:
-        names.append(("text_3", word(found.text_3)))
+    if len(found.negatives) == 1:
+        names.append(("text_3", word(found.negatives[0])))
+    elif found.negatives:
+        names.append(("negatives", f"[{', '.join(map(word, found.negatives))}]"))
     elif found.kind == "labelled" and found.label is not None:
         names.append(("label", word(found.label)))
     else:

@@ -99,6 +99,11 @@ def open_retrieval(folder: Path) -> Retrieval:
     return Retrieval.opened(folder)
 
 
+def split_digests(folder: Path) -> Mapping[str, str]:
+    """The digest of each frozen split. Raises as `read_split` does."""
+    return _digests(folder) or {name: read_split(folder, name).digest() for name in SPLITS}
+
+
 def _digests(folder: Path) -> Mapping[str, str] | None:
     """Of each split, over its content. None in data that was frozen before they were written."""
     found = _DIGESTS in _manifest(folder)

@@ -64,6 +64,12 @@ ROWS: list[tuple[dict[str, Sequence[object]], str, str, str | None]] = [
     ({"question": ONE, "answer": TWO}, "positives", "question answer", None),
     ({"answer": TWO, "question": ONE}, "positives", "question answer", None),
     ({"anchor": ONE, "positive": TWO, "neg": THREE}, "triplets", "anchor positive neg", None),
+    (
+        {"query": ONE, "positive": TWO, "negative_1": THREE, "negative_2": ONE, "id": THREE},
+        "triplets",
+        "query positive negative_1 negative_2",
+        None,
+    ),
     ({"id": list(range(40)), "TextA": ONE, "text_b": TWO}, "positives", "TextA text_b", None),
     ({**PAIRS, "is_duplicate": [0, 1] * 20}, "labelled", "q d", "is_duplicate"),
     ({**PAIRS, "ok": [True, False] * 20}, "labelled", "q d", "ok"),
