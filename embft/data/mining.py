@@ -36,10 +36,14 @@ class Pool:
             digest.update(json.dumps(part).encode())
         return digest.hexdigest()
 
-    @cached_property
-    def different(self) -> int:
-        """How many texts differ by more than case and punctuation."""
-        return len(set(map(normalise, self.texts)))
+    def different(self, most: int) -> int:
+        """How many texts differ by more than case and punctuation, counted up to `most`."""
+        found = set[str]()
+        for (part,) in parts(self.texts):
+            found.update(map(normalise, part))
+            if len(found) >= most:
+                return most
+        return len(found)
 
 
 @dataclass(frozen=True)
@@ -76,8 +80,9 @@ class Mining:
         rule, (first, last) = self.rule, self.rule.range
         margin = "" if rule.margin is None else f", at most {rule.margin:g} of the positive's score"
         judge = "" if rule.cross_encoder is None else f" by {rule.cross_encoder}"
+        what = "hard negative" if rule.number == 1 else "hard negatives"
         return (
-            f"{rule.number} hard negatives for each of the {rows:,} pairs of train are mined by "
+            f"{rule.number} {what} for each of the {rows:,} pairs of train, mined by "
             f"{self.described} among {self.pool.name}: {rule.sampling} of ranks {first} to {last}"
             f"{margin}{judge}"
         )

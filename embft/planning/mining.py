@@ -133,7 +133,8 @@ def _pool(splits: Splits, given: PoolSpec | None) -> Pool:
 
 def _check_range(rule: NegativesSpec, pool: Pool) -> None:
     """Raise EmbftError where there are not as many texts as ranks."""
-    last, texts = rule.range[1], pool.different
+    last = rule.range[1]
+    texts = pool.different(last + 1)
     if last >= texts:
         raise EmbftError(
             f"data.negatives.range is {list(rule.range)}, and {pool.name} are {texts:,} different "
