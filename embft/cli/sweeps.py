@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from embft.scheduler.cluster import Cluster, KeptRay
     from embft.scheduler.ray_log import RayLog
 
+_NEXT = 3  # points that a search would try next, for its report
+
 
 @dataclass(frozen=True)
 class Options:
@@ -244,6 +246,7 @@ def _run(  # noqa: PLR0913, PLR0917 - what a run needs
     """Run what is pending or proposed, and the rounds of more seeds after it. Returns why it
     stopped before the end, if it did.
     """
+    from embft.results.search_log import write_next
     from embft.scheduler.choices import choices_of
     from embft.scheduler.cluster import Interrupted, RayDiedError
     from embft.storage.errors import StorageError
@@ -256,6 +259,8 @@ def _run(  # noqa: PLR0913, PLR0917 - what a run needs
         if (at_first or choices.open) and choices.enough.reason is None:
             run(plan, at_first, choices)
         _say_enough(console, choices)
+        if choices.search is not None:
+            write_next(plan.folder, choices.search.ahead(_NEXT))
         _run_rounds(console, plan, pending, choices, run)
     except Interrupted:
         return _Stopped("Interrupted.", EXIT_INTERRUPTED)

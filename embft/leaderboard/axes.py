@@ -68,8 +68,11 @@ def chart_axes(leaderboard: Leaderboard) -> tuple[str, ...]:
 
 
 def axis_pairs(leaderboard: Leaderboard) -> list[tuple[str, str]]:
-    """Pairs of axes for heatmaps, rank by learning rate first; the first of a pair is vertical."""
-    axes = chart_axes(leaderboard)
+    """Pairs of axes for heatmaps, rank by learning rate first; the first of a pair is vertical.
+
+    Axes that are drawn from distributions have no cells.
+    """
+    axes = [axis for axis in chart_axes(leaderboard) if axis not in leaderboard.continuous]
     ordered = [axis for axis in _FIRST if axis in axes]
     ordered += [axis for axis in axes if axis not in ordered]
     return list(itertools.combinations(ordered, 2))

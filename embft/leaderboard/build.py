@@ -68,6 +68,7 @@ def build_leaderboard(*folders: Path) -> Leaderboard:
         test_is_dev=plan.test_is_dev,
         more_seeds=plan.more_seeds,
         suggested=plan.suggested,
+        continuous=plan.continuous,
         bases=found.bases,
         decision=found.decision,
     )

@@ -58,6 +58,7 @@ class JoinedPlan:
     test_is_dev: bool
     more_seeds: SeedsSpec | None = None
     suggested: int | None = None
+    continuous: tuple[str, ...] = ()
 
 
 def joined_plan(sweeps: Sequence[SweepDir]) -> JoinedPlan:
@@ -85,6 +86,7 @@ def joined_plan(sweeps: Sequence[SweepDir]) -> JoinedPlan:
         test_is_dev=any(plan["test_is_dev"] for plan in plans),
         more_seeds=_more_seeds(plans),
         suggested=_suggested(plans, trials),
+        continuous=tuple(dict.fromkeys(a for p in plans for a in p.get("continuous", ()))),
     )
 
 

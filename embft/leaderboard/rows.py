@@ -195,7 +195,8 @@ class Leaderboard:
     of the leader's score, where there is no test split or a search has proposed it. dev_is_cut: dev
     was taken from train. test_is_dev: there is no test split, and dev stands in its place.
     more_seeds: where some configurations get more seeds than others. suggested: how many a search
-    has proposed; None where none was searched for.
+    has proposed; None where none was searched for. continuous: the axes that it drew from
+    distributions.
     """
 
     name: str
@@ -220,6 +221,7 @@ class Leaderboard:
     test_is_dev: bool = False
     more_seeds: SeedsSpec | None = None
     suggested: int | None = None
+    continuous: tuple[str, ...] = ()
 
     @property
     def epoch_metric(self) -> str:

@@ -29,16 +29,10 @@ class Proposed:
 
 def search_history(leaderboard: Leaderboard) -> list[Proposed]:
     """The trials of a search, each once; empty for a grid, and for several sweeps together."""
-    try:
-        events = read_search(leaderboard.folder)
-    except RecordError:  # the leaderboard itself says so
-        return []
-    rows = {row.folder.name: row for row in leaderboard.rows}
-    names = dict.fromkeys(e.folder for e in events if isinstance(e, Suggested) and e.folder)
     sign, best = (1 if leaderboard.mode == "max" else -1), None
     found: list[Proposed] = []
-    for row in (rows[name] for name in names if name in rows):
-        score = _score(row, leaderboard.metric)
+    for row in suggested_rows(leaderboard):
+        score = row_score(row, leaderboard.metric)
         if score is not None and row.completed and (best is None or sign * score > sign * best):
             best = score
         label = config_label(row.params, leaderboard.axes)
@@ -46,7 +40,19 @@ def search_history(leaderboard: Leaderboard) -> list[Proposed]:
     return found
 
 
-def _score(row: Row, metric: str) -> float | None:
+def suggested_rows(leaderboard: Leaderboard) -> list[Row]:
+    """The trials that a search has proposed, each once, in that order."""
+    try:
+        events = read_search(leaderboard.folder)
+    except RecordError:  # the leaderboard itself says so
+        return []
+    rows = {row.folder.name: row for row in leaderboard.rows}
+    names = dict.fromkeys(e.folder for e in events if isinstance(e, Suggested) and e.folder)
+    return [rows[name] for name in names if name in rows]
+
+
+def row_score(row: Row, metric: str) -> float | None:
+    """A trial's score on dev; of one that was stopped early its last, None where it has none."""
     if row.completed:
         return row.dev.get(metric)
     curve = [epoch.dev[metric] for epoch in row.epochs if metric in epoch.dev]

@@ -123,16 +123,28 @@ def _takes(decision: Decision, found: Needed | None) -> str:
 
 def _incomplete(leaderboard: Leaderboard, decision: Decision) -> Iterator[str]:
     """Name the configurations that failed, miss seeds or have not finished."""
-    open_still = (Status.PENDING, Status.RUNNING)
-    found = [each for each in decision.incomplete if not _all(each, open_still)]
+    open_still, stopped = (Status.PENDING, Status.RUNNING), (Status.PRUNED,)
+    judged = sum(_all(each, stopped) for each in decision.incomplete)
+    found = [
+        each
+        for each in decision.incomplete
+        if not _all(each, open_still) and not _all(each, stopped)
+    ]
     if found:
         named = "; ".join(_missing(leaderboard, each) for each in found[:_MOST_NAMED])
         more = f"; and {len(found) - _MOST_NAMED} more" if len(found) > _MOST_NAMED else ""
         counted = "1 configuration has" if len(found) == 1 else f"{len(found)} configurations have"
-        pruned = all(_all(each, (Status.PRUNED,)) for each in found)
-        retry = "" if pruned else ". `embft sweep --retry-failed` runs failed trials again"
+        failed = any(status is Status.FAILED for each in found for _, status in each.missing)
+        retry = ". `embft sweep --retry-failed` runs failed trials again" if failed else ""
         yield f"{counted} no score with every seed, and might be better: {named}{more}{retry}."
-    if unfinished := len(decision.incomplete) - len(found):
+    if judged:
+        were, they = ("was", "It has") if judged == 1 else ("were", "They have")
+        what = "configuration" if judged == 1 else "configurations"
+        yield (
+            f"{judged} {what} {were} stopped early, behind others after as much training. {they} "
+            "no final score and no rank."
+        )
+    if unfinished := len(decision.incomplete) - len(found) - judged:
         yield f"{unfinished} of the configurations have not finished, and might be better."
 
 

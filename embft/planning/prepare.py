@@ -65,6 +65,9 @@ def plan_record(plan: Plan) -> PlanRecord:
         record["tasks"] = list(spec.objective.tasks)
     if spec.search.proposes:
         record["search"] = spec.search.model_dump(mode="json")
+        record["continuous"] = list(
+            dict.fromkeys(a for p in spec.space for a, d in p.items() if d.kind != "choice")
+        )
     if spec.more_seeds is not None:
         record["more_seeds"] = spec.more_seeds.model_dump(mode="json")
     if spec.scheduler is not None:

@@ -12,6 +12,8 @@ from embft.leaderboard.labels import metric_label, number
 from embft.leaderboard.rows import Leaderboard
 from embft.report.theme import INK_ON_DEEP, INK_ON_PALE, MUTED
 
+MARGIN, LEAST_MARGIN = 0.06, 0.05  # beyond the scores: of their range, and where they are equal
+
 
 def shipped_rows(leaderboard: Leaderboard) -> Sequence[Any]:
     """The trials of the configuration that charts are about."""
@@ -51,7 +53,7 @@ def cut_off(value: float, bounds: tuple[float | None, float | None]) -> float:
 def score_axis(leaderboard: Leaderboard, scores: Sequence[float], split: str) -> alt.Y:
     """The vertical axis of the objective, just wide enough for these scores."""
     low, high = min(scores), max(scores)
-    margin = 0.06 * (high - low) or 0.05
+    margin = MARGIN * (high - low) or LEAST_MARGIN
     return alt.Y(
         "score:Q",
         title=f"{metric_label(leaderboard.metric)} on {split}",

@@ -59,6 +59,7 @@ class SweepDir:
     spec_file = _Named("spec.yaml")
     plan_file = _Named("plan.json")
     search_file = _Named("search.jsonl")  # what a search has proposed, and what it was told
+    next_file = _Named("search-next.json")  # what the search would have tried next
     rounds_file = _Named("rounds.json")  # who has got more seeds
     leaderboard_csv = _Named("leaderboard.csv")
     leaderboard_json = _Named("leaderboard.json")

@@ -8,7 +8,7 @@ one before was. Each line has its own seal; a line that a kill has torn is left 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
@@ -156,6 +156,19 @@ def _count_lines(sweep: SweepDir) -> int:
         return sweep.search_file.read_bytes().count(b"\n")
     except (FileNotFoundError, NotADirectoryError):
         return 0
+
+
+def write_next(sweep: SweepDir, points: Sequence[Mapping[str, Any]]) -> None:
+    """Leave the points that the searcher would have tried next."""
+    write_atomic(sweep.next_file, sealed({"points": [dict(point) for point in points]}))
+
+
+def read_next(sweep: SweepDir) -> list[dict[str, Any]]:
+    """What the searcher would have tried next; empty where nothing is known of it."""
+    try:
+        return list(unsealed(sweep.next_file)["points"])
+    except (FileNotFoundError, RecordError, KeyError, TypeError):
+        return []
 
 
 def entries(events: Iterable[Began | Suggested | Answered]) -> Iterator[dict[str, Any]]:

@@ -9,6 +9,7 @@ given to a fresh searcher in the same order, so that it goes on as if nothing ha
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 from collections import deque
@@ -86,6 +87,15 @@ class Suggestions:
         trial = self._planned(params, number)
         self.repeats = 0 if trial is not None and trial.key not in known else self.repeats + 1
         return number
+
+    def ahead(self, count: int) -> list[dict[str, Any]]:
+        """What the searcher would propose next; it is written nowhere, and this one is then done
+        with. Empty where it fails.
+        """
+        known = len(self.trials)
+        with contextlib.suppress(SearchError):
+            return [self._asked(known + i) for i in range(count)]
+        return []
 
     def tell(self, number: int, result: TrialResult | None) -> None:
         """Give the searcher what a trial's record says, once. None: it was no trial."""

@@ -133,7 +133,8 @@ def axis_charts(leaderboard: Leaderboard) -> list[Chart]:
     """Score along each axis, the one that moves it furthest first."""
     order = [swing.axis for swing in swings(leaderboard)]
     order += [axis for axis in chart_axes(leaderboard) if axis not in order]
-    wanted, p_values = set(varying_axes(leaderboard)), axis_p_values(leaderboard)
+    wanted = set(varying_axes(leaderboard)) - set(leaderboard.continuous)  # which have slices
+    p_values = axis_p_values(leaderboard)
     return [
         _axis_chart(leaderboard, axis, p_values)
         for axis in order
