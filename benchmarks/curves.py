@@ -274,16 +274,27 @@ def publish(lines: list[dict[str, Any]]) -> None:
 
 def _arrays(lines: list[dict[str, Any]]) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     pairs = len(lines[0]["scores"])
-    curves = np.full((len(_GRID), SEEDS, EVALUATIONS), np.nan)
-    scores = np.full((len(_GRID), SEEDS, pairs), np.nan)
-    for each in lines:
+    count = whole_seeds(lines)
+    curves = np.full((len(_GRID), count, EVALUATIONS), np.nan)
+    scores = np.full((len(_GRID), count, pairs), np.nan)
+    for each in (line for line in lines if line["seed"] < count):
         curves[each["point"], each["seed"]] = each["curve"]
         scores[each["point"], each["seed"]] = each["scores"]
     return curves, scores
 
 
+def whole_seeds(lines: list[dict[str, Any]]) -> int:
+    """How many seeds are recorded for the whole grid."""
+    done = {(each["point"], each["seed"]) for each in lines}
+    whole = [all((i, seed) in done for i in range(len(_GRID))) for seed in range(SEEDS)]
+    return whole.index(False) if False in whole else SEEDS
+
+
 def best_set(scores: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """(K,): which may be the best, of cosines (K, S, n), as a leaderboard has it."""
+    """(K,): which may be the best, of cosines (K, S, n), as a leaderboard has it.
+
+    A configuration of which a training has failed, and all cosines are 0, is not.
+    """
     from embft.data.dating import generate
     from embft.metrics.best import Contest, field_of
     from embft.metrics.bootstrap import hierarchical
@@ -292,8 +303,14 @@ def best_set(scores: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     dev = generate().dev
     units = sampling_units(dev.text_1, dev.text_2)
     plan = Resampling(400, only=("spearman",), intervals=False, linear=True)
-    drawn = [hierarchical(list(each), dev.label, [0.0] * SEEDS, units, plan) for each in scores]
-    return np.asarray(Contest(field_of(drawn, "spearman")).in_best_set)
+    whole = np.flatnonzero((np.ptp(scores, axis=2) > 0).all(axis=1))
+    drawn = [
+        hierarchical(list(each), dev.label, [0.0] * len(each), units, plan)
+        for each in scores[whole]
+    ]
+    found = np.zeros(len(scores), bool)
+    found[whole] = Contest(field_of(drawn, "spearman")).in_best_set
+    return found
 
 
 def lines_of(table: Table) -> Iterator[str]:
