@@ -60,14 +60,14 @@ class Replayed:
 
 
 class Strategy:
-    """Proposes configurations of the grid. early: whether ASHA stops some."""
+    """Proposes configurations of the grid. grace: ASHA's, which stops some; 0 where none does."""
 
-    def __init__(self, name: str, search: str | None, *, early: bool) -> None:
-        self.name, self.search, self.early = name, search, early
+    def __init__(self, name: str, search: str | None, grace: int = 0) -> None:
+        self.name, self.search, self.grace = name, search, grace
 
     def replay(self, found: Table, seed: int, most: int) -> Replayed:
         """One search with this seed, until so many evaluations are spent or nothing is left."""
-        own = _Run(found, seed, early=self.early)
+        own = _Run(found, seed, self.grace)
         for configuration, told in self._proposals(found, seed):
             if own.spent >= most or len(own.done) == len(found.means):
                 break
@@ -105,10 +105,10 @@ def _teller(searcher: Searcher, name: str) -> Callable[[Sequence[float], float |
 class _Run:
     """What has been trained in one replay."""
 
-    def __init__(self, found: Table, seed: int, *, early: bool) -> None:
+    def __init__(self, found: Table, seed: int, grace: int) -> None:
         self.table, self.seed = found, seed % found.curves.shape[1]
-        section = Scheduler(algorithm="asha")
-        self.scheduler: Any = make_scheduler(section, "max", EVALUATIONS) if early else None
+        section = Scheduler(algorithm="asha", grace=max(grace, 1))
+        self.scheduler: Any = make_scheduler(section, "max", EVALUATIONS) if grace else None
         self.steps: list[Step] = []
         self.done: dict[int, tuple[list[float], float | None]] = {}
         self.spent = 0
@@ -143,13 +143,12 @@ class _Run:
         return curve
 
 
-STRATEGIES = (
-    Strategy("grid in random order", None, early=False),
-    Strategy("grid in random order, ASHA", None, early=True),
-    Strategy("random", "random", early=False),
-    Strategy("random, ASHA", "random", early=True),
-    Strategy("TPE", "tpe", early=False),
-    Strategy("TPE, ASHA", "tpe", early=True),
+_SEARCHES = {"grid in random order": None, "random": "random", "TPE": "tpe"}
+_EARLY = {"": 0, ", ASHA, grace 1": 1, ", ASHA, grace 3": 3}
+STRATEGIES = tuple(
+    Strategy(name + how, search, grace)
+    for name, search in _SEARCHES.items()
+    for how, grace in _EARLY.items()
 )
 BUDGETS = (0.2, 0.35)
 

@@ -58,7 +58,7 @@ class Cell:
 
 def all_cells() -> list[Cell]:
     """The cells of every study."""
-    studies = (decisions, best_sets, seeds, seed_rounds, intervals, headlines, powers)
+    studies = (decisions, best_sets, seeds, intervals, headlines, powers, seed_rounds)
     return [cell for study in studies for cell in study()]
 
 
