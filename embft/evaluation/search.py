@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from embft.encoding.linear import dot_products
 from embft.metrics.weighted import IntArray
 
 Vectors = npt.NDArray[np.float32]
@@ -20,6 +21,7 @@ Block = tuple[int, Vectors]
 """The row of its first vector, and vectors of length 1, shape (b, width)."""
 
 _QUERIES = 256  # scored together: with a block of 65,536 documents 64 MB
+_GROUP = 64  # documents of which the highest score is looked at first
 _CROWDED = 8  # candidates a place, from which on ties are thinned before they are sorted
 
 
@@ -77,7 +79,7 @@ def search(
         for start in range(0, len(queries), _QUERIES)
     ]
     # In training this runs where products are cast to 16 bits, which do not tell neighbours apart.
-    with torch.autocast("cpu", enabled=False):
+    with torch.autocast("cpu", enabled=False), torch.no_grad():
         for first, vectors in blocks:
             for part in parts:
                 part.add(first, vectors)
@@ -85,6 +87,23 @@ def search(
         np.concatenate([part.documents() for part in parts]),
         np.concatenate([part.scores() for part in parts]),
     )
+
+
+def _reaching(scores: torch.Tensor, least: torch.Tensor) -> tuple[IntArray, IntArray]:
+    """Rows and columns of finite scores (q, b) that reach their row's lowest, (q,).
+
+    Nearly none does once a part of the corpus was seen, so that the highest of each few columns is
+    looked at, which reads the scores once and writes little.
+    """
+    whole = scores.shape[1] // _GROUP * _GROUP
+    groups = scores[:, :whole].unflatten(1, (-1, _GROUP))
+    row, group = (groups.amax(2) >= least[:, None]).nonzero().T
+    inside = groups[row, group]
+    found, place = ((inside >= least[row, None]) & (inside > -torch.inf)).nonzero().T
+    rest = scores[:, whole:]
+    last_row, last = ((rest >= least[:, None]) & (rest > -torch.inf)).nonzero().T
+    rows = torch.cat([row[found], last_row])
+    return rows.numpy(), torch.cat([group[found] * _GROUP + place, last + whole]).numpy()
 
 
 class _Nearest:
@@ -102,7 +121,7 @@ class _Nearest:
 
     def add(self, first: int, vectors: Vectors) -> None:
         """Look at a block of documents, of which the first has this number."""
-        scores = self.queries @ torch.from_numpy(vectors).T
+        scores = dot_products(self.queries, torch.from_numpy(vectors))
         own = self.barred - first
         inside = np.flatnonzero((own >= 0) & (own < len(vectors)))
         scores[torch.from_numpy(inside), torch.from_numpy(own[inside])] = -torch.inf
@@ -117,10 +136,10 @@ class _Nearest:
         if empty.any():
             most = min(self.k, scores.shape[1])
             least[empty] = scores[empty].topk(most, dim=1).values[:, -1]
-        reached = (scores >= least[:, None]) & (scores > -torch.inf)
-        if int(reached.sum()) > _CROWDED * self.values.size:
-            reached = self._thinned(scores, least, reached)
-        rows, columns = reached.numpy().nonzero()
+        rows, columns = _reaching(scores, least)
+        if len(rows) > _CROWDED * self.values.size:
+            reached = (scores >= least[:, None]) & (scores > -torch.inf)
+            rows, columns = self._thinned(scores, least, reached).numpy().nonzero()
         return rows.astype(np.int64), columns.astype(np.int64)
 
     def _thinned(
