@@ -5,7 +5,7 @@ RESULTS ?= results
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-EXTRAS := offline,mteb,onnx,openvino,search,dev
+EXTRAS := offline,ann,mteb,onnx,openvino,search,dev
 # Elsewhere than in the newest versions, since a plain upgrade may bring gigabytes for GPUs.
 TORCH := torch==2.13.0
 
@@ -84,7 +84,7 @@ sbom: install
 	$(BIN)/python docs/licences.py build/sbom.json
 	@echo "build/sbom.json, docs/licences.md"
 
-BENCHMARKS := memory limit stock families kernels tune_sweep concurrency scale million audit_scale report_scale
+BENCHMARKS := memory limit stock families kernels tune_sweep concurrency scale million retrieval_scale audit_scale report_scale
 
 bench: $(BENCHMARKS:%=bench-%)
 

@@ -30,7 +30,7 @@ from measuring import embft, fresh, parser, publish, python, table
 
 from embft.system.processes import descendants
 
-WIDTH, QUERIES, TEXTS, ROUNDS = 384, 1000, 200, 3
+WIDTH, QUERIES, TEXTS, ROUNDS = 384, 1000, 24, 3
 WORDS = [f"word{i}" for i in range(2000)]
 SPEC = """\
 name: scale

@@ -29,7 +29,7 @@ _SHARED_MEMORY = 100_000_000
 _LONGEST_TEMPORARY = 40
 _HUB_SECONDS = 3.0
 # Optional parts of the package -> a module that each brings.
-_EXTRAS = {"mteb": "mteb", "onnx": "onnxruntime", "openvino": "openvino"}
+_EXTRAS = {"ann": "faiss", "mteb": "mteb", "onnx": "onnxruntime", "openvino": "openvino"}
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from embft.errors import EmbftError
 from embft.evaluation.search import Block, Hits, Vectors
 from embft.metrics.weighted import FloatArray, IntArray
 
@@ -33,8 +32,9 @@ class Approximate:
 
     @classmethod
     def of(cls, corpus: Corpus) -> Approximate:
-        """Of a corpus; half of its vectors' size in memory. Raises EmbftError without faiss."""
-        faiss = _faiss()
+        """Of a corpus; half of its vectors' size in memory."""
+        import faiss
+
         count, width = corpus.shape
         cells = max(1, min(int(_CELLS_ROOT * count**0.5), count // _SAMPLE))
         quantizer = faiss.IndexFlatIP(width)
@@ -70,13 +70,3 @@ def _drawn(blocks: Callable[[], Iterator[Block]], count: int, most: int) -> Vect
     step = max(1, -(-count // most))
     parts = [np.array(vectors[-first % step :: step]) for first, vectors in blocks()]
     return np.ascontiguousarray(np.concatenate(parts))
-
-
-def _faiss() -> Any:
-    try:
-        import faiss
-    except ImportError:
-        raise EmbftError(
-            "an approximate index needs the package faiss: pip install 'embft[ann]'"
-        ) from None
-    return faiss

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from embft.evaluation.context import Context, Estimate, Found
 from embft.evaluation.corpus import Corpus, encode_corpus, encode_queries
 from embft.evaluation.search import Grades, Hits, Vectors, search
 from embft.metrics.bootstrap import weighted_interval
-from embft.metrics.ranking import ranking_metrics
+from embft.metrics.ranking import INDEX_RECALL_AT, ranking_metrics
 from embft.metrics.resampling import GIANT_SHARE
 from embft.metrics.weighted import FloatArray, IntArray
 from embft.results.folders import TrialDir
@@ -30,25 +31,39 @@ _DIGEST_LENGTH = 12
 
 class Ranked:
     """What a model found for one split's queries. documents (q, k): rows of the corpus, -1 where
-    there are no more.
+    there are no more. index: by the number of cells, each query's recall (q,) of an approximate
+    index.
     """
 
-    def __init__(self, corpus: TextSet, judged: Judged, hits: Hits) -> None:
-        self.corpus, self.judged, self.hits = corpus, judged, hits
+    def __init__(
+        self, corpus: TextSet, judged: Judged, hits: Hits, index: Mapping[int, FloatArray]
+    ) -> None:
+        self.corpus, self.judged, self.hits, self.index = corpus, judged, hits, index
 
     @classmethod
-    def of(cls, context: Context, found: Candidates, encoded: Corpus, depth: int) -> Ranked:
-        """Encode the queries, and search the documents for them. depth: how many are kept."""
+    def of(
+        cls,
+        context: Context,
+        found: Candidates,
+        encoded: Corpus,
+        depth: int,
+        probes: Sequence[int] = (),
+    ) -> Ranked:
+        """Encode the queries, and search the documents for them. depth: how many are kept. probes:
+        numbers of cells that an approximate index is tried with.
+        """
         corpus, judged = found.corpus, found.judged
         queries = encode_queries(context.model, judged.queries.texts)
         barred = _own_texts(corpus, encoded, judged)
         grades = Grades.of(_by_text(judged.judgements, encoded), encoded.shape[0])
         hits = search(queries, encoded.blocks(), depth, grades, barred)
-        return cls(corpus, judged, _as_documents(hits, encoded, judged, len(corpus)))
+        index = _recalls(encoded, queries, hits, probes)
+        return cls(corpus, judged, _as_documents(hits, encoded, judged, len(corpus)), index)
 
     def metrics(self, cutoffs: tuple[int, ...]) -> Found:
         """Their means over queries, with intervals and the queries' own values."""
         found = ranking_metrics(self.hits.documents, self.judged.judgements, cutoffs)
+        found |= {INDEX_RECALL_AT.at(n).name: values for n, values in self.index.items()}
         ends = _ends(self.judged)
         return {name: self._estimate(values, ends) for name, values in found.items()}
 
@@ -89,8 +104,20 @@ def rank_splits(context: Context, judged: Retrieval, spec: Evaluator) -> dict[st
     for split, each in found.items():
         encoded = whole if each.rows is None else whole and whole.take(each.rows)
         encoded = encoded or encode(each.corpus)
-        ranked[split] = Ranked.of(context, each, encoded, max(*spec.k, DEPTH))
+        probes = spec.index if split == "test" else ()
+        ranked[split] = Ranked.of(context, each, encoded, max(*spec.k, DEPTH), probes)
     return ranked
+
+
+def _recalls(
+    encoded: Corpus, queries: Vectors, hits: Hits, probes: Sequence[int]
+) -> dict[int, FloatArray]:
+    if not probes:
+        return {}
+    from embft.evaluation.approximate import Approximate, recall
+
+    index = Approximate.of(encoded)
+    return {n: recall(index.search(queries, DEPTH, n), hits) for n in probes}
 
 
 def _encode(context: Context, judged: Retrieval, corpus: TextSet) -> Corpus:

@@ -8,6 +8,7 @@ of the corpus is ranked for each query, exactly (`search.py`), and trec_eval's m
 
 from __future__ import annotations
 
+import importlib.util
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, ClassVar
@@ -16,10 +17,10 @@ from pydantic import AfterValidator, Field, model_validator
 
 from embft.data.build import judged_files
 from embft.data.retrieval import Retrieval as JudgedCorpus
-from embft.errors import DataError
+from embft.errors import DataError, EmbftError
 from embft.evaluation.context import Context, Found
 from embft.evaluation.pair_retrieval import OF_PAIRS, pair_retrieval
-from embft.metrics.ranking import FAMILIES, names_at
+from embft.metrics.ranking import FAMILIES, INDEX_RECALL_AT, names_at
 from embft.results.evaluators import EvaluatorFiles
 from embft.results.folders import TrialDir
 from embft.results.retrieved import write_retrieved
@@ -43,6 +44,8 @@ class Retrieval(Evaluator):
     corpus, queries, qrels (judgements for test), dev (judgements for dev): files of its own, beside
     whatever the data are. k: the metrics' cut-offs. dev_documents: dev is ranked, while training
     and in the record, among a fixed sample of at most so many documents, all judged ones in it.
+    index: how many cells an approximate index looks at for each query; of each number, its recall
+    against exact search is measured on test. No other metric depends on it.
     """
 
     corpus: Files | None = None
@@ -52,8 +55,9 @@ class Retrieval(Evaluator):
     columns: RetrievalColumns = RetrievalColumns()
     k: Annotated[tuple[Cutoff, ...], Field(min_length=1), AfterValidator(_ascending)] = CUTOFFS
     dev_documents: int = Field(default=10_000, ge=1)
+    index: Annotated[tuple[Cutoff, ...], AfterValidator(_ascending)] = ()
 
-    declared: ClassVar = (*OF_PAIRS, *FAMILIES)
+    declared: ClassVar = (*OF_PAIRS, *FAMILIES, INDEX_RECALL_AT)
 
     @model_validator(mode="after")
     def _all_files_or_none(self) -> Retrieval:
@@ -79,6 +83,11 @@ class Retrieval(Evaluator):
 
     def find_files(self) -> EvaluatorFiles | None:
         """Its corpus, queries and judgements, read and checked."""
+        if self.index and importlib.util.find_spec("faiss") is None:
+            raise EmbftError(
+                "evaluators, retrieval: `index` needs the package faiss: pip install 'embft[ann]', "
+                "or leave `index` out"
+            )
         if self.corpus is None:
             return None
         qrels = QrelsSpec(dev=self.dev, test=self.qrels)

@@ -57,6 +57,14 @@ SUCCESS_AT = Family(
     source="trec_eval",
     computed_by="retrieval",
 )
+INDEX_RECALL_AT = Family(
+    "index_recall",
+    "Recall of an index, {k} cells",
+    "mean over queries of the share of exact search's first 10 documents that an approximate index "
+    "finds in its {k} nearest cells",
+    source="Douze et al. (2024), faiss",
+    computed_by="retrieval",
+)
 FAMILIES = (NDCG_AT, MRR_AT, MAP_AT, RECALL_AT, PRECISION_AT, SUCCESS_AT)
 
 # trec_eval's names; its reciprocal rank has no cut-off.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ import pytrec_eval
 from embft.data.build import load_data
 from embft.data.pairs import Splits
 from embft.data.retrieval import TextSet
+from embft.errors import EmbftError
 from embft.evaluation import corpus as corpus_module
 from embft.evaluation.context import Context, Estimate
 from embft.evaluation.corpus import encode_corpus, unit
@@ -425,3 +427,39 @@ def test_a_corpus_that_does_not_fit_on_the_disk_is_not_begun(
     with pytest.raises(OSError, match="49 documents need") as error:
         encode_corpus(SentenceTransformer(str(tiny_model), device="cpu"), many, tmp_path)
     assert storage_reason(error.value) == FailureReason.DISK_FULL
+
+
+# --- an approximate index -------------------------------------------------------------------------
+
+
+def test_the_recall_of_an_index_rises_with_the_cells_it_looks_at(
+    tiny_model: Path, judged: Splits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Against exact search, by query, on test alone; all cells find what exact search finds."""
+    pytest.importorskip("faiss")
+    from sentence_transformers import SentenceTransformer
+
+    from embft.evaluation import approximate
+
+    monkeypatch.setattr(approximate, "_SAMPLE", 5)
+    model = SentenceTransformer(str(tiny_model), device="cpu")
+    evaluator = Retrieval(index=(1, 4, 12))
+    found = evaluator.run(Context(model, judged, {}, None, 0), None)
+    recalls = [found["test"][f"index_recall_at_{n}"] for n in (1, 4, 12)]
+    assert not [name for name in found["dev"] if "index" in name]
+    assert all(isinstance(each, Estimate) for each in recalls)
+    one, some, every = (each.value for each in recalls)  # type: ignore[union-attr]
+    assert 0 < one < some <= every
+    assert every >= 0.99  # half precision may order near neighbours otherwise
+
+
+def test_an_index_without_its_package_is_refused_by_the_plan(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Before anything runs, with what to install."""
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "faiss" else found(name)
+    )
+    with pytest.raises(EmbftError, match=r"embft\[ann\]"):
+        Retrieval(index=(16,)).find_files()
