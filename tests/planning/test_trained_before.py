@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from embft.cli.main import main
 from embft.data.pairs import Pairs, Splits
 from embft.execution.measure import predicted_seconds
+from embft.execution.score_step import score_step
 from embft.planning import trained_before
 from embft.planning.estimate import size_of
 from embft.planning.plan import Plan, PlannedTrial, make_plan
@@ -21,8 +22,11 @@ from embft.planning.prepare import prepare
 from embft.planning.take_over import begin
 from embft.results.folders import SweepDir, TrialDir
 from embft.results.key import training_digest
-from embft.results.records import Completed, Failed
+from embft.results.records import Completed, Failed, Status
 from embft.results.retention import remove_model
+from embft.scheduler.early_stopping import EVALUATION
+from embft.scheduler.searchers import METRIC
+from embft.scheduler.stepped import SteppedTrial
 from embft.spec import load_spec
 from tests.helpers.commands import embft
 from tests.helpers.judged import write_beir
@@ -326,6 +330,29 @@ def test_a_scoring_that_failed_is_not_taken_over_once_more(home: Path) -> None:
         Failed(**given.repeated, reason="verification_failed", message="it differs")
     )
     assert trials(planned(home))["full"].before is None
+
+
+def test_a_scheduler_hears_of_a_trial_that_is_only_scored(home: Path) -> None:
+    """It has no evaluations to decide about: it ends with the last one of its training."""
+
+    def run(folder: TrialDir) -> Status:
+        score_step(folder)
+        return Status.COMPLETED
+
+    another_evaluator(home)
+    plan = planned(home)
+    prepare(plan, retry_failed=False)
+    trial = trials(plan)["full"]
+    begin(trial, threads=1)
+    told = SteppedTrial(trial.folder, run, "spearman").step()
+    result = trial.folder.result()
+    assert isinstance(result, Completed)
+    assert told == {
+        "status": Status.COMPLETED,
+        "done": True,
+        METRIC: result.epochs[-1].dev["spearman"],
+        EVALUATION: len(result.epochs),
+    }
 
 
 def test_a_plan_needs_little_for_what_is_only_scored(home: Path) -> None:
