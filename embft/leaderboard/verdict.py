@@ -238,9 +238,10 @@ def _scope(leaderboard: Leaderboard, decision: Decision) -> str:
         )
     if len(leaderboard.groups) == 0:
         return "This is said of the base model alone."
+    more = "[42, 43, 44]" if leaderboard.suggested is None else "{start: 1, most: 5}"
     return (
         "This is said of these trained models: with one seed it is unknown how another training "
-        "would turn out. With two or more, such as `seeds: [42, 43, 44]`, it is said of the "
+        f"would turn out. With two or more, such as `seeds: {more}`, it is said of the "
         "configurations."
     )
 
