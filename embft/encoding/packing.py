@@ -167,7 +167,9 @@ def _replaceable(transformer: torch.nn.Module) -> bool:
 
 def _window(model: SentenceTransformer) -> int:
     """How many tokens a layer's attention sees around each, 0 where it sees any text whole."""
-    windows = [getattr(module, "sliding_window", None) for module in model.modules()]
+    config: Any = getattr(model.transformers_model, "config", None)
+    holders = (config, *model.modules())  # some layers read it from there
+    windows = [getattr(each, "sliding_window", None) for each in holders]
     longest = model.max_seq_length or sys.maxsize
     return max((each for each in windows if isinstance(each, int) and each < longest), default=0)
 
