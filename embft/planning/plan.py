@@ -28,7 +28,7 @@ from embft.planning.learnable import LearningChecks
 from embft.planning.mining import Miners, mining_notes
 from embft.planning.models import BaseChecks
 from embft.planning.names import readable
-from embft.planning.scheduling import check_scheduler, most_evaluations
+from embft.planning.scheduling import check_scheduler, early_note, most_evaluations
 from embft.planning.seed_rounds import with_rounds
 from embft.planning.trained_before import TrainedBefore, Trainings
 from embft.results.evaluators import EvaluatorFiles, find_files
@@ -216,14 +216,15 @@ def make_plan(spec: SweepSpec, results: Path) -> Plan:
     used = dict(sorted(used.items(), key=lambda item: -len(item[1].train)))
     for splits in used.values():
         _check_goals(spec.objective.tasks, spec, splits)
-    most = most_evaluations(((t.spec, t.data_digest) for t in trials), used)
+    trainings, early = [(trial.spec, trial.data_digest) for trial in trials], None
+    most = most_evaluations(trainings, used)
     if spec.scheduler is not None:
         check_scheduler(spec.scheduler, most)
+        early = early_note(spec.scheduler, trainings, used)
+    notes = (*planner.notes(), *([early] if early else []))
     runs = tuple(t for t in trials if t.spec.is_baseline or not spec.search.proposes)
     samples = tuple(t for t in trials if not t.spec.is_baseline and spec.search.proposes)
-    return with_rounds(
-        Plan(spec, folder, runs, used, planner.read, planner.notes(), planner, samples, most)
-    )
+    return with_rounds(Plan(spec, folder, runs, used, planner.read, notes, planner, samples, most))
 
 
 def _check_goals(metrics: Iterable[str], of: TrialSpec | SweepSpec, splits: Splits) -> None:

@@ -6,14 +6,17 @@ from collections.abc import Iterable, Mapping
 
 from embft.data.pairs import Splits
 from embft.errors import EmbftError
-from embft.planning.steps import evaluations
+from embft.planning.steps import evaluations, steps_before
 from embft.spec import TrialSpec
 from embft.spec.initial import nothing_to_stop
 from embft.spec.search import Scheduler
 
+Trainings = Iterable[tuple[TrialSpec, str]]
+"""Trainings, each beside the digest of its data."""
 
-def most_evaluations(trials: Iterable[tuple[TrialSpec, str]], data: Mapping[str, Splits]) -> int:
-    """How often the longest of these trainings is scored. Beside each the digest of its data."""
+
+def most_evaluations(trials: Trainings, data: Mapping[str, Splits]) -> int:
+    """How often the longest of these trainings is scored."""
     return max(
         (
             evaluations(spec.train, len(data[digest].train))
@@ -29,3 +32,18 @@ def check_scheduler(scheduler: Scheduler, most: int) -> None:
     reason = nothing_to_stop(scheduler, most)
     if reason is not None:
         raise EmbftError(reason)
+
+
+def early_note(scheduler: Scheduler, trials: Trainings, data: Mapping[str, Splits]) -> str | None:
+    """What to say where trainings are stopped by scores from the time of their warm-up."""
+    if scheduler.algorithm == "hyperband":
+        return None
+    for spec, digest in trials:
+        before = steps_before(spec.train, len(data[digest].train), scheduler.grace)
+        if not spec.is_baseline and before <= spec.train.warmup_steps:
+            return (
+                f"scheduler.grace is {scheduler.grace}: trials may be stopped after {before} "
+                f"steps, and the warm-up of the learning rate takes {spec.train.warmup_steps}, "
+                "during which scores say little of how a trial ends; a larger grace decides later"
+            )
+    return None

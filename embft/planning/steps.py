@@ -30,3 +30,13 @@ def evaluations(spec: TrainSpec, rows: int) -> int:
     every, epoch = spec.evaluation_steps, epoch_steps(spec, rows)
     both = len({*range(every, steps + 1, every)} & {*range(epoch, steps + 1, epoch)})
     return ends + steps // every - both
+
+
+def steps_before(spec: TrainSpec, rows: int, evaluation: int) -> int:
+    """The optimizer steps before the evaluation of this number, counted from 1; all, if there are
+    fewer.
+    """
+    steps, epoch = training_steps(spec, rows), epoch_steps(spec, rows)
+    every = spec.evaluation_steps or steps
+    points = sorted({*range(epoch, steps, epoch), *range(every, steps, every), steps})
+    return points[min(evaluation, len(points)) - 1]

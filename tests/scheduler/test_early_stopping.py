@@ -17,7 +17,7 @@ from embft.errors import EmbftError, SpecError
 from embft.execution.launcher import write_pruned
 from embft.execution.train_step import _Decisions
 from embft.planning.plan import PlannedTrial, make_plan
-from embft.planning.steps import evaluations
+from embft.planning.steps import epoch_steps, evaluations, steps_before
 from embft.results.folders import TrialDir
 from embft.results.observer import Observed
 from embft.results.records import EpochScore, Pruned, PruneDecision, Status
@@ -191,6 +191,31 @@ def test_a_scheduler_with_nothing_to_stop_is_refused(more: str, message: str) ->
     with pytest.raises(SpecError, match=message) as error:
         parse_spec(text, "a.yaml")
     assert str(error.value).startswith("a.yaml:3:")
+
+
+@pytest.mark.parametrize(
+    ("warmup", "grace", "warned"), [(5, 1, False), (6, 1, True), (6, 2, False), (30, 2, True)]
+)
+def test_a_decision_before_the_end_of_the_warm_up_is_warned_of(
+    warmup: int, grace: int, warned: bool, tmp_path: Path, tiny_spec: str
+) -> None:
+    """After so many evaluations: here one after each six steps, at the end of an epoch."""
+    text = tiny_spec.replace("epochs: 2", f"epochs: 3, warmup_steps: {warmup}")
+    plan = make_plan(
+        parse_spec(f"{text}scheduler: {{algorithm: asha, grace: {grace}}}\n"), tmp_path
+    )
+    steps = epoch_steps(plan.trials[-1].spec.train, len(next(iter(plan.data.values())).train))
+    assert steps == 6
+    said = [note for note in plan.notes if "the warm-up of the learning rate takes" in note]
+    assert bool(said) == warned
+    assert not warned or f"after {steps * grace} steps" in said[0]
+
+
+def test_steps_before_an_evaluation() -> None:
+    """Evaluations come at the ends of epochs and every so many steps; the last one at the end."""
+    spec = TrainSpec(epochs=2, batch_size=10, evaluation_steps=4)
+    found = [steps_before(spec, 55, number) for number in (1, 2, 3, 4, 5, 6)]
+    assert found == [4, 6, 8, 12, 12, 12]
 
 
 def test_what_only_the_data_say_is_refused_by_the_plan(tmp_path: Path, tiny_spec: str) -> None:
