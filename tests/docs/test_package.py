@@ -216,7 +216,7 @@ def test_a_clean_environment_runs_a_sweep(python: Path, form: str, tmp_path: Pat
     run(commands / "embft", "doctor")
     run(commands / "embft", "examples")
     run(commands / "embft", "sweep", "sweeps/quickstart.yaml")
-    assert (home / "results/quickstart/report.html").stat().st_size > 1_000_000
+    assert (home / "results/quickstart/report.html").stat().st_size > 500_000
     run(commands / "embft", "export", "results/quickstart", "--out", "model")
     plain = "from sentence_transformers import SentenceTransformer as S; S('model').encode(['a'])"
     run(commands / "python", "-c", plain)

@@ -60,7 +60,12 @@ def _spec(
     margin = 0.06 * (max(scores) - min(scores)) or 0.05
     costs = [row["cost"] for row in data]
     scale = alt.Scale(type="log", domain=[min(costs) / 1.4, max(costs) * 1.4], nice=False)
-    x = alt.X("cost:Q", title=title, scale=scale, axis=alt.Axis(format="~s", grid=False))
+    x = alt.X(
+        "cost:Q",
+        title=title,
+        scale=scale,
+        axis=alt.Axis(format="~s", grid=False, tickCount=5, labelOverlap=True),
+    )
     y = alt.Y(
         "score:Q",
         title=f"{metric_label(found[0].serving.metric)} on test",
