@@ -29,7 +29,7 @@ from embft.spec.names import one_line
 
 _MANY_VALUES = 12  # groups of more are folded away
 _BINS = 20
-_BASE = "base model"
+_BASE, _TUNED = "base model", "fine-tuned"
 _KINDS = ["lower than before", "the same", "higher than before"]
 
 
@@ -129,10 +129,10 @@ def parts_chart(
         {"part": one_line(part.name), "model": model, "score": value, "shown": fmt.score(value),
          "queries": part.count, "change": _change(part)}
         for part in shown
-        for model, value in ((_BASE, part.before), (scores.label, part.after))
+        for model, value in ((_BASE, part.before), (_TUNED, part.after))
         if value is not None
     ]  # fmt: skip
-    models = [scores.label] if scores.before is None else [_BASE, scores.label]
+    models = [_TUNED] if scores.before is None else [_BASE, _TUNED]
     order = [one_line(part.name) for part in shown]
     metric = metric_label(scores.metric)
     y = alt.Y("part:N", sort=order, title=None, axis=flat_axis())
