@@ -1,12 +1,15 @@
 """What a trial costs beside its own work, in sweeps of 10 to 10,000 trials.
 
-    python benchmarks/scale.py [--sizes 10 100 1000 10000]
+    python benchmarks/scale.py [--sizes 10 100 1000 10000] [--search]
 
 A trial here is instant: in place of worker processes, its Ray actor writes the record and the
 per-pair scores of a trial, made up from one set of scores and noise. All else is what a sweep
 does: plan, frozen data, folders, Ray Tune, the view, leaderboard and report, over and over. Each
 sweep runs in a fresh process. Prints seconds and the driver's memory for each size, and what plan
 and leaderboard take at the end.
+
+With `--search` as many trials are proposed by a search while the sweep runs, at random and by
+TPE, beside a grid of as many, in alternating rounds: what a trial costs more.
 """
 
 from __future__ import annotations
@@ -38,12 +41,27 @@ space:
 """
 
 
-def spec(trials: int) -> str:
+_SEARCH = """\
+name: many
+data: {{dataset: dating}}
+train: {{epochs: 1}}
+space:
+  train.method: [lora]
+  train.learning_rate: {{loguniform: [1e-6, 1e-2]}}
+search: {{algorithm: {algorithm}, trials: {trials}}}
+"""
+GRID = "grid"
+_ROUNDS = 3
+
+
+def spec(trials: int, algorithm: str = GRID) -> str:
     """A sweep of so many configurations and the baseline."""
+    if algorithm != GRID:
+        return _SEARCH.format(algorithm=algorithm, trials=trials)
     return _SPEC.format(rates=[round(1e-6 * (i + 1), 7) for i in range(trials)])
 
 
-def run_sweep(trials: int) -> None:
+def run_sweep(trials: int, algorithm: str) -> None:
     """Plan and run a sweep of instant trials in the working directory; prints JSON."""
     from embft.planning.plan import make_plan
     from embft.planning.prepare import prepare
@@ -53,7 +71,7 @@ def run_sweep(trials: int) -> None:
 
     found: dict[str, float] = {}
     with timed(found, "plan"):
-        plan = make_plan(parse_spec(spec(trials)), Path("results"))
+        plan = make_plan(parse_spec(spec(trials, algorithm)), Path("results"))
     ray_settings.configure(None)
     from instant import InstantRunner
 
@@ -71,13 +89,14 @@ def run_sweep(trials: int) -> None:
     with timed(found, "leaderboard"):
         build_leaderboard(plan.folder.path)
     with timed(found, "plan_again"):
-        assert not make_plan(parse_spec(spec(trials)), Path("results")).pending()
+        assert not make_plan(parse_spec(spec(trials, algorithm)), Path("results")).pending()
     print(json.dumps(found))
 
 
 def run(plan: Plan, pending: Sequence[PlannedTrial]) -> float:
     """What `embft sweep` does from Ray's start to its end. Returns the driver's memory in MB."""
     from embft.report.background import BackgroundReport
+    from embft.scheduler.choices import choices_of
     from embft.scheduler.cluster import ray_cluster
     from embft.scheduler.tune import run_trials
 
@@ -87,13 +106,16 @@ def run(plan: Plan, pending: Sequence[PlannedTrial]) -> float:
             trial.folder.create(trial.input(cluster.cpus_per_trial))
         with Path(os.devnull).open("w") as nowhere:
             observers = [SweepView(Console(file=nowhere)), BackgroundReport()]
-            run_trials(pending, cluster, plan.spec.resources, observers)
+            choices = choices_of(plan, pending)
+            run_trials(pending, cluster, plan.spec.resources, observers, choices=choices)
         return process_memory(os.getpid()) / 1e6
 
 
 def seconds_each(plan: Plan) -> float:
     """The mean time from one record to the next: what a trial costs once the sweep runs."""
-    ended = sorted(trial.folder.result_file.stat().st_mtime for trial in plan.trials)
+    ended = sorted(
+        trial.result_file.stat().st_mtime for trial in plan.folder.trials_by_key().values()
+    )
     return float(ended[-1] - ended[0]) / (len(ended) - 1)
 
 
@@ -109,13 +131,47 @@ def main() -> None:
     """Run every size and publish."""
     arguments = parser(__doc__)
     arguments.add_argument("--sizes", type=int, nargs="+", default=[10, 100, 1000, 10_000])
+    arguments.add_argument("--search", action="store_true", help="searches beside grids")
     arguments.add_argument("--run", type=int, help="one sweep in this process")
+    arguments.add_argument("--algorithm", default=GRID, help="of that sweep")
     given = arguments.parse_args()
     if given.run:
-        run_sweep(given.run)
-        return
+        run_sweep(given.run, given.algorithm)
+    elif given.search:
+        publish_searches(given.sizes)
+    else:
+        publish_sizes(given.sizes)
+
+
+def publish_searches(sizes: Sequence[int]) -> None:
+    """Run grids and searches in turn, and publish what a trial costs in each."""
+    found = []
+    for size in sizes:
+        each: dict[str, list[float]] = {GRID: [], "random": [], "tpe": []}
+        for _ in range(_ROUNDS):
+            for algorithm, times in each.items():
+                command = python("scale.py", "--run", size, "--algorithm", algorithm)
+                times.append(fresh(command, {}, every=2.0).output["each"])
+                print(size, algorithm, times[-1], flush=True)
+        found.append({"trials": size, **each})
+    shown = [
+        [f"{row['trials']:,}", *(_times(row[name]) for name in (GRID, "random", "tpe"))]
+        for row in found
+    ]
+    headings = ["trials", "grid, ms each", "random search, ms each", "TPE, ms each"]
+    publish("search-scale", {"sweeps": found}, table(headings, shown))
+
+
+def _times(seconds: Sequence[float]) -> str:
+    """The median in ms, with the range."""
+    low, middle, high = sorted(1000 * each for each in seconds)
+    return f"{middle:.0f} ({low:.0f} to {high:.0f})"
+
+
+def publish_sizes(sizes: Sequence[int]) -> None:
+    """Run grids of every size and publish."""
     rows = []
-    for size in given.sizes:
+    for size in sizes:
         measured = fresh(python("scale.py", "--run", size), {}, every=2.0)
         rows.append({"trials": size, **measured.output, "all_mb": measured.peak_mb})
         print(rows[-1], flush=True)

@@ -62,3 +62,41 @@ def test_a_killed_search_goes_on(tmp_path: Path, tiny_spec: str) -> None:
     assert [e for e in other if isinstance(e, Answered)] == [
         e for e in events if isinstance(e, Answered)
     ]
+
+
+HYPERBAND = """\
+space:
+  - {train.method: [full], train.learning_rate: {loguniform: [1e-5, 1e-1]}}
+search: {algorithm: random, trials: 8, seed: 2}
+scheduler: {algorithm: hyperband, reduction_factor: 2}
+"""
+
+
+@pytest.mark.long
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_hyperband_pauses_and_goes_on_from_checkpoints(tmp_path: Path, tiny_spec: str) -> None:
+    """Trials of a group wait for each other; of Ray's groups the first three run to their end, the
+    next are halved once. One that went on has each evaluation once, and those
+    that it had before the pause are as in a training that nobody stopped.
+    """
+    head = tiny_spec[: tiny_spec.index("space:")].replace("epochs: 2", "epochs: 4")
+    (tmp_path / "waits.yaml").write_text(head + HYPERBAND)
+    plain = HYPERBAND[: HYPERBAND.index("scheduler:")]
+    (tmp_path / "plain.yaml").write_text(head.replace("name: tiny", "name: plain") + plain)
+    embft("sweep", "waits.yaml", cwd=tmp_path)
+    embft("sweep", "plain.yaml", cwd=tmp_path)
+    waited, other = (SweepDir(tmp_path / "results" / name) for name in ("tiny", "plain"))
+    logs = [folder.progress_file.read_text() for folder in waited.trials_by_key().values()]
+    assert any('"resumed"' in log for log in logs), logs
+    found = {k: folder.result() for k, folder in waited.trials_by_key().items()}
+    assert len(found) == 9
+    assert any(isinstance(record, Pruned) for record in found.values())
+    finished = {k: r for k, r in found.items() if isinstance(r, Completed) and r.epochs}
+    assert finished
+    for key, record in finished.items():
+        assert [epoch.epoch for epoch in record.epochs] == [1, 2, 3, 4]
+        expected = other.trials_by_key()[key].result()
+        assert isinstance(expected, Completed)
+        assert record.epochs == expected.epochs
+        assert record.dev == expected.dev
