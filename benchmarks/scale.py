@@ -145,7 +145,7 @@ def main() -> None:
 
 def publish_searches(sizes: Sequence[int]) -> None:
     """Run grids and searches in turn, and publish what a trial costs in each."""
-    found = []
+    found: list[tuple[int, dict[str, list[float]]]] = []
     for size in sizes:
         each: dict[str, list[float]] = {GRID: [], "random": [], "tpe": []}
         for _ in range(_ROUNDS):
@@ -153,13 +153,11 @@ def publish_searches(sizes: Sequence[int]) -> None:
                 command = python("scale.py", "--run", size, "--algorithm", algorithm)
                 times.append(fresh(command, {}, every=2.0).output["each"])
                 print(size, algorithm, times[-1], flush=True)
-        found.append({"trials": size, **each})
-    shown = [
-        [f"{row['trials']:,}", *(_times(row[name]) for name in (GRID, "random", "tpe"))]
-        for row in found
-    ]
+        found.append((size, each))
+    shown = [[f"{size:,}", *map(_times, each.values())] for size, each in found]
     headings = ["trials", "grid, ms each", "random search, ms each", "TPE, ms each"]
-    publish("search-scale", {"sweeps": found}, table(headings, shown))
+    sweeps = [{"trials": size, **each} for size, each in found]
+    publish("search-scale", {"sweeps": sweeps}, table(headings, shown))
 
 
 def _times(seconds: Sequence[float]) -> str:

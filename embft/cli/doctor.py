@@ -14,7 +14,7 @@ from embft.cli.options import TABLE_OR_JSON
 from embft.errors import EXIT_FAILED
 
 if TYPE_CHECKING:
-    from embft.cli.checkup import Check
+    from embft.cli.doctor_checks import Check
 
 _MARKS = {"ok": ("ok", "green"), "warning": ("note", "yellow"), "problem": ("PROBLEM", "bold red")}
 
@@ -27,7 +27,7 @@ def doctor(form: str, offline: bool) -> None:
 
     Each finding says what to do. Exit status: 0 where a sweep on the CPU can run, 1 where not.
     """
-    from embft.cli.checkup import check_machine
+    from embft.cli.doctor_checks import check_machine
 
     found = list(check_machine(ask_hub=not offline))
     broken = any(check.state == "problem" for check in found)

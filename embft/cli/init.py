@@ -206,7 +206,7 @@ def _can_be_had(base: str) -> bool:
     """Whether a hub model is on this machine, or the hub answers."""
     from huggingface_hub import constants, try_to_load_from_cache
 
-    from embft.cli.checkup import hub_answers
+    from embft.cli.doctor_checks import hub_answers
 
     if isinstance(try_to_load_from_cache(base, "config.json"), str):
         return True

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from embft.planning.plan import Plan
-    from embft.planning.power import Needed, Power, SplitPower
+    from embft.planning.sweep_power import Needed, Power, SplitPower
 
 
 def lines(power: Power) -> Iterator[str]:
@@ -49,7 +49,7 @@ def lines(power: Power) -> Iterator[str]:
 
 def known_power(plan: Plan) -> Iterator[str]:
     """The same where scores are known, those of the base model at least; else nothing."""
-    from embft.planning.power import sweep_power
+    from embft.planning.sweep_power import sweep_power
 
     found = sweep_power(plan)
     if found.basis != "assumed scores":
@@ -149,7 +149,7 @@ def power(spec: Path, results: Path, difference: float | None, form: str, truste
 
     Before a sweep it is a range over stated correlations between models; trained trials narrow it.
     """
-    from embft.planning.power import sweep_power
+    from embft.planning.sweep_power import sweep_power
 
     found = sweep_power(planned(spec, results, trusted), difference)
     if form == "json":

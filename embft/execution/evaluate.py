@@ -20,7 +20,7 @@ from embft.data.pairs import Pairs, Splits
 from embft.errors import EmbftError
 from embft.evaluation.context import EVALUATED, Context, Progress
 from embft.evaluation.embed import Scores, cosines, embed_splits
-from embft.evaluation.evaluators import Evaluated, evaluate
+from embft.evaluation.run import Evaluated, evaluate
 from embft.evaluation.scoring import ScoredSplits, score_splits
 from embft.metrics.pairs import GroupRow, breakdown
 from embft.models.trained import load_trained

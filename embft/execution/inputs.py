@@ -7,7 +7,7 @@ from threadpoolctl import threadpool_limits
 
 from embft.data.pairs import Splits
 from embft.errors import EmbftError, ModelError
-from embft.evaluation.evaluators import Bound
+from embft.evaluation.run import Bound
 from embft.models.base import default_device, use_device
 from embft.models.model_folder import anatomy
 from embft.models.resolve import LocalBase, spec_base

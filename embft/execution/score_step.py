@@ -13,7 +13,7 @@ from embft.encoding.encoder import encode_sides
 from embft.encoding.stopping import stoppable
 from embft.evaluation.context import EVALUATED, Context
 from embft.evaluation.embed import cosines, embed_splits
-from embft.evaluation.evaluators import Evaluated, evaluate
+from embft.evaluation.run import Evaluated, evaluate
 from embft.evaluation.scoring import ScoredSplits, score_splits
 from embft.execution.inputs import (
     bound_evaluators,

@@ -14,7 +14,7 @@ from embft.data.pairs import Splits
 from embft.encoding.encoder import encode_sides
 from embft.encoding.token_cache import TokenCache
 from embft.errors import EmbftError, ModelError, RecordError
-from embft.evaluation.evaluators import Bound, epoch_metrics
+from embft.evaluation.run import Bound, epoch_metrics
 from embft.execution.inputs import (
     bound_evaluators,
     precision_of,

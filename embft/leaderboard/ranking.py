@@ -13,7 +13,7 @@ from statistics import fmean
 
 import numpy as np
 
-from embft.leaderboard.contests import Compared, Member, Members, compared, members
+from embft.leaderboard.comparisons import Compared, Member, Members, compared, members
 from embft.leaderboard.costs import cost
 from embft.leaderboard.decision import Candidates, Choice, choose, incomplete, needed, weakens
 from embft.leaderboard.rows import Decision, Group, Row

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
-from embft.leaderboard.contests import Compared, Member, Members
+from embft.leaderboard.comparisons import Compared, Member, Members
 from embft.metrics import registry
 from embft.metrics.weighted import BoolArray, FloatArray
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from statistics import fmean
 
-from embft.leaderboard.contests import FIRST_COMPARED, MOST_COMPARED
+from embft.leaderboard.comparisons import FIRST_COMPARED, MOST_COMPARED
 from embft.leaderboard.environments import mixed_environments, smaller_batches
 from embft.leaderboard.epoch_choice import epoch_choice_warning
 from embft.leaderboard.labels import metric_label, number

@@ -6,7 +6,7 @@ is better is asked in `comparison`; what is drawn is in `resampling`.
 Intervals are BCa (Efron, 1987): their ends are quantiles of the resampled scores, moved for the
 bias and the skewness that plain quantiles ignore; levels are first widened as Student's t widens
 the normal (Hesterberg, 2015), for the number of units that carry the score. Scores with an edge
-have theirs in `edges`.
+have theirs in `near_bounds`.
 
 Seeds add t(S - 1) sd / sqrt(S) for S seeds, joined to the pairs' interval by squares on each side
 (Zou and Donner, 2008). What the choice of pairs makes seeds differ by is in both parts: subtracted
@@ -27,7 +27,7 @@ import numpy.typing as npt
 from scipy import special
 
 from embft.metrics.ceilings import RANK_CORRELATIONS, ceiling
-from embft.metrics.edges import Bounded, Influence, edges_of_pairs
+from embft.metrics.near_bounds import Bounded, Influence, edges_of_pairs
 from embft.metrics.pairs import sorted_metrics, weighted_metrics
 from embft.metrics.resampling import (
     Resampling,

@@ -38,5 +38,5 @@ def steps_before(spec: TrainSpec, rows: int, evaluation: int) -> int:
     """
     steps, epoch = training_steps(spec, rows), epoch_steps(spec, rows)
     every = spec.evaluation_steps or steps
-    points = sorted({*range(epoch, steps, epoch), *range(every, steps, every), steps})
+    points: list[int] = sorted({*range(epoch, steps, epoch), *range(every, steps, every), steps})
     return points[min(evaluation, len(points)) - 1]

@@ -13,7 +13,7 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from embft.cli import checkup
+from embft.cli import doctor_checks
 from embft.cli.main import main
 from embft.spec.schema import SCHEMA_FILE
 from tests.helpers.commands import ROOT
@@ -103,10 +103,10 @@ def test_doctor_names_what_stops_every_sweep(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_doctor_says_what_only_costs_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Little memory and a hub that does not answer are notes, with what to do."""
-    monkeypatch.setattr(checkup, "available_memory", lambda: 10**9)
-    monkeypatch.setattr(checkup, "_answered", lambda _: "nobody is there")
+    monkeypatch.setattr(doctor_checks, "available_memory", lambda: 10**9)
+    monkeypatch.setattr(doctor_checks, "_answered", lambda _: "nobody is there")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
-    found = {check.name: check for check in checkup.check_machine()}
+    found = {check.name: check for check in doctor_checks.check_machine()}
     assert found["memory"].state == found["model hub"].state == "warning"
     assert "nobody is there" in found["model hub"].found
     assert found["memory"].advice
@@ -115,5 +115,5 @@ def test_doctor_says_what_only_costs_time(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_the_hub_that_is_asked_is_the_one_of_the_settings() -> None:
     """Nothing listens on this port; an address that is none is no crash."""
-    assert checkup._answered("http://127.0.0.1:9") is not None
-    assert checkup._answered("no address") is not None
+    assert doctor_checks._answered("http://127.0.0.1:9") is not None
+    assert doctor_checks._answered("no address") is not None

@@ -17,7 +17,7 @@ from embft.data.load import Columns, load_pairs
 from embft.data.pairs import Pairs, Splits
 from embft.evaluation.attention import KINDS, Attention, attention_shares
 from embft.evaluation.context import Context
-from embft.evaluation.evaluators import epoch_metrics
+from embft.evaluation.run import epoch_metrics
 from embft.execution.score_step import score_step
 from embft.execution.train_step import train_step
 from embft.models.base import load_base

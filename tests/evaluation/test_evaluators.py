@@ -25,8 +25,8 @@ from embft.evaluation import pair_retrieval as retrieval
 from embft.evaluation.clustering import Clustering, v_measures
 from embft.evaluation.context import Context, Estimate, Found
 from embft.evaluation.embed import Embedded, cosines, embed_splits, pair_cosines
-from embft.evaluation.evaluators import Evaluated, evaluate
 from embft.evaluation.labelled import read_labelled
+from embft.evaluation.run import Evaluated, evaluate
 from embft.metrics.registry import METRICS
 from embft.planning.plan import make_plan
 from embft.results.evaluators import find_files

@@ -18,9 +18,9 @@ from embft.errors import EmbftError
 from embft.evaluation.classification import Classification
 from embft.evaluation.clustering import Clustering
 from embft.evaluation.context import Context, Estimate, Found
-from embft.evaluation.evaluators import evaluate
 from embft.evaluation.mteb import Mteb, as_mteb_model, task_metrics
 from embft.evaluation.retrieval import Retrieval
+from embft.evaluation.run import evaluate
 from embft.evaluation.sts import Sts
 from embft.spec import DataSpec, EvaluatorSpec
 from tests.conftest import SHARED_DATA

@@ -16,9 +16,9 @@ from embft.evaluation.clustering import Clustering
 from embft.evaluation.clusters import cluster_metrics
 from embft.evaluation.context import Context, Estimate, Found
 from embft.evaluation.embed import Embedded
-from embft.evaluation.evaluators import Evaluated, evaluate
 from embft.evaluation.pair_retrieval import pair_retrieval
 from embft.evaluation.probe import Probe
+from embft.evaluation.run import Evaluated, evaluate
 from embft.evaluation.sts import Sts
 from embft.leaderboard.build import build_leaderboard
 from embft.leaderboard.unit_values import read_units

@@ -21,9 +21,9 @@ from embft.planning.estimate import (
     weight_shapes,
 )
 from embft.planning.plan import make_plan
-from embft.planning.power import sweep_power
 from embft.planning.prefixes import share_prefixes
 from embft.planning.prepare import prepare
+from embft.planning.sweep_power import sweep_power
 from embft.spec import parse_spec
 
 

@@ -19,7 +19,7 @@ from embft.metrics.resampling import Resampling
 from embft.metrics.weighted import FloatArray
 from embft.planning.known import CORRELATIONS, difference_variance
 from embft.planning.plan import make_plan
-from embft.planning.power import sweep_power
+from embft.planning.sweep_power import sweep_power
 from embft.results.scores import write_scores
 from embft.spec import parse_spec
 from embft.storage.seal import sealed

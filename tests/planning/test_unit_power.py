@@ -21,7 +21,7 @@ from embft.planning.known import (
     score_variance,
 )
 from embft.planning.plan import make_plan
-from embft.planning.power import sweep_power
+from embft.planning.sweep_power import sweep_power
 from embft.planning.unit_power import SPREADS
 from embft.results.units import UnitValues, load_units, resampled_units
 from embft.spec import parse_spec

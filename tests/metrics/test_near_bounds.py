@@ -14,7 +14,7 @@ from scipy import special
 from threadpoolctl import threadpool_limits
 
 from embft.metrics.bootstrap import FEWEST_UNITS, bootstrap, hierarchical
-from embft.metrics.edges import Influence, area, share
+from embft.metrics.near_bounds import Influence, area, share
 from embft.metrics.pairs import pair_metrics
 from embft.metrics.resampling import Resampling, Units, sampling_units
 from embft.metrics.weighted import FloatArray
