@@ -52,6 +52,23 @@ class _Named:
 
 
 @dataclass(frozen=True)
+class MiningDir:
+    """The folder of one recipe of hard negatives for one train, below a sweep's `mining/`, and the
+    name of every file in it. The lock is of `mining/` itself: one recipe is mined at a time.
+    """
+
+    path: Path
+    lock_file = _Named(".lock")
+    job_file = _Named("job.json")
+    train_file = _Named("train.parquet")
+    pool_file = _Named("pool.parquet")
+    mined_file = _Named("mined.parquet")
+    found_file = _Named("found.json")  # written last: what was mined is whole
+    failure_file = _Named("failure.json")
+    log_file = _Named("log.txt")
+
+
+@dataclass(frozen=True)
 class SweepDir:
     """A sweep's folder, `results/NAME`, and the name of every file in it."""
 

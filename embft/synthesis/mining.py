@@ -20,13 +20,12 @@ from embft.data.column import write_columns
 from embft.data.mining import Mining
 from embft.data.pairs import Pairs
 from embft.errors import EmbftError
+from embft.results.folders import MiningDir
 from embft.storage.files import new_folder, write_atomic
 from embft.storage.lock import folder_lock
 from embft.storage.seal import check_digests, digests, sealed, unsealed
 from embft.system.machine import available_cores
 
-JOB, TRAIN, POOL = "job.json", "train.parquet", "pool.parquet"
-MINED, FOUND, FAILURE, LOG = "mined.parquet", "found.json", "failure.json", "log.txt"
 _SHORT = 12
 
 
@@ -45,7 +44,7 @@ def mined(folder: Path, train: Pairs, mining: Mining) -> Mined:
     own = folder / mining.digest[:_SHORT]
     own = own.with_name(f"{own.name}-{train.digest()[:_SHORT]}")
     folder.mkdir(parents=True, exist_ok=True)
-    with folder_lock(folder / ".lock"):
+    with folder_lock(MiningDir(folder).lock_file):
         found = _read(own)
         if found is None:
             _write_job(own, train, mining)
@@ -59,27 +58,28 @@ def mined(folder: Path, train: Pairs, mining: Mining) -> Mined:
 def _read(folder: Path) -> Mined | None:
     """What was mined, or None where that is not whole."""
     try:
-        content = unsealed(folder / FOUND)
+        content = unsealed(MiningDir(folder).found_file)
         check_digests(folder, content["files"])
         finding = {**content["finding"], "examples": tuple(content["finding"]["examples"])}
-        return Mined(Pairs.read(folder / MINED), Finding(**finding))
+        return Mined(Pairs.read(MiningDir(folder).mined_file), Finding(**finding))
     except (OSError, EmbftError, KeyError, TypeError):
         return None
 
 
 def write_mined(folder: Path, train: Pairs, finding: Finding) -> None:
     """Keep what was mined; the last file that is written makes it whole."""
-    temporary = folder / f".{MINED}.tmp"
+    mined_file = MiningDir(folder).mined_file
+    temporary = mined_file.with_name(f".{mined_file.name}.tmp")
     train.write(temporary)
-    temporary.replace(folder / MINED)
-    content = {"finding": vars(finding), "files": digests(folder, [folder / MINED])}
-    write_atomic(folder / FOUND, sealed(content))
+    temporary.replace(mined_file)
+    content = {"finding": vars(finding), "files": digests(folder, [mined_file])}
+    write_atomic(MiningDir(folder).found_file, sealed(content))
 
 
 def _write_job(folder: Path, train: Pairs, mining: Mining) -> None:
     """What the process is given, whole or not at all."""
-    (folder / FAILURE).unlink(missing_ok=True)
-    if (folder / JOB).exists():
+    MiningDir(folder).failure_file.unlink(missing_ok=True)
+    if MiningDir(folder).job_file.exists():
         return
     job: dict[str, Any] = {
         "rule": mining.rule.model_dump(mode="json"),
@@ -89,9 +89,9 @@ def _write_job(folder: Path, train: Pairs, mining: Mining) -> None:
         "judged": None if mining.judge is None else f"judged-{mining.judge[:_SHORT]}.jsonl",
     }
     with new_folder(folder) as temporary:
-        train.write(temporary / TRAIN)
-        write_columns(temporary / POOL, {"text": mining.pool.texts})
-        (temporary / JOB).write_text(sealed(job))
+        train.write(MiningDir(temporary).train_file)
+        write_columns(MiningDir(temporary).pool_file, {"text": mining.pool.texts})
+        MiningDir(temporary).job_file.write_text(sealed(job))
 
 
 def _run(folder: Path) -> None:
@@ -108,7 +108,7 @@ def _run(folder: Path) -> None:
         return
     reason = f"its process ended with status {worker.exitcode}"
     with suppress(OSError, ValueError):
-        reason = str(json.loads((folder / FAILURE).read_text())["message"])
+        reason = str(json.loads(MiningDir(folder).failure_file.read_text())["message"])
     if worker.exitcode is not None and worker.exitcode < 0:
         reason = (
             f"its process was ended by signal {-worker.exitcode}, perhaps for want of memory; the "
@@ -124,7 +124,7 @@ def _enter(path: str, threads: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _end_with_parent()
     folder = Path(path)
-    with (folder / LOG).open("ab") as log:
+    with MiningDir(folder).log_file.open("ab") as log:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
     from embft.synthesis.mining_work import work
@@ -135,7 +135,7 @@ def _enter(path: str, threads: int) -> None:
         message = (
             str(error) if isinstance(error, EmbftError) else f"{type(error).__name__}: {error}"
         )
-        write_atomic(folder / FAILURE, json.dumps({"message": message}))
+        write_atomic(MiningDir(folder).failure_file, json.dumps({"message": message}))
         raise SystemExit(1) from None
 
 

@@ -22,13 +22,14 @@ from embft.errors import ModelError
 from embft.evaluation.corpus import encode_corpus, unit
 from embft.models.base import default_device, load_base, use_device
 from embft.models.trained import load_trained
+from embft.results.folders import MiningDir
 from embft.spec import ModelSpec
 from embft.spec.negatives import NegativesSpec
 from embft.spec.sides import Side
 from embft.storage.seal import unsealed
 from embft.synthesis.false_negatives import estimate, finding
 from embft.synthesis.hard_negatives import Encoded, Question, Vectors, mine, with_negatives
-from embft.synthesis.mining import JOB, POOL, TRAIN, write_mined
+from embft.synthesis.mining import write_mined
 
 _KEPT = 500  # scores of a cross-encoder that are on disk at the latest after as many
 
@@ -39,11 +40,11 @@ def work(folder: Path, threads: int) -> None:
     threadpool_limits(threads)
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
-    job = unsealed(folder / JOB)
+    job = unsealed(MiningDir(folder).job_file)
     rule = NegativesSpec.model_validate_json(json.dumps(job["rule"]))
     use_device(job["source"]["device"])
-    train = Pairs.read(folder / TRAIN)
-    question = Question.of(train, _texts(folder / POOL))
+    train = Pairs.read(MiningDir(folder).train_file)
+    question = Question.of(train, _texts(MiningDir(folder).pool_file))
     encoded = _encoded(_model(job["source"]), question, train, folder.parent / job["shared"])
     judge = _judge(job["source"]["judge"], folder.parent / str(job["judged"]))
     taken = mine(question, encoded, rule, job["seed"], judge)

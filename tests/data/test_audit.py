@@ -421,13 +421,13 @@ def test_normalise(one: str, two: str, same: bool) -> None:
 
 @pytest.mark.parametrize("split", ["dev", "test"])
 def test_every_fault_of_judgements_has_its_figures(split: str) -> None:
-    """How many are concerned, of how many."""
+    """How many are concerned, of how many, and an example."""
     kinds = ("graded_twice", "unknown_queries", "unknown_documents", "unanswered_queries")
     faults = tuple(Fault(kind, split, 3, 1200, ("q1",)) for kind in kinds)
     judged = Retrieval(TextSet((), ()), {}, faults)
     found = list(judged_faults(judged))
     assert [audit_figures(asdict(each)) for each in found] == [
-        (("concerned", "3 of 1,200 (0.0025)"),)
+        (("concerned", "3 of 1,200 (0.0025)"), ("such as", "q1"))
     ] * len(kinds)
 
 

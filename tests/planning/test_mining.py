@@ -13,7 +13,7 @@ from embft.errors import EmbftError, SpecError
 from embft.planning.plan import Plan, make_plan
 from embft.planning.prepare import prepare
 from embft.results.dataset import frozen_audit, open_splits
-from embft.results.folders import TrialDir
+from embft.results.folders import MiningDir, TrialDir
 from embft.spec import parse_spec
 from embft.synthesis import mining
 from embft.synthesis.mining_work import Remembered, work
@@ -165,7 +165,7 @@ def test_what_was_killed_is_mined_again(
     plan = planned(beir, tiny_model)
 
     def killed(folder: Path) -> None:
-        (folder / mining.MINED).write_bytes(b"torn")
+        MiningDir(folder).mined_file.write_bytes(b"torn")
         raise EmbftError("data.negatives: no negatives could be mined: killed")
 
     monkeypatch.setattr(mining, "_run", killed)

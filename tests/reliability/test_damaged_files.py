@@ -167,7 +167,7 @@ def test_a_damaged_folder_is_never_read_as_whole(finished: tuple[Rig, Path, Path
     assert harmless <= {
         ".lock", "leaderboard.csv", "leaderboard.json", "report.html", "spec.yaml", "log.txt",
         "progress.jsonl", "reference.npz", "trained.json", "leaks.json", "train.parquet",
-        "manifest.json", "audit.json", "digests.json", "trial.json",
+        "manifest.json", "audit.json", "digests.json", "trial.json", "recommended.yaml",
     }  # fmt: skip
 
 
