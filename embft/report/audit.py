@@ -61,9 +61,10 @@ def audit_figures(item: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
         for title, key in (("words", "word"), ("such as", "what"))
     }
     found = [(title, words) for title, words in named.items() if words]
-    if total and not (count == total and details):  # what was looked at is no share of itself
+    measured = list(_figures(details))
+    if total and not (count == total and measured):  # what was looked at is no share of itself
         found.insert(0, ("concerned", f"{count:,} of {total:,} ({count / total:.3g})"))
-    return (*found, *_figures(details))[:_MOST_FIGURES]
+    return (*found, *measured)[:_MOST_FIGURES]
 
 
 def _figures(details: Mapping[str, Any], group: str = "") -> Iterator[tuple[str, str]]:

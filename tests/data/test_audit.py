@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from embft.data.audit import Audit, Finding, audit, drop_leaked
@@ -385,6 +385,11 @@ splits_of = st.lists(rows, min_size=1, max_size=8).map(
 
 @settings(max_examples=60, deadline=None)
 @given(splits_of, splits_of, splits_of)
+@example(
+    Pairs(["a"] * 3, ["a"] * 3, np.array([0.0, 0.5, 0.5])),  # all of a few rows are concerned
+    Pairs(["a"], ["a"], np.array([0.0])),
+    Pairs(["a"], ["a"], np.array([0.0])),
+)
 def test_any_pairs(train: Pairs, dev: Pairs, test: Pairs) -> None:
     """Whatever the texts, the audit is plain JSON, and its leaks are those found one by one."""
     found = audit(Splits(train, dev, test))
