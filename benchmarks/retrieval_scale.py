@@ -293,7 +293,7 @@ def run_index(documents: int) -> None:
         start = time.perf_counter()
         found = index.search(queries, 10, probes)
         times[str(probes)] = time.perf_counter() - start
-        recalls[str(probes)] = recall(found, exact)
+        recalls[str(probes)] = float(np.mean(recall(found, exact)))
     print(json.dumps({"times": times, "recalls": recalls, "loads": [load()]}))
 
 
