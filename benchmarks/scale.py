@@ -39,26 +39,16 @@ space:
   train.method: [lora]
   train.learning_rate: {rates}
 """
-
-
-_SEARCH = """\
-name: many
-data: {{dataset: dating}}
-train: {{epochs: 1}}
-space:
-  train.method: [lora]
-  train.learning_rate: {{loguniform: [1e-6, 1e-2]}}
-search: {{algorithm: {algorithm}, trials: {trials}}}
-"""
 GRID = "grid"
 _ROUNDS = 3
 
 
 def spec(trials: int, algorithm: str = GRID) -> str:
     """A sweep of so many configurations and the baseline."""
-    if algorithm != GRID:
-        return _SEARCH.format(algorithm=algorithm, trials=trials)
-    return _SPEC.format(rates=[round(1e-6 * (i + 1), 7) for i in range(trials)])
+    if algorithm == GRID:
+        return _SPEC.format(rates=[round(1e-6 * (i + 1), 7) for i in range(trials)])
+    drawn = _SPEC.format(rates="{loguniform: [1e-6, 1e-2]}")
+    return f"{drawn}search: {{algorithm: {algorithm}, trials: {trials}}}\n"
 
 
 def run_sweep(trials: int, algorithm: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -233,3 +234,14 @@ space:
 """
     )
     return run_spec(spec, tmp_path_factory.mktemp("shipped") / "results")
+
+
+@pytest.fixture
+def copied(sweep: dict[str, TrialDir], tmp_path: Path) -> dict[str, TrialDir]:
+    """The finished sweep once more, to be changed."""
+    from embft.results.folders import SweepDir
+
+    folder = sweep["lora"].sweep.path
+    shutil.copytree(folder, tmp_path / "results" / folder.name)
+    copy = SweepDir(tmp_path / "results" / folder.name)
+    return {method: copy.trial(trial.name) for method, trial in sweep.items()}

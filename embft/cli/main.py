@@ -135,18 +135,18 @@ def sweep(specs: tuple[Path, ...], dry_run: bool, **options: Any) -> None:
 def plan(spec: Path, results: Path, form: str, measuring: bool, trusted: bool) -> None:
     """Show the trials of SPEC, which are done and which are pending, and what they need."""
     from embft.cli.console import say
-    from embft.cli.power import known_power
-    from embft.cli.tables import (
+    from embft.cli.plan_text import (
         plan_records,
         print_code,
         print_more_seeds,
         print_need,
         print_notes,
-        print_records,
         print_retention,
         print_search,
         print_trainings,
     )
+    from embft.cli.power import known_power
+    from embft.cli.tables import print_records
     from embft.execution.measure import known_need
     from embft.planning.estimate import check_fits
     from embft.planning.prefixes import share_prefixes

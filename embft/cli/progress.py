@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.cells import cell_len
 from rich.console import Console, Group, RenderableType
@@ -19,12 +19,14 @@ from rich.table import Table
 from rich.text import Text
 
 from embft.cli.console import say
-from embft.evaluation.context import Progress
 from embft.planning.estimate import duration_text
 from embft.results.folders import SweepDir
 from embft.results.observer import Observed, Observer
 from embft.results.records import Completed, EpochScore, TrialResult
 from embft.system.speedups import go_without, unsaid
+
+if TYPE_CHECKING:
+    from embft.evaluation.context import Progress
 
 
 @dataclass

@@ -54,7 +54,7 @@ class _Stopped:
 
 def dry_run_of(console: Console, specs: Sequence[Path], options: Options) -> None:
     """Plan every spec, and say what would run and what it would need."""
-    from embft.cli.tables import (
+    from embft.cli.plan_text import (
         print_more_seeds,
         print_need,
         print_notes,
@@ -135,7 +135,7 @@ def _runs_here(plan: Plan, options: Options) -> bool:
 
 def _run_one(console: Console, plan: Plan, options: Options, ray: KeptRay) -> int:
     """Run one sweep, and write its report. Returns its exit status."""
-    from embft.cli.tables import print_mining
+    from embft.cli.plan_text import print_mining
     from embft.leaderboard.build import build_leaderboard
     from embft.planning.prefixes import share_prefixes
     from embft.planning.prepare import prepare
@@ -194,7 +194,7 @@ def _introduced(
 ) -> list[Observer]:
     """Say what is going to run. Returns who hears of it beside the terminal and the report."""
     from embft.cli.console import say
-    from embft.cli.tables import (
+    from embft.cli.plan_text import (
         print_code,
         print_notes,
         print_plan_line,

@@ -129,6 +129,16 @@ class Retrieval:
             self._samples[split, most] = _sample(self.corpus, self.sets[split], most)
         return self._samples[split, most]
 
+    @property
+    def distinct_sets(self) -> dict[str, Judged]:
+        """The judged queries of each split, test left out where dev stands in for it."""
+        same = self.sets.get("dev") is self.sets.get("test")
+        return {
+            split: self.sets[split]
+            for split in SETS
+            if split in self.sets and not (same and split == "test")
+        }
+
     def of_dev(self) -> Retrieval:
         """The corpus with dev's judged queries alone, without the columns of groups."""
         judged = self.sets["dev"]

@@ -43,7 +43,7 @@ def borda_by_task(rows: Sequence[Row], tasks: Sequence[str], split: str) -> dict
     configurations: dict[str, list[str]] = {}
     for row in rows:
         if row.trial in values:
-            configurations.setdefault(configuration(row), []).append(row.trial)
+            configurations.setdefault(row.configuration, []).append(row.trial)
     if not configurations:
         return {}
     means = [np.mean([values[t] for t in group], axis=0) for group in configurations.values()]
@@ -53,11 +53,6 @@ def borda_by_task(rows: Sequence[Row], tasks: Sequence[str], split: str) -> dict
         for own, group in enumerate(configurations.values())
         for trial in group
     }
-
-
-def configuration(row: Row) -> str:
-    """What trials that differ in their seed alone have in common."""
-    return row.trial if row.is_baseline else repr(row.params)
 
 
 def _values(row: Row, tasks: Sequence[str], split: str) -> FloatArray | None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from statistics import fmean
 
-from embft.leaderboard.borda import borda_by_task, configuration
+from embft.leaderboard.borda import borda_by_task
 from embft.leaderboard.labels import higher_is_better
 from embft.leaderboard.resampled import Draw, Drawn
 from embft.leaderboard.rows import Interval, Row
@@ -112,7 +112,7 @@ def _configurations(rows: Sequence[Row], goal: Goal) -> Iterator[tuple[Row, ...]
     found: dict[str, list[Row]] = {}
     for row in rows:
         if row.completed and goal.metric in row.dev:
-            found.setdefault(configuration(row), []).append(row)
+            found.setdefault(row.configuration, []).append(row)
     groups = [
         sorted(group, key=lambda row: sign * row.dev[goal.metric]) for group in found.values()
     ]

@@ -39,7 +39,7 @@ def look_at(leaderboard: Leaderboard) -> Look:
         return Look((), decision.best_set, "resolved")
     may_be = [bool(group.in_best_set) or group.recommended for group in trained]
     chosen = [trained[i] for i in who(may_be, known=known)]
-    names = {repr(group.params): _trials(leaderboard, group.params) for group in chosen}
+    names = {g.best.configuration: _trials(leaderboard, g.best.configuration) for g in chosen}
     why: Why | None = None if names else "nothing trained"
     return Look(tuple(names.values()), decision.best_set, why)
 
@@ -53,11 +53,6 @@ def who(may_be_best: Sequence[bool], *, known: bool) -> list[int]:
     return sorted(chosen if known else [*chosen, *others[: max(0, FEWEST_AT_FIRST - len(chosen))]])
 
 
-def _trials(leaderboard: Leaderboard, params: object) -> tuple[str, ...]:
+def _trials(leaderboard: Leaderboard, configuration: str) -> tuple[str, ...]:
     """The folders of a configuration's trials, whatever became of them."""
-    named = repr(params)
-    return tuple(
-        row.folder.name
-        for row in leaderboard.rows
-        if not row.is_baseline and repr(row.params) == named
-    )
+    return tuple(row.folder.name for row in leaderboard.rows if row.configuration == configuration)

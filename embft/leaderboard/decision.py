@@ -126,7 +126,7 @@ def incomplete(rows: Sequence[Row], metric: str) -> tuple[Incomplete, ...]:
     found: dict[str, list[Row]] = {}
     for row in rows:
         if not row.is_baseline:
-            found.setdefault(repr(row.params), []).append(row)
+            found.setdefault(row.configuration, []).append(row)
     missing = {
         name: tuple((row.seed, row.status) for row in group if metric not in row.dev)
         for name, group in found.items()

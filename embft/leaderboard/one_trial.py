@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -64,7 +64,6 @@ class Origin:
     sweep: SweepDir
     name: str
     start: str | None = None
-    _read: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @cached_property
     def beside(self) -> Mapping[str, Any]:

@@ -55,15 +55,20 @@ class QueryScores:
             return np.zeros(len(self.after))
         return self.after.values - self.before.values
 
+    @cached_property
+    def moved(self) -> npt.NDArray[np.int8]:
+        """Whether each query has a higher value after (1), a lower one (-1), or the same (0)."""
+        return np.where(np.abs(self.change) > _SAME, np.sign(self.change), 0).astype(np.int8)
+
     @property
     def better(self) -> int:
         """How many queries have a higher value after."""
-        return int((self.change > _SAME).sum())
+        return int((self.moved > 0).sum())
 
     @property
     def worse(self) -> int:
         """How many have a lower one."""
-        return int((self.change < -_SAME).sum())
+        return int((self.moved < 0).sum())
 
     @cached_property
     def mean_change(self) -> Contrast | None:
@@ -230,11 +235,11 @@ def query_cases(leaderboard: Leaderboard, scores: QueryScores, most: int = 8) ->
         return None
     before = _retrieved(base, scores) if base and scores.before is not None else None
     lookup = _Lookup(scores, judged, before, after)
-    change, now = scores.change, scores.after.values
-    rising, hard = np.argsort(change, kind="stable"), np.argsort(now, kind="stable")
+    now = scores.after.values
+    rising, hard = np.argsort(scores.change, kind="stable"), np.argsort(now, kind="stable")
     chosen = {
-        "better": [i for i in rising[::-1][:most].tolist() if change[i] > _SAME],
-        "worse": [i for i in rising[:most].tolist() if change[i] < -_SAME],
+        "better": [i for i in rising[::-1][:most].tolist() if scores.moved[i] > 0],
+        "worse": [i for i in rising[:most].tolist() if scores.moved[i] < 0],
         "hardest": [i for i in hard[:most].tolist() if now[i] < 1],
     }
     lookup.read({i for rows in chosen.values() for i in rows})

@@ -54,6 +54,11 @@ class Row:
         """
         return self.to_yaml(folder, seeds)
 
+    @property
+    def configuration(self) -> str:
+        """What trials that differ in their seed alone have in common; a baseline has its own."""
+        return self.trial if self.is_baseline else repr(self.params)
+
     @cached_property
     def completed(self) -> Completed | None:
         """The result, if the trial completed."""

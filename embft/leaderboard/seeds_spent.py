@@ -34,7 +34,7 @@ def seeds_spent(leaderboard: Leaderboard) -> Iterator[str]:
 
 def seeds_of_each(leaderboard: Leaderboard) -> dict[str, int]:
     """How many seeds each trained configuration has, whatever became of them."""
-    return Counter(repr(row.params) for row in leaderboard.rows if not row.is_baseline)
+    return Counter(row.configuration for row in leaderboard.rows if not row.is_baseline)
 
 
 def _counted(counts: dict[str, int]) -> str:

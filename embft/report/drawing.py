@@ -10,9 +10,9 @@ import altair as alt
 from embft.leaderboard.axes import visible_range
 from embft.leaderboard.labels import metric_label, number
 from embft.leaderboard.rows import Leaderboard
-from embft.report.theme import INK_ON_DEEP, INK_ON_PALE, MUTED
+from embft.report.theme import ACCENT, INK_ON_DEEP, INK_ON_PALE, MUTED
 
-MARGIN, LEAST_MARGIN = 0.06, 0.05  # beyond the scores: of their range, and where they are equal
+_MARGIN, _LEAST_MARGIN = 0.06, 0.05  # beyond the scores: of their range, and where they are equal
 
 
 def shipped_rows(leaderboard: Leaderboard) -> Sequence[Any]:
@@ -50,16 +50,38 @@ def cut_off(value: float, bounds: tuple[float | None, float | None]) -> float:
     return value if high is None else min(value, high)
 
 
+def score_domain(scores: Sequence[float]) -> list[float]:
+    """The ends of an axis that is just wide enough for these scores."""
+    low, high = min(scores), max(scores)
+    margin = _MARGIN * (high - low) or _LEAST_MARGIN
+    return [low - margin, high + margin]
+
+
 def score_axis(leaderboard: Leaderboard, scores: Sequence[float], split: str) -> alt.Y:
     """The vertical axis of the objective, just wide enough for these scores."""
-    low, high = min(scores), max(scores)
-    margin = MARGIN * (high - low) or LEAST_MARGIN
     return alt.Y(
         "score:Q",
         title=f"{metric_label(leaderboard.metric)} on {split}",
-        scale=alt.Scale(domain=[low - margin, high + margin], nice=False, zero=False),
+        scale=alt.Scale(domain=score_domain(scores), nice=False, zero=False),
         axis=alt.Axis(tickCount=6, domain=False, ticks=False),
     )
+
+
+def trial_dots(base: alt.Chart) -> list[alt.Chart]:
+    """A dot for each trial of a search that completed, a grey ring for each that was stopped early.
+
+    base: of rows with `pruned`, `label`, `status` and `shown`.
+    """
+    tooltip = tooltip_of(trial="label", status="status", **{"dev score": "shown"})
+    return [
+        base.transform_filter(test)
+        .mark_point(filled=filled, size=60, cursor="pointer")
+        .encode(color=alt.ColorValue(colour), tooltip=tooltip)
+        for test, filled, colour in (
+            ("datum.pruned", False, MUTED),
+            ("!datum.pruned", True, ACCENT),
+        )
+    ]
 
 
 def baseline_data(

@@ -29,11 +29,13 @@ def _as_set(value: tuple[Any, ...]) -> tuple[Any, ...]:
     return tuple(sorted(set(value)))
 
 
+def as_tuple(value: Any) -> Any:
+    """A list as a tuple: what has passed a validator is Python, where a list is none."""
+    return tuple(value) if isinstance(value, list) else value
+
+
 def _listed(value: Any) -> Any:
-    # A tuple, for what has passed a validator is Python, where a list is none.
-    return (
-        tuple(value) if isinstance(value, list) else (value,) if isinstance(value, str) else value
-    )
+    return (value,) if isinstance(value, str) else as_tuple(value)
 
 
 def _columns(value: Any) -> Any:

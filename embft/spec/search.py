@@ -10,16 +10,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from embft.spec.base import Fields
+from embft.spec.base import Fields, as_tuple
 from embft.spec.resources import Duration
 
 Algorithm = Literal["grid", "random", "tpe"]
 SchedulerName = Literal["asha", "hyperband", "median"]
-
-
-def _as_tuple(value: Any) -> Any:
-    # A section that has passed a validator is Python, where a list is no tuple.
-    return tuple(value) if isinstance(value, list) else value
 
 
 class Search(Fields):
@@ -30,7 +25,7 @@ class Search(Fields):
     seed: int = Field(default=0, ge=0, lt=2**32)
     initial: Annotated[
         tuple[dict[str, Any], ...],
-        BeforeValidator(_as_tuple, json_schema_input_type=tuple[dict[str, Any], ...]),
+        BeforeValidator(as_tuple, json_schema_input_type=tuple[dict[str, Any], ...]),
     ] = ()
 
     @property

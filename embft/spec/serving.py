@@ -9,20 +9,15 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
-from embft.spec.base import Fields
+from embft.spec.base import Fields, as_tuple
 
 DIMENSIONS = (256, 128, 64)
-
-
-def _as_tuple(value: Any) -> Any:
-    # A section that has passed a validator is Python, where a list is no tuple.
-    return tuple(value) if isinstance(value, list) else value
 
 
 _Dimension = Annotated[int, Field(ge=1, le=1_000_000)]
 Dimensions = Annotated[
     tuple[_Dimension, ...],
-    BeforeValidator(_as_tuple, json_schema_input_type=tuple[_Dimension, ...]),
+    BeforeValidator(as_tuple, json_schema_input_type=tuple[_Dimension, ...]),
     Field(min_length=1),
 ]
 

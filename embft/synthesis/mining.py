@@ -41,8 +41,7 @@ def mined(folder: Path, train: Pairs, mining: Mining) -> Mined:
     """What the recipe makes of train: carried out in a process of its own, unless the folder of
     minings has it already. Raises EmbftError.
     """
-    own = folder / mining.digest[:_SHORT]
-    own = own.with_name(f"{own.name}-{train.digest()[:_SHORT]}")
+    own = MiningDir(folder / f"{mining.digest[:_SHORT]}-{train.digest()[:_SHORT]}")
     folder.mkdir(parents=True, exist_ok=True)
     with folder_lock(MiningDir(folder).lock_file):
         found = _read(own)
@@ -51,35 +50,37 @@ def mined(folder: Path, train: Pairs, mining: Mining) -> Mined:
             _run(own)
             found = _read(own)
     if found is None:
-        raise EmbftError(f"{own}: mining has ended without negatives; the same command tries again")
+        raise EmbftError(
+            f"{own.path}: mining has ended without negatives; the same command tries again"
+        )
     return found
 
 
-def _read(folder: Path) -> Mined | None:
+def _read(folder: MiningDir) -> Mined | None:
     """What was mined, or None where that is not whole."""
     try:
-        content = unsealed(MiningDir(folder).found_file)
-        check_digests(folder, content["files"])
+        content = unsealed(folder.found_file)
+        check_digests(folder.path, content["files"])
         finding = {**content["finding"], "examples": tuple(content["finding"]["examples"])}
-        return Mined(Pairs.read(MiningDir(folder).mined_file), Finding(**finding))
+        return Mined(Pairs.read(folder.mined_file), Finding(**finding))
     except (OSError, EmbftError, KeyError, TypeError):
         return None
 
 
-def write_mined(folder: Path, train: Pairs, finding: Finding) -> None:
+def write_mined(folder: MiningDir, train: Pairs, finding: Finding) -> None:
     """Keep what was mined; the last file that is written makes it whole."""
-    mined_file = MiningDir(folder).mined_file
+    mined_file = folder.mined_file
     temporary = mined_file.with_name(f".{mined_file.name}.tmp")
     train.write(temporary)
     temporary.replace(mined_file)
-    content = {"finding": vars(finding), "files": digests(folder, [mined_file])}
-    write_atomic(MiningDir(folder).found_file, sealed(content))
+    content = {"finding": vars(finding), "files": digests(folder.path, [mined_file])}
+    write_atomic(folder.found_file, sealed(content))
 
 
-def _write_job(folder: Path, train: Pairs, mining: Mining) -> None:
+def _write_job(folder: MiningDir, train: Pairs, mining: Mining) -> None:
     """What the process is given, whole or not at all."""
-    MiningDir(folder).failure_file.unlink(missing_ok=True)
-    if MiningDir(folder).job_file.exists():
+    folder.failure_file.unlink(missing_ok=True)
+    if folder.job_file.exists():
         return
     job: dict[str, Any] = {
         "rule": mining.rule.model_dump(mode="json"),
@@ -88,16 +89,17 @@ def _write_job(folder: Path, train: Pairs, mining: Mining) -> None:
         "shared": f"{mining.encoded[:_SHORT]}-{train.digest()[:_SHORT]}",
         "judged": None if mining.judge is None else f"judged-{mining.judge[:_SHORT]}.jsonl",
     }
-    with new_folder(folder) as temporary:
-        train.write(MiningDir(temporary).train_file)
-        write_columns(MiningDir(temporary).pool_file, {"text": mining.pool.texts})
-        MiningDir(temporary).job_file.write_text(sealed(job))
+    with new_folder(folder.path) as temporary:
+        made = MiningDir(temporary)
+        train.write(made.train_file)
+        write_columns(made.pool_file, {"text": mining.pool.texts})
+        made.job_file.write_text(sealed(job))
 
 
-def _run(folder: Path) -> None:
+def _run(folder: MiningDir) -> None:
     """Mine in a process of its own. Raises EmbftError where that fails."""
     context = multiprocessing.get_context("forkserver")
-    worker = context.Process(target=_enter, args=(str(folder), available_cores()), daemon=True)
+    worker = context.Process(target=_enter, args=(folder, available_cores()), daemon=True)
     worker.start()
     try:
         worker.join()
@@ -108,7 +110,7 @@ def _run(folder: Path) -> None:
         return
     reason = f"its process ended with status {worker.exitcode}"
     with suppress(OSError, ValueError):
-        reason = str(json.loads(MiningDir(folder).failure_file.read_text())["message"])
+        reason = str(json.loads(folder.failure_file.read_text())["message"])
     if worker.exitcode is not None and worker.exitcode < 0:
         reason = (
             f"its process was ended by signal {-worker.exitcode}, perhaps for want of memory; the "
@@ -117,14 +119,13 @@ def _run(folder: Path) -> None:
     raise EmbftError(f"data.negatives: no negatives could be mined: {reason}")
 
 
-def _enter(path: str, threads: int) -> None:
+def _enter(folder: MiningDir, threads: int) -> None:
     """The process: computes, and ends with the one that has started it."""
     import signal
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _end_with_parent()
-    folder = Path(path)
-    with MiningDir(folder).log_file.open("ab") as log:
+    with folder.log_file.open("ab") as log:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
     from embft.synthesis.mining_work import work
@@ -135,7 +136,7 @@ def _enter(path: str, threads: int) -> None:
         message = (
             str(error) if isinstance(error, EmbftError) else f"{type(error).__name__}: {error}"
         )
-        write_atomic(MiningDir(folder).failure_file, json.dumps({"message": message}))
+        write_atomic(folder.failure_file, json.dumps({"message": message}))
         raise SystemExit(1) from None
 
 

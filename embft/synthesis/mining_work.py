@@ -34,19 +34,19 @@ from embft.synthesis.mining import write_mined
 _KEPT = 500  # scores of a cross-encoder that are on disk at the latest after as many
 
 
-def work(folder: Path, threads: int) -> None:
+def work(folder: MiningDir, threads: int) -> None:
     """Mine what the folder's job asks for, and keep it there. Raises EmbftError."""
     torch.set_num_threads(threads)
     threadpool_limits(threads)
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
-    job = unsealed(MiningDir(folder).job_file)
+    job = unsealed(folder.job_file)
     rule = NegativesSpec.model_validate_json(json.dumps(job["rule"]))
     use_device(job["source"]["device"])
-    train = Pairs.read(MiningDir(folder).train_file)
-    question = Question.of(train, _texts(MiningDir(folder).pool_file))
-    encoded = _encoded(_model(job["source"]), question, train, folder.parent / job["shared"])
-    judge = _judge(job["source"]["judge"], folder.parent / str(job["judged"]))
+    train = Pairs.read(folder.train_file)
+    question = Question.of(train, _texts(folder.pool_file))
+    encoded = _encoded(_model(job["source"]), question, train, folder.path.parent / job["shared"])
+    judge = _judge(job["source"]["judge"], folder.path.parent / str(job["judged"]))
     taken = mine(question, encoded, rule, job["seed"], judge)
     if judge is not None:
         judge.keep()

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
-from pathlib import Path
-
 import pytest
 from click.testing import CliRunner
 
 from embft.cli.main import main
-from embft.results.folders import SweepDir, TrialDir
 from tests.helpers.commands import Ask
 
 
@@ -23,12 +19,3 @@ def ask() -> Ask:
         return ran.output
 
     return run
-
-
-@pytest.fixture
-def copied(sweep: dict[str, TrialDir], tmp_path: Path) -> dict[str, TrialDir]:
-    """The finished sweep once more, to be changed."""
-    folder = sweep["lora"].sweep.path
-    shutil.copytree(folder, tmp_path / "results" / folder.name)
-    copy = SweepDir(tmp_path / "results" / folder.name)
-    return {method: copy.trial(trial.name) for method, trial in sweep.items()}

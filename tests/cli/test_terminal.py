@@ -14,8 +14,9 @@ from rich.console import Console
 
 from embft.cli.commands import Commands, given_again
 from embft.cli.main import main
+from embft.cli.plan_text import plan_records
 from embft.cli.progress import SweepView
-from embft.cli.tables import metric_records, metric_rows, plan_records, print_records
+from embft.cli.tables import metric_records, metric_rows, print_records
 from embft.planning.plan import make_plan
 from embft.planning.prepare import prepare
 from embft.planning.take_over import finished_elsewhere

@@ -17,7 +17,7 @@ from rich.console import Console
 from sklearn.cluster import MiniBatchKMeans
 from sklearn.metrics import ndcg_score, v_measure_score
 
-from embft.cli.tables import print_code
+from embft.cli.plan_text import print_code
 from embft.data.pairs import Pairs, Splits
 from embft.errors import DataError, EmbftError, ModelError, SpecError
 from embft.evaluation import clusters, collapse

@@ -37,8 +37,8 @@ def here(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """Mines in this process. The folders of what was mined."""
     done: list[Path] = []
 
-    def run(folder: Path) -> None:
-        done.append(folder)
+    def run(folder: MiningDir) -> None:
+        done.append(folder.path)
         work(folder, 1)
 
     monkeypatch.setattr(mining, "_run", run)
@@ -164,8 +164,8 @@ def test_what_was_killed_is_mined_again(
     """
     plan = planned(beir, tiny_model)
 
-    def killed(folder: Path) -> None:
-        MiningDir(folder).mined_file.write_bytes(b"torn")
+    def killed(folder: MiningDir) -> None:
+        folder.mined_file.write_bytes(b"torn")
         raise EmbftError("data.negatives: no negatives could be mined: killed")
 
     monkeypatch.setattr(mining, "_run", killed)

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -16,7 +14,7 @@ from embft.leaderboard.build import build_leaderboard
 from embft.leaderboard.export import write_tables
 from embft.leaderboard.serving import by_speed, served, smallest
 from embft.report.export import all_charts
-from embft.results.folders import SweepDir, TrialDir
+from embft.results.folders import TrialDir
 from embft.results.retention import remove_model
 from embft.results.serving import Loss, Serving, Speed, Variant, read_serving, write_serving
 from embft.shipping import serving, speed
@@ -24,15 +22,6 @@ from embft.spec import parse_spec
 from tests.helpers.commands import embft
 
 SPEC = "name: a\ndata: {dataset: dating}\n"
-
-
-@pytest.fixture
-def copied(sweep: dict[str, TrialDir], tmp_path: Path) -> dict[str, TrialDir]:
-    """The finished sweep once more, to be changed."""
-    folder = sweep["lora"].sweep.path
-    shutil.copytree(folder, tmp_path / "results" / folder.name)
-    copy = SweepDir(tmp_path / "results" / folder.name)
-    return {method: copy.trial(trial.name) for method, trial in sweep.items()}
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from embft.data.audit.findings import EXAMPLES, Finding, grade, sample, shorten
 from embft.data.audit.labels import TokenLengths
 from embft.data.column import take
 from embft.data.pairs import Splits
-from embft.data.retrieval import SETS, Judged, Retrieval
+from embft.data.retrieval import Judged, Retrieval
 from embft.data.texts import IntArray, normalise, numbered
 
 COUNTED = 10_000
@@ -31,7 +31,7 @@ def long_texts(
         return
     count = _Count(token_lengths, max_tokens)
     yield from _long_documents(splits, found, count)
-    for split, judged in _different_sets(found):
+    for split, judged in found.distinct_sets.items():
         texts = judged.queries.texts
         rows, looked_at = count.longer(texts)
         if len(rows):
@@ -103,20 +103,13 @@ def _cut_relevant(
     """Of each split, how many of the relevant documents are cut off, and how many there are."""
     texts = {
         split: take(found.corpus.texts, np.unique(judged.relevant[:, 1]))
-        for split, judged in _different_sets(found)
+        for split, judged in found.distinct_sets.items()
     }
     if len(splits.train):
         positive = np.flatnonzero(splits.train.label > 0)
         texts = {"train": list(dict.fromkeys(take(splits.train.text_2, positive))), **texts}
     looked = {split: count.longer(each) for split, each in texts.items()}
     return {k: len(rows) for k, (rows, _) in looked.items()}, {k: n for k, (_, n) in looked.items()}
-
-
-def _different_sets(found: Retrieval) -> Iterator[tuple[str, Judged]]:
-    same = found.sets.get("dev") is found.sets.get("test")
-    for split in SETS:
-        if split in found.sets and not (same and split == "test"):
-            yield split, found.sets[split]
 
 
 def equal_documents(found: Retrieval | None) -> Iterator[Finding]:
@@ -140,7 +133,7 @@ def equal_documents(found: Retrieval | None) -> Iterator[Finding]:
         "Equal documents have one embedding, tie in every ranking, and take places of others.",
         "Keep one of each, unless users see them all.",
     )
-    for split, judged in _different_sets(found):
+    for split, judged in found.distinct_sets.items():
         yield from _judged_otherwise(found, split, judged, ids, copies)
 
 

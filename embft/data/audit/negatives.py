@@ -19,8 +19,9 @@ def hard_negatives(corpus: Corpus) -> Iterator[Finding]:
     columns = corpus.normal_negatives.get("train", ())
     if not columns:
         return
-    yield from _positives(corpus, np.stack(columns, axis=1))
-    yield from _repeated(corpus, np.stack(columns, axis=1))
+    negatives = np.stack(columns, axis=1)
+    yield from _positives(corpus, negatives)
+    yield from _repeated(corpus, negatives)
 
 
 def _positives(corpus: Corpus, negatives: IntArray) -> Iterator[Finding]:

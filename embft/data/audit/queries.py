@@ -17,7 +17,7 @@ from embft.data.audit.findings import EXAMPLES, Finding, grade, shorten
 from embft.data.audit.near import Near, near_repeats
 from embft.data.audit.overlap import sources
 from embft.data.column import take
-from embft.data.pairs import SPLITS, Pairs, Splits
+from embft.data.pairs import Pairs, Splits
 from embft.data.retrieval import Retrieval
 from embft.data.texts import IntArray
 
@@ -51,9 +51,8 @@ def _queries(splits: Splits, found: Retrieval) -> Iterator[tuple[str, Pairs]]:
     """The queries of each split, each as a pair with itself."""
     if len(splits.train):
         yield "train", _alone(_distinct(splits.train.text_1))
-    for split in _judged_splits(found):
-        queries = found.sets[split].queries
-        yield split, _alone(queries.texts, queries.ids)
+    for split, judged in found.distinct_sets.items():
+        yield split, _alone(judged.queries.texts, judged.queries.ids)
 
 
 def _documents(splits: Splits, found: Retrieval) -> Iterator[tuple[str, Pairs]]:
@@ -61,14 +60,9 @@ def _documents(splits: Splits, found: Retrieval) -> Iterator[tuple[str, Pairs]]:
     if len(splits.train):
         positive = np.flatnonzero(splits.train.label > 0)
         yield "train", _alone(_distinct(take(splits.train.text_2, positive)))
-    for split in _judged_splits(found):
-        rows = np.unique(found.sets[split].relevant[:, 1])
+    for split, judged in found.distinct_sets.items():
+        rows = np.unique(judged.relevant[:, 1])
         yield split, _alone(take(found.corpus.texts, rows), take(found.corpus.ids, rows))
-
-
-def _judged_splits(found: Retrieval) -> list[str]:
-    same = found.sets.get("dev") is found.sets.get("test")
-    return [split for split in SPLITS if split in found.sets and not (same and split == "test")]
 
 
 def _distinct(texts: Sequence[str]) -> list[str]:

@@ -48,8 +48,7 @@ def query_charts(leaderboard: Leaderboard) -> Iterator[Chart]:
 def changes(scores: QueryScores) -> Chart:
     """How many queries have gained or lost how much."""
     edges = np.linspace(-1, 1, _BINS + 1)
-    moved = np.abs(scores.change) > 1e-9
-    counts = np.histogram(scores.change[moved], edges)[0]
+    counts = np.histogram(scores.change[scores.moved != 0], edges)[0]
     data = [
         {"low": float(low), "high": float(high), "floor": 0, "count": int(count),
          "kind": _KINDS[0] if high <= 1e-9 else _KINDS[2],
@@ -57,7 +56,7 @@ def changes(scores: QueryScores) -> Chart:
         for low, high, count in zip(edges[:-1], edges[1:], counts, strict=True)
         if count
     ]  # fmt: skip
-    same = int((~moved).sum())
+    same = int((scores.moved == 0).sum())
     if same:
         data.append(
             {

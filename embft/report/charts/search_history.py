@@ -9,8 +9,8 @@ from embft.leaderboard.search_history import history_finding, search_history
 from embft.report import format as fmt
 from embft.report.chart import Chart, dimmed, finish, rows
 from embft.report.chart_list import Section, chart
-from embft.report.drawing import opacity, score_axis, tooltip_of
-from embft.report.theme import ACCENT, MUTED
+from embft.report.drawing import opacity, score_axis, trial_dots
+from embft.report.theme import ACCENT
 from embft.results.records import Status
 
 
@@ -45,16 +45,7 @@ def history_chart(leaderboard: Leaderboard) -> Chart | None:
         interpolate="step-after", strokeWidth=1.8, color=ACCENT, aria=False
     )
     base = alt.Chart(rows()).encode(x=x, y=y, opacity=opacity(dimmed()))
-    tooltip = tooltip_of(trial="label", status="status", **{"dev score": "shown"})
-    dots = [
-        base.transform_filter(test)
-        .mark_point(filled=filled, size=60, cursor="pointer")
-        .encode(color=alt.ColorValue(colour), tooltip=tooltip)
-        for test, filled, colour in (
-            ("datum.pruned", False, MUTED),
-            ("!datum.pruned", True, ACCENT),
-        )
-    ]
+    dots = trial_dots(base)
     return Chart(
         key="search-history",
         title=history_finding(history),

@@ -10,8 +10,8 @@ from embft.leaderboard.search_slices import Slice, search_slices
 from embft.report import format as fmt
 from embft.report.chart import Chart, dimmed, finish, rows
 from embft.report.chart_list import Section, chart
-from embft.report.drawing import LEAST_MARGIN, MARGIN, opacity, score_axis, slug, tooltip_of
-from embft.report.theme import ACCENT, CATEGORIES, MUTED
+from embft.report.drawing import opacity, score_axis, score_domain, slug, trial_dots
+from embft.report.theme import CATEGORIES, MUTED
 from embft.results.records import Status
 
 _DENSITY = 0.28  # of the chart's height, at most
@@ -43,21 +43,12 @@ def _slice_chart(leaderboard: Leaderboard, found: Slice) -> Chart:
     ]
     scores = [each.score for each in found.tried]
     x, y = _axis(found, title), score_axis(leaderboard, scores, "dev")
-    foot = min(scores) - (MARGIN * (max(scores) - min(scores)) or LEAST_MARGIN)
+    foot = score_domain(scores)[0]
     height = max(scores) - foot
     density = alt.Chart(alt.NamedData("density")).mark_rect(fill=MUTED, opacity=0.16, aria=False)
     density = density.encode(x=x, x2="to:Q", y=y, y2="top:Q")
     base = alt.Chart(rows()).encode(x=x, y=y, opacity=opacity(dimmed()))
-    tooltip = tooltip_of(trial="label", status="status", **{"dev score": "shown"})
-    dots = [
-        base.transform_filter(test)
-        .mark_point(filled=filled, size=60, cursor="pointer")
-        .encode(color=alt.ColorValue(colour), tooltip=tooltip)
-        for test, filled, colour in (
-            ("datum.pruned", False, MUTED),
-            ("!datum.pruned", True, ACCENT),
-        )
-    ]
+    dots = trial_dots(base)
     ahead = alt.Chart(alt.NamedData("next")).mark_point(
         shape="triangle-up", filled=True, size=90, color=CATEGORIES[1], aria=False
     )

@@ -14,7 +14,7 @@ from embft.leaderboard.verdict import group_name
 from embft.report import format as fmt
 from embft.report.chart import Chart, dimmed, finish, rows
 from embft.report.chart_list import Section, chart
-from embft.report.drawing import opacity, tooltip_of
+from embft.report.drawing import opacity, score_domain, tooltip_of
 from embft.report.theme import ACCENT, CATEGORIES, MUTED
 
 _KINDS = ("chosen", "on the front", "other")
@@ -57,7 +57,6 @@ def _spec(
         key=lambda row: -_KINDS.index(row["kind"]),
     )
     scores = [row["score"] for row in data]
-    margin = 0.06 * (max(scores) - min(scores)) or 0.05
     costs = [row["cost"] for row in data]
     scale = alt.Scale(type="log", domain=[min(costs) / 1.4, max(costs) * 1.4], nice=False)
     x = alt.X(
@@ -69,9 +68,7 @@ def _spec(
     y = alt.Y(
         "score:Q",
         title=f"{metric_label(found[0].serving.metric)} on test",
-        scale=alt.Scale(
-            domain=[min(scores) - margin, max(scores) + margin], nice=False, zero=False
-        ),
+        scale=alt.Scale(domain=score_domain(scores), nice=False, zero=False),
     )
     colours = alt.Scale(domain=list(_KINDS), range=[CATEGORIES[1], ACCENT, MUTED])
     shapes = alt.Scale(domain=list(_KINDS), range=["diamond", "circle", "circle"])

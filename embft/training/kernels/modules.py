@@ -109,12 +109,10 @@ class FastModules:
 
 def _outermost(model: nn.Module) -> Iterator[nn.Module]:
     """Modules, without those below a linear layer that has an adapter."""
-    if hasattr(model, "base_layer"):
-        yield model
-        return
     yield model
-    for child in model.children():
-        yield from _outermost(child)
+    if not hasattr(model, "base_layer"):
+        for child in model.children():
+            yield from _outermost(child)
 
 
 def _known(module: nn.Module) -> Callable[[torch.Tensor], torch.Tensor] | None:
