@@ -49,8 +49,10 @@ def reference() -> str:
 
 def _commands(command: click.Command, path: tuple[str, ...]) -> Iterator[str]:
     if isinstance(command, click.Group):
-        for name, inner in command.commands.items():
-            yield from _commands(inner, (*path, name))
+        inside = click.Context(command)
+        for name in command.list_commands(inside):
+            if inner := command.get_command(inside, name):
+                yield from _commands(inner, (*path, name))
         return
     settings = main.context_settings  # `-h` beside `--help`
     context = click.Context(command, info_name=" ".join(path), terminal_width=100, **settings)

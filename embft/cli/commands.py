@@ -8,6 +8,7 @@ import shlex
 import signal
 import sys
 from contextlib import suppress
+from importlib import import_module
 from typing import Any, NoReturn
 
 import click
@@ -30,17 +31,40 @@ class Group(click.Group):
         _keep_lines(cmd)
         super().add_command(cmd, name)
 
+    def add_later(self, name: str, sentence: str, module: str = "") -> None:
+        """Register a command by its first sentence, for the list of commands. Its module, one of
+        `embft/cli/` called like the command unless given, is imported when the command is called.
+        """
+        super().add_command(_Later(name, f"embft.cli.{module or name}", sentence), name)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of this name, its module imported."""
+        found = super().get_command(ctx, cmd_name)
+        return found.load() if isinstance(found, _Later) else found
+
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """The commands in the order in which they are used."""
         return list(self.commands)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The commands, each with its first sentence, which is wrapped and not cut."""
-        found = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        found = [(name, self.commands[name]) for name in self.list_commands(ctx)]
         with formatter.section("Commands"):
-            formatter.write_dl(
-                [(name, each.get_short_help_str(_UNCUT)) for name, each in found if each]
-            )
+            formatter.write_dl([(name, each.get_short_help_str(_UNCUT)) for name, each in found])
+
+
+class _Later(click.Command):
+    """Stands for a command until it is called; the module has it under the command's name."""
+
+    def __init__(self, name: str, module: str, sentence: str) -> None:
+        super().__init__(name, help=sentence)
+        self.module = module
+
+    def load(self) -> click.Command:
+        """The command itself."""
+        found: click.Command = getattr(import_module(self.module), str(self.name))
+        _keep_lines(found)
+        return found
 
 
 class Commands(Group):

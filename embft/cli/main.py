@@ -10,8 +10,6 @@ import click
 
 from embft import __version__
 from embft.cli.commands import Commands
-from embft.cli.compare import compare
-from embft.cli.compress import compress
 from embft.cli.data import (
     COLUMNS,
     LABEL_RANGE,
@@ -22,20 +20,9 @@ from embft.cli.data import (
     given_splits,
     new_console,
 )
-from embft.cli.diff import diff
-from embft.cli.doctor import doctor
-from embft.cli.examples import examples
-from embft.cli.init import init
 from embft.cli.options import TRIALS_BELOW
 from embft.cli.path_options import Given, Place
 from embft.cli.planned import measured, planned
-from embft.cli.power import power
-from embft.cli.prune import cache, prune, rm
-from embft.cli.schema import schema
-from embft.cli.ship import export, merge
-from embft.cli.show import show
-from embft.cli.status import status, watch
-from embft.cli.verify import verify
 from embft.errors import EmbftError
 
 _SPEC = click.argument("spec", type=click.Path(path_type=Path, dir_okay=False))
@@ -86,7 +73,10 @@ def main() -> None:
     """
 
 
-main.add_command(init)
+main.add_later(
+    "init",
+    "Write a commented spec that runs on your FILEs: train, and if you have them dev and test.",
+)
 
 
 @main.command()
@@ -249,12 +239,31 @@ def leaderboard(folders: tuple[Path, ...], form: str) -> None:
         print_leaderboard(new_console(), leaderboard)
 
 
-main.add_command(status)
-main.add_command(watch)
-main.add_command(show)
-main.add_command(compare)
-main.add_command(diff)
-main.add_command(power)
+main.add_later(
+    "status",
+    "Say how far every sweep below --results has come, or those in FOLDERs (results/NAME).",
+)
+main.add_later(
+    "watch",
+    "Watch a running sweep, FOLDER (results/NAME) or the only one below --results, until it ends.",
+    module="status",
+)
+main.add_later(
+    "show",
+    "Show everything that is known of a TRIAL: scores, costs, verification, environment, spec.",
+)
+main.add_later(
+    "compare",
+    "Compare the trials A and B: settings, scores with paired intervals, costs, environment.",
+)
+main.add_later(
+    "diff",
+    "Say what an edited SPEC keeps, adds and drops of its sweep, and which field is the reason.",
+)
+main.add_later(
+    "power",
+    "Say what difference the dev and test of SPEC can show, and what a smaller one would need.",
+)
 main.add_command(data)
 
 
@@ -335,13 +344,38 @@ def metrics(form: str) -> None:
     print_records(new_console(), form, records, "Metrics")
 
 
-main.add_command(export)
-main.add_command(merge)
-main.add_command(verify)
-main.add_command(compress)
-main.add_command(prune)
-main.add_command(rm)
-main.add_command(cache)
-main.add_command(schema)
-main.add_command(doctor)
-main.add_command(examples)
+main.add_later(
+    "export",
+    "Export a TRIAL's model: of a SWEEP's folder (results/NAME) the recommended one by default.",
+    module="ship",
+)
+main.add_later(
+    "merge",
+    "Merge a TRIAL's adapter into its base, and save the whole model to OUT.",
+    module="ship",
+)
+main.add_later(
+    "verify",
+    "Verify MODEL: run a trial again, check an exported folder, or compare what is served.",
+)
+main.add_later(
+    "compress",
+    "Say what smaller embeddings of a TRIAL cost: fewer dimensions, float32, int8 or bits.",
+)
+main.add_later(
+    "prune",
+    "Remove by rule what sweeps have left: those below --results, or in FOLDERs (results/NAME).",
+)
+main.add_later(
+    "rm",
+    "Remove trials (by short name, name or folder) or whole sweeps (by folder, results/NAME).",
+    module="prune",
+)
+main.add_later(
+    "cache",
+    "List what embft keeps to save time: where, how large, and what clearing it costs.",
+    module="prune",
+)
+main.add_later("schema", "Print the JSON Schema of a spec, by which editors complete and check.")
+main.add_later("doctor", "Check this machine: versions, cores, memory, GPU, model hub, folders.")
+main.add_later("examples", "Write the example specs, and the schema by which editors check them.")

@@ -25,9 +25,9 @@ def run(*arguments: str) -> Result:
 
 def every_command(group: click.Group = main, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
     """The words of each command, groups included."""
-    found = [path]
-    for name, command in group.commands.items():
-        inner = (*path, name)
+    found, context = [path], click.Context(group)
+    for name in group.list_commands(context):
+        command, inner = group.get_command(context, name), (*path, name)
         found += every_command(command, inner) if isinstance(command, click.Group) else [inner]
     return found
 
@@ -39,6 +39,22 @@ def test_help_is_whole_at_80_columns(command: tuple[str, ...]) -> None:
     assert "\\b" not in shown
     assert not re.search(r"[^A-Z\]]\.\.\.\s", shown)  # after a name in capitals: several of them
     assert all(len(line) <= 80 for line in shown.splitlines())
+
+
+def test_the_list_of_commands_has_each_ones_first_sentence() -> None:
+    """It stands there by itself, so that no command's module is imported for the list."""
+    context = click.Context(main)
+    listed = {name: command.help for name, command in main.commands.items()}
+    for name in main.list_commands(context):
+        command = main.get_command(context, name)
+        assert command is not None
+        assert command.name == name
+        assert _first(command.help) == _first(listed[name])
+
+
+def _first(text: str | None) -> str:
+    """The first sentence, on one line, as click cuts it."""
+    return click.Command("", help=text).get_short_help_str(10_000)
 
 
 def test_examples_in_help_are_lines() -> None:

@@ -72,7 +72,9 @@ def test_commands_are_those_that_there_are(page: str, line: str) -> None:
         if words[0].startswith("-"):
             return  # an option of `embft` itself, such as --version
         context = click.Context(command, parent=context, info_name=command.name)
-        command = command.commands[words.pop(0)]
+        found = command.get_command(context, words.pop(0))
+        assert found is not None
+        command = found
     parser = command.make_parser(click.Context(command, parent=context, resilient_parsing=True))
     values, _, _ = parser.parse_args(args=list(words))
     for parameter in command.params:
