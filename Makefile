@@ -77,9 +77,12 @@ docs: install
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo "site/index.html"
 
+# In an environment of its own: beside Ray, what the tool brings makes each import of Ray a second slower.
 sbom: install
+	$(PYTHON) -m venv .venv-sbom
+	.venv-sbom/bin/python -m pip install --quiet --constraint constraints.txt cyclonedx-bom
 	mkdir -p build
-	$(BIN)/cyclonedx-py environment --pyproject pyproject.toml --mc-type library \
+	.venv-sbom/bin/cyclonedx-py environment --pyproject pyproject.toml --mc-type library \
 		--output-reproducible --output-file build/sbom.json $(BIN)/python
 	$(BIN)/python docs/licences.py build/sbom.json
 	@echo "build/sbom.json, docs/licences.md"
@@ -99,4 +102,4 @@ reproduce: install
 	$(BIN)/python benchmarks/reproduction.py $(RESULTS)/seed-study docs/reproduction.md
 
 clean:
-	rm -rf $(VENV) .venv-latest .mypy_cache .pytest_cache .ruff_cache build site *.egg-info
+	rm -rf $(VENV) .venv-latest .venv-sbom .mypy_cache .pytest_cache .ruff_cache build site *.egg-info

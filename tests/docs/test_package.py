@@ -107,6 +107,13 @@ def test_versions_are_bounded_by_what_was_tested(requirement: Requirement) -> No
     assert requirement.specifier.contains(pinned()[canonicalize_name(requirement.name)])
 
 
+def test_nothing_here_slows_every_import_of_ray() -> None:
+    """jsonschema, which Ray and Altair import, imports this one where it is there, which builds a
+    parser for more than a second: in a sweep's driver, its actor and both of Ray's agents.
+    """
+    assert importlib.util.find_spec("rfc3987_syntax") is None
+
+
 def test_make_installs_every_extra() -> None:
     """The tests of each run with the tested and with the newest versions; torch is the same."""
     text = (ROOT / "Makefile").read_text()
@@ -132,15 +139,16 @@ def test_every_dependency_has_its_licence_on_the_page() -> None:
     assert not [row for row in rows if "unknown" in row or re.search(r"\bA?GPL", row)]
 
 
+@pytest.mark.long
 def test_the_bill_of_materials_names_versions_and_licences(tmp_path: Path) -> None:
-    """By the command of `make sbom`, for the environment of these tests."""
-    program = Path(sys.executable).with_name("cyclonedx-py")
-    if not program.exists():
-        pytest.skip("cyclonedx-bom is not installed")
-    target = tmp_path / "sbom.json"
+    """By the commands of `make sbom`, for the environment of these tests."""
+    tools, target = tmp_path / "tools", tmp_path / "sbom.json"
+    subprocess.run([sys.executable, "-m", "venv", tools], check=True)
+    pip = [tools / "bin/python", "-m", "pip", "install", "--quiet"]
+    subprocess.run([*pip, "--constraint", ROOT / "constraints.txt", "cyclonedx-bom"], check=True)
     described = ["--pyproject", str(ROOT / "pyproject.toml"), "--output-file", str(target)]
     subprocess.run(
-        [program, "environment", "--no-validate", *described, sys.executable],
+        [tools / "bin/cyclonedx-py", "environment", "--no-validate", *described, sys.executable],
         check=True,
         capture_output=True,
     )
