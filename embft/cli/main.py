@@ -126,6 +126,7 @@ def plan(spec: Path, results: Path, form: str, measuring: bool, trusted: bool) -
     """Show the trials of SPEC, which are done and which are pending, and what they need."""
     from embft.cli.console import say
     from embft.cli.plan_text import (
+        counted,
         plan_records,
         print_code,
         print_more_seeds,
@@ -146,7 +147,7 @@ def plan(spec: Path, results: Path, form: str, measuring: bool, trusted: bool) -
     made = planned(spec, results, trusted, reading=not measuring)
     seconds = measured(made) if measuring else {}
     elsewhere = finished_elsewhere(made)
-    title = f"{made.spec.name}: {len(made.trials)} trials"
+    title = f"{made.spec.name}: {counted(made.trials)}"
     console = new_console()
     print_records(console, form, plan_records(made, seconds, elsewhere), title)
     left = [trial for trial in made.pending() if trial.key not in elsewhere]

@@ -11,6 +11,8 @@ from rich.text import Text
 from embft.cli.console import say
 from embft.cli.tables import SCORED_AGAIN
 from embft.leaderboard.contenders import FEWEST_AT_FIRST
+from embft.leaderboard.costs import COSTS as PREFERRED
+from embft.leaderboard.labels import metric_label
 from embft.planning.estimate import SWEEP_SECONDS, Need, duration_text, free_disk, size_text
 from embft.planning.plan import Plan, PlannedTrial
 from embft.planning.seed_rounds import known_rounds
@@ -20,6 +22,12 @@ from embft.results.folders import TrialDir
 from embft.results.records import Status
 from embft.results.removal import size_of
 from embft.results.search_log import Suggested, read_search
+from embft.spec.costs import COSTS
+
+
+def counted(trials: Sequence[PlannedTrial]) -> str:
+    """How many trials, in words."""
+    return "1 trial" if len(trials) == 1 else f"{len(trials)} trials"
 
 
 def print_plan_line(console: Console, plan: Plan, pending: Sequence[PlannedTrial]) -> None:
@@ -28,7 +36,8 @@ def print_plan_line(console: Console, plan: Plan, pending: Sequence[PlannedTrial
     failed = sum(t.finished == Status.FAILED for t in plan.trials)
     failed -= sum(t.finished is not None for t in pending)  # to run again, as was asked
     line = Text(plan.spec.name, style="bold")
-    line.append(f": {len(plan.trials)} trials with the baseline, ", style="not bold")
+    base = ", the baseline" if len(plan.trials) == 1 else " with the baseline"
+    line.append(f": {counted(plan.trials)}{base}, ", style="not bold")
     again = sum(trial.trained is not None for trial in pending)
     scored = f" ({again} of them scored again, not trained)" if again else ""
     line.append(f"{done} done, {len(pending)} to run{scored}, ", style="not bold")
@@ -77,6 +86,37 @@ def print_search(console: Console, plan: Plan) -> None:
     for product in plan.spec.space:
         axes = ", ".join(f"{axis} {domain.text()}" for axis, domain in product.items())
         say(console, f"  {axes}")
+    if search.costs:
+        _print_objectives(console, plan)
+
+
+def _print_objectives(console: Console, plan: Plan) -> None:
+    """What a search with several objectives goes by, and what goes by the score alone."""
+    spec = plan.spec
+    goal = f"{metric_label(spec.objective.metric)} on dev ({spec.objective.mode})"
+    costs = [f"{COSTS[cost].label} (min)" for cost in spec.search.costs]
+    say(console, f"Objectives: {', '.join((goal, *costs))}. The report shows their Pareto front.")
+    if timed := [COSTS[cost].label for cost in spec.search.costs if COSTS[cost].measured]:
+        say(
+            console,
+            f"  The {' and the '.join(timed)} are measured: what is on disk counts as it was "
+            "recorded, and another machine may be led to other points.",
+        )
+    limits = ("stop.score", "stop.no_better_for")
+    alone = [name for name in limits if getattr(spec.stop, name.partition(".")[2]) is not None]
+    if spec.scheduler is not None:
+        alone.insert(0, spec.scheduler.algorithm)
+    if alone:
+        goes, ended = ("goes" if len(alone) == 1 else "go"), ""
+        if spec.scheduler is not None:
+            ended = "; of a trial that is stopped early the searcher learns no objective"
+        say(console, f"  {' and '.join(alone)} {goes} by the score alone{ended}.")
+    say(
+        console,
+        f"  One is recommended all the same: of those that lose at most "
+        f"{spec.objective.tolerance:g} against the best the one with the "
+        f"{PREFERRED[spec.objective.prefer]} (objective.prefer: {spec.objective.prefer}).",
+    )
 
 
 def print_more_seeds(console: Console, plan: Plan) -> None:

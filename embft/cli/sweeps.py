@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from embft.leaderboard.rows import Leaderboard
     from embft.planning.plan import Plan, PlannedTrial
+    from embft.results.folders import TrialDir
     from embft.results.observer import Observer
     from embft.scheduler.choices import Choices
     from embft.scheduler.cluster import Cluster, KeptRay
@@ -176,17 +177,35 @@ def _measure_serving(console: Console, plan: Plan, options: Options) -> None:
     """Measure what the models cost in service, where that was not done yet."""
     from embft.cli.console import say
     from embft.results.plan_record import read_plan
-    from embft.shipping.serving import measure_all
 
     def tell(done: int, total: int) -> None:
         say(console, f"serving: {done} of {total} models measured")
 
-    assert plan.spec.serving is not None  # noqa: S101 - what the caller has seen
     folders = [plan.folder.trial(entry["folder"]) for entry in read_plan(plan.folder)["trials"]]
+    _measure(plan, options, folders, tell)
+
+
+def _measure(
+    plan: Plan,
+    options: Options,
+    folders: Sequence[TrialDir],
+    tell: Callable[[int, int], None] = lambda _done, _total: None,
+) -> None:
+    """Measure these models in service, and say which could not be."""
+    from embft.shipping.serving import measure_all
+
+    assert plan.spec.serving is not None  # noqa: S101 - the spec says that they are measured
     dimensions = plan.spec.serving.dimensions
     failed = measure_all(folders, dimensions, trusted=options.trusted, tell=tell)
     for name, reason in failed.items():
         click.echo(f"embft: serving of {name}: {reason}", err=True)
+
+
+def _needed(plan: Plan, folder: TrialDir) -> bool:
+    """Whether a search still has to measure a trial's model in service."""
+    from embft.results.serving import known_serving
+
+    return plan.spec.search.by_service and known_serving(folder) is None
 
 
 def _introduced(
@@ -213,7 +232,13 @@ def _introduced(
     waiting = {trial.key for trial in pending}
     folders = (plan.folder.trial(entry["folder"]) for entry in read_plan(plan.folder)["trials"])
     finished = (folder for folder in folders if folder.key not in waiting)
-    retention = Retention(plan.spec.artifacts, plan.spec.objective, finished, partial(say, console))
+    retention = Retention(
+        plan.spec.artifacts,
+        plan.spec.objective,
+        finished,
+        partial(say, console),
+        partial(_needed, plan),
+    )
     runs = bool(pending) or plan.spec.search.proposes or plan.spec.more_seeds is not None
     print_retention(console, plan, retention.beyond, running=runs)
     return [retention, *map(InBackground, map(find_tracker, options.trackers))]
@@ -255,7 +280,13 @@ def _run(  # noqa: PLR0913, PLR0917 - what a run needs
     at_first = [trial for trial in pending if not trial.replicate]
     try:
         resolved = partial(_is_resolved, plan)
-        choices = choices_of(plan, at_first, resolved, again=options.retry_failed)
+        choices = choices_of(
+            plan,
+            at_first,
+            resolved,
+            measure=lambda folder: _measure(plan, options, [folder]),
+            again=options.retry_failed,
+        )
         if (at_first or choices.open) and choices.enough.reason is None:
             run(plan, at_first, choices)
         _say_enough(console, choices)

@@ -9,6 +9,7 @@ from statistics import fmean
 from embft.leaderboard.pair_scores import train_rows
 from embft.leaderboard.rows import Row
 from embft.leaderboard.serving import chosen_index
+from embft.results.costs import rows_trained_on
 from embft.spec import Objective
 from embft.spec.objective import Preference
 
@@ -50,5 +51,4 @@ def _in_service(rows: Sequence[Row], tolerance: float) -> Cost:
 
 
 def _rows_trained_on(row: Row) -> float:
-    """In each epoch all that the data has; 0 without training."""
-    return row.epochs[-1].epoch * (train_rows(row) or 1) if row.epochs else 0.0
+    return rows_trained_on(row.result, train_rows(row) or 1) if row.result else 0.0

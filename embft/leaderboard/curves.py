@@ -8,6 +8,7 @@ from statistics import fmean
 
 import numpy as np
 
+from embft.leaderboard.front import pareto_front
 from embft.leaderboard.labels import config_label
 from embft.leaderboard.rows import Leaderboard, Row
 from embft.results.records import Completed, Status
@@ -116,7 +117,7 @@ def cost_points(leaderboard: Leaderboard) -> list[CostPoint]:
     done = [[row.completed for row in group.rows if row.completed] for group in leaderboard.groups]
     seconds = [_mean_seconds(found) for found in done]
     sizes = [fmean(found.trainable_parameters for found in rows) for rows in done]
-    by_seconds, by_size = pareto_front(scores, seconds), pareto_front(scores, sizes)
+    by_seconds, by_size = (pareto_front(scores, [(c,) for c in of]) for of in (seconds, sizes))
     return [
         CostPoint(
             trial=group.best.trial,
@@ -131,17 +132,6 @@ def cost_points(leaderboard: Leaderboard) -> list[CostPoint]:
             recommended=group.recommended,
         )
         for i, group in enumerate(leaderboard.groups)
-    ]
-
-
-def pareto_front(gains: Sequence[float], costs: Sequence[float]) -> list[bool]:
-    """Which points no other dominates: none gains as much for less, or more for as little."""
-    return [
-        not any(
-            g >= gain and c <= cost and (g > gain or c < cost)
-            for g, c in zip(gains, costs, strict=True)
-        )
-        for gain, cost in zip(gains, costs, strict=True)
     ]
 
 

@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from embft.leaderboard.front import front, row_cost
 from embft.leaderboard.labels import config_label
 from embft.leaderboard.rows import Group, Interval, Leaderboard, Needed, Row
 from embft.leaderboard.serving import chosen_index
@@ -44,6 +45,7 @@ def to_records(leaderboard: Leaderboard) -> list[dict[str, Any]]:
     known = (*leaderboard.bases, *leaderboard.groups)
     groups = {row.trial: group for group in known for row in group.rows}
     answer = _answer(leaderboard)
+    on_front = {row.trial: w.on_front for w in front(leaderboard) for row in w.group.rows}
     records = []
     for row in leaderboard.rows:
         group = groups.get(row.trial)
@@ -55,6 +57,7 @@ def to_records(leaderboard: Leaderboard) -> list[dict[str, Any]]:
                 "tied_with_leader": group.in_best_set if group else None,
                 "in_best_set": group.in_best_set if group else None,
                 "recommended": group.recommended if group else None,
+                **_of_front(leaderboard, row, on_front),
                 **answer,
                 "seed": row.seed,
                 **row.params,
@@ -81,6 +84,20 @@ def _answer(leaderboard: Leaderboard) -> dict[str, Any]:
         "resolved": bool(decision and decision.resolved),
         "scope": decision.scope if decision else None,
     }
+
+
+def _of_front(
+    leaderboard: Leaderboard, row: Row, on_front: Mapping[str, bool]
+) -> dict[str, float | bool | None]:
+    """Whether a trial's configuration is on the front, and the cost that has no column of its own;
+    nothing where the search had one objective.
+    """
+    if not leaderboard.costs:
+        return {}
+    cells: dict[str, float | bool | None] = {"on_front": on_front.get(row.trial)}
+    if "training" in leaderboard.costs:
+        cells["rows_trained_on"] = row_cost(leaderboard, row, "training")
+    return cells
 
 
 def _rank(group: Group | None) -> dict[str, int | None]:
@@ -257,6 +274,26 @@ def _needed(found: Needed | None) -> dict[str, int | None] | None:
     return None if found is None else {"dev_units": found.pairs, "seeds": found.seeds}
 
 
+def _front(leaderboard: Leaderboard) -> dict[str, Any]:
+    """The objectives of a search that had several, and the configurations on their front."""
+    if not leaderboard.costs:
+        return {}
+    return {
+        "objectives": ["score", *leaderboard.costs],
+        "front": [
+            {
+                "trial": each.group.best.trial,
+                "configuration": group_name(leaderboard, each.group),
+                "dev_score": each.group.dev_score,
+                "dev_interval": each.interval,
+                **each.costs,
+            }
+            for each in front(leaderboard)
+            if each.on_front
+        ],
+    }
+
+
 def to_json(leaderboard: Leaderboard, records: list[dict[str, Any]] | None = None) -> str:
     """The same records as JSON, with the answer and the warnings beside them.
 
@@ -273,6 +310,7 @@ def to_json(leaderboard: Leaderboard, records: list[dict[str, Any]] | None = Non
         "warnings": list(leaderboard.warnings),
         "cautions": list(leaderboard.warnings),
         **_decision(leaderboard),
+        **_front(leaderboard),
         "optimism": _optimism(leaderboard),
         "trials": records if records is not None else to_records(leaderboard),
     }

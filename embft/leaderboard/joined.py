@@ -19,6 +19,7 @@ from embft.results.folders import SweepDir, TrialDir
 from embft.results.plan_record import PlanRecord, read_plan
 from embft.spec import Objective
 from embft.spec.differences import flat
+from embft.spec.search import SCORE, Cost
 from embft.spec.seeds import SeedsSpec
 
 SWEEP = "sweep"  # the axis on which sweeps differ that were trained on other data
@@ -59,6 +60,7 @@ class JoinedPlan:
     more_seeds: SeedsSpec | None = None
     suggested: int | None = None
     continuous: tuple[str, ...] = ()
+    costs: tuple[Cost, ...] = ()
 
 
 def joined_plan(sweeps: Sequence[SweepDir]) -> JoinedPlan:
@@ -87,7 +89,14 @@ def joined_plan(sweeps: Sequence[SweepDir]) -> JoinedPlan:
         more_seeds=_more_seeds(plans),
         suggested=_suggested(plans, trials),
         continuous=tuple(dict.fromkeys(a for p in plans for a in p.get("continuous", ()))),
+        costs=_costs(plans),
     )
+
+
+def _costs(plans: Sequence[PlanRecord]) -> tuple[Cost, ...]:
+    """What searches kept low beside the score; an older version's had the score alone."""
+    named = (name for plan in plans for name in plan.get("search", {}).get("objectives", ()))
+    return tuple(dict.fromkeys(name for name in named if name != SCORE))
 
 
 def _suggested(plans: Sequence[PlanRecord], trials: Sequence[JoinedTrial]) -> int | None:

@@ -14,6 +14,7 @@ from embft.metrics.optimism import Optimism
 from embft.results.folders import SweepDir, TrialDir
 from embft.results.records import Completed, EpochScore, Metrics, Status, TrialResult
 from embft.spec import Objective
+from embft.spec.search import Cost
 from embft.spec.seeds import SeedsSpec
 
 Interval = tuple[float, float]
@@ -201,7 +202,7 @@ class Leaderboard:
     was taken from train. test_is_dev: there is no test split, and dev stands in its place.
     more_seeds: where some configurations get more seeds than others. suggested: how many a search
     has proposed; None where none was searched for. continuous: the axes that it drew from
-    distributions.
+    distributions; costs: what it kept low beside the score.
     """
 
     name: str
@@ -227,6 +228,7 @@ class Leaderboard:
     more_seeds: SeedsSpec | None = None
     suggested: int | None = None
     continuous: tuple[str, ...] = ()
+    costs: tuple[Cost, ...] = ()
 
     @property
     def epoch_metric(self) -> str:

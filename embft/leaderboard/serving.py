@@ -9,9 +9,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import isfinite
 
+from embft.leaderboard.front import pareto_front
 from embft.leaderboard.labels import metric_label, number
 from embft.leaderboard.rows import Group, Leaderboard, Row
-from embft.results.serving import Serving, Variant, known_serving
+from embft.results.serving import Serving, Variant, known_serving, smallest
 
 _MOST = 12  # configurations that are looked at, from the best
 
@@ -31,21 +32,10 @@ class Served:
     chosen: bool = False
 
 
-def smallest(variants: Sequence[Variant], tolerance: float) -> Variant:
-    """The smallest index that is shown on dev to lose no more; the whole embeddings, which come
-    first, where none is.
-    """
-    good = [each for each in variants if each.dev.is_within(tolerance)]
-    return min(good, key=lambda each: (each.bytes, each.dev.loss), default=variants[0])
-
-
 def fronted(variants: Sequence[Variant]) -> tuple[Variant, ...]:
     """The variants, those on the front marked: none is at most as large and loses less."""
-    places = [(each.bytes, each.dev.loss) for each in variants]
-    return tuple(
-        replace(each, on_front=not _beaten(place, places))
-        for each, place in zip(variants, places, strict=True)
-    )
+    marks = pareto_front([-v.dev.loss for v in variants], [(v.bytes,) for v in variants])
+    return tuple(replace(v, on_front=mark) for v, mark in zip(variants, marks, strict=True))
 
 
 def served(leaderboard: Leaderboard) -> tuple[Served, ...]:
@@ -55,20 +45,19 @@ def served(leaderboard: Leaderboard) -> tuple[Served, ...]:
     shown = (*leaderboard.bases, *leaderboard.groups[:_MOST])
     tolerance = leaderboard.decision.objective.tolerance if leaderboard.decision else 0.0
     found = [each for group in shown for each in _of_group(group, tolerance)]
-    return _marked(found, [(each.variant.bytes, -each.variant.dev.score) for each in found])
+    return _marked(found, [each.variant.bytes for each in found])
 
 
 def by_speed(found: Sequence[Served]) -> tuple[Served, ...]:
     """Whole embeddings in float32 alone, the front by the time that one text takes."""
     whole = [each for each in found if each.variant is each.serving.variants[0]]
-    return _marked(whole, [(each.serving.speed.p50, -each.variant.dev.score) for each in whole])
+    return _marked(whole, [each.serving.speed.p50 for each in whole])
 
 
-def _marked(found: Sequence[Served], places: Sequence[tuple[float, float]]) -> tuple[Served, ...]:
-    return tuple(
-        replace(each, on_front=not _beaten(place, places))
-        for each, place in zip(found, places, strict=True)
-    )
+def _marked(found: Sequence[Served], costs: Sequence[float]) -> tuple[Served, ...]:
+    scores = [each.variant.dev.score for each in found]
+    marks = pareto_front(scores, [(cost,) for cost in costs])
+    return tuple(replace(each, on_front=mark) for each, mark in zip(found, marks, strict=True))
 
 
 def serving_finding(found: Sequence[Served]) -> str:
@@ -84,12 +73,6 @@ def serving_finding(found: Sequence[Served]) -> str:
         f"{whole.bytes / variant.bytes:.3g} times smaller and loses {number(variant.test.loss)} in "
         f"{metric_label(chosen.serving.metric)}"
     )
-
-
-def _beaten(place: tuple[float, float], places: Sequence[tuple[float, float]]) -> bool:
-    """Whether another is no larger and no worse, and one of both is less. (bytes, loss) each."""
-    size, loss = place
-    return any(b <= size and w <= loss and (b, w) != place for b, w in places)
 
 
 def _of_group(group: Group, tolerance: float) -> Iterator[Served]:

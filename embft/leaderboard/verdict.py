@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 from embft.leaderboard.costs import COSTS
+from embft.leaderboard.front import front_sentence
 from embft.leaderboard.labels import config_label, metric_label, number, percent, plural
 from embft.leaderboard.rows import Decision, Group, Incomplete, Interval, Leaderboard, Needed
 from embft.leaderboard.seeds_spent import seeds_spent
@@ -41,6 +42,8 @@ def verdict(leaderboard: Leaderboard) -> Iterator[str]:
     yield from _incomplete(leaderboard, decision)
     yield from _on_test(leaderboard, chosen)
     yield from _found_by_search(leaderboard)
+    if (of_front := front_sentence(leaderboard)) is not None:
+        yield of_front
     yield _scope(leaderboard, decision)
     yield from seeds_spent(leaderboard)
     if not chosen.is_base:

@@ -26,7 +26,7 @@ def identity(plan: Plan) -> str:
     content = {
         "trials": [trial.key for trial in (*plan.trials, *plan.samples) if not trial.replicate],
         "space": [{a: d.model_dump(mode="json") for a, d in p.items()} for p in spec.space],
-        "search": spec.search.model_dump(mode="json", exclude={"trials"}),
+        "search": spec.search.identity,
         "scheduler": spec.scheduler.model_dump(mode="json") if spec.scheduler else None,
         "seeds": spec.more_seeds.model_dump(mode="json") if spec.more_seeds else None,
         "objective": spec.objective.model_dump(mode="json"),

@@ -33,6 +33,7 @@ from embft.report.chart import Chart, static_svg
 from embft.report.chart_list import Section, draw_charts
 from embft.report.compared_models import MOST_SHOWN
 from embft.report.comparison import compare_data
+from embft.report.front import front_table
 from embft.report.pairs import pairs_view
 from embft.report.queries import queries_view
 from embft.report.table import BAR_WIDTH, build_table
@@ -100,6 +101,7 @@ def _rendered(
         "agreements": agreements(leaderboard),
         "agreement_finding": agreement_finding(agreements(leaderboard)),
         "metric_label": metric_label,
+        "front": front_table(leaderboard),
         "couples": couples,
         "failures": [
             row for row in leaderboard.rows if row.status in {Status.FAILED, Status.PRUNED}

@@ -48,6 +48,7 @@ class Retention(Observer):
 
     finished: trials with a record from before. beyond: those of them whose models are not among
     what is kept, and stay for now. announce: is given a sentence for each model that is removed.
+    needed: whether a trial's model is still to be measured, and stays until it was.
     """
 
     def __init__(
@@ -56,15 +57,27 @@ class Retention(Observer):
         objective: Goal,
         finished: Iterable[TrialDir] = (),
         announce: Callable[[str], None] = lambda _: None,
+        needed: Callable[[TrialDir], bool] = lambda _: False,
     ) -> None:
-        self.keep, self.announce = artifacts.keep, announce
+        self.keep, self.announce, self.needed = artifacts.keep, announce, needed
+        self._waiting: list[TrialDir] = []
         self._kept = Kept(artifacts, objective)
         over = [each for f in finished for each in self._kept.take(f, f.result())]
         self.beyond = tuple(each for each in over if each.model_folder.is_dir())
 
     def on_trial(self, trial: Observed, result: TrialResult) -> None:
         """Remove the trial's model, or the one that it ousts."""
-        for folder in self._kept.take(trial.folder, result):
+        self._waiting += self._kept.take(trial.folder, result)
+        self._remove([folder for folder in self._waiting if not self.needed(folder)])
+
+    def on_end(self, error: BaseException | None) -> None:
+        """Remove what has waited; of a sweep that goes on later it is needed then."""
+        if error is None:
+            self._remove(list(self._waiting))
+
+    def _remove(self, folders: Iterable[TrialDir]) -> None:
+        for folder in folders:
+            self._waiting.remove(folder)
             if folder.model_folder.is_dir():
                 self.announce(
                     f"{folder.short}: its model is removed, as artifacts.keep is {self.keep}"

@@ -21,7 +21,8 @@ from embft.storage.files import open_no_link, sync_folder, write_atomic
 from embft.storage.paths import FileName
 from embft.storage.seal import damaged, refuse_newer, sealed, unsealed
 
-SEARCH_SCHEMA = 1
+SEARCH_SCHEMA = 2
+"""2: answers may have costs."""
 
 
 class _Line(BaseModel):
@@ -54,24 +55,30 @@ class Suggested(_Line):
 
 
 class Answered(_Line):
-    """What the searcher was told: the objective on dev after each evaluation, and of the model."""
+    """What the searcher was told: the objective on dev after each evaluation, and of the model;
+    costs: what it came to in the other objectives, where there are several.
+    """
 
     event: Literal["answered"] = "answered"
     number: int
     status: Status
     score: float | None = None
     curve: tuple[float, ...] = ()
+    costs: dict[str, float] | None = None
 
 
 Event = Annotated[Began | Suggested | Answered, Field(discriminator="event")]
 _EVENT = TypeAdapter[Began | Suggested | Answered](Event)
 
 
-def answer(number: int, result: TrialResult, goal: Goal) -> Answered:
+def answer(
+    number: int, result: TrialResult, goal: Goal, costs: Mapping[str, float] | None = None
+) -> Answered:
     """What a trial's record says to a searcher."""
     curve = [e.dev[goal.metric] for e in result.epochs if goal.metric in e.dev]
     score = result.dev.get(goal.metric) if isinstance(result, Completed) else None
-    return Answered(number=number, status=result.status, score=score, curve=tuple(curve))
+    found = Answered(number=number, status=result.status, score=score, curve=tuple(curve))
+    return found.model_copy(update={"costs": dict(costs)}) if costs else found
 
 
 def refused_answer(number: int) -> Answered:

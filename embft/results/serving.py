@@ -5,7 +5,7 @@ Made on demand, after the trial's record, and no part of it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from math import isfinite
 from typing import Any, Literal
@@ -80,6 +80,14 @@ class Serving:
 
 
 _FORM: TypeAdapter[Serving] = TypeAdapter(Serving)
+
+
+def smallest(variants: Sequence[Variant], tolerance: float) -> Variant:
+    """The smallest index that is shown on dev to lose no more; the whole embeddings, which come
+    first, where none is.
+    """
+    good = [each for each in variants if each.dev.is_within(tolerance)]
+    return min(good, key=lambda each: (each.bytes, each.dev.loss), default=variants[0])
 
 
 def write_serving(folder: TrialDir, found: Serving) -> None:

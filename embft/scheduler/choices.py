@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from embft.planning.plan import Plan, PlannedTrial
+from embft.results.folders import TrialDir
 from embft.results.records import Status
 from embft.scheduler.early_stopping import EarlyStopping
 from embft.scheduler.proposals import Suggestions
@@ -38,15 +39,17 @@ def choices_of(
     pending: Sequence[PlannedTrial],
     resolved: Callable[[], bool] | None = None,
     *,
+    measure: Callable[[TrialDir], None] | None = None,
     again: bool = False,
 ) -> Choices:
     """What a prepared plan leaves to decide. resolved: whether the recommendation is, asked of the
-    results. again: whether what has failed runs again.
+    results. measure: measures a trial's model in service, for a search that goes by that. again:
+    whether what has failed runs again.
 
     Raises SearchError where the searcher fails, or proposes other points than it did.
     """
     spec, waiting = plan.spec, {trial.key for trial in pending}
-    search = Suggestions(plan) if spec.search.proposes else None
+    search = Suggestions(plan, measure) if spec.search.proposes else None
     early = None
     if spec.scheduler is not None:
         early = EarlyStopping(spec.scheduler, spec.objective.mode, plan.most_evaluations)

@@ -21,7 +21,9 @@ from ray.tune.search import Searcher
 from embft.errors import EmbftError, SearchError
 from embft.planning.plan import Plan, PlannedTrial
 from embft.planning.take_over import adopt_finished
-from embft.results.records import Status, TrialResult
+from embft.results.costs import Finished, trial_cost
+from embft.results.folders import TrialDir
+from embft.results.records import Completed, Status, TrialResult
 from embft.results.search_log import (
     Answered,
     Began,
@@ -30,6 +32,7 @@ from embft.results.search_log import (
     answer,
     refused_answer,
 )
+from embft.results.serving import known_serving
 from embft.scheduler.searchers import METRIC, make_searcher, versions
 from embft.scheduler.unsaved import Unsaved
 from embft.storage.seal import canonical_json
@@ -41,12 +44,15 @@ _log = logging.getLogger("embft")
 
 
 class Suggestions:
-    """The searcher of one sweep, with everything that was suggested so far."""
+    """The searcher of one sweep, with everything that was suggested so far.
 
-    def __init__(self, plan: Plan) -> None:
+    measure: measures what a trial's model comes to in service, where an objective goes by that.
+    """
+
+    def __init__(self, plan: Plan, measure: Callable[[TrialDir], None] | None = None) -> None:
         assert plan.planner is not None  # noqa: S101 - every plan that make_plan has made
         self.plan, self.planner, self.goal = plan, plan.planner, plan.spec.objective.goal
-        self.searcher = make_searcher(plan.spec)
+        self.searcher, self.measure = make_searcher(plan.spec), measure
         self.log = SearchLog(plan.folder, _began(plan))
         self.trials: dict[int, PlannedTrial | None] = {}
         self.answered: set[int] = set()
@@ -101,9 +107,30 @@ class Suggestions:
         """Give the searcher what a trial's record says, once. None: it was no trial."""
         if number in self.answered:
             return
-        found = refused_answer(number) if result is None else answer(number, result, self.goal)
+        found = refused_answer(number)
+        if result is not None:
+            found = answer(number, result, self.goal, self._costs(number, result))
         self._told(found)
         self.log.append(found)
+
+    def _costs(self, number: int, result: TrialResult) -> dict[str, float] | None:
+        """What a completed trial costs in the search's objectives; None where it is not known."""
+        spec, trial = self.plan.spec, self.trials[number]
+        if not spec.search.costs or trial is None or not isinstance(result, Completed):
+            return None
+        if self.measure is not None and spec.search.by_service:
+            self.measure(trial.folder)
+        rows, tolerance = len(self.planner.data(trial.data_digest).train), spec.objective.tolerance
+        done = Finished(result, rows, known_serving(trial.folder), tolerance)
+        found = {cost: trial_cost(cost, done) for cost in spec.search.costs}
+        unknown = [cost for cost, value in found.items() if value is None]
+        if unknown:
+            _log.warning(
+                "%s: its %s is not known, and the searcher does not learn of it",
+                trial.folder.short,
+                unknown[0],
+            )
+        return {cost: v for cost, v in found.items() if v is not None} if not unknown else None
 
     def _asked(self, number: int) -> dict[str, Any]:
         try:
@@ -119,10 +146,11 @@ class Suggestions:
             for count, value in enumerate(found.curve, 1):
                 last = {METRIC: value, EVALUATION: count}
                 self.searcher.on_trial_result(name, last)
-            if found.status == Status.COMPLETED and found.score is not None:
+            known = found.costs is not None or not self.plan.spec.search.costs
+            if found.status == Status.COMPLETED and found.score is not None and known:
                 last = {METRIC: found.score, EVALUATION: max(1, len(found.curve))}
-                self.searcher.on_trial_complete(name, last)
-            else:  # without a score: stopped early, or failed
+                self.searcher.on_trial_complete(name, last | (found.costs or {}))
+            else:  # without a score, or its cost: stopped early, or failed
                 failed = found.status != Status.PRUNED
                 self.searcher.on_trial_complete(name, None, error=failed)
         except Exception as error:
@@ -183,13 +211,16 @@ def _began(plan: Plan) -> Began:
     """
     spec = plan.spec
     content = {
-        "search": spec.search.model_dump(mode="json", exclude={"trials"}),
+        "search": spec.search.identity,
         "space": [{a: d.model_dump(mode="json") for a, d in p.items()} for p in spec.space],
         "order": [list(product) for product in spec.space],
         "goal": spec.objective.goal.model_dump(mode="json"),
         "trials": [t.key for t in (*plan.trials, *plan.samples) if not t.replicate],
         "scheduler": spec.scheduler.model_dump(mode="json") if spec.scheduler else None,
     }
+    if spec.search.by_service:  # an index is as large as tolerance and dimensions allow
+        serving = spec.serving.model_dump(mode="json") if spec.serving else None
+        content["serving"] = [spec.objective.tolerance, serving]
     return Began(
         identity=hashlib.sha256(canonical_json(content).encode()).hexdigest(),
         algorithm=spec.search.algorithm,

@@ -69,7 +69,8 @@ def _drawn(domain: Domain, random: np.random.RandomState) -> Any:
 
 class TpeSearch(Searcher):
     """Ray Tune's OptunaSearch with Optuna's tree-structured Parzen estimator, multivariate, and in
-    groups of axes that occur together, so that LoRA's axes are learned where there is LoRA.
+    groups of axes that occur together, so that LoRA's axes are learned where there is LoRA. Of
+    several objectives the costs are lowered; nothing is heard of single evaluations then.
     """
 
     def __init__(self, spec: SweepSpec) -> None:
@@ -84,10 +85,11 @@ class TpeSearch(Searcher):
             sampler = optuna.samplers.TPESampler(
                 seed=spec.search.seed, multivariate=True, group=True
             )
+        costs, mode = spec.search.costs, spec.objective.mode
         self.inner = OptunaSearch(
             space=self._define,
-            metric=METRIC,
-            mode=spec.objective.mode,
+            metric=[METRIC, *costs] if costs else METRIC,
+            mode=[mode, *("min" for _ in costs)] if costs else mode,
             sampler=sampler,
             points_to_evaluate=[self._as_drawn(point) for point in spec.search.initial],
         )

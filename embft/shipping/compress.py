@@ -19,7 +19,7 @@ from embft.data.pairs import Pairs
 from embft.encoding.encoder import encode
 from embft.errors import EmbftError
 from embft.evaluation.embed import Embedded, cosines, embed_pairs
-from embft.leaderboard.serving import fronted, smallest
+from embft.leaderboard.serving import fronted
 from embft.metrics.bootstrap import BootstrapResult, bootstrap
 from embft.metrics.comparison import compare
 from embft.metrics.registry import metric as known_metric
@@ -28,7 +28,7 @@ from embft.models.trained import Found, load_found
 from embft.results.dataset import read_split
 from embft.results.folders import TrialDir
 from embft.results.provenance import processor
-from embft.results.serving import VECTORS, Kind, Loss, Serving, Speed, Variant
+from embft.results.serving import VECTORS, Kind, Loss, Serving, Speed, Variant, smallest
 from embft.shipping.price import some_pairs
 from embft.shipping.speed import measure_speed
 from embft.spec.serving import DIMENSIONS

@@ -13,6 +13,7 @@ from pydantic import Field, ValidationError
 
 from embft.errors import SpecError, nearest
 from embft.spec.base import Fields, Name
+from embft.spec.costs import check_costs, followed
 from embft.spec.data import DataSpec
 from embft.spec.distributions import Product
 from embft.spec.elsewhere import written_elsewhere
@@ -171,7 +172,9 @@ def _sweep(source: Source, folder: Path, text: str) -> SweepSpec:
     if document.scheduler is not None:
         check_scheduler(source, document.scheduler, [point.train for point in points])
     judged = any(point.data.is_judged for point in points)
-    objective = _objective(source, document, judged=judged)
+    objective, serving = _objective(source, document, judged=judged), _serving(document)
+    sections_of = [(point.data, point.model, point.train) for point in points]
+    check_costs(source, document.search, serving, sections_of)
     evaluators = _evaluators(source, document, objective, judged=judged)
     return SweepSpec.model_construct(
         name=document.name,
@@ -186,7 +189,7 @@ def _sweep(source: Source, folder: Path, text: str) -> SweepSpec:
         objective=objective,
         resources=document.resources,
         artifacts=document.artifacts,
-        serving=_serving(document),
+        serving=serving,
         evaluators=tuple(entry.relative_to(folder) for entry in evaluators),
         sections=sections,
         folder=folder,
@@ -218,13 +221,17 @@ def _products(
 
 
 def _objective(source: Source, document: Document, *, judged: bool) -> Objective:
-    """The objective with what it has where the spec names no metric. Raises SpecError where several
-    tasks are the objective and something needs the one number of a trial by itself.
+    """The objective with what it has where the spec names no metric, or nothing to prefer. Raises
+    SpecError where several tasks are the objective and something needs the one number of a trial
+    by itself.
     """
     found = document.objective
     if "metric" not in (source.data.get("objective") or {}) and (found.tasks or judged):
         metric = found.tasks[0] if found.tasks else RANKING
         found = found.model_copy(update={"metric": metric})
+    follows = followed(document.search)
+    if follows is not None and "prefer" not in (source.data.get("objective") or {}):
+        found = found.model_copy(update={"prefer": follows})
     if not found.tasks:
         return found
     alone = {

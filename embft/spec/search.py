@@ -8,17 +8,36 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from embft.spec.base import Fields, as_tuple
 from embft.spec.resources import Duration
 
 Algorithm = Literal["grid", "random", "tpe"]
 SchedulerName = Literal["asha", "hyperband", "median"]
+Cost = Literal["parameters", "training", "train_seconds", "serving", "latency_p50"]
+SCORE: Literal["score"] = "score"
+
+
+def _with_the_score(value: tuple[str, ...]) -> tuple[str, ...]:
+    """Raises ValueError, worded for the user, for objectives that are none together."""
+    twice = next((name for name in value if value.count(name) > 1), None)
+    if twice is not None:
+        raise ValueError(f"{twice!r} stands twice in {list(value)}: name each objective once")
+    if SCORE not in value:
+        raise ValueError(
+            f"{list(value)} has no score, and by its cost alone the cheapest model is the best: "
+            f"write [{', '.join((SCORE, *value))}]"
+        )
+    return value
 
 
 class Search(Fields):
-    """Who proposes the trials. trials: how many different ones. initial: points to begin with."""
+    """Who proposes the trials. trials: how many different ones. initial: points to begin with.
+
+    objectives: what is searched for: the score, which is `objective.metric` on dev, and costs to
+    keep low beside it (see `costs.py`).
+    """
 
     algorithm: Algorithm = "grid"
     trials: int | None = Field(default=None, ge=1, le=100_000)
@@ -27,6 +46,29 @@ class Search(Fields):
         tuple[dict[str, Any], ...],
         BeforeValidator(as_tuple, json_schema_input_type=tuple[dict[str, Any], ...]),
     ] = ()
+    objectives: Annotated[
+        tuple[Literal["score"] | Cost, ...],
+        BeforeValidator(as_tuple, json_schema_input_type=tuple[Literal["score"] | Cost, ...]),
+        AfterValidator(_with_the_score),
+    ] = (SCORE,)
+
+    @property
+    def costs(self) -> tuple[Cost, ...]:
+        """The objectives beside the score, in the order in which they are written."""
+        return tuple(name for name in self.objectives if name != SCORE)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """All that decides what is proposed, but the budget; as before there were objectives where
+        there is one.
+        """
+        unsaid = {"trials"} if self.costs else {"trials", "objectives"}
+        return self.model_dump(mode="json", exclude=unsaid)
+
+    @property
+    def by_service(self) -> bool:
+        """Whether an objective is known only once a trial's model was measured in service."""
+        return bool({"serving", "latency_p50"} & {*self.costs})
 
     @property
     def proposes(self) -> bool:
@@ -39,7 +81,8 @@ class Search(Fields):
             raise ValueError(
                 f"{self.algorithm} proposes trials without end: say how many it may, `trials: 40`"
             )
-        unused = [name for name in ("trials", "initial") if getattr(self, name)]
+        given = {"trials": self.trials, "initial": self.initial, "objectives": self.costs}
+        unused = [name for name, value in given.items() if value]
         if not self.proposes and unused:
             raise ValueError(
                 f"a grid runs all of its points and has no {unused[0]}: remove it, or set "

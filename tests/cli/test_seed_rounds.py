@@ -11,6 +11,7 @@ from embft.cli.seed_rounds import run_rounds
 from embft.leaderboard.build import build_leaderboard
 from embft.planning.plan import make_plan
 from embft.results.seed_rounds import SeedRounds, read_rounds
+from embft.scheduler.proposals import ProposedTrials, Suggestions
 from embft.spec import parse_spec
 from tests.helpers.seed_rounds import KilledError, Machine, quality, ready, spec_text
 
@@ -22,6 +23,21 @@ def run(text: str, results: Path, machine: Machine) -> SeedRounds:
     plan, pending = ready(text, results)
     machine(plan, [trial for trial in pending if not trial.replicate])
     plan = run_rounds(plan, [trial for trial in pending if trial.replicate], machine)
+    found = read_rounds(plan.folder)
+    assert found is not None
+    return found
+
+
+def search(text: str, results: Path, machine: Machine) -> SeedRounds:
+    """The same where a search proposes the configurations, one after another."""
+    plan, pending = ready(text, results)
+    machine(plan, [trial for trial in pending if not trial.replicate])
+    asked = ProposedTrials(Suggestions(plan), lambda _: None, ended=lambda: False, replays=False)
+    while isinstance(asked.suggest("one"), dict):
+        machine(plan, [asked.running["one"][1]])
+        asked.on_trial_complete("one")
+    assert asked.error is None
+    run_rounds(plan, [trial for trial in pending if trial.replicate], machine)
     found = read_rounds(plan.folder)
     assert found is not None
     return found
@@ -67,6 +83,32 @@ def test_a_kill_changes_nothing(
     assert len(ran) == len(set(ran)) == len(list(whole[0].glob("trials/*/result.json")))
     again = Machine()
     assert run(text, tmp_path, again) == whole[1]
+    assert not again.ran
+
+
+@pytest.mark.parametrize("kills", [(3,), (9,), (2, 6, 3, 1)])
+def test_a_kill_in_a_search_or_its_rounds_changes_nothing(
+    whole: tuple[Path, SeedRounds], tmp_path: Path, tiny_model: Path, kills: tuple[int, ...]
+) -> None:
+    """What a search has found gets its further seeds as a grid's configurations do, and no trial
+    runs twice, whether the kill falls into the search, into a round or between two.
+    """
+    text = spec_text(tiny_model, SEEDS, "search: {algorithm: random, trials: 6, seed: 1}\n")
+    ran = list[str]()
+    for most in kills:
+        machine = Machine(most)
+        with pytest.raises(KilledError):
+            search(text, tmp_path, machine)
+        ran += machine.ran
+    last = Machine()
+    found = search(text, tmp_path, last)
+    ran += last.ran
+    assert (
+        len(ran) == len(set(ran)) == len(list((tmp_path / "rounds").glob("trials/*/result.json")))
+    )
+    assert (found.rounds, found.ended) == (whole[1].rounds, whole[1].ended)
+    again = Machine()
+    assert search(text, tmp_path, again) == found
     assert not again.ran
 
 

@@ -14,8 +14,9 @@ from embft.leaderboard.association import associations, epsilon_squared
 from embft.leaderboard.axes import axis_pairs, heatmap, swings, visible_range
 from embft.leaderboard.before_after import overlap, roc_curve
 from embft.leaderboard.compare import comparable, group_differences, versus
-from embft.leaderboard.curves import chosen_epochs, cost_points, curve_points, pareto_front
+from embft.leaderboard.curves import chosen_epochs, cost_points, curve_points
 from embft.leaderboard.findings import cost_finding, epochs_finding, heatmap_finding
+from embft.leaderboard.front import pareto_front
 from embft.leaderboard.groups import group_rows
 from embft.leaderboard.labels import config_label, ordered_values, value_text
 from embft.leaderboard.mistakes import mistake_counts, worst_mistakes
@@ -80,8 +81,10 @@ def test_swing_changes_one_axis_alone(leaderboard: Leaderboard) -> None:
 
 def test_front_holds_what_nothing_beats() -> None:
     """Better and cheaper beats; equal in one and better in the other beats too."""
-    assert pareto_front([1, 2, 2, 3, 0], [1, 2, 3, 9, 1]) == [True, True, False, True, False]
-    assert pareto_front([1, 1], [1, 1]) == [True, True]
+    costs = [[1], [2], [3], [9], [1]]
+    assert pareto_front([1, 2, 2, 3, 0], costs) == [True, True, False, True, False]
+    assert pareto_front([1, 1], [[1], [1]]) == [True, True]
+    assert pareto_front([1, float("nan")], [[1], [0]]) == [True, False]
 
 
 def test_cost_names_the_recommended_and_its_share(leaderboard: Leaderboard) -> None:

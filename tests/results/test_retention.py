@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,10 +10,11 @@ import pytest
 from embft.errors import ModelError, SpecError
 from embft.execution.launcher import run_trial
 from embft.models.trained import load_trained
-from embft.planning.plan import make_plan
+from embft.planning.plan import PlannedTrial, make_plan
 from embft.planning.prepare import prepare
 from embft.results import removal
 from embft.results.folders import TrialDir
+from embft.results.observer import Observed
 from embft.results.records import Completed
 from embft.results.retention import Retention
 from embft.spec import parse_spec
@@ -87,3 +89,34 @@ def test_other_words_are_refused(tiny_model: Path, pair_files: Path, keep: str) 
     """The message says what is allowed."""
     with pytest.raises(SpecError, match="top:3"):
         parse_spec(_spec(tiny_model, pair_files, f"'{keep}'"))
+
+
+def test_a_model_that_is_still_to_be_measured_waits(
+    finished: Path, tiny_model: Path, pair_files: Path, tmp_path: Path
+) -> None:
+    """It goes once it was, or with the sweep's end; an interrupted sweep measures it later."""
+    shutil.copytree(finished / "tiny", tmp_path / "tiny")
+    spec = parse_spec(_spec(tiny_model, pair_files, "none"))
+    plan = make_plan(spec, tmp_path)
+    one, two, three = [t for t in plan.trials if not t.spec.is_baseline][:3]
+    for trial in (one, two, three):
+        shutil.rmtree(trial.folder.model_folder, ignore_errors=True)
+        trial.folder.model_folder.mkdir()
+    waits = {one.folder.path, two.folder.path, three.folder.path}
+    retention = Retention(spec.artifacts, spec.objective, needed=lambda f: f.path in waits)
+
+    def ended(trial: PlannedTrial) -> None:
+        result = trial.folder.result()
+        assert result is not None
+        retention.on_trial(Observed(trial.folder, trial.spec, trial.params), result)
+
+    ended(one)
+    assert one.folder.model_folder.is_dir()
+    waits.remove(one.folder.path)
+    ended(two)
+    assert not one.folder.model_folder.is_dir()
+    retention.on_end(KeyboardInterrupt())
+    assert two.folder.model_folder.is_dir()
+    retention.on_end(None)
+    assert not two.folder.model_folder.is_dir()
+    assert three.folder.model_folder.is_dir()

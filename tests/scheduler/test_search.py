@@ -29,6 +29,7 @@ from tests.helpers.searches import (
 )
 
 TPE = "{algorithm: tpe, trials: 14, seed: 3}"
+COSTS = "{algorithm: tpe, trials: 14, seed: 3, objectives: [score, train_seconds]}"
 RANDOM = "{algorithm: random, trials: 8, seed: 3}"
 
 
@@ -70,7 +71,7 @@ def test_tpe_learns_and_random_does_not(tmp_path: Path, tiny_spec: str) -> None:
     assert min(tpe) > max(random)
 
 
-@pytest.mark.parametrize("search", [TPE, RANDOM], ids=["tpe", "random"])
+@pytest.mark.parametrize("search", [TPE, RANDOM, COSTS], ids=["tpe", "random", "costs"])
 def test_killed_between_any_two_steps_it_proposes_the_same_points(
     search: str, tmp_path: Path, tiny_spec: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

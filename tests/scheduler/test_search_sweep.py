@@ -11,6 +11,7 @@ import pytest
 from embft.results.folders import SweepDir
 from embft.results.records import Completed, Pruned
 from embft.results.search_log import Answered, Suggested, read_search
+from embft.results.seed_rounds import read_rounds
 from embft.scheduler.searchers import RandomSearch
 from embft.spec import parse_spec
 from tests.helpers.commands import embft, rows, start_cold, wait_for, wait_for_the_end
@@ -62,6 +63,42 @@ def test_a_killed_search_goes_on(tmp_path: Path, tiny_spec: str) -> None:
     assert [e for e in other if isinstance(e, Answered)] == [
         e for e in events if isinstance(e, Answered)
     ]
+
+
+ROUNDS = """\
+space: {train.learning_rate: {loguniform: [1e-4, 1e-1]}}
+search: {algorithm: tpe, trials: 3, seed: 2, objectives: [score, serving]}
+seeds: {start: 1, most: 2}
+serving: {dimensions: [8]}
+artifacts: {keep: none}
+"""
+
+
+@pytest.mark.slow
+def test_a_search_with_a_cost_and_rounds_of_seeds(tmp_path: Path, tiny_spec: str) -> None:
+    """The models are measured in service before the searcher hears of them, though none is kept;
+    then those that may be the best get their second seed. The same command runs nothing more.
+    """
+    text = tiny_spec[: tiny_spec.index("space:")].replace("epochs: 2", "epochs: 1") + ROUNDS
+    (tmp_path / "one.yaml").write_text(text)
+    run = embft("sweep", "one.yaml", cwd=tmp_path)
+    sweep = SweepDir(tmp_path / "results/tiny")
+    answers = [event for event in read_search(sweep) if isinstance(event, Answered)]
+    assert len(answers) == 3
+    assert all(each.costs and each.costs["serving"] > 0 for each in answers)
+    rounds = read_rounds(sweep)
+    assert rounds is not None
+    assert [(one.seeds, len(one.trials)) for one in rounds.rounds] == [(2, 3)]
+    assert "More seeds for those that may be the best: 3 trials." in run.stdout
+    table = rows(sweep.path)
+    assert sorted(row["seed"] for row in table.values()) == ["0", *["42"] * 3, *["43"] * 3]
+    assert {row["status"] for row in table.values()} == {"completed"}
+    assert not list(sweep.path.glob("trials/*/model"))
+    records = {path: path.read_bytes() for path in sweep.path.glob("trials/*/result.json")}
+    log, decided = sweep.search_file.read_bytes(), sweep.rounds_file.read_bytes()
+    embft("sweep", "one.yaml", cwd=tmp_path)
+    assert {path: path.read_bytes() for path in sweep.path.glob("trials/*/result.json")} == records
+    assert (sweep.search_file.read_bytes(), sweep.rounds_file.read_bytes()) == (log, decided)
 
 
 HYPERBAND = """\

@@ -10,10 +10,10 @@ from click.testing import CliRunner
 
 from embft.cli.main import main
 from embft.evaluation.embed import Embedded, cosines
-from embft.leaderboard.serving import fronted, smallest
+from embft.leaderboard.serving import fronted
 from embft.results.folders import TrialDir
 from embft.results.records import Completed
-from embft.results.serving import Loss, Variant
+from embft.results.serving import Loss, Variant, smallest
 from embft.shipping import speed
 from embft.shipping.compress import stored_cosines
 

@@ -12,11 +12,19 @@ import pytest
 from embft.errors import RecordError, SpecError
 from embft.leaderboard.build import build_leaderboard
 from embft.leaderboard.export import write_tables
-from embft.leaderboard.serving import by_speed, served, smallest
+from embft.leaderboard.serving import by_speed, served
 from embft.report.export import all_charts
 from embft.results.folders import TrialDir
 from embft.results.retention import remove_model
-from embft.results.serving import Loss, Serving, Speed, Variant, read_serving, write_serving
+from embft.results.serving import (
+    Loss,
+    Serving,
+    Speed,
+    Variant,
+    read_serving,
+    smallest,
+    write_serving,
+)
 from embft.shipping import serving, speed
 from embft.spec import parse_spec
 from tests.helpers.commands import embft
