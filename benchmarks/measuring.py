@@ -145,10 +145,10 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
 
 
-def publish(name: str, figures: Mapping[str, Any], shown: str) -> None:
-    """Print the table, and write it into the page and the figures beside it."""
+def publish(name: str, figures: Mapping[str, Any], shown: str, on: Path = PAGE) -> None:
+    """Print the table, and write it into a page, and the figures beside the benchmarks."""
     about = machine()
-    page = PAGE.read_text()
+    page = on.read_text()
     if not about["bfloat16"] and f"<!-- {name}-fp32 -->" in page:
         name = f"{name}-fp32"
     FIGURES.mkdir(exist_ok=True)
@@ -160,7 +160,7 @@ def publish(name: str, figures: Mapping[str, Any], shown: str) -> None:
         f"{about['date']}, revision {about['revision']}"
     )
     print(f"\n{shown}\n\n{note}")
-    PAGE.write_text(filled(page, name, f"{shown}\n\n{note}."))
+    on.write_text(filled(page, name, f"{shown}\n\n{note}."))
 
 
 def filled(page: str, name: str, shown: str) -> str:

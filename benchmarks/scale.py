@@ -1,6 +1,6 @@
 """What a trial costs beside its own work, in sweeps of 10 to 10,000 trials.
 
-    python benchmarks/scale.py [--sizes 10 100 1000 10000] [--search]
+    python benchmarks/scale.py [--sizes 10 100 1000 10000] [--search [--rounds 3]] [--no-publish]
 
 A trial here is instant: in place of worker processes, its Ray actor writes the record and the
 per-pair scores of a trial, made up from one set of scores and noise. All else is what a sweep
@@ -16,10 +16,12 @@ from __future__ import annotations
 
 import json
 import os
+import statistics
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from measuring import fresh, parser, publish, python, table
 from rich.console import Console
@@ -40,7 +42,6 @@ space:
   train.learning_rate: {rates}
 """
 GRID = "grid"
-_ROUNDS = 3
 
 
 def spec(trials: int, algorithm: str = GRID) -> str:
@@ -122,23 +123,33 @@ def main() -> None:
     arguments = parser(__doc__)
     arguments.add_argument("--sizes", type=int, nargs="+", default=[10, 100, 1000, 10_000])
     arguments.add_argument("--search", action="store_true", help="searches beside grids")
+    arguments.add_argument("--rounds", type=int, default=3, help="of searches and grids in turn")
+    arguments.add_argument("--no-publish", action="store_true", help="leave the page as it is")
     arguments.add_argument("--run", type=int, help="one sweep in this process")
     arguments.add_argument("--algorithm", default=GRID, help="of that sweep")
     given = arguments.parse_args()
     if given.run:
         run_sweep(given.run, given.algorithm)
-    elif given.search:
-        publish_searches(given.sizes)
     else:
-        publish_sizes(given.sizes)
+        name, figures, shown = (
+            searches(given.sizes, given.rounds) if given.search else grids(given.sizes)
+        )
+        if given.no_publish:
+            print(shown)
+        else:
+            publish(name, figures, shown)
 
 
-def publish_searches(sizes: Sequence[int]) -> None:
-    """Run grids and searches in turn, and publish what a trial costs in each."""
+Measured = tuple[str, dict[str, Any], str]
+"""What is published: under which name, the figures and the table."""
+
+
+def searches(sizes: Sequence[int], rounds: int) -> Measured:
+    """Run grids and searches in turn: what a trial costs in each."""
     found: list[tuple[int, dict[str, list[float]]]] = []
     for size in sizes:
         each: dict[str, list[float]] = {GRID: [], "random": [], "tpe": []}
-        for _ in range(_ROUNDS):
+        for _ in range(rounds):
             for algorithm, times in each.items():
                 command = python("scale.py", "--run", size, "--algorithm", algorithm)
                 times.append(fresh(command, {}, every=2.0).output["each"])
@@ -147,17 +158,17 @@ def publish_searches(sizes: Sequence[int]) -> None:
     shown = [[f"{size:,}", *map(_times, each.values())] for size, each in found]
     headings = ["trials", "grid, ms each", "random search, ms each", "TPE, ms each"]
     sweeps = [{"trials": size, **each} for size, each in found]
-    publish("search-scale", {"sweeps": sweeps}, table(headings, shown))
+    return "search-scale", {"sweeps": sweeps}, table(headings, shown)
 
 
 def _times(seconds: Sequence[float]) -> str:
     """The median in ms, with the range."""
-    low, middle, high = sorted(1000 * each for each in seconds)
-    return f"{middle:.0f} ({low:.0f} to {high:.0f})"
+    found = [1000 * each for each in seconds]
+    return f"{statistics.median(found):.0f} ({min(found):.0f} to {max(found):.0f})"
 
 
-def publish_sizes(sizes: Sequence[int]) -> None:
-    """Run grids of every size and publish."""
+def grids(sizes: Sequence[int]) -> Measured:
+    """Run grids of every size."""
     rows = []
     for size in sizes:
         measured = fresh(python("scale.py", "--run", size), {}, every=2.0)
@@ -180,7 +191,7 @@ def publish_sizes(sizes: Sequence[int]) -> None:
         ]
         for row in rows
     ]
-    publish("scale", {"sweeps": rows}, table(headings, shown))
+    return "scale", {"sweeps": rows}, table(headings, shown)
 
 
 if __name__ == "__main__":

@@ -26,8 +26,8 @@ from embft.spec.search import Cost
 class Weighed:
     """One configuration, a base model among them, with a value in each objective.
 
-    costs: means over its seeds, of an index the largest. interval: 95 %, of its score on dev.
-    on_front: whether no other is at least as good in every objective, and better in one.
+    costs: means over the seeds that have one, of an index the largest. interval: 95 %, of its score
+    on dev. on_front: whether no other is at least as good in every objective, and better in one.
     """
 
     group: Group
@@ -74,12 +74,12 @@ def _dominates(one: Sequence[float], other: Sequence[float]) -> bool:
 
 
 def _weighed(leaderboard: Leaderboard, group: Group, draw: Draw) -> Weighed | None:
-    """A configuration with its costs; None where one of them was not measured."""
+    """A configuration with its costs; None where one was measured for none of its seeds."""
     costs: dict[Cost, float] = {}
     for cost in leaderboard.costs:
         values = [row_cost(leaderboard, row, cost) for row in group.rows]
         known = [value for value in values if value is not None]
-        if len(known) < len(values):
+        if not known:
             return None
         costs[cost] = max(known) if cost == "serving" else fmean(known)
     return Weighed(group, costs, _interval(leaderboard, group, draw))

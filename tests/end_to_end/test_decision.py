@@ -1,0 +1,51 @@
+"""The arithmetic of the benchmark that times decisions; what it runs is run by hand."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+
+
+@pytest.fixture(scope="module")
+def decision() -> Any:
+    """The benchmark."""
+    sys.path.insert(0, str(BENCHMARKS))
+    try:
+        return importlib.import_module("decision")
+    finally:
+        sys.path.remove(str(BENCHMARKS))
+
+
+def test_a_part_of_the_grid_stands_for_each_method(decision: Any) -> None:
+    """The first, the last and those between; never more than there are."""
+    whole = decision.WHOLE
+    three = decision.some(whole, 3)
+    assert three == [whole[0], whole[5], whole[10]]
+    assert {point["method"] for point in three} == {"lora", "full"}
+    assert decision.some(whole, 1) == whole[:1]
+    assert decision.some(whole, 99) == whole
+
+
+def test_the_whole_grid_is_extrapolated_by_method(decision: Any) -> None:
+    """Its start once, and for each point the mean of its method: 9 LoRA trials, 2 full ones."""
+    three = decision.some(decision.WHOLE, 3)
+    assert decision.extrapolated(decision.WHOLE, three, [80.0, 100.0, 120.0], 320.0) == (
+        20 + 9 * 90 + 2 * 120
+    )
+    one = decision.some(decision.WHOLE, 1)
+    assert decision.extrapolated(decision.WHOLE, one, [80.0], 100.0) == 20 + 11 * 80
+
+
+def test_the_table_says_what_was_extrapolated_and_what_failed(decision: Any) -> None:
+    plain = decision.Way("plain", 1070.0, None, None, None)
+    other = decision.Way("ours", 107.0, 12.0, "LoRA, rank 8, 0.002", 0.85, same=False)
+    text = decision.shown([plain, other], 320.0, 3)
+    assert "| plain | 1070 (extrapolated: 3 of 11 points took 320) |" in text
+    assert "| ours | 107 | **10.0** | 12 | LoRA, rank 8, 0.002 | 0.850 | **no** |" in text
+    assert "extrapolated" not in decision.shown([plain, other], 1070.0, 11)
