@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from embft.errors import SpecError, nearest
+from embft.metrics import registry
 from embft.spec.distributions import Product
-from embft.spec.search import Scheduler, Search
+from embft.spec.search import Scheduler, Search, Stop
 from embft.spec.seeds import SeedsSpec, at_first
 from embft.spec.source import Source, Where
 from embft.spec.space import Point
@@ -60,6 +61,23 @@ def check_scheduler(source: Source, scheduler: Scheduler, trainings: Sequence[Tr
     reason = nothing_to_stop(scheduler, most)
     if reason is not None:
         raise SpecError(f"{source.at(('scheduler',))}: {reason}")
+
+
+def check_stop(source: Source, stop: Stop, metric: str) -> None:
+    """Raise SpecError, with file and line, for a score that no trial can have, or every one has."""
+    known = registry.metric(metric)
+    low, high = known.bounds
+    beyond = stop.score is not None and (
+        (low is not None and stop.score < low) or (high is not None and stop.score > high)
+    )
+    if stop.score is None or not beyond:
+        return
+    named = {"at least": low, "at most": high}
+    ends = [f"{what} {end:g}" for what, end in named.items() if end is not None]
+    raise SpecError(
+        f"{source.at(('stop', 'score'))}: stop.score is {stop.score:g}, and the "
+        f"{known.label} of a trial is {' and '.join(ends)}: give a score that a trial may reach"
+    )
 
 
 def nothing_to_stop(scheduler: Scheduler, most: float) -> str | None:

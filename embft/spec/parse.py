@@ -15,10 +15,10 @@ from embft.errors import SpecError, nearest
 from embft.spec.base import Fields, Name
 from embft.spec.costs import check_costs, followed
 from embft.spec.data import DataSpec
-from embft.spec.distributions import Product
+from embft.spec.distributions import KINDS, Product
 from embft.spec.elsewhere import written_elsewhere
 from embft.spec.evaluators import EvaluatorSpec
-from embft.spec.initial import check_scheduler, check_search
+from embft.spec.initial import check_scheduler, check_search, check_stop
 from embft.spec.model import ModelSpec
 from embft.spec.objective import RANKING, Objective, giving, with_retrieval
 from embft.spec.resources import Artifacts, Resources
@@ -176,6 +176,7 @@ def _sweep(source: Source, folder: Path, text: str) -> SweepSpec:
     sections_of = [(point.data, point.model, point.train) for point in points]
     check_costs(source, document.search, serving, sections_of)
     evaluators = _evaluators(source, document, objective, judged=judged)
+    check_stop(source, document.stop, objective.metric)
     return SweepSpec.model_construct(
         name=document.name,
         description=" ".join(document.description.split()),
@@ -328,7 +329,24 @@ def _validated(
         return model.model_validate_json(text)
     except ValidationError as error:
         loc, words = _worded(model, error, where)
-        raise SpecError(f"{source.at(_origin(loc, origin or {}))}: {words}") from None
+        written = _origin(loc, origin or {})
+        raise SpecError(f"{source.at(written)}: {words}{_as_an_end(source, written)}") from None
+
+
+def _as_an_end(source: Source, written: Where) -> str:
+    """What to add where a value is an end of a distribution, which need not be as it was written:
+    `randint` leaves its upper end out.
+    """
+    given = source.data
+    for part in written[:-1]:
+        try:
+            given = given[part]
+        except (KeyError, IndexError, TypeError):
+            return ""
+    kind = next(iter(given)) if isinstance(given, dict) and len(given) == 1 else None
+    if kind == "choice" or kind not in KINDS:
+        return ""
+    return f" (an end of {{{kind}: {given[kind]}}})"
 
 
 def _worded(model: type[Fields], error: ValidationError, where: Where) -> tuple[Where, str]:
@@ -399,6 +417,7 @@ def _words(loc: Where, error: Any, model: type[Fields], inner: Where) -> str:
         return f"{name} is {given!r}: {nearest(str(given), _choices(model, inner))}"
     if kind == "value_error":
         return f"{name}: {context['error']}"
+    fields = ", ".join(_fields_at(model, inner)) if kind == "model_type" else "its fields"
     reason = (
         error["msg"]
         .removeprefix("Input ")
@@ -407,6 +426,7 @@ def _words(loc: Where, error: Any, model: type[Fields], inner: Where) -> str:
         .removeprefix("should ")
         .removesuffix(f" after validation, not {context.get('actual_length')}")
         .replace("valid array", "list")
+        .replace("an object", f"a mapping of {fields}")
     )
     return f"{name} is {given!r:.80}: it should {reason}"
 

@@ -21,6 +21,8 @@ SCORE: Literal["score"] = "score"
 
 def _with_the_score(value: tuple[str, ...]) -> tuple[str, ...]:
     """Raises ValueError, worded for the user, for objectives that are none together."""
+    if not value:
+        raise ValueError("is empty: name the score, and costs beside it, or leave it out")
     twice = next((name for name in value if value.count(name) > 1), None)
     if twice is not None:
         raise ValueError(f"{twice!r} stands twice in {list(value)}: name each objective once")

@@ -93,3 +93,41 @@ def test_optuna_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
         SpecError, match=r"s.yaml:5: .*pip install 'embft\[search\]', or use random"
     ):
         parse_spec(SPACE + "search: {algorithm: tpe, trials: 3}\n", "s.yaml")
+
+
+UNFIT = {
+    "end of a distribution": (
+        HEAD + "space: {train.epochs: {randint: [1, 20000]}}\n"
+        "search: {algorithm: tpe, trials: 3}\n",
+        "s.yaml:4: train.epochs is 19999: it should be less than or equal to 10000 (an end of "
+        "{randint: [1, 20000]})",
+    ),
+    "in a union": (
+        HEAD + "space:\n  - {train.method: [lora]}\n"
+        "  - {train.learning_rate: {loguniform: [1e-5, 100]}}\n"
+        "search: {algorithm: tpe, trials: 3}\n",
+        "s.yaml:6: train.learning_rate is 100.0: it should be less than or equal to 10 (an end of",
+    ),
+    "no score of this metric": (
+        SPACE + "stop: {score: 2}\nsearch: {algorithm: tpe, trials: 3}\n",
+        "s.yaml:5: stop.score is 2, and the Spearman correlation of a trial is at least -1 and at "
+        "most 1: give a score that a trial may reach",
+    ),
+    "every trial has it": (
+        SPACE + "objective: {metric: auc}\nstop: {score: -0.5}\n"
+        "search: {algorithm: tpe, trials: 3}\n",
+        "s.yaml:6: stop.score is -0.5, and the AUC-ROC",
+    ),
+    "no mapping": (
+        SPACE + "stop: 2h\nsearch: {algorithm: tpe, trials: 3}\n",
+        "s.yaml:5: stop is '2h': it should be a mapping of time, score, no_better_for, resolved",
+    ),
+    "no objective": (SPACE + TPE % "[]", "s.yaml:5: search.objectives: is empty: name the score"),
+}
+
+
+@pytest.mark.parametrize(("text", "message"), UNFIT.values(), ids=UNFIT)
+def test_values_that_fit_no_field(text: str, message: str) -> None:
+    """The message says what was written, where that is not the value itself."""
+    with pytest.raises(SpecError, match=re.escape(message)):
+        parse_spec(text, "s.yaml")
