@@ -6,8 +6,12 @@ search: random unit vectors stand for encoded documents; 1,000 queries over them
 as a trial does, in a process of its own. encode: texts of mixed lengths by embft and by
 `SentenceTransformer.encode`, alternating, for MiniLM and for a base of 12 layers and 768 dimensions
 with random weights. sweep: `embft sweep` of a base model over a whole BEIR folder, all processes
-watched; its model has one layer of 384 dimensions and random weights, so that encoding does not
-take the day. index: an approximate index (faiss, `pip install 'embft[ann]'`) beside exact search.
+watched; its model has one layer of 384 dimensions and random weights, and its documents six words
+of one token each, so that encoding takes minutes. index: an approximate index (faiss, `pip install
+'embft[ann]'`) beside exact search.
+
+With a corpus of another size than a million (`--documents 20000`, a minute or two) the figures are
+printed, and stand on no page.
 
 Memory is what processes hold by themselves (PSS without the pages of files), and, beside it, all.
 """
@@ -31,6 +35,7 @@ from measuring import embft, fresh, parser, publish, python, table
 from embft.system.processes import descendants
 
 WIDTH, QUERIES, TEXTS, ROUNDS = 384, 1000, 24, 3
+MILLION = 1_000_000
 WORDS = [f"word{i}" for i in range(2000)]
 SPEC = """\
 name: scale
@@ -219,22 +224,23 @@ def write_folder(folder: Path, documents: int) -> None:
     from transformers import BertConfig, BertModel
 
     draw = np.random.default_rng(0)
+    tokenizer = minilm().tokenizer
+    words = one_token_words(tokenizer)
     (folder / "beir" / "qrels").mkdir(parents=True)
     with (folder / "beir" / "corpus.jsonl").open("w") as file:
         for start in range(0, documents, 100_000):
-            drawn = draw.integers(0, len(WORDS), (min(100_000, documents - start), 8))
+            drawn = draw.integers(0, len(words), (min(100_000, documents - start), 6))
             for number, row in enumerate(drawn.tolist(), start):
-                text = " ".join(WORDS[i] for i in row)
+                text = " ".join(words[i] for i in row)
                 file.write(json.dumps({"_id": f"d{number}", "text": text}) + "\n")
     with (folder / "beir" / "queries.jsonl").open("w") as file:
         for number in range(QUERIES):
-            text = " ".join(draw.choice(WORDS, 5))
+            text = " ".join(draw.choice(words, 5))
             file.write(json.dumps({"_id": f"q{number}", "text": text}) + "\n")
     judged = draw.integers(0, documents, (QUERIES, 3)).tolist()
     lines = [f"q{q}\td{d}\t1" for q, row in enumerate(judged) for d in row]
     (folder / "beir" / "qrels" / "test.tsv").write_text("\n".join(lines) + "\n")
     torch.manual_seed(0)
-    tokenizer = minilm().tokenizer
     config = BertConfig(
         vocab_size=len(tokenizer), hidden_size=WIDTH, num_hidden_layers=1, intermediate_size=64,
         num_attention_heads=12,
@@ -246,6 +252,12 @@ def write_folder(folder: Path, documents: int) -> None:
         model = SentenceTransformer(modules=modules, device="cpu")
         model.save_pretrained(str(folder / "model"), create_model_card=False)
     (folder / "scale.yaml").write_text(SPEC)
+
+
+def one_token_words(tokenizer: Any) -> list[str]:
+    """2,000 words that are one token each."""
+    known = sorted(word for word in tokenizer.get_vocab() if word.isascii() and word.isalpha())
+    return [word for word in known if len(word) > 3][:: len(known) // 2500][:2000]
 
 
 def run_sweep(documents: int) -> None:
@@ -322,6 +334,14 @@ def _measured(part: str, *arguments: object) -> Any:
     return fresh(python("retrieval_scale.py", "--run", part, *arguments), {}, every=1.0).output
 
 
+def show(documents: int, name: str, figures: Mapping[str, Any], shown: str) -> None:
+    """Publish what was measured of a million documents; of others print it."""
+    if documents == MILLION:
+        publish(name, figures, shown)
+    else:
+        print(f"\n{shown}\n\n{json.dumps(figures)}")
+
+
 def _search_row(documents: int, found: Mapping[str, Any]) -> list[str]:
     return [
         f"{documents:,} × {WIDTH}, {QUERIES:,} queries",
@@ -350,7 +370,7 @@ def _encode_row(name: str, found: Mapping[str, Any]) -> list[str]:
 def main() -> None:
     """Every part in a process of its own, and publish those that were asked for."""
     arguments = parser(__doc__)
-    arguments.add_argument("--documents", type=int, default=1_000_000)
+    arguments.add_argument("--documents", type=int, default=MILLION)
     parts = ("search", "encode", "sweep", "index")
     arguments.add_argument("--parts", nargs="+", choices=parts, default=list(parts))
     arguments.add_argument("--run", nargs="+", help="one part in this process")
@@ -368,7 +388,7 @@ def main() -> None:
     if "search" in given.parts:
         found = _measured("search", count)
         headings = ["corpus", "search s", "processor s", "peak of the process MB", "load"]
-        publish("retrieval-search", found, table(headings, [_search_row(count, found)]))
+        show(count, "retrieval-search", found, table(headings, [_search_row(count, found)]))
     if "encode" in given.parts:
         both = {name: _measured("encode", name) for name in ("MiniLM", "12 × 768")}
         headings = [
@@ -382,10 +402,10 @@ def main() -> None:
         row = [f"{count:,}", f"{found['seconds']:.0f}", f"{found['own_mb']:.0f}",
                f"{found['all_mb']:.0f}", _range(found["loads"])]  # fmt: skip
         headings = ["documents", "sweep s", "all processes MB", "with pages of files MB", "load"]
-        publish("retrieval-sweep", found, table(headings, [row]))
+        show(count, "retrieval-sweep", found, table(headings, [row]))
     if "index" in given.parts:
         found = _measured("index", count)
-        publish("retrieval-index", found, _index_table(found))
+        show(count, "retrieval-index", found, _index_table(found))
 
 
 def _index_table(found: Mapping[str, Any]) -> str:

@@ -14,10 +14,10 @@ from embft.leaderboard.contenders import FEWEST_AT_FIRST
 from embft.leaderboard.costs import COSTS as PREFERRED
 from embft.leaderboard.labels import metric_label
 from embft.planning.estimate import SWEEP_SECONDS, Need, duration_text, free_disk, size_text
+from embft.planning.freeze import to_mine
 from embft.planning.plan import Plan, PlannedTrial
 from embft.planning.seed_rounds import known_rounds
 from embft.report.format import size as format_size
-from embft.results.dataset import has_dataset
 from embft.results.folders import TrialDir
 from embft.results.records import Status
 from embft.results.removal import size_of
@@ -64,11 +64,9 @@ def print_notes(console: Console, plan: Plan) -> None:
 
 def print_mining(console: Console, plan: Plan) -> None:
     """That negatives are mined before the first trial, unless all were."""
-    folder = plan.folder
-    wanted = [digest for digest, splits in plan.data.items() if splits.mining is not None]
-    left = [d for d in wanted if not has_dataset(folder.dataset(folder.data_name(d)))]
-    if left:
-        say(console, f"Mining hard negatives first, {len(left)} of {len(wanted)} settings.")
+    wanted = sum(splits.mining is not None for splits in plan.data.values())
+    if left := to_mine(plan):
+        say(console, f"Mining hard negatives first, {len(left)} of {wanted} settings.")
 
 
 def print_search(console: Console, plan: Plan) -> None:

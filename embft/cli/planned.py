@@ -10,6 +10,7 @@ from embft.errors import EmbftError
 
 if TYPE_CHECKING:
     from embft.planning.plan import Plan
+    from embft.synthesis.mining_progress import MiningStep
 
 
 def measured(plan: Plan) -> dict[str, float]:
@@ -20,16 +21,21 @@ def measured(plan: Plan) -> dict[str, float]:
     from rich.console import Console
     from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 
+    from embft.cli.progress import mining_text
     from embft.execution.measure import measured_seconds
 
-    columns = (SpinnerColumn(), TextColumn("measuring kinds of trial"), MofNCompleteColumn())
+    what = "measuring kinds of trial"
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), MofNCompleteColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("", total=None)
+        task = bar.add_task(what, total=None)
 
         def show(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total)
+            bar.update(task, completed=done, total=total, description=what)
 
-        return measured_seconds(plan, show)
+        def mining(step: MiningStep) -> None:
+            bar.update(task, completed=step.done, total=step.total, description=mining_text(step))
+
+        return measured_seconds(plan, show, mining)
 
 
 def planned(spec: Path, results: Path, trusted: bool, *, reading: bool = True) -> Plan:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from rich.cells import cell_len
@@ -23,6 +23,7 @@ from embft.planning.estimate import duration_text
 from embft.results.folders import SweepDir
 from embft.results.observer import Observed, Observer
 from embft.results.records import Completed, EpochScore, TrialResult
+from embft.synthesis.mining_progress import MiningStep, Seen
 from embft.system.speedups import go_without, unsaid
 
 if TYPE_CHECKING:
@@ -206,6 +207,31 @@ def encoding_text(event: Mapping[str, Any]) -> str:
     return f"encoding documents: {event['done']:,} of {event['total']:,}, about {left} left"
 
 
+def mining_text(step: MiningStep) -> str:
+    """How far the mining of negatives is, with the time that is left of this stage."""
+    which = f", setting {step.setting} of {step.settings}" if step.settings > 1 else ""
+    left = "" if step.seconds_left is None else f", about {duration_text(step.seconds_left)} left"
+    return f"mining{which}: {step.stage}: {step.done:,} of {step.total:,}{left}"
+
+
+@contextmanager
+def mining_shown(console: Console) -> Iterator[Seen]:
+    """What shows how far mining is: on a terminal in one line, elsewhere in lines of each tenth."""
+    if console.is_terminal:
+        with console.status("") as status:
+            yield lambda step: status.update(mining_text(step))
+        return
+    last: list[tuple[int, str, int]] = []
+
+    def line(step: MiningStep) -> None:
+        now = (step.setting, step.stage, _tenths(asdict(step)))
+        if last != [now]:
+            last[:] = [now]
+            say(console, mining_text(step))
+
+    yield line
+
+
 @contextmanager
 def encoding_shown() -> Iterator[Progress]:
     """What shows, on a terminal, how far the encoding of a corpus is."""
@@ -220,7 +246,7 @@ def encoding_shown() -> Iterator[Progress]:
 
 
 def _tenths(event: Mapping[str, Any] | None) -> int:
-    return 0 if event is None else 10 * int(event["done"]) // int(event["total"])
+    return 0 if event is None else 10 * int(event["done"]) // max(1, int(event["total"]))
 
 
 def _completed(result: Completed) -> str:

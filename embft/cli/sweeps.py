@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -137,7 +137,9 @@ def _runs_here(plan: Plan, options: Options) -> bool:
 def _run_one(console: Console, plan: Plan, options: Options, ray: KeptRay) -> int:
     """Run one sweep, and write its report. Returns its exit status."""
     from embft.cli.plan_text import print_mining
+    from embft.cli.progress import mining_shown
     from embft.leaderboard.build import build_leaderboard
+    from embft.planning.freeze import to_mine
     from embft.planning.prefixes import share_prefixes
     from embft.planning.prepare import prepare
     from embft.report.output import Wanted, write_wanted
@@ -145,7 +147,8 @@ def _run_one(console: Console, plan: Plan, options: Options, ray: KeptRay) -> in
 
     with plan.folder.lock(), ray_log(plan.folder.ray_log_file, ray.threads) as log:
         print_mining(console, plan)
-        pending = prepare(plan, retry_failed=options.retry_failed)
+        with mining_shown(console) if to_mine(plan) else nullcontext() as seen:
+            pending = prepare(plan, retry_failed=options.retry_failed, seen=seen)
         if plan.spec.scheduler is None:  # which sees every trial from its start
             pending = share_prefixes(pending)
         watching = _introduced(console, plan, pending, options)

@@ -28,13 +28,24 @@ class Pool:
     texts: Sequence[str]
     name: str
 
-    @cached_property
+    @property
     def digest(self) -> str:
         """SHA-256 over the texts in their order."""
-        digest = hashlib.sha256()
+        return self._read[0]
+
+    @property
+    def size(self) -> int:
+        """How many bytes the texts are, about: as JSON."""
+        return self._read[1]
+
+    @cached_property
+    def _read(self) -> tuple[str, int]:
+        digest, size = hashlib.sha256(), 0
         for (part,) in parts(self.texts):
-            digest.update(json.dumps(part).encode())
-        return digest.hexdigest()
+            written = json.dumps(part).encode()
+            digest.update(written)
+            size += len(written)
+        return digest.hexdigest(), size
 
     def different(self, most: int) -> int:
         """How many texts differ by more than case and punctuation, counted up to `most`."""

@@ -94,13 +94,21 @@ def encode_corpus(
     rows = np.unique(numbers, return_index=True)[1]
     texts = _Texts(corpus.texts, rows)
     if len(texts) <= IN_MEMORY:
-        parts = [_encoded(model, texts.part(i)) for i in range(0, len(texts), PART)]
-        vectors = np.concatenate(parts)
+        told = progress if len(texts) > PART else None
+        vectors = _in_memory(model, texts, _Rate(told, len(texts)))
         return Corpus(numbers, vectors, vectors.shape)
     own = None if folder is not None else TemporaryDirectory(prefix="embft-corpus-")
     file = _File(model, texts, folder or Path(own.name if own else ""))
     file.finish(progress)
     return Corpus(numbers, file.path, (len(texts), file.width), own)
+
+
+def _in_memory(model: SentenceTransformer, texts: _Texts, rate: _Rate) -> Vectors:
+    parts = list[Vectors]()
+    for start in range(0, len(texts), PART):
+        parts.append(_encoded(model, texts.part(start)))
+        rate.tell(start + len(parts[-1]))
+    return np.concatenate(parts)
 
 
 def encode_queries(model: SentenceTransformer, texts: Sequence[str]) -> Vectors:
@@ -141,6 +149,20 @@ class _Texts:
         return take(self.column, self.rows[start : start + PART])
 
 
+class _Rate:
+    """Says how far an encoding is that begins now. first: how many texts are encoded already."""
+
+    def __init__(self, progress: Progress | None, total: int, first: int = 0) -> None:
+        self.progress, self.total, self.first = progress, total, first
+        self.begun = time.monotonic()
+
+    def tell(self, done: int) -> None:
+        """So many are."""
+        if self.progress is not None:
+            rate = (done - self.first) / max(time.monotonic() - self.begun, 1e-9)
+            self.progress(done, self.total, (self.total - done) / rate)
+
+
 class _File:
     """The vectors of texts by a model, in a file that is added to."""
 
@@ -162,7 +184,8 @@ class _File:
         """Write all vectors; what is there of an interrupted run is kept."""
         parts = self._whole_parts()
         self._check_disk(len(parts))
-        begun, first = time.monotonic(), len(parts)
+        first = len(parts)
+        rate = _Rate(progress, len(self.texts), first * PART)
         with self.path.open("r+b" if parts else "wb") as file:
             for number in range(first, -(-len(self.texts) // PART)):
                 texts = self.texts.part(number * PART)
@@ -174,10 +197,7 @@ class _File:
                 parts.append(_part_digest(texts, vectors))
                 self._keep(parts)
                 release_memory()
-                if progress is not None:
-                    done = min((number + 1) * PART, len(self.texts))
-                    rate = (done - first * PART) / max(time.monotonic() - begun, 1e-9)
-                    progress(done, len(self.texts), (len(self.texts) - done) / rate)
+                rate.tell(min((number + 1) * PART, len(self.texts)))
 
     def _keep(self, parts: Sequence[str]) -> None:
         content: dict[str, Any] = {"identity": self.identity, "parts": list(parts)}

@@ -108,9 +108,9 @@ class Retrieval(Evaluator):
         from embft.evaluation.ranked import rank_splits
 
         found = rank_splits(context, judged, self)
-        if context.folder is not None and folder is None:
+        if context.folder is not None:
             kept = {split: each.retrieved() for split, each in found.items()}
-            write_retrieved(TrialDir(context.folder).retrieved_file, kept)
+            write_retrieved(TrialDir(context.folder).retrieved_by(folder), kept)
         return {split: each.metrics(self.k) for split, each in found.items()}
 
 

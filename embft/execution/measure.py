@@ -34,6 +34,7 @@ from embft.spec import TrialSpec
 from embft.spec.resources import Resources
 from embft.storage.files import write_atomic
 from embft.storage.seal import sealed, unsealed
+from embft.synthesis.mining_progress import Seen
 from embft.system.machine import available_cores
 
 # Evaluations after 20, 40 and 42 steps: their distances give the time of a step and of one of them.
@@ -125,12 +126,14 @@ def _measure_all(
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def measured_seconds(plan: Plan, progress: Progress | None = None) -> dict[str, float]:
+def measured_seconds(
+    plan: Plan, progress: Progress | None = None, mining: Seen | None = None
+) -> dict[str, float]:
     """Measure, and say how long each pending trial will take, by key, and those that stand for what
-    a search may propose. Holds the sweep's folder.
+    a search may propose. Holds the sweep's folder. mining: is shown how far that is.
     """
     with plan.folder.lock(), warm_process(wanted=bool(plan.pending() or plan.samples)):
-        pending = (*prepare(plan, retry_failed=False), *plan.samples)
+        pending = (*prepare(plan, retry_failed=False, seen=mining), *plan.samples)
         found = measure(plan, pending, progress)
     return {trial.key: predicted_seconds(plan, trial, found[trial.key]) for trial in pending}
 

@@ -1,8 +1,9 @@
-"""Among how many documents queries were ranked: said wherever scores of retrieval are shown."""
+"""The corpora that trials rank, and among how many documents: said wherever scores are shown."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -13,6 +14,22 @@ from embft.leaderboard.rows import Leaderboard, Row
 from embft.results.dataset import open_retrieval
 from embft.results.records import TrialInput
 from embft.spec.evaluators import EvaluatorSpec
+
+
+@dataclass(frozen=True)
+class RankedCorpus:
+    """A corpus with its judged queries. entry: the evaluator that ranks it. folder: where that
+    evaluator's files are frozen, None where the corpus is the data's own.
+    """
+
+    entry: EvaluatorSpec
+    judged: Retrieval
+    folder: Path | None
+
+    @property
+    def name(self) -> str:
+        """What tells it from the data's own, which has no name."""
+        return self.entry.label if self.folder is not None else ""
 
 
 def judged_of(row: Row, data: str | None = None) -> Retrieval | None:
@@ -28,24 +45,25 @@ def judged_of(row: Row, data: str | None = None) -> Retrieval | None:
 def corpus_notes(leaderboard: Leaderboard) -> Iterator[str]:
     """A sentence for each corpus that trials rank."""
     row = next((row for row in leaderboard.rows if row.completed), None)
-    if row is None:
-        return
+    yield from map(_note, [] if row is None else ranked_corpora(row))
+
+
+def ranked_corpora(row: Row) -> list[RankedCorpus]:
+    """Those that the row's trial ranks, in the order of the spec's evaluators."""
     try:
-        given = row.folder.read_input()
+        return [*_ranked(row, row.folder.read_input())]
     except FileNotFoundError:
-        return
-    for entry, corpus in _ranked(row, given):
-        yield _note(entry, corpus)
+        return []
 
 
-def _ranked(row: Row, given: TrialInput) -> Iterator[tuple[EvaluatorSpec, Retrieval]]:
+def _ranked(row: Row, given: TrialInput) -> Iterator[RankedCorpus]:
     digests = given.evaluators or ("",) * len(given.spec.evaluators)
     for entry, digest in zip(given.spec.evaluators, digests, strict=False):
         if entry.kind == "retrieval":
             folder = row.folder.sweep.evaluator_folder(digest)
             found = judged_of(row, given.data) if folder is None else _at_or_none(folder)
             if found is not None:
-                yield entry, found
+                yield RankedCorpus(entry, found, folder)
 
 
 def _at_or_none(folder: Path) -> Retrieval | None:
@@ -64,9 +82,10 @@ def _opened(folder: Path, _: int) -> Retrieval:
     return open_retrieval(folder)
 
 
-def _note(entry: EvaluatorSpec, found: Retrieval) -> str:
-    count, most = len(found.corpus), int(entry.fields.model_dump()["dev_documents"])
-    whose = "the corpus" if not entry.files else f"the corpus of {entry.label}"
+def _note(corpus: RankedCorpus) -> str:
+    found, fields = corpus.judged, corpus.entry.fields.model_dump()
+    count, most = len(found.corpus), int(fields["dev_documents"])
+    whose = f"the corpus of {corpus.name}" if corpus.name else "the corpus"
     dev = found.sets.get("dev")
     if dev is None or count <= most:
         return f"Queries are ranked against all {count:,} documents of {whose}, exactly."

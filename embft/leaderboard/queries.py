@@ -1,7 +1,8 @@
 """What fine-tuning did to the test queries of a retriever: before and after, query by query.
 
-Covers the base model and the configuration that charts are about: values of one metric by query, by
-group and by length, and queries with what was found for them. Ranks and draws nothing.
+Covers the base model and the configuration that charts are about, and each corpus that they rank:
+values of one metric by query, by group and by length, and queries with what was found for them.
+Ranks and draws nothing.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from embft.data.column import take
-from embft.data.retrieval import Judged, Retrieval
-from embft.leaderboard.corpora import judged_of
+from embft.data.retrieval import Judged
+from embft.leaderboard.corpora import RankedCorpus, ranked_corpora
 from embft.leaderboard.labels import config_label, metric_label, number
 from embft.leaderboard.rows import Leaderboard, Row
 from embft.leaderboard.unit_values import read_units
@@ -36,10 +37,11 @@ _PARTS = 4  # of queries by their length
 
 @dataclass(frozen=True)
 class QueryScores:
-    """One metric of n test queries. before: of the base model, None where it was not scored; after:
-    of the configuration `label`. texts, groups: of the queries, in the same order.
+    """One metric of n test queries of a corpus. before: of the base model, None where it was not
+    scored; after: of the configuration `label`. texts, groups: of the queries, in the same order.
     """
 
+    corpus: RankedCorpus
     metric: str
     label: str
     ids: tuple[str, ...]
@@ -47,6 +49,11 @@ class QueryScores:
     groups: Mapping[str, tuple[str, ...]]
     before: UnitValues | None
     after: UnitValues
+
+    @property
+    def title(self) -> str:
+        """What the queries are, with the evaluator that they belong to."""
+        return f"test queries of {self.corpus.name}" if self.corpus.name else "test queries"
 
     @cached_property
     def change(self) -> FloatArray:
@@ -139,25 +146,35 @@ class Cases:
     hardest: tuple[QueryCase, ...] = ()
 
 
-def query_scores(leaderboard: Leaderboard) -> QueryScores | None:
-    """The values by query of the objective, or of nDCG@10 where that is none of retrieval.
+def query_scores(leaderboard: Leaderboard) -> list[QueryScores]:
+    """Of each corpus the values by query of the objective, or else of nDCG@10, or else at its
+    largest cut-off.
 
-    None where the data are no judged queries, or the trials' values are not on disk.
+    Empty where no queries are judged, or the trials' values are not on disk.
     """
     shown = leaderboard.shown
     if shown is None or shown.best.completed is None:
+        return []
+    # Of two evaluators that give one metric the first counts.
+    named = {each.entry.name: each for each in reversed(ranked_corpora(shown.best))}
+    found = (_of_corpus(leaderboard, shown.best, each) for each in reversed(named.values()))
+    return [each for each in found if each is not None]
+
+
+def _of_corpus(leaderboard: Leaderboard, row: Row, corpus: RankedCorpus) -> QueryScores | None:
+    cutoffs = sorted(corpus.entry.fields.model_dump()["k"], reverse=True)
+    own = [corpus.entry.prefixed(name) for name in (USUAL, *(f"ndcg_at_{k}" for k in cutoffs))]
+    found = ((m, _by_query(row, m, corpus)) for m in (leaderboard.metric, *own))
+    metric, after = next((each for each in found if each[1] is not None), ("", None))
+    if after is None:
         return None
-    row, base = shown.best, _base(leaderboard)
-    judged = judged_of(row)
-    metric = next((m for m in (leaderboard.metric, USUAL) if _by_query(row, m, judged)), None)
-    after = _by_query(row, metric, judged) if metric else None
-    if metric is None or after is None or judged is None:
-        return None
-    before = _by_query(base, metric, judged) if base else None
-    queries = judged.sets[SPLIT].queries
+    base, shown = _base(leaderboard), leaderboard.shown
+    before = _by_query(base, metric, corpus) if base else None
+    queries = corpus.judged.sets[SPLIT].queries
     return QueryScores(
+        corpus,
         metric,
-        config_label(shown.params, leaderboard.axes) if leaderboard.axes else _ONLY,
+        config_label(shown.params, leaderboard.axes) if shown and leaderboard.axes else _ONLY,
         tuple(queries.ids),
         tuple(queries.texts),
         {name: tuple(map(str, values)) for name, values in queries.groups.items()},
@@ -173,12 +190,13 @@ def _base(leaderboard: Leaderboard) -> Row | None:
     return None if base is row else base
 
 
-def _by_query(row: Row, metric: str, judged: Retrieval | None) -> UnitValues | None:
-    """The row's values of a metric, of exactly these judged queries."""
-    if judged is None or SPLIT not in judged.sets:
+def _by_query(row: Row, metric: str, corpus: RankedCorpus) -> UnitValues | None:
+    """The row's values of a metric of this corpus, of exactly its judged queries."""
+    judged = corpus.judged.sets.get(SPLIT)
+    if judged is None or corpus.entry.metric(metric) is None:
         return None
     found = read_units(row, SPLIT, metric)
-    ids = tuple(judged.sets[SPLIT].queries.ids)
+    ids = tuple(judged.queries.ids)
     return found if found is not None and found.unit == "query" and found.ids == ids else None
 
 
@@ -229,12 +247,11 @@ def _parts(scores: QueryScores, masks: Sequence[tuple[str, npt.NDArray[np.bool_]
 def query_cases(leaderboard: Leaderboard, scores: QueryScores, most: int = 8) -> Cases | None:
     """So many of each kind; None where what was found is not on disk."""
     shown, base = leaderboard.shown, _base(leaderboard)
-    judged = judged_of(shown.best) if shown else None
     after = _retrieved(shown.best, scores) if shown else None
-    if judged is None or after is None:
+    if after is None:
         return None
     before = _retrieved(base, scores) if base and scores.before is not None else None
-    lookup = _Lookup(scores, judged, before, after)
+    lookup = _Lookup(scores, before, after)
     now = scores.after.values
     rising, hard = np.argsort(scores.change, kind="stable"), np.argsort(now, kind="stable")
     chosen = {
@@ -248,7 +265,7 @@ def query_cases(leaderboard: Leaderboard, scores: QueryScores, most: int = 8) ->
 
 def _retrieved(row: Row, scores: QueryScores) -> Retrieved | None:
     """What the row's model found for exactly these queries."""
-    path = row.folder.retrieved_file
+    path = row.folder.retrieved_by(scores.corpus.folder)
     if row.completed is None:
         return None
     row.folder.check_files(row.completed, path.name)
@@ -265,11 +282,10 @@ class _Lookup:
     def __init__(
         self,
         scores: QueryScores,
-        judged: Retrieval,
         before: Retrieved | None,
         after: Retrieved,
     ) -> None:
-        self.scores, self.judged = scores, judged
+        self.scores, self.judged = scores, scores.corpus.judged
         self.before, self.after = before, after
         self.texts: dict[str, str] = {}
 
@@ -321,10 +337,11 @@ def _names(table: Retrieved | None, query: int) -> list[str]:
 def queries_finding(scores: QueryScores) -> str:
     """How many queries have other values than before, and whether the mean has changed."""
     name, now = metric_label(scores.metric), number(float(scores.after.values.mean()))
+    queries = f"{len(scores.ids)} {scores.title}"
     if scores.before is None:
-        return f"{name} of {len(scores.ids)} test queries: {now} on average"
+        return f"{name} of {queries}: {now} on average"
     same = len(scores.ids) - scores.better - scores.worse
-    counts = f"{scores.better} of the {len(scores.ids)} test queries score higher than before"
+    counts = f"{scores.better} of the {queries} score higher than before"
     counts += f", {scores.worse} lower, {same} the same"
     change = scores.mean_change
     if change is None:

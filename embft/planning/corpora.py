@@ -20,8 +20,8 @@ DOCUMENT_BYTES = 120
 """Of a worker for each document of a corpus: numbers of texts, their order, the readers' columns;
 `benchmarks/retrieval_scale.py` measures it."""
 _SEARCH_BYTES = 150_000_000  # blocks of scores and of vectors; nothing is said of a small corpus
-_FEW = 16_384  # documents whose vectors stay in memory
-_WIDTH = 1024  # where the base's files do not say it
+FEW = 16_384  # documents whose vectors stay in memory
+WIDTH = 1024  # where the base's files do not say it
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def _ranked(plan: Plan, trial: PlannedTrial) -> Iterator[tuple[Retrieval, int]]:
 
 def _need(corpus: Retrieval, dev_documents: int, width: int) -> CorpusNeed:
     count = len(corpus.corpus)
-    if count <= _FEW:
+    if count <= FEW:
         return CorpusNeed(count, FLOAT * count * width)
     judged = corpus.sets.get("dev")
     known = 0 if judged is None else len(np.unique(judged.judgements[:, 1]))
@@ -70,4 +70,4 @@ def _need(corpus: Retrieval, dev_documents: int, width: int) -> CorpusNeed:
 
 
 def _width(trial: PlannedTrial) -> int:
-    return anatomy(trial.base.folder).width or _WIDTH
+    return anatomy(trial.base.folder).width or WIDTH

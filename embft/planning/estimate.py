@@ -21,6 +21,7 @@ from pathlib import Path
 from embft.errors import EmbftError
 from embft.planning.capacity import Demand, trials_at_once
 from embft.planning.corpora import NO_CORPUS, CorpusNeed, corpus_need
+from embft.planning.mining_need import NO_MINING, MiningNeed, mining_need
 from embft.planning.plan import Plan, PlannedTrial
 from embft.planning.steps import training_steps
 from embft.spec import TrialSpec
@@ -59,7 +60,7 @@ class Need:
 
     memory: for driver, Ray and workers together, at_once trials running (GPUs, which only Ray
     knows, left out). demand: what the trials ask of the machine. corpus: of that, of each trial,
-    for the largest corpus that it ranks.
+    for the largest corpus that it ranks. mining: of hard negatives, before the first trial.
     """
 
     disk: int
@@ -69,6 +70,7 @@ class Need:
     at_once: int
     demand: Demand
     corpus: CorpusNeed = NO_CORPUS
+    mining: MiningNeed = NO_MINING
 
 
 def size_of(trial: PlannedTrial) -> Size:
@@ -128,7 +130,7 @@ def need(
 ) -> Need:
     """What these trials need. measured: the sizes of trials that are known, by key."""
     known = measured or {}
-    corpora = _corpora(plan, pending)
+    corpora, mining = _corpora(plan, pending), mining_need(plan)
     sizes = [
         known.get(trial.key) or _with_corpus(size_of(trial), corpus)
         for trial, corpus in zip(pending, corpora, strict=True)
@@ -144,13 +146,14 @@ def need(
     shared = _prefixes(pending, sizes)
     memory = sorted((size.memory for size in sizes), reverse=True)
     return Need(
-        disk=kept + sum(working[:concurrent]) + shared,
+        disk=kept + sum(working[:concurrent]) + shared + mining.disk,
         kept=kept,
         memory=OURS_BYTES + sum(memory[:concurrent]),
         measured=all(trial.key in known for trial in pending),
         at_once=concurrent,
         demand=demand,
         corpus=max(corpora, key=lambda corpus: corpus.memory, default=NO_CORPUS),
+        mining=mining,
     )
 
 
@@ -240,6 +243,13 @@ def check_fits(plan: Plan, found: Need) -> None:
             f"{size_text(found.kept)} of it in the end), and {size_text(free)} are free in "
             f"{plan.folder.path}: free some, give another folder with --results, or keep fewer "
             f"models (artifacts.keep is {plan.spec.artifacts.keep}; best and none keep less)"
+        )
+    if budget is not None and found.mining.memory > budget:
+        raise EmbftError(
+            f"mining hard negatives needs at least {size_text(found.mining.memory)} of memory "
+            f"(estimated, among {found.mining.texts:,} texts), and resources.memory allows "
+            f"{size_text(budget)}: allow more, give fewer texts (data.negatives.corpus), or mine "
+            "by a smaller model (data.negatives.mine) or without a cross_encoder"
         )
     if budget is not None and found.memory > budget:
         documents = found.corpus.documents

@@ -14,12 +14,17 @@ from embft.planning.take_over import adopt_finished
 from embft.results.plan_record import PLAN_SCHEMA, PlanEntry, PlanRecord
 from embft.storage.files import sync_folder, write_atomic
 from embft.storage.seal import sealed
+from embft.synthesis.mining_progress import Seen
 from embft.system.garbage_collection import no_collection
 
 
 @no_collection()
-def prepare(plan: Plan, *, retry_failed: bool) -> tuple[PlannedTrial, ...]:
+def prepare(
+    plan: Plan, *, retry_failed: bool, seen: Seen | None = None
+) -> tuple[PlannedTrial, ...]:
     """Freeze the data, adopt trials of other sweeps, write the plan. Returns what is to run.
+
+    seen: is shown how far the mining of negatives is.
 
     The trials' own folders come later: how many threads they get, only the cluster knows.
     """
@@ -27,7 +32,7 @@ def prepare(plan: Plan, *, retry_failed: bool) -> tuple[PlannedTrial, ...]:
     sync_folder(plan.folder.path.parent)
     clean(plan)
     forget_other_rounds(plan)
-    freeze(plan)
+    freeze(plan, seen)
     pending = adopt_finished(plan.folder, plan.pending(retry_failed=retry_failed))
     write_plan(plan)
     return pending

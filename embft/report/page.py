@@ -35,7 +35,7 @@ from embft.report.compared_models import MOST_SHOWN
 from embft.report.comparison import compare_data
 from embft.report.front import front_table
 from embft.report.pairs import pairs_view
-from embft.report.queries import queries_view
+from embft.report.queries import queries_views
 from embft.report.table import BAR_WIDTH, build_table
 from embft.report.theme import CATEGORIES, MUTED, config
 from embft.report.trials import SPARK, shared_provenance, trial_pages
@@ -95,7 +95,7 @@ def _rendered(
         "bar_width": BAR_WIDTH,
         "spark": SPARK,
         "pairs": pairs,
-        "queries": queries_view(leaderboard),
+        "queries": queries_views(leaderboard),
         "figures_of": _figures(drawn, pictures=pictures),
         "mapped": any(chart.key == "map" for chart in drawn[Section.BEFORE_AFTER]),
         "agreements": agreements(leaderboard),

@@ -18,7 +18,7 @@ from embft.leaderboard.rows import Leaderboard
 from embft.results.retrieved import DEPTH
 
 _FOUND, _MISSED = 5, 3  # documents that are shown of each query
-_NOT_FOUND = "What was found for each query (retrieved.parquet) is not in the trials' folders."
+_NOT_FOUND = "What was found for each query (retrieved*.parquet) is not in the trials' folders."
 
 
 @dataclass(frozen=True)
@@ -62,9 +62,12 @@ class CaseList:
 
 @dataclass(frozen=True)
 class QueriesView:
-    """The section about queries. metric: its label; about: which models it compares; depth: how
-    many documents are kept of each query; missing: why no queries are listed, or empty.
+    """What stands about the queries of one corpus. name: of its evaluator, or empty; metric: its
+    label; about: which models it compares; depth: how many documents are kept of each query;
+    missing: why no queries are listed, or empty.
     """
+
+    name: str
 
     metric: str
     about: str
@@ -73,21 +76,27 @@ class QueriesView:
     missing: str = ""
 
 
-def queries_view(leaderboard: Leaderboard) -> QueriesView | None:
-    """The section, or None where the data are no judged queries."""
-    scores = query_scores(leaderboard)
-    if scores is None:
-        return None
+def queries_views(leaderboard: Leaderboard) -> list[QueriesView]:
+    """One for each corpus with judged queries: the data's own, and those of evaluators."""
+    return [_view(leaderboard, scores) for scores in query_scores(leaderboard)]
+
+
+def _view(leaderboard: Leaderboard, scores: QueryScores) -> QueriesView:
     found = query_cases(leaderboard, scores)
-    lists = () if found is None else tuple(_lists(scores, found))
-    missing = _NOT_FOUND if found is None else ""
-    return QueriesView(metric_label(scores.metric), _about(scores), lists, missing=missing)
+    return QueriesView(
+        scores.corpus.name,
+        metric_label(scores.metric),
+        _about(scores),
+        () if found is None else tuple(_lists(scores, found)),
+        missing=_NOT_FOUND if found is None else "",
+    )
 
 
 def _about(scores: QueryScores) -> str:
+    queries = f"T{scores.title[1:]}"
     if scores.before is None:
-        return f"Test queries as {scores.label} ranks the documents for them."
-    return f"Test queries before, by the base model, and after, by {scores.label}."
+        return f"{queries} as {scores.label} ranks the documents for them."
+    return f"{queries} before, by the base model, and after, by {scores.label}."
 
 
 def _of(shown: Sequence[QueryCase], total: int) -> str:
@@ -98,12 +107,12 @@ def _of(shown: Sequence[QueryCase], total: int) -> str:
 
 
 def _lists(scores: QueryScores, found: Cases) -> list[CaseList]:
+    queries = f"queries of {scores.corpus.name}" if scores.corpus.name else "queries"
+    after = " after fine-tuning" if scores.before is not None else ""
     titles = {
-        "better": f"Queries that got better{_of(found.better, scores.better)}",
-        "worse": f"Queries that got worse{_of(found.worse, scores.worse)}",
-        "hardest": "The hardest queries: the lowest scores after fine-tuning"
-        if scores.before is not None
-        else "The hardest queries: the lowest scores",
+        "better": f"Q{queries[1:]} that got better{_of(found.better, scores.better)}",
+        "worse": f"Q{queries[1:]} that got worse{_of(found.worse, scores.worse)}",
+        "hardest": f"The hardest {queries}: the lowest scores{after}",
     }
     made = [
         CaseList(title, tuple(map(ShownCase.of, getattr(found, kind))))

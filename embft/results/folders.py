@@ -65,6 +65,7 @@ class MiningDir:
     mined_file = _Named("mined.parquet")
     found_file = _Named("found.json")  # written last: what was mined is whole
     failure_file = _Named("failure.json")
+    progress_file = _Named("progress.json")  # how far the mining is
     log_file = _Named("log.txt")
 
 
@@ -317,6 +318,14 @@ class TrialDir:
         """What training came to. Raises RecordError if it is damaged or another trial's."""
         return read_record(TRAINED_FORM, self.trained_file, self.key)
 
+    def retrieved_by(self, evaluator: Path | None) -> Path:
+        """Where the documents stand that were found in the data's own corpus, or in that of an
+        evaluator, whose frozen folder this is.
+        """
+        if evaluator is None:
+            return self.retrieved_file
+        return self.path / f"retrieved-{evaluator.name[:_SHORT_LENGTH]}.parquet"
+
     def trained_files(self) -> dict[str, str]:
         """The digests of what a finished training has saved."""
         model = [path for path in self.model_folder.rglob("*") if path.is_file()]
@@ -326,7 +335,7 @@ class TrialDir:
         """The digests that a record vouches for: scores by pair and unit, attention, the model."""
         model = [path for path in self.model_folder.rglob("*") if path.is_file()]
         more = (self.units_file, self.attention_file, self.retrieved_file)
-        extra = [path for path in more if path.exists()]
+        extra = [*filter(Path.exists, more), *sorted(self.path.glob("retrieved-*.parquet"))]
         return digests(self.path, [self.scores_file, *extra, *model])
 
     def check_files(self, result: TrialResult, below: str = "") -> None:

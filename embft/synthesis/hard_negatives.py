@@ -21,13 +21,14 @@ from embft.data.draw import Draw
 from embft.data.pairs import Pairs
 from embft.data.texts import normalise
 from embft.spec.negatives import NegativesSpec
+from embft.synthesis.mining_progress import Told
 
 Vectors = npt.NDArray[np.float32]
 LIKELY = 0.95
 """From this share of the positive's score on a text may well be an answer too (Moreira et al.,
 2024, arXiv 2407.15831, where negatives below it trained best).
 """
-_SCORES = 50_000_000  # of queries with documents that are in memory at once
+_SCORES = 50_000_000  # of queries with documents that are in memory at once; plan counts on it
 _TRIES = 100
 
 
@@ -100,8 +101,9 @@ class _AsModel:
 
     device = torch.device("cpu")
 
-    def __init__(self, encoded: Encoded, own: Sequence[bool]) -> None:
+    def __init__(self, encoded: Encoded, own: Sequence[bool], told: Told) -> None:
         self.encoded, self.own = encoded, torch.tensor(own)
+        self.told, self.searched = told, 0
 
     def encode_query(self, _: Sequence[str], **__: Any) -> Vectors:
         return self.encoded.queries
@@ -109,8 +111,9 @@ class _AsModel:
     def encode_document(self, _: Sequence[str], **__: Any) -> Vectors:
         return self.encoded.texts
 
-    @staticmethod
-    def similarity(one: Any, other: Any) -> torch.Tensor:
+    def similarity(self, one: Any, other: Any) -> torch.Tensor:
+        self.told("searching for queries", self.searched, len(self.encoded.queries))
+        self.searched += len(one)
         return torch.as_tensor(one) @ torch.as_tensor(other).T
 
     def similarity_pairwise(self, one: Any, other: Any) -> torch.Tensor:
@@ -119,12 +122,17 @@ class _AsModel:
 
 
 class _AsJudge:
-    """A cross-encoder for which a query's own text is as near as can be."""
+    """A cross-encoder for which a query's own text is as near as can be. It is asked once for each
+    of so many queries, and once for all positives.
+    """
 
-    def __init__(self, judge: Judge, own: Mapping[str, str]) -> None:
+    def __init__(self, judge: Judge, own: Mapping[str, str], queries: int, told: Told) -> None:
         self.judge, self.own = judge, own
+        self.queries, self.told, self.judged = queries, told, 0
 
     def predict(self, pairs: Sequence[tuple[str, str]], **options: Any) -> torch.Tensor:
+        self.told("judging the candidates of queries", self.judged, self.queries)
+        self.judged += 1
         own = torch.tensor([self.own.get(query) == text for query, text in pairs])
         return self.judge.predict(pairs, **options).masked_fill(own, torch.inf)
 
@@ -143,10 +151,15 @@ class Taken:
         return min(self.positives[query])
 
 
-def mine(
-    question: Question, encoded: Encoded, rule: NegativesSpec, seed: int, judge: Judge | None
+def mine(  # noqa: PLR0913, PLR0917 - what a mining is made of
+    question: Question,
+    encoded: Encoded,
+    rule: NegativesSpec,
+    seed: int,
+    judge: Judge | None,
+    told: Told = lambda *_: None,
 ) -> Taken:
-    """Ask the miner. seed: of what it draws where `sampling` is random."""
+    """Ask the miner. seed: of what it draws where `sampling` is random. told: how far it is."""
     from datasets import Dataset
     from sentence_transformers.util import mine_hard_negatives
 
@@ -156,9 +169,9 @@ def mine(
     miner: Any = mine_hard_negatives  # which asks of a model what `_AsModel` has
     found = miner(
         Dataset.from_dict({"query": [q for q, _ in edges], "text": [t for _, t in edges]}),
-        _AsModel(encoded, own),
+        _AsModel(encoded, own, told),
         corpus=question.texts,
-        cross_encoder=None if judge is None else _AsJudge(judge, question.own),
+        cross_encoder=judge and _AsJudge(judge, question.own, len(question.queries), told),
         range_min=rule.range[0],
         range_max=rule.range[1],
         relative_margin=None if rule.margin is None else 1 - rule.margin,

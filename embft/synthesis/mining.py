@@ -12,6 +12,7 @@ import multiprocessing
 import os
 from contextlib import suppress
 from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +25,11 @@ from embft.results.folders import MiningDir
 from embft.storage.files import new_folder, write_atomic
 from embft.storage.lock import folder_lock
 from embft.storage.seal import check_digests, digests, sealed, unsealed
+from embft.synthesis.mining_progress import Seen, read_step
 from embft.system.machine import available_cores
 
 _SHORT = 12
+_LOOK = 0.5  # seconds between two looks at how far a mining is
 
 
 @dataclass(frozen=True)
@@ -37,9 +40,9 @@ class Mined:
     finding: Finding
 
 
-def mined(folder: Path, train: Pairs, mining: Mining) -> Mined:
+def mined(folder: Path, train: Pairs, mining: Mining, seen: Seen | None = None) -> Mined:
     """What the recipe makes of train: carried out in a process of its own, unless the folder of
-    minings has it already. Raises EmbftError.
+    minings has it already. seen: is shown how far that is. Raises EmbftError.
     """
     own = MiningDir(folder / f"{mining.digest[:_SHORT]}-{train.digest()[:_SHORT]}")
     folder.mkdir(parents=True, exist_ok=True)
@@ -47,7 +50,7 @@ def mined(folder: Path, train: Pairs, mining: Mining) -> Mined:
         found = _read(own)
         if found is None:
             _write_job(own, train, mining)
-            _run(own)
+            _run(own, seen)
             found = _read(own)
     if found is None:
         raise EmbftError(
@@ -80,6 +83,7 @@ def write_mined(folder: MiningDir, train: Pairs, finding: Finding) -> None:
 def _write_job(folder: MiningDir, train: Pairs, mining: Mining) -> None:
     """What the process is given, whole or not at all."""
     folder.failure_file.unlink(missing_ok=True)
+    folder.progress_file.unlink(missing_ok=True)
     if folder.job_file.exists():
         return
     job: dict[str, Any] = {
@@ -96,13 +100,13 @@ def _write_job(folder: MiningDir, train: Pairs, mining: Mining) -> None:
         made.job_file.write_text(sealed(job))
 
 
-def _run(folder: MiningDir) -> None:
+def _run(folder: MiningDir, seen: Seen | None) -> None:
     """Mine in a process of its own. Raises EmbftError where that fails."""
     context = multiprocessing.get_context("forkserver")
     worker = context.Process(target=_enter, args=(folder, available_cores()), daemon=True)
     worker.start()
     try:
-        worker.join()
+        _wait(worker, folder, seen)
     except BaseException:
         worker.kill()
         raise
@@ -117,6 +121,17 @@ def _run(folder: MiningDir) -> None:
             "same command goes on"
         )
     raise EmbftError(f"data.negatives: no negatives could be mined: {reason}")
+
+
+def _wait(worker: BaseProcess, folder: MiningDir, seen: Seen | None) -> None:
+    """Until the process has ended; what it says of its progress is shown once."""
+    last = None
+    while worker.is_alive():
+        worker.join(_LOOK)
+        step = read_step(folder.progress_file)
+        if seen is not None and step is not None and step != last:
+            seen(step)
+        last = step
 
 
 def _enter(folder: MiningDir, threads: int) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from embft.data.pairs import Pairs
 from embft.data.retrieval import TextSet
 from embft.encoding.encoder import encode
 from embft.errors import ModelError
-from embft.evaluation.corpus import encode_corpus, unit
+from embft.evaluation.corpus import PART, encode_corpus, unit
 from embft.models.base import default_device, load_base, use_device
 from embft.models.trained import load_trained
 from embft.results.folders import MiningDir
@@ -30,6 +31,7 @@ from embft.storage.seal import unsealed
 from embft.synthesis.false_negatives import estimate, finding
 from embft.synthesis.hard_negatives import Encoded, Question, Vectors, mine, with_negatives
 from embft.synthesis.mining import write_mined
+from embft.synthesis.mining_progress import Teller, Told
 
 _KEPT = 500  # scores of a cross-encoder that are on disk at the latest after as many
 
@@ -45,9 +47,10 @@ def work(folder: MiningDir, threads: int) -> None:
     use_device(job["source"]["device"])
     train = Pairs.read(folder.train_file)
     question = Question.of(train, _texts(folder.pool_file))
-    encoded = _encoded(_model(job["source"]), question, train, folder.path.parent / job["shared"])
+    told, shared = Teller(folder.progress_file), folder.path.parent / job["shared"]
+    encoded = _encoded(_model(job["source"]), question, train, shared, told)
     judge = _judge(job["source"]["judge"], folder.path.parent / str(job["judged"]))
-    taken = mine(question, encoded, rule, job["seed"], judge)
+    taken = mine(question, encoded, rule, job["seed"], judge, told)
     if judge is not None:
         judge.keep()
     made, drawn = with_negatives(train, question, taken, rule, job["seed"])
@@ -68,22 +71,35 @@ def _model(source: dict[str, Any]) -> SentenceTransformer:
     return load_base(Path(source["base"]), spec)
 
 
-def _encoded(model: SentenceTransformer, question: Question, train: Pairs, folder: Path) -> Encoded:
+def _encoded(
+    model: SentenceTransformer, question: Question, train: Pairs, folder: Path, told: Told
+) -> Encoded:
     """The vectors of queries and texts, each on its side. folder: of those of many texts."""
     first, second = train.sides[:2]
-    queries = _vectors(model, question.queries, first)
+    queries = _vectors(model, question.queries, first, partial(told, "encoding queries"))
+    of_texts = partial(told, "encoding texts")
     if second != "document":
-        return Encoded(queries, _vectors(model, question.texts, second))
+        return Encoded(queries, _vectors(model, question.texts, second, of_texts))
     names = [str(number) for number in range(len(question.texts))]
-    found = encode_corpus(model, TextSet(names, question.texts), folder)
+    corpus = TextSet(names, question.texts)
+    found = encode_corpus(model, corpus, folder, lambda done, total, _: of_texts(done, total))
     vectors = found.vectors
     if isinstance(vectors, Path):
         vectors = np.memmap(vectors, np.float32, "c", shape=found.shape)
     return Encoded(queries, vectors)
 
 
-def _vectors(model: SentenceTransformer, texts: Sequence[str], side: Side) -> Vectors:
-    found = encode(model, texts, side)
+def _vectors(
+    model: SentenceTransformer,
+    texts: Sequence[str],
+    side: Side,
+    told: Callable[[int, int], None],
+) -> Vectors:
+    parts = list[Vectors]()
+    for start in range(0, len(texts), PART):
+        told(start, len(texts))
+        parts.append(encode(model, texts[start : start + PART], side))
+    found = np.concatenate(parts)
     if not np.isfinite(found).all():
         raise ModelError("the embeddings of the model that mines are not finite numbers")
     return unit(found)

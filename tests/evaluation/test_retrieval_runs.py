@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ from embft.errors import EmbftError
 from embft.evaluation import corpus as corpus_module
 from embft.leaderboard.build import build_leaderboard
 from embft.leaderboard.corpora import corpus_notes
+from embft.leaderboard.queries import query_cases, query_scores
+from embft.leaderboard.rows import Leaderboard
 from embft.planning import corpora
 from embft.planning.estimate import check_fits, need
 from embft.planning.plan import make_plan
@@ -21,6 +24,7 @@ from embft.results.retrieved import read_retrieved
 from embft.results.units import load_units
 from embft.spec import parse_spec
 from tests.helpers.judged import write_beir
+from tests.helpers.pages import render_report
 from tests.helpers.trials import run_spec
 
 FAQ = """\
@@ -83,6 +87,26 @@ def test_judged_queries_beside_pairs_choose_the_model(
     assert list(corpus_notes(leaderboard)) == [
         "Queries are ranked against all 61 documents of the corpus of faq, exactly."
     ]
+    _check_section(leaderboard, trials)
+
+
+def _check_section(leaderboard: Leaderboard, trials: Mapping[str, TrialDir]) -> None:
+    """The evaluator's queries are shown as those of retrieval data are, with what was found."""
+    (scores,) = query_scores(leaderboard)
+    assert (scores.corpus.name, scores.metric) == ("faq", "faq_ndcg_at_10")
+    assert len(scores.ids) == 20
+    assert scores.before is not None
+    cases = query_cases(leaderboard, scores)
+    assert cases is not None
+    hardest = cases.hardest[0]
+    assert hardest.after == scores.after.values.min()
+    kept = read_retrieved(trials["full"].retrieved_by(scores.corpus.folder), "test")
+    row = kept.query.index(hardest.id)
+    assert [hit.id for hit in hardest.found_after] == kept.documents[row]
+    assert len(hardest.found_before) == len(hardest.found_after) == 10
+    page = render_report(leaderboard)
+    assert "The hardest queries of faq" in page
+    assert "of the 20 test queries of faq" in page
 
 
 def test_judgements_for_test_alone_compare_base_models(tmp_path: Path, tiny_model: Path) -> None:
@@ -135,7 +159,7 @@ resources: {{memory: 2GB}}
     few = need(plan, plan.trials)
     check_fits(plan, few)
     assert few.corpus.disk == 0
-    monkeypatch.setattr(corpora, "_FEW", 8)
+    monkeypatch.setattr(corpora, "FEW", 8)
     monkeypatch.setattr(corpora, "DOCUMENT_BYTES", 40_000_000)
     found = need(plan, plan.trials)
     assert found.corpus.disk == 60 * 32 * 4

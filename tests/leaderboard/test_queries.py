@@ -56,8 +56,7 @@ def leaderboard(trials: dict[str, TrialDir]) -> Leaderboard:
 
 @pytest.fixture(scope="module")
 def scores(leaderboard: Leaderboard) -> QueryScores:
-    found = query_scores(leaderboard)
-    assert found is not None
+    (found,) = query_scores(leaderboard)
     return found
 
 

@@ -10,12 +10,15 @@ import pytest
 
 from embft.data.pairs import Pairs
 from embft.errors import EmbftError, SpecError
+from embft.planning import mining_need
+from embft.planning.estimate import check_fits, need
 from embft.planning.plan import Plan, make_plan
 from embft.planning.prepare import prepare
 from embft.results.dataset import frozen_audit, open_splits
 from embft.results.folders import MiningDir, TrialDir
 from embft.spec import parse_spec
 from embft.synthesis import mining
+from embft.synthesis.mining_progress import MiningStep, Seen, read_step
 from embft.synthesis.mining_work import Remembered, work
 from tests.helpers.judged import write_beir
 from tests.helpers.trials import run_whole
@@ -37,9 +40,12 @@ def here(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """Mines in this process. The folders of what was mined."""
     done: list[Path] = []
 
-    def run(folder: MiningDir) -> None:
+    def run(folder: MiningDir, seen: Seen | None) -> None:
         done.append(folder.path)
         work(folder, 1)
+        step = read_step(folder.progress_file)
+        if seen is not None and step is not None:
+            seen(step)
 
     monkeypatch.setattr(mining, "_run", run)
     return done
@@ -319,3 +325,40 @@ def test_what_contradicts_itself_is_refused(section: str, words: str) -> None:
     """With its reason."""
     with pytest.raises(SpecError, match=words):
         parse_spec(f"name: a\ndata: {section}\n")
+
+
+def test_how_far_a_mining_is_is_shown_for_each_setting(
+    beir: Path, tiny_model: Path, here: list[Path]
+) -> None:
+    """The last stage of each, and which of the settings it is; what is mined is not shown again."""
+    space = "{data.negatives: [{number: 1, range: [1, 8]}, {number: 2, range: [1, 8]}]}"
+    steps = list[MiningStep]()
+    for _ in range(2):
+        plan = planned(beir, tiny_model, data="", space=space)
+        prepare(plan, retry_failed=False, seen=steps.append)
+    assert [(s.setting, s.settings, s.stage) for s in steps] == [
+        (1, 2, "searching for queries"),
+        (2, 2, "searching for queries"),
+    ]
+    assert len(here) == 2
+
+
+@pytest.mark.usefixtures("here")
+def test_a_mining_beyond_the_memory_budget_is_refused_by_the_plan(
+    beir: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With what it takes and what can be done, until it is mined; its vectors count as disk."""
+    plan = planned(beir, tiny_model)
+    plan = make_plan(parse_spec(plan.spec.text + "resources: {memory: 3GB}\n"), plan.folder.path)
+    few = need(plan, plan.trials)
+    check_fits(plan, few)
+    assert few.mining.texts == 60
+    monkeypatch.setattr(mining_need, "_TEXT_BYTES", 100_000_000)
+    monkeypatch.setattr(mining_need, "FEW", 8)
+    found = need(plan, plan.trials)
+    assert found.disk - few.disk == 60 * 32 * 4
+    words = r"mining hard negatives needs at least 6\.7 GB.*among 60 texts"
+    with pytest.raises(EmbftError, match=words):
+        check_fits(plan, found)
+    prepare(plan, retry_failed=False)
+    check_fits(plan, need(plan, plan.trials))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from embft.data.texts import normalise
 from embft.spec.negatives import NegativesSpec
 from embft.synthesis.false_negatives import estimate, finding
 from embft.synthesis.hard_negatives import Encoded, Question, Taken, mine, with_negatives
+from embft.synthesis.mining_progress import Teller, read_step
 
 OTHERS = [f"another page {i}" for i in range(30)]
 # The query "where is it" has two positives in train, in rows far apart, and copies of both.
@@ -127,3 +129,28 @@ def test_the_estimate() -> None:
     taken = mine(question, encoded, rule.model_copy(update={"margin": None}), 1, None)
     loose = estimate(question, encoded, rule.model_copy(update={"margin": None}), taken)
     assert loose.likely >= 1
+
+
+def test_how_far_a_mining_is(tmp_path: Path) -> None:
+    """Stage by stage: the queries that were searched for, and those that were judged."""
+    question, rule = Question.of(TRAIN, POOL), NegativesSpec.model_validate({"range": (0, 5)})
+    near = {"Page One": 0.9, "Page Two": 0.8, "Where is it?": 1.0}
+    told = list[tuple[str, int, int]]()
+    encoded = _encoded(question, near)
+    mine(question, encoded, rule, 1, _Judge(near), lambda *each: told.append(each))
+    assert told[0] == ("searching for queries", 0, 2)
+    assert [done for stage, done, _ in told if "judging" in stage] == [0, 1, 2]
+    teller = Teller(tmp_path / "progress.json")
+    assert read_step(teller.path) is None
+    teller("encoding texts", 100, 1000)
+    first = read_step(teller.path)
+    assert first is not None
+    assert (first.done, first.seconds_left) == (100, None)
+    teller.begun -= 10.0  # as if ten seconds had passed
+    teller.written -= 10.0
+    teller("encoding texts", 200, 1000)
+    second = read_step(teller.path)
+    assert second is not None
+    assert second.seconds_left == pytest.approx(80.0, rel=0.01)
+    teller("encoding texts", 201, 1000)  # within half a second
+    assert read_step(teller.path) == second

@@ -36,13 +36,16 @@ _KINDS = ["lower than before", "the same", "higher than before"]
 @chart(Section.QUERIES, 10)
 def query_charts(leaderboard: Leaderboard) -> Iterator[Chart]:
     """How each query's value has changed, and the means by length and by group."""
-    scores = query_scores(leaderboard)
-    if scores is None:
-        return
-    yield changes(scores) if scores.before is not None else values(scores)
-    yield parts_chart(scores, "query length", by_length(scores), ordered=True)
-    for column in group_columns(scores):
-        yield parts_chart(scores, axis_title(column), by_group(scores, column))
+    for scores in query_scores(leaderboard):
+        yield changes(scores) if scores.before is not None else values(scores)
+        yield parts_chart(scores, "query length", by_length(scores), ordered=True)
+        for column in group_columns(scores):
+            yield parts_chart(scores, axis_title(column), by_group(scores, column))
+
+
+def _key(scores: QueryScores, *words: str) -> str:
+    """A chart's key, which no chart of another corpus has."""
+    return slug(" ".join([*words, scores.corpus.name]).strip()).replace(" ", "-")
 
 
 def changes(scores: QueryScores) -> Chart:
@@ -69,10 +72,10 @@ def changes(scores: QueryScores) -> Chart:
             }
         )
     return Chart(
-        key="query-changes",
+        key=_key(scores, "query-changes"),
         title=queries_finding(scores),
-        note=f"Test queries by the change of their {metric_label(scores.metric)}, after minus "
-        "before.",
+        note=f"T{scores.title[1:]} by the change of their {metric_label(scores.metric)}, after "
+        "minus before.",
         spec=finish(_histogram(data, _KINDS, "change"), data, 220),
         size="half",
     )
@@ -88,9 +91,9 @@ def values(scores: QueryScores) -> Chart:
         for low, high, count in zip(edges[:-1], edges[1:], counts, strict=True)
     ]  # fmt: skip
     return Chart(
-        key="query-values",
+        key=_key(scores, "query-values"),
         title=queries_finding(scores),
-        note=f"Test queries by their {metric_label(scores.metric)}.",
+        note=f"T{scores.title[1:]} by their {metric_label(scores.metric)}.",
         spec=finish(_histogram(data, ["queries"], metric_label(scores.metric)), data, 220),
         size="half",
     )
@@ -153,9 +156,9 @@ def parts_chart(
         dots.encode(x=x, y=y, color=colour, tooltip=tooltip),
     )
     return Chart(
-        key=f"queries-by-{slug(what).replace(' ', '-')}",
+        key=_key(scores, "queries-by", what),
         title=parts_finding(scores, what, parts),
-        note=f"The mean {metric} of test queries; the intervals of the changes (in the tooltips) "
+        note=f"The mean {metric} of {scores.title}; the intervals of the changes (in the tooltips) "
         "hold together, at 95 %.",
         spec=finish(drawn, data, max(120, 30 * len(order) + 20)),
         size="half",
