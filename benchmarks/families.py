@@ -2,13 +2,16 @@
 
     python benchmarks/families.py [--families bert mpnet …] [--methods lora full]
         [--tokens 15 60 200] [--precisions bf16 fp32] [--rounds 3] [--rows 800] [--epochs 2]
+        [--missing] [--minutes N]
 
 A family's base is MiniLM's size (6 layers, width 384) with random weights and MiniLM's tokenizer;
 the data are the seed study's pairs, some of one label joined to texts of about so many tokens.
 Three ways in turn, each from the start of a process to a scored model: sentence-transformers'
 trainer with its defaults, the same with `bf16=True`, and a trial of embft (`one_trial.py`) in the
 precision named. The limit is the time that the products of the real tokens take (`limit.py`).
-Fails where embft is less than `--least` times as fast as the stock default.
+The table is written after each cell, and keeps cells that were measured before, so that it can be
+made in several sittings (`--missing`, `--minutes 30`). Fails where embft is less than `--least`
+times as fast as the stock default.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ import json
 import statistics
 import sys
 import tempfile
+import time
 from collections import defaultdict
 from itertools import product
 from pathlib import Path
@@ -26,7 +30,19 @@ import numpy as np
 import torch
 import transformers
 from limit import PASSES, rate
-from measuring import Run, alternate, data_files, fresh, median, parser, publish, python, table
+from measuring import (
+    FIGURES,
+    Run,
+    alternate,
+    data_files,
+    fresh,
+    machine,
+    median,
+    parser,
+    publish,
+    python,
+    table,
+)
 from stock_recipe import MODEL, RATES
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
@@ -168,16 +184,17 @@ def figures(runs: dict[str, list[Run]], operations: float, speed: float) -> dict
     return found
 
 
-def row(cell: tuple[Any, ...], found: dict[str, Any]) -> list[str]:
+def row(cell: str, found: dict[str, Any]) -> list[str]:
     """A line of the table."""
     ways = [found.get(name) for name in ("stock", "stock bf16", "embft")]
     return [
-        *map(str, cell),
+        *cell.split(),
         *(f"{each['median_seconds']:.1f}" if each else "" for each in ways),
         *(_ratio(each) for each in ways[:2]),
         f"{found['train'] / found['limit_seconds']:.1f}",
         f"{found['stock']['peak_mb']:.0f}, {found['embft']['peak_mb']:.0f}",
         f"{found['stock']['spearman']:.3f}, {found['embft']['spearman']:.3f}",
+        f"{len(found['embft']['seconds'])}, {found['date']}",
     ]
 
 
@@ -191,8 +208,28 @@ def _ratio(found: dict[str, Any] | None) -> str:
 HEADINGS = [
     "family", "method", "tokens", "precision", "stock s", "stock bf16 s", "embft s",
     "times faster than stock", "than stock bf16", "training by its limit", "MB, stock and embft",
-    "Spearman of both",
+    "Spearman of both", "rounds",
 ]  # fmt: skip
+
+
+def known() -> dict[str, Any]:
+    """The figures of the page's table, by cell: `FAMILY METHOD TOKENS PRECISION`."""
+    file = FIGURES / "families.json"
+    return json.loads(file.read_text())["figures"] if file.is_file() else {}
+
+
+def order(cell: str) -> list[int]:
+    """Where a cell stands in the table: by family, method, tokens and precision."""
+    family, method, tokens, precision = cell.split()
+    names = ([*FAMILIES], [*RATES], [str(n) for n in JOINED], ["bf16", "fp32"])
+    return [
+        each.index(c) for each, c in zip(names, (family, method, tokens, precision), strict=True)
+    ]
+
+
+def show(found: dict[str, Any]) -> str:
+    """The table."""
+    return table(HEADINGS, [row(cell, found[cell]) for cell in sorted(found, key=order)])
 
 
 def main() -> None:
@@ -208,8 +245,11 @@ def main() -> None:
     arguments.add_argument("--least", type=float, default=0.0)
     arguments.add_argument("--no-narrow", action="store_true", help="without stock bf16")
     arguments.add_argument("--no-publish", action="store_true", help="leave the page as it is")
+    arguments.add_argument("--missing", action="store_true", help="only cells not in the table")
+    arguments.add_argument("--minutes", type=float, help="begin no further cell after so long")
     given = arguments.parse_args()
-    found: dict[tuple[Any, ...], dict[str, Any]] = {}
+    start = time.monotonic()
+    found: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(prefix="bench-families-") as name:
         root = Path(name)
         source = root / "source"
@@ -217,19 +257,25 @@ def main() -> None:
         data_files(source)
         data = {n: make_data(source, root / f"data-{n}", n, given.rows) for n in given.tokens}
         speeds = {each: rate(640, each) for each in given.precisions}
-        for family in given.families:
-            base = make_base(family, root / family)
-            for method, tokens, precision in product(given.methods, given.tokens, given.precisions):
-                cell = (family, method, tokens, precision)
-                print(*cell, flush=True)
-                operations = work(base, data[tokens], method, given.epochs)
-                runs = compare(base, data[tokens], method, precision, given)
-                found[cell] = figures(runs, operations, speeds[precision])
-    shown = table(HEADINGS, [row(cell, each) for cell, each in found.items()])
-    if given.no_publish:
-        print(shown)
-    else:
-        publish("families", {" ".join(map(str, cell)): each for cell, each in found.items()}, shown)
+        bases = {family: make_base(family, root / family) for family in given.families}
+        # Families last, so that an early end leaves no family without figures.
+        for precision, tokens, method, family in product(
+            given.precisions, given.tokens, given.methods, given.families
+        ):
+            cell = f"{family} {method} {tokens} {precision}"
+            late = given.minutes and time.monotonic() - start > 60 * given.minutes
+            if late or (given.missing and cell in known()):
+                continue
+            print(cell, flush=True)
+            operations = work(bases[family], data[tokens], method, given.epochs)
+            runs = compare(bases[family], data[tokens], method, precision, given)
+            about = machine()
+            measured = {"date": about["date"], "revision": about["revision"]}
+            found[cell] = figures(runs, operations, speeds[precision]) | measured
+            if not given.no_publish:
+                every = known() | found
+                publish("families", every, show(every))
+    print(show(found))
     for cell, each in found.items():
         ratio = statistics.median(each["stock"]["ratios"])
         if ratio < given.least:

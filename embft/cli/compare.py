@@ -134,6 +134,7 @@ def _table(title: str, found: Iterable[Difference]) -> Table:
 def _sentences(found: TwoTrials) -> Iterator[str]:
     """How to read the tables, costs, the environment, and the pairs that are apart."""
     from embft.leaderboard.labels import metric_label, number
+    from embft.report import format as fmt
 
     yield (
         "better: the interval leaves out 0; neither: no significant difference. The intervals of "
@@ -141,14 +142,18 @@ def _sentences(found: TwoTrials) -> Iterator[str]:
     )
     if found.plain:
         words = "; ".join(
-            f"{metric_label(p.name)} {number(p.first)} and {number(p.second)}" for p in found.plain
+            f"{metric_label(p.name)} {fmt.metric(p.name, p.first)} and "
+            f"{fmt.metric(p.name, p.second)}"
+            for p in found.plain
         )
-        yield f"Without an interval, single values are not kept: {words}"
+        yield f"Without an interval: {words}"
     yield from _costs(found)
     for name, (one, two) in found.environment.items():
         yield f"Environment: {name}: A {one}, B {two}"
+    if found.apart:
+        yield "The test pairs on which the two disagree most:"
     for pair in found.apart:
-        yield f"Apart: label {pair.label:g}, cosine A {pair.first:.3f}, B {pair.second:.3f}"
+        yield f"label {pair.label:g}, cosine A {number(pair.first)}, B {number(pair.second)}"
         yield f"  {pair.text_1}"
         yield f"  {pair.text_2}"
 

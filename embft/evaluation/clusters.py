@@ -24,7 +24,7 @@ from embft.data.pairs import Pairs
 from embft.evaluation.context import Context, Estimate, Found
 from embft.evaluation.embed import Embedded
 from embft.metrics.bootstrap import weighted_interval
-from embft.metrics.metric import SHARE, Metric
+from embft.metrics.metric import SHARE, Form, Metric
 from embft.metrics.resampling import Units, sampling_units, text_numbers
 from embft.results.units import UnitValues
 from embft.spec.evaluators import Evaluator
@@ -44,8 +44,8 @@ MOST_PAIRS = 5_000
 UNCLUSTERED = -1
 
 
-def _quantity(name: str, label: str, formula: str) -> Metric:
-    return Metric(name, label, formula, direction=None, computed_by="clusters")
+def _quantity(name: str, label: str, formula: str, form: Form = "score") -> Metric:
+    return Metric(name, label, formula, direction=None, computed_by="clusters", form=form)
 
 
 class Clusters(Evaluator):
@@ -61,7 +61,7 @@ class Clusters(Evaluator):
             computed_by="clusters",
             objective=True,
         ),
-        _quantity("clusters", "Clusters", "clusters that HDBSCAN found"),
+        _quantity("clusters", "Clusters", "clusters that HDBSCAN found", form="count"),
         _quantity("noise", "Noise", "share of pairs that HDBSCAN left outside every cluster"),
         _quantity(
             "cluster_purity_spread",

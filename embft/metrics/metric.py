@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Direction = Literal["max", "min"]
+Form = Literal["score", "count", "p"]
 Bounds = tuple[float | None, float | None]
 
 CORRELATION: Bounds = (-1.0, 1.0)
@@ -33,7 +34,8 @@ class Metric:
     that nothing is ranked by. bounds: its lowest and highest possible value, None where there is
     none. source: who defined it, where. computed_by: `PAIRS`, the name of an evaluator,
     `LEADERBOARD` or `USERS`. objective: whether trials may be chosen by its value on dev.
-    binary_only: whether it needs labels that are all 0 or 1.
+    binary_only: whether it needs labels that are all 0 or 1. form: what a reader is shown: a score
+    with digits, a count, or a p-value, which is never rounded to 0.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Metric:
     computed_by: str = PAIRS
     objective: bool = False
     binary_only: bool = False
+    form: Form = "score"
 
     @property
     def higher_is_better(self) -> bool:

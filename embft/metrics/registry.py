@@ -31,8 +31,15 @@ _OTHERS = (
         "two-sided, Welch-Satterthwaite degrees of freedom",
         direction=None,
         source="Welch (1947)",
+        form="p",
     ),
-    Metric("false_positives", "False positives", "label 0 with score >= threshold", direction=None),
+    Metric(
+        "false_positives",
+        "False positives",
+        "label 0 with score >= threshold",
+        direction=None,
+        form="count",
+    ),
     Metric(
         BORDA,
         "Borda score",

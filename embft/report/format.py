@@ -6,6 +6,7 @@ import math
 
 from embft.leaderboard.labels import number
 from embft.metrics.comparison import Comparison
+from embft.metrics.registry import METRICS
 
 MISSING = "\N{EN DASH}"
 
@@ -13,6 +14,16 @@ MISSING = "\N{EN DASH}"
 def score(value: float | None, digits: int = 3) -> str:
     """A score with so many digits, or a dash where there is none."""
     return MISSING if value is None or not math.isfinite(value) else number(value, digits)
+
+
+def metric(name: str, value: float | None) -> str:
+    """A metric's value in its own form: a score, a count (of several seeds its mean), a p-value."""
+    form = METRICS[name].form if name in METRICS else "score"
+    if value is None or not math.isfinite(value) or form == "score":
+        return score(value)
+    if form == "p":
+        return p_value(value)
+    return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.1f}"
 
 
 def signed(value: float | None, digits: int = 3) -> str:

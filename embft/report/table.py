@@ -176,7 +176,7 @@ def _cell(leaderboard: Leaderboard, line: Line, key: str, ends: tuple[float, flo
         return Cell(text, text if raw is None else repr(raw))
     if kind == "metric":
         found = (line.metrics or {}).get(name)
-        return Cell(fmt.score(found), _raw(found))
+        return Cell(fmt.metric(name, found), _raw(found))
     if kind == "bar":
         bar = _bar(leaderboard, line, ends) if ends else None
         return Cell(fmt.interval(line.interval) if bar else "", _raw(line.score), bar)

@@ -156,8 +156,8 @@ def trial_metrics(row: Row) -> tuple[MetricLine, ...]:
     return tuple(
         MetricLine(
             metric_label(name),
-            fmt.score(row.dev.get(name)),
-            fmt.score(row.test.get(name)),
+            fmt.metric(name, row.dev.get(name)),
+            fmt.metric(name, row.test.get(name)),
             _range(row.test_intervals, name),
         )
         for name in names

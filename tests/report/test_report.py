@@ -82,6 +82,18 @@ def unpacked_library(html: str) -> str:
     return gzip.decompress(base64.b64decode(match[1])).decode()
 
 
+def test_a_metric_is_shown_in_its_own_form() -> None:
+    """Counts have no digits, a p-value is never 0, scores have three digits."""
+    assert fmt.metric("false_positives", 34.0) == "34"
+    assert fmt.metric("false_positives", 1234.5) == "1,234.5"
+    assert fmt.metric("clusters", 7.0) == "7"
+    assert fmt.metric("welch_p", 1e-9) == "< 0.001"
+    assert fmt.metric("welch_p", 0.25) == "0.250"
+    assert fmt.metric("spearman", 34.0) == "34.000"
+    assert fmt.metric("a_metric_of_users", 2.0) == "2.000"
+    assert fmt.metric("false_positives", None) == fmt.MISSING
+
+
 def test_sections_stand_in_the_order_of_a_readers_questions(html: str) -> None:
     """Verdict first, method and the trials' pages last."""
     assert [i for i in Page(html).ids("section") if i in SECTIONS] == list(SECTIONS)
