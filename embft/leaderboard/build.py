@@ -69,6 +69,7 @@ def build_leaderboard(*folders: Path) -> Leaderboard:
         more_seeds=plan.more_seeds,
         suggested=plan.suggested,
         continuous=plan.continuous,
+        logarithmic=plan.logarithmic,
         costs=plan.costs,
         bases=found.bases,
         decision=found.decision,

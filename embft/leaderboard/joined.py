@@ -60,6 +60,7 @@ class JoinedPlan:
     more_seeds: SeedsSpec | None = None
     suggested: int | None = None
     continuous: tuple[str, ...] = ()
+    logarithmic: tuple[str, ...] = ()
     costs: tuple[Cost, ...] = ()
 
 
@@ -89,6 +90,7 @@ def joined_plan(sweeps: Sequence[SweepDir]) -> JoinedPlan:
         more_seeds=_more_seeds(plans),
         suggested=_suggested(plans, trials),
         continuous=tuple(dict.fromkeys(a for p in plans for a in p.get("continuous", ()))),
+        logarithmic=tuple(dict.fromkeys(a for p in plans for a in p.get("logarithmic", ()))),
         costs=_costs(plans),
     )
 
@@ -154,7 +156,8 @@ def _each_once(sweeps: Sequence[SweepDir], plans: Sequence[PlanRecord]) -> Itera
 def _axes(plans: Sequence[PlanRecord], trials: Sequence[JoinedTrial]) -> list[str]:
     """The parameters on which at least two trials differ, in the order of the specs."""
     trained = [t for t in trials if t.params or t.spec["train"]["method"] != "none"]
-    points = [trial.params for trial in trained]
+    # Products with more axes first, which have those of the others at their places.
+    points = sorted((trial.params for trial in trained), key=len, reverse=True)
     names = list(dict.fromkeys(name for point in points for name in point))
     if len(plans) == 1:
         return [name for name in names if len({repr(point.get(name)) for point in points}) > 1]

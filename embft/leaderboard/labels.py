@@ -51,6 +51,7 @@ def config_label(params: Mapping[str, Any], axes: Sequence[str]) -> str:
         value = params.get(axis)
         if value is None:
             continue
+        value = _rounded(value)
         named = isinstance(value, str) and axis.endswith(_SPEAKING)
         part = value_text(value) if named else f"{_short(axis_title(axis))} {value_text(value)}"
         users = users or (not label and named and axis.endswith(_USERS))
@@ -111,6 +112,11 @@ def number(value: float, digits: int = 3) -> str:
     """A score with a real minus sign; no minus before a zero."""
     text = f"{value:.{digits}f}"
     return text.replace("-", "\N{MINUS SIGN}") if float(text) != 0 else text.lstrip("-")
+
+
+def _rounded(value: Any) -> Any:
+    """A number to four digits, which is what one reads of those that a search has drawn."""
+    return float(f"{value:.4g}") if isinstance(value, float) else value
 
 
 def _short(title: str) -> str:

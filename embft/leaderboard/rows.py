@@ -202,7 +202,8 @@ class Leaderboard:
     was taken from train. test_is_dev: there is no test split, and dev stands in its place.
     more_seeds: where some configurations get more seeds than others. suggested: how many a search
     has proposed; None where none was searched for. continuous: the axes that it drew from
-    distributions; costs: what it kept low beside the score.
+    distributions; logarithmic: those of them that are logarithmic; costs: what it kept low beside
+    the score.
     """
 
     name: str
@@ -228,6 +229,7 @@ class Leaderboard:
     more_seeds: SeedsSpec | None = None
     suggested: int | None = None
     continuous: tuple[str, ...] = ()
+    logarithmic: tuple[str, ...] = ()
     costs: tuple[Cost, ...] = ()
 
     @property

@@ -8,7 +8,7 @@ from embft.errors import RecordError
 from embft.leaderboard.labels import config_label
 from embft.leaderboard.rows import Leaderboard, Row
 from embft.results.records import Status
-from embft.results.search_log import Suggested, read_search
+from embft.results.search_log import Suggested, read_next, read_search
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,11 @@ def search_history(leaderboard: Leaderboard) -> list[Proposed]:
         label = config_label(row.params, leaderboard.axes)
         found.append(Proposed(len(found) + 1, row.trial, label, row.status, score, best))
     return found
+
+
+def next_points(leaderboard: Leaderboard) -> list[str]:
+    """What the searcher would have tried next, in words; empty where nothing is known of it."""
+    return [config_label(point, leaderboard.axes) for point in read_next(leaderboard.folder)]
 
 
 def suggested_rows(leaderboard: Leaderboard) -> list[Row]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from embft.data.pairs import SPLITS
@@ -12,6 +13,8 @@ from embft.planning.plan import Plan, PlannedTrial
 from embft.planning.seed_rounds import forget_other_rounds
 from embft.planning.take_over import adopt_finished
 from embft.results.plan_record import PLAN_SCHEMA, PlanEntry, PlanRecord
+from embft.spec import SweepSpec
+from embft.spec.distributions import Domain
 from embft.storage.files import sync_folder, write_atomic
 from embft.storage.seal import sealed
 from embft.synthesis.mining_progress import Seen
@@ -70,14 +73,18 @@ def plan_record(plan: Plan) -> PlanRecord:
         record["tasks"] = list(spec.objective.tasks)
     if spec.search.proposes:
         record["search"] = spec.search.model_dump(mode="json")
-        record["continuous"] = list(
-            dict.fromkeys(a for p in spec.space for a, d in p.items() if d.kind != "choice")
-        )
+        record["continuous"] = _axes(spec, lambda domain: domain.kind != "choice")
+        record["logarithmic"] = _axes(spec, lambda domain: domain.kind.startswith("log"))
     if spec.more_seeds is not None:
         record["more_seeds"] = spec.more_seeds.model_dump(mode="json")
     if spec.scheduler is not None:
         record["scheduler"] = spec.scheduler.model_dump(mode="json")
     return record
+
+
+def _axes(spec: SweepSpec, wanted: Callable[[Domain], bool]) -> list[str]:
+    """The axes of a space whose values are of such a form."""
+    return list(dict.fromkeys(a for p in spec.space for a, d in p.items() if wanted(d)))
 
 
 def _entry(trial: PlannedTrial) -> PlanEntry:

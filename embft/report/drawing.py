@@ -10,7 +10,7 @@ import altair as alt
 from embft.leaderboard.axes import visible_range
 from embft.leaderboard.labels import metric_label, number
 from embft.leaderboard.rows import Leaderboard
-from embft.report.theme import ACCENT, INK_ON_DEEP, INK_ON_PALE, MUTED
+from embft.report.theme import ACCENT, CATEGORIES, INK_ON_DEEP, INK_ON_PALE, MUTED
 
 _MARGIN, _LEAST_MARGIN = 0.06, 0.05  # beyond the scores: of their range, and where they are equal
 
@@ -67,19 +67,22 @@ def score_axis(leaderboard: Leaderboard, scores: Sequence[float], split: str) ->
     )
 
 
-def trial_dots(base: alt.Chart) -> list[alt.Chart]:
+def trial_dots(base: alt.Chart, kinds: Sequence[str] = ()) -> list[alt.Chart]:
     """A dot for each trial of a search that completed, a grey ring for each that was stopped early.
 
-    base: of rows with `pruned`, `label`, `status` and `shown`.
+    base: of rows with `pruned`, `label`, `status` and `shown`. kinds: where rows have a `kind`, of
+    which each has its own colour.
     """
     tooltip = tooltip_of(trial="label", status="status", **{"dev score": "shown"})
+    scale = alt.Scale(domain=list(kinds), range=list(CATEGORIES[: len(kinds)]))
+    coloured = alt.Color("kind:N", title=None, scale=scale) if kinds else alt.ColorValue(ACCENT)
     return [
         base.transform_filter(test)
         .mark_point(filled=filled, size=60, cursor="pointer")
-        .encode(color=alt.ColorValue(colour), tooltip=tooltip)
+        .encode(color=colour, tooltip=tooltip)
         for test, filled, colour in (
-            ("datum.pruned", False, MUTED),
-            ("!datum.pruned", True, ACCENT),
+            ("datum.pruned", False, alt.ColorValue(MUTED)),
+            ("!datum.pruned", True, coloured),
         )
     ]
 

@@ -53,5 +53,10 @@ def _line(leaderboard: Leaderboard, each: Weighed) -> FrontLine:
         dev=group.dev_score,
         interval=each.interval,
         test=group.score,
-        costs=[cost_text(cost, value) for cost, value in each.costs.items()],
+        costs=[_without_words(cost_text(cost, value)) for cost, value in each.costs.items()],
     )
+
+
+def _without_words(text: str) -> str:
+    """A cost without what its column's title says already: a unit stays."""
+    return text.removesuffix(" parameters").removesuffix(" rows")

@@ -38,8 +38,8 @@ class PlanRecord(TypedDict):
 
     tasks: the metrics that are the objective together, where there are several.
     search: the spec's section, where trials are proposed; continuous: the axes that are then drawn
-    from distributions; scheduler: where some are stopped early;
-    more_seeds: where some get more seeds than others.
+    from distributions; logarithmic: those of them that are logarithmic; scheduler: where some are
+    stopped early; more_seeds: where some get more seeds than others.
     paths_begin: the folder in which relative paths of the trials begin, as seen from the sweep's.
     """
 
@@ -60,6 +60,7 @@ class PlanRecord(TypedDict):
     test_is_dev: bool
     search: NotRequired[dict[str, Any]]
     continuous: NotRequired[list[str]]
+    logarithmic: NotRequired[list[str]]
     scheduler: NotRequired[dict[str, Any]]
     paths_begin: NotRequired[str]
     more_seeds: NotRequired[dict[str, int]]

@@ -77,7 +77,7 @@ def test_the_report_shows_it(leaderboard: Leaderboard) -> None:
     kinds = {row["kind"] for row in data}
     assert kinds <= {"recommended", "on the front", "dominated"}
     assert all(row["low"] < row["score"] < row["high"] for row in data)
-    assert "The dotted line is the base model, which costs none of this." in charts[0].note
+    assert "The base model costs nothing; the " in charts[0].note
     table = front_table(leaderboard)
     assert len(table.lines) == sum(each.on_front for each in found)
     page = render_report(leaderboard, pictures=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,8 @@ def test_slices_show_where_a_search_has_looked(tmp_path: Path, tiny_spec: str) -
     write_next(plan.folder, ahead)
     leaderboard = build_leaderboard(plan.folder.path)
     assert leaderboard.continuous == ("train.lora.rank", "train.learning_rate")
+    assert leaderboard.axes == ("train.method", *leaderboard.continuous), "in the spec's order"
+    assert leaderboard.logarithmic == ("train.learning_rate",)
     rates = next(s for s in search_slices(leaderboard) if s.axis == "train.learning_rate")
     assert rates.log
     assert sum(rates.counts) == len(rates.tried) == 4
@@ -67,6 +70,17 @@ def test_slices_show_where_a_search_has_looked(tmp_path: Path, tiny_spec: str) -
     charts = slice_charts(leaderboard)
     drawn = next(each for each in charts if each.key.endswith("rate"))
     assert len(drawn.spec["datasets"]["next"]) == 2
+    assert rates.kinds == ["LoRA", "full"], "of each its colour"
+    assert {row["kind"] for row in drawn.spec["datasets"]["rows"]} == {"LoRA", "full"}
+    ranks = next(s for s in search_slices(leaderboard) if s.axis == "train.lora.rank")
+    assert not ranks.log
+    assert not ranks.kinds
+    whole = replace(leaderboard, logarithmic=leaderboard.continuous)
+    assert next(s for s in search_slices(whole) if s.axis == "train.lora.rank").log
+    history = history_chart(leaderboard)
+    assert history is not None
+    assert "Next the searcher would try " in history.note
+    assert history.note.count("lr ") == len(ahead)
     assert not heatmaps(leaderboard)
     assert all("rate" not in each.key for each in axis_charts(leaderboard))
     assert [event.number for event in asked.suggestions.log.suggested] == [0, 1, 2, 3]

@@ -13,7 +13,14 @@ from embft.leaderboard.verdict import group_name
 from embft.report import format as fmt
 from embft.report.chart import Chart, dimmed, finish, rows
 from embft.report.chart_list import Section, chart
-from embft.report.drawing import baseline_rule, opacity, score_axis, tooltip_of
+from embft.report.drawing import (
+    baseline_data,
+    baseline_note,
+    baseline_rule,
+    opacity,
+    score_axis,
+    tooltip_of,
+)
 from embft.report.theme import ACCENT, CATEGORIES, MUTED
 from embft.spec.costs import COSTS
 from embft.spec.search import Cost
@@ -35,8 +42,9 @@ def _front_chart(
 ) -> Chart:
     data = sorted((_row(leaderboard, w, cost) for w in shown), key=lambda r: r["place"])
     ends = [end for row in data for end in (row["low"], row["high"]) if end is not None]
-    free = [w.group.dev_score for w in found if w not in shown]
-    y = score_axis(leaderboard, [*(row["score"] for row in data), *ends, *free], "dev")
+    scores = [*(row["score"] for row in data), *ends]
+    free = baseline_data(leaderboard, scores, "dev") if len(shown) < len(found) else []
+    y = score_axis(leaderboard, [*scores, *(row["score"] for row in free)], "dev")
     x = _axis(COSTS[cost].label, [row["cost"] for row in data])
     base = alt.Chart(rows()).encode(x=x, opacity=opacity(dimmed()))
     colours = alt.Scale(domain=list(_KINDS), range=[CATEGORIES[1], ACCENT, MUTED])
@@ -64,25 +72,26 @@ def _front_chart(
     return Chart(
         key=f"front-{cost.replace('_', '-')}",
         title=front_finding(leaderboard, found, cost),
-        note=_note(leaderboard, free=bool(free)),
+        note=_note(leaderboard, drawn=bool(free), free=len(shown) < len(found)),
         spec=finish(
             alt.layer(*(baseline_rule() if free else []), *layers),
             data,
             300,
-            base=[{"score": score} for score in free],
+            base=free,
         ),
         size="wide" if alone else "half",
         points=len(data),
     )
 
 
-def _note(leaderboard: Leaderboard, *, free: bool) -> str:
-    alone = len(leaderboard.costs) == 1
+def _note(leaderboard: Leaderboard, *, drawn: bool, free: bool) -> str:
+    """free: whether the base model costs nothing; drawn: whether its score is on the chart."""
+    alone, baseline = len(leaderboard.costs) == 1, baseline_note(leaderboard, drawn, "dev")
     return (
         "Scores are those on dev, by which the search has gone; bars are their 95 % intervals. "
         "Grey: dominated, since another is at least as good in every objective and better in one"
         + ("." if alone else ", of all that the search had.")
-        + (" The dotted line is the base model, which costs none of this." if free else "")
+        + (f" The base model costs nothing; {baseline}." if free and baseline else "")
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import altair as alt
 
 from embft.leaderboard.rows import Leaderboard
-from embft.leaderboard.search_history import history_finding, search_history
+from embft.leaderboard.search_history import history_finding, next_points, search_history
 from embft.report import format as fmt
 from embft.report.chart import Chart, dimmed, finish, rows
 from embft.report.chart_list import Section, chart
@@ -51,8 +51,14 @@ def history_chart(leaderboard: Leaderboard) -> Chart | None:
         title=history_finding(history),
         note=(
             "The line is the best so far among those that completed. Rings in grey are trials that "
-            "were stopped early, at the score that they had then."
+            "were stopped early, at the score that they had then." + _ahead(leaderboard)
         ),
         spec=finish(alt.layer(line.encode(x=x, y=y), *dots), data, 260, best=steps),
         points=len(data),
     )
+
+
+def _ahead(leaderboard: Leaderboard) -> str:
+    """What would have been proposed with a larger budget, as a sentence."""
+    points = next_points(leaderboard)
+    return f" Next the searcher would try {'; '.join(points)}." if points else ""

@@ -11,7 +11,7 @@ from embft.report import format as fmt
 from embft.report.chart import Chart, dimmed, finish, rows
 from embft.report.chart_list import Section, chart
 from embft.report.drawing import opacity, score_axis, score_domain, slug, trial_dots
-from embft.report.theme import CATEGORIES, MUTED
+from embft.report.theme import INK, MUTED
 from embft.results.records import Status
 
 _DENSITY = 0.28  # of the chart's height, at most
@@ -38,6 +38,7 @@ def _slice_chart(leaderboard: Leaderboard, found: Slice) -> Chart:
             "shown": fmt.score(each.score),
             "status": str(each.status),
             "pruned": each.status == Status.PRUNED,
+            **({"kind": each.kind} if found.kinds else {}),
         }
         for each in found.tried
     ]
@@ -48,9 +49,9 @@ def _slice_chart(leaderboard: Leaderboard, found: Slice) -> Chart:
     density = alt.Chart(alt.NamedData("density")).mark_rect(fill=MUTED, opacity=0.16, aria=False)
     density = density.encode(x=x, x2="to:Q", y=y, y2="top:Q")
     base = alt.Chart(rows()).encode(x=x, y=y, opacity=opacity(dimmed()))
-    dots = trial_dots(base)
+    dots = trial_dots(base, found.kinds)
     ahead = alt.Chart(alt.NamedData("next")).mark_point(
-        shape="triangle-up", filled=True, size=90, color=CATEGORIES[1], aria=False
+        shape="triangle-up", filled=True, size=90, color=INK, aria=False
     )
     marks = [ahead.encode(x=x, y=y)] if found.next else []
     return Chart(
@@ -76,7 +77,8 @@ def _axis(found: Slice, title: str) -> alt.X:
     else:
         margin = 0.04 * (found.high - found.low)
         ends = [found.low - margin, found.high + margin]
-        scale, shape = alt.Scale(domain=ends, nice=False, zero=False), alt.Axis(grid=False)
+        scale = alt.Scale(domain=ends, nice=False, zero=False)
+        shape = alt.Axis(grid=False, tickCount=6, format="~g")
     return alt.X("value:Q", title=title, scale=scale, axis=shape)
 
 
