@@ -152,6 +152,23 @@ def print_need(console: Console, plan: Plan, need: Need, seconds: Mapping[str, f
     say(console, text)
 
 
+def print_together(
+    console: Console, plans: Sequence[Plan], needs: Sequence[Need], *, retry_failed: bool
+) -> None:
+    """What several sweeps, one after another, come to."""
+    left = sum(len(plan.pending(retry_failed=retry_failed)) for plan in plans)
+    proposed = sum(plan.spec.search.trials or 0 for plan in plans)
+    more = f" and up to {proposed} to propose" if proposed else ""
+    kept, free = sum(need.kept for need in needs), free_disk(plans[0].folder.path)
+    say(
+        console,
+        f"Together {len(plans)} sweeps, {left} trials to run{more}. Disk: about "
+        f"{size_text(kept)} in the end; {size_text(free)} are free.",
+    )
+    if kept > free:
+        say(console, "Note: that is more than there is: the sweeps will stop when it is full.")
+
+
 def print_retention(
     console: Console, plan: Plan, beyond: Sequence[TrialDir], *, running: bool
 ) -> None:

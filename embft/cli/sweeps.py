@@ -61,12 +61,15 @@ def dry_run_of(console: Console, specs: Sequence[Path], options: Options) -> Non
         print_notes,
         print_plan_line,
         print_search,
+        print_together,
         print_trainings,
     )
     from embft.execution.measure import known_need
     from embft.planning.estimate import check_fits
 
-    for plan in _all_planned(specs, options):
+    plans, needs = _all_planned(specs, options), []
+    for number, plan in enumerate(plans):
+        _print_place(console, specs, number)
         pending = plan.pending(retry_failed=options.retry_failed)
         print_plan_line(console, plan, pending)
         print_notes(console, plan)
@@ -78,6 +81,15 @@ def dry_run_of(console: Console, specs: Sequence[Path], options: Options) -> Non
         print_need(console, plan, need, {})
         if needed:
             check_fits(plan, need)
+        needs.append(need)
+    if len(plans) > 1:
+        print_together(console, plans, needs, retry_failed=options.retry_failed)
+
+
+def _print_place(console: Console, specs: Sequence[Path], number: int) -> None:
+    """Which spec of several comes now."""
+    if len(specs) > 1:
+        console.print(f"Sweep {number + 1} of {len(specs)}: {specs[number]}", style="bold")
 
 
 def _all_planned(specs: Sequence[Path], options: Options) -> list[Plan]:
@@ -87,9 +99,12 @@ def _all_planned(specs: Sequence[Path], options: Options) -> list[Plan]:
         plan = planned(path, options.results, options.trusted, reading=False)
         name = plan.spec.name
         if name in names:
+            twice = path.resolve() == names[name].resolve()
             raise EmbftError(
-                f"{path}: its name, {name}, is that of {names[name]} too, and with it the folder: "
-                "give each spec a name of its own"
+                f"{path} is given twice: each spec is one sweep"
+                if twice
+                else f"{path}: its name, {name}, is that of {names[name]} too, and with it the "
+                "folder: give each spec a name of its own"
             )
         names[name] = path
         plans.append(plan)
@@ -118,8 +133,7 @@ def run_queue(console: Console, specs: Sequence[Path], options: Options) -> int:
         for number, path in enumerate(specs):
             if number:  # what ran in between may have finished some of its trials
                 plan = planned(path, options.results, options.trusted, reading=False)
-            if len(specs) > 1:
-                console.print(f"Sweep {number + 1} of {len(specs)}: {path}", style="bold")
+            _print_place(console, specs, number)
             statuses.append(_run_one(console, plan, options, ray))
     return max(statuses)
 

@@ -210,7 +210,7 @@ def _began(plan: Plan) -> Began:
     are.
     """
     spec = plan.spec
-    content = {
+    content: dict[str, Any] = {
         "search": spec.search.identity,
         "space": [{a: d.model_dump(mode="json") for a, d in p.items()} for p in spec.space],
         "order": [list(product) for product in spec.space],

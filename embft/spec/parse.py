@@ -360,7 +360,7 @@ def _clearest(error: ValidationError) -> Any:
     """The first error; of a union's several complaints the one that reached furthest in: rather
     what we worded ourselves, or an unknown field, and of a word that it is none of those allowed.
     """
-    found = error.errors(include_url=False)
+    found = _misspelt_first(error.errors(include_url=False))
     first = found[0]["loc"][:1]
 
     def reached(complaint: Any) -> tuple[int, bool, bool]:
@@ -370,6 +370,16 @@ def _clearest(error: ValidationError) -> Any:
         return depth, telling, (kind == "literal_error") == isinstance(complaint["input"], str)
 
     return max((e for e in found if e["loc"][:1] == first), key=reached)
+
+
+def _misspelt_first(found: list[Any]) -> list[Any]:
+    """A field that is missing may stand there under a wrong name, which says more."""
+    if found[0]["type"] != "missing":
+        return found
+    beside = found[0]["loc"][:-1]
+    return sorted(
+        found, key=lambda e: not (e["type"] == "extra_forbidden" and e["loc"][:-1] == beside)
+    )
 
 
 def _is_tag(part: str | int) -> bool:

@@ -97,10 +97,11 @@ def _note(leaderboard: Leaderboard, *, drawn: bool, free: bool) -> str:
 
 def _steps(x: alt.X, y: alt.Y) -> alt.Chart:
     """The front of two objectives as a stepped line."""
-    line = alt.Chart(rows()).transform_filter("datum.front")
-    return line.mark_line(
+    line = alt.Chart(rows()).mark_line(
         interpolate="step-after", color=ACCENT, strokeWidth=1.5, opacity=0.45, aria=False
-    ).encode(x=x, y=y)
+    )
+    found: alt.Chart = line.transform_filter("datum.front").encode(x=x, y=y)
+    return found
 
 
 def _axis(title: str, costs: Sequence[float]) -> alt.X:
