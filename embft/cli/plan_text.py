@@ -23,6 +23,7 @@ from embft.results.records import Status
 from embft.results.removal import size_of
 from embft.results.search_log import Suggested, read_search
 from embft.spec.costs import COSTS
+from embft.spec.distributions import space_size
 
 
 def counted(trials: Sequence[PlannedTrial]) -> str:
@@ -84,6 +85,8 @@ def print_search(console: Console, plan: Plan) -> None:
     for product in plan.spec.space:
         axes = ", ".join(f"{axis} {domain.text()}" for axis, domain in product.items())
         say(console, f"  {axes}")
+    if (size := space_size(plan.spec.space)) < (search.trials or 0):
+        say(console, f"  These are {size:g} points: the search ends when it has found them.")
     if search.costs:
         _print_objectives(console, plan)
 

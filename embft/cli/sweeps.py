@@ -358,8 +358,16 @@ def _run_rounds(
 def _say_enough(console: Console, choices: Choices) -> None:
     from embft.cli.console import say
 
+    search = choices.search
     if choices.enough.reason is not None:
         say(console, f"Enough: {choices.enough.reason}.")
+    elif search is not None and search.exhausted:
+        wanted = search.plan.spec.search.trials
+        say(
+            console,
+            f"Nothing new is proposed any more: the search ends with {len(search.keys)} of "
+            f"{wanted} trials. A larger space has more.",
+        )
 
 
 def _run_on_ray(  # noqa: PLR0913, PLR0917 - what a run needs

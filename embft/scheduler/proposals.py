@@ -79,9 +79,14 @@ class Suggestions:
         return list(found.values())
 
     @property
+    def exhausted(self) -> bool:
+        """Whether the searcher has proposed what it had proposed before, again and again."""
+        return self.repeats >= _MOST_REPEATS
+
+    @property
     def left(self) -> int:
         """How many more trials may be proposed; 0 where nothing new is to come."""
-        if self.repeats >= _MOST_REPEATS:
+        if self.exhausted:
             return 0
         return max(0, (self.plan.spec.search.trials or 0) - len(self.keys))
 

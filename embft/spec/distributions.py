@@ -7,7 +7,7 @@ out, `quniform` gives multiples of its third number. Knows no Ray; `scheduler/se
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, get_args
 
 from embft.spec.base import Fields
@@ -48,6 +48,16 @@ class Domain(Fields):
         """Whether there is nothing to choose."""
         return self.kind == "choice" and len(self.values) == 1
 
+    @property
+    def size(self) -> float:
+        """How many values the axis can have."""
+        if self.kind == "choice":
+            return len(self.values)
+        low, high = self.values[:2]
+        if self.kind == "quniform":
+            return round((high - low) / self.values[2]) + 1
+        return high - low if self.kind in _WHOLE else math.inf
+
     def cast(self, value: Any) -> Any:
         """A drawn number as the field takes it."""
         if self.kind == "choice":
@@ -71,6 +81,13 @@ class Domain(Fields):
 
 Product = Mapping[str, Domain]
 """One product of a space: each axis under its dotted path."""
+
+
+def space_size(space: Sequence[Product]) -> float:
+    """How many points a union of products has at most: infinity where an axis is no choice and has
+    no whole values.
+    """
+    return sum(math.prod(domain.size for domain in product.values()) for product in space)
 
 
 def read_domain(given: Any, annotation: Any) -> Domain:

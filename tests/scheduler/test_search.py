@@ -149,7 +149,9 @@ def test_equal_suggestions_run_once_and_a_space_may_end(tmp_path: Path, tiny_spe
     plan = planned(text, tmp_path)
     assert len(set(run(plan, at_once=2))) == 4
     assert len(points(plan)) > 100
-    assert run(planned(text, tmp_path)) == [], "it knows that nothing new is to come"
+    again = planned(text, tmp_path)
+    assert run(again) == [], "it knows that nothing new is to come"
+    assert Suggestions(again).exhausted
 
 
 def test_a_plan_grows_with_its_suggestions(tmp_path: Path, tiny_spec: str) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from embft.errors import SpecError
 from embft.spec import parse_spec
+from embft.spec.distributions import space_size
 
 HEAD = "name: a\ndata: {train: x.csv}\ntrain: {epochs: 3}\n"
 SPACE = HEAD + "space: {train.learning_rate: {loguniform: [1e-5, 1e-3]}}\n"
@@ -131,3 +132,18 @@ def test_values_that_fit_no_field(text: str, message: str) -> None:
     """The message says what was written, where that is not the value itself."""
     with pytest.raises(SpecError, match=re.escape(message)):
         parse_spec(text, "s.yaml")
+
+
+@pytest.mark.parametrize(
+    ("space", "size"),
+    [
+        ("{train.epochs: [2, 3], train.batch_size: {choice: [8, 16, 32]}}", 6),
+        ("[{train.epochs: {randint: [2, 5]}}, {train.lora.rank: {lograndint: [1, 3]}}]", 5),
+        ("{train.batch_size: {quniform: [16, 64, 16]}}", 4),
+        ("{train.epochs: [2], train.learning_rate: {uniform: [1e-4, 1e-3]}}", float("inf")),
+    ],
+)
+def test_how_many_points_a_space_has(space: str, size: float) -> None:
+    """The upper end of whole numbers is left out; of other distributions there is no end."""
+    spec = parse_spec(HEAD + f"space: {space}\nsearch: {{algorithm: random, trials: 9}}\n")
+    assert space_size(spec.space) == size
