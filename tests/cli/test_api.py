@@ -13,7 +13,7 @@ import embft
 from embft.results.folders import TrialDir
 from embft.results.records import Completed
 from embft.results.scores import load_scores
-from tests.helpers.commands import ROOT, Ask, program, results_of
+from tests.helpers.commands import ROOT, Ask, program, results_of, warm_program
 
 NOTEBOOK = ROOT / "docs" / "python.ipynb"
 
@@ -127,7 +127,7 @@ def test_what_a_sweep_refuses_is_raised(
 @pytest.mark.timeout(600)  # on a busy machine a real sweep takes minutes
 def test_the_notebook_runs(tmp_path: Path) -> None:
     """Every cell, in order, in a process of its own: with a real sweep of two trials."""
-    shown = program("notebook", cwd=tmp_path, arguments=[str(NOTEBOOK)])
+    shown = warm_program("notebook", str(NOTEBOOK), cwd=tmp_path)
     assert json.loads(shown.splitlines()[-1]) == {"rows": 3, "embeddings": 3}
     assert "[3/3]" in shown
     assert (tmp_path / "results" / "notebook" / "report.html").exists()

@@ -39,7 +39,7 @@ def embft(
     warm: in a fork of a process that has imported everything (`warm.py`).
     """
     if warm:
-        started = Started(_warm(), _job(arguments, cwd))
+        started = start_job("embft", *arguments, cwd=cwd, merged=False)
         code = started.wait(timeout=seconds)
         run = subprocess.CompletedProcess(arguments, code, *started.printed())
     else:
@@ -59,11 +59,16 @@ def embft(
 
 def start(*arguments: str, cwd: Path) -> Started:
     """The same in the background, in a process group of its own; its errors are in its output."""
-    return Started(_warm(), _job(arguments, cwd), merged=True)
+    return start_job("embft", *arguments, cwd=cwd)
 
 
-def _job(arguments: Sequence[str], cwd: Path) -> dict[str, Any]:
-    return {"arguments": arguments, "cwd": str(cwd), "environment": environment(cwd)}
+def start_job(runs: str, *arguments: str, cwd: Path, merged: bool = True, **more: str) -> Started:
+    """What `warm.py` can run, by name, in the background. merged: its errors are in its output.
+
+    more: what else that job is given.
+    """
+    given = {"runs": runs, "arguments": arguments, "cwd": str(cwd), **more}
+    return Started(_warm(), {**given, "environment": environment(cwd)}, merged=merged)
 
 
 def start_cold(*arguments: str, cwd: Path, **variables: str) -> subprocess.Popen[str]:
@@ -89,17 +94,17 @@ def environment(home: Path) -> dict[str, str]:
 @cache
 def _warm() -> Forks:
     """What forks for each command: one for all tests of this process."""
-    return Forks("warm")
+    return Forks()
 
 
 class Forks:
-    """A program of the tests that forks for each job it is given (`warm`, `crash_rig`)."""
+    """The program `warm.py`, which forks for each job that it is given."""
 
-    def __init__(self, program: str) -> None:
+    def __init__(self) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="embft-forks-", dir="/tmp"))
         self.address = self._folder / "socket"
         self._process = subprocess.Popen(
-            [sys.executable, "-m", f"tests.helpers.{program}", str(self.address)],
+            [sys.executable, "-m", "tests.helpers.warm", str(self.address)],
             cwd=ROOT,
             env=environment(self._folder),
             stdin=subprocess.PIPE,
@@ -173,6 +178,16 @@ class Started:
         return output, errors
 
 
+def warm_program(name: str, *arguments: str, cwd: Path, seconds: float = 240) -> str:
+    """What a program of `tests/helpers/programs/` prints, which must end well; in a fork of the
+    warm process, so that its imports are made.
+    """
+    started = start_job(name, *arguments, cwd=cwd, merged=False)
+    code, (output, errors) = started.wait(timeout=seconds), started.printed()
+    assert code == 0, output + errors
+    return output
+
+
 def program(
     name: str,
     *,
@@ -180,7 +195,7 @@ def program(
     arguments: Sequence[str] = (),
     seconds: float | None = None,
 ) -> str:
-    """What a program of `tests/helpers/programs/` prints, which must end well."""
+    """The same in a process of its own from the start."""
     run = run_program(name, cwd=cwd, arguments=arguments, seconds=seconds)
     assert run.returncode == 0, run.stdout + run.stderr
     return run.stdout

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from embft.storage.seal import canonical_json, unsealed
-from tests.helpers.commands import Forks, Started
+from tests.helpers.commands import start_job
 
 CHANGING = (
     "write", "pwrite64", "writev", "fsync", "fdatasync", "ftruncate", "rename", "renameat",
@@ -75,15 +75,10 @@ def strace_works() -> bool:
 
 
 class Rig:
-    """Runs sweeps in forks of one warm process (`crash_rig.py`)."""
+    """Runs sweeps in forks of the warm process (`crash_rig.py`)."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.forks = Forks("crash_rig")
-
-    def close(self) -> None:
-        """End the warm process."""
-        self.forks.close()
 
     def sweep(
         self,
@@ -99,10 +94,10 @@ class Rig:
         """`embft sweep SPEC --results RESULTS`; traced, or with strace's `inject=` expression."""
         log = self.folder / "strace.txt"
         log.unlink(missing_ok=True)
-        job = {
-            "spec": str(spec), "results": str(results), "mutant": mutant, "arguments": arguments,
-        }  # fmt: skip
-        started = Started(self.forks, job, merged=True)
+        started = start_job(
+            "crash_rig", *arguments, cwd=self.folder,
+            spec=str(spec), results=str(results), mutant=mutant,
+        )  # fmt: skip
         tracer = _attach(started.pid, log, inject) if trace or inject else None
         started.begin()
         timer = _kill_after(started.pid, seconds)

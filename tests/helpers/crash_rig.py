@@ -1,4 +1,4 @@
-"""A process that runs sweeps without Ray, each in a fork of its own: what the crash tests kill.
+"""A sweep without Ray in a fork of the warm process (`warm.py`): what the crash tests kill.
 
 Everything of `embft sweep` runs as it is but for two things. Ray is left out: the trials' launcher
 is called one after another, since Ray writes nothing that embft reads. And a trial's steps run in
@@ -6,8 +6,7 @@ the sweep's own process: killing that one process at a call is then what a power
 end of driver, launcher and worker together (`test_random_kills.py` ends them one by one, with Ray).
 The page that a report is made of is a constant here; that it is written, and how, is not.
 
-Forks for each job as `warm.py` does. The fork waits for one more byte on the socket, so that strace
-can be attached to it first.
+The fork waits for one more byte on the socket, so that strace can be attached to it first.
 """
 
 from __future__ import annotations
@@ -26,13 +25,12 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NoReturn
 
-from tests.helpers.warm import serve
-
 _PR_SET_PTRACER, _PTRACER_ANY = 0x59616D61, -1
 
 
-def _run(job: dict[str, Any], asked: socket.socket) -> NoReturn:
+def run_sweep(job: dict[str, Any], asked: socket.socket) -> NoReturn:
     """One `embft sweep`, with this job's mutant if it has one, once it may begin."""
+    _leave_ray_out()
     ctypes.CDLL(None).prctl(_PR_SET_PTRACER, ctypes.c_ulong(_PTRACER_ANY), 0, 0, 0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     asked.recv(1)
@@ -194,7 +192,3 @@ MUTANTS: dict[str, Callable[[], None]] = {
     "folder copied in place": _direct_folder,
     "checkpoints not checked": _no_checkpoint_check,
 }
-
-if __name__ == "__main__":
-    _leave_ray_out()
-    _run(*serve(sys.argv[1]))

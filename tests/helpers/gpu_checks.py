@@ -61,7 +61,7 @@ SPEC = """\
 name: gpu
 data: {{train: {data}/train.jsonl, dev: {data}/dev.jsonl, test: {data}/test.jsonl}}
 model: {{base: {base}}}
-train: {{epochs: 2, batch_size: 8, learning_rate: 1e-3, {training}}}
+train: {{epochs: 1, batch_size: 8, learning_rate: 1e-3, {training}}}
 """
 DECODER = """\
 name: gpu
@@ -70,7 +70,7 @@ model: {{base: tiny-llama, pooling: {pooling}, template: eol, layer: 2, padding_
 train:
   method: lora
   lora: {{dropout: 0.0, target_modules: all-linear, variant: {variant}}}
-  epochs: 1
+  max_steps: 3
   batch_size: 8
   learning_rate: 1e-3
   precision: fp32
@@ -158,7 +158,7 @@ def _losses(base: Path, spec: TrainSpec, pairs: Pairs, device: str) -> list[floa
 def test_every_loss_is_what_it_is_on_the_cpu(base: Path, name: str) -> None:
     """In each step; Matryoshka's too."""
     loss = LossSpec.model_validate({"name": name, "matryoshka_dims": (8, 16)})
-    spec = TrainSpec(loss=loss, epochs=2, batch_size=8, learning_rate=1e-3, precision="fp32")
+    spec = TrainSpec(loss=loss, epochs=1, batch_size=8, learning_rate=1e-3, precision="fp32")
     pairs = make_pairs(LOSSES[name].shapes[0])
     on_cpu, on_gpu = (_losses(base, spec, pairs, device) for device in ("cpu", DEVICE))
     assert on_gpu == pytest.approx(on_cpu, rel=1e-3)

@@ -5,9 +5,10 @@ take ten seconds of processor time. All else is as it is for a user: driver, war
 and workers are processes of their own, and the warm process is the driver's child. What is about
 imports, or the memory that they take, runs the command itself (`commands.py`).
 
-A job comes over the socket: JSON, here with `arguments`, `cwd` and `environment`, beside the
-descriptors of output and errors. The answers are the process id of the fork that has it, and then
-how that ended. `crash_rig.py` takes its jobs so too.
+A job comes over the socket: JSON with `arguments`, `cwd`, `environment` and `runs`, beside the
+descriptors of output and errors. `runs` names what is run: the command, a program of
+`tests/helpers/programs/`, or a sweep for a crash test (`crash_rig.py`). The answers are the process
+id of the fork that has it, and then how that ended.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import runpy
 import select
 import signal
 import socket
@@ -69,6 +71,22 @@ def _keep(asked: socket.socket) -> dict[str, Any]:
     os._exit(0)
 
 
+def _run(job: dict[str, Any], asked: socket.socket) -> None:
+    """Run what this job names, in this process."""
+    sys.argv[:] = ["embft", *_become(job)]
+    if job["runs"] == "crash_rig":
+        from tests.helpers.crash_rig import run_sweep
+
+        run_sweep(job, asked)
+    asked.close()
+    if job["runs"] != "embft":
+        runpy.run_module(f"tests.helpers.programs.{job['runs']}", run_name="__main__")
+        sys.exit()
+    from embft.cli.main import main
+
+    sys.exit(main())
+
+
 def _become(job: dict[str, Any]) -> list[str]:
     """Take on what a new process of a user's would have. Returns the command's arguments."""
     os.chdir(job["cwd"])
@@ -79,7 +97,6 @@ def _become(job: dict[str, Any]) -> list[str]:
     os.close(nothing)
     setattr(util, "spawnv_passfds", _fork_server_by_fork)  # noqa: B010 - mypy refuses the plain form
     arguments: list[str] = job["arguments"]
-    sys.argv[:] = ["embft", *arguments]
     return arguments
 
 
@@ -118,8 +135,5 @@ if __name__ == "__main__":
         "scheduler.tune",
     ):
         importlib.import_module(f"embft.{name}")
-    from embft.cli.main import main
-
     given, came_by = serve(sys.argv[1])
-    came_by.close()
-    sys.exit(main(_become(given)))
+    _run(given, came_by)

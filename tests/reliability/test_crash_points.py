@@ -10,7 +10,6 @@ import os
 import random
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,7 +37,7 @@ ERRORS = ("ENOSPC", "EIO", "EINTR")
 
 @dataclass(frozen=True)
 class Stage:
-    """A warm process, a sweep's spec, and what an undisturbed run of it leaves."""
+    """What runs sweeps, a sweep's spec, and what an undisturbed run of it leaves."""
 
     rig: Rig
     folder: Path
@@ -64,25 +63,18 @@ search: {algorithm: tpe, trials: 2, seed: 1}
 
 
 @pytest.fixture(scope="module")
-def stage(
-    tiny_model: Path, pair_files: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Stage]:
+def stage(tiny_model: Path, pair_files: Path, tmp_path_factory: pytest.TempPathFactory) -> Stage:
     """A grid of two trials."""
-    with staged(tiny_model, pair_files, tmp_path_factory.mktemp("crash"), GRID) as made:
-        yield made
+    return staged(tiny_model, pair_files, tmp_path_factory.mktemp("crash"), GRID)
 
 
 @pytest.fixture(scope="module")
-def searched(
-    tiny_model: Path, pair_files: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Stage]:
+def searched(tiny_model: Path, pair_files: Path, tmp_path_factory: pytest.TempPathFactory) -> Stage:
     """A search for two trials."""
-    with staged(tiny_model, pair_files, tmp_path_factory.mktemp("search"), SEARCH) as made:
-        yield made
+    return staged(tiny_model, pair_files, tmp_path_factory.mktemp("search"), SEARCH)
 
 
-@contextmanager
-def staged(tiny_model: Path, pair_files: Path, folder: Path, space: str) -> Iterator[Stage]:
+def staged(tiny_model: Path, pair_files: Path, folder: Path, space: str) -> Stage:
     """Run the sweep twice, to know its records and its calls."""
     spec = folder / "two.yaml"
     spec.write_text(f"""\
@@ -103,8 +95,7 @@ train: {{epochs: 3, batch_size: 24, learning_rate: 1e-2}}
     undisturbed = rig.sweep(spec, results, trace=True)
     assert undisturbed.code == 0, undisturbed.output
     assert len(expected) == 3
-    yield Stage(rig, folder, spec, undisturbed, expected, tuple(points(undisturbed, results)))
-    rig.close()
+    return Stage(rig, folder, spec, undisturbed, expected, tuple(points(undisturbed, results)))
 
 
 def test_an_undisturbed_sweep_repeats_itself(stage: Stage) -> None:

@@ -87,8 +87,8 @@ DAMAGES: dict[str, Damage] = {
 @pytest.fixture(scope="module")
 def finished(
     tiny_model: Path, pair_files: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[Rig, Path, Path]]:
-    """A warm process, a spec, and the results folder of its finished sweep."""
+) -> tuple[Rig, Path, Path]:
+    """What runs sweeps, a spec, and the results folder of its finished sweep."""
     if not strace_works():
         pytest.skip("no strace that may attach")
     folder = tmp_path_factory.mktemp("damage")
@@ -103,8 +103,7 @@ space: {{train.method: [lora, full]}}
     rig = Rig(folder)
     ended = rig.sweep(spec, folder / "results")
     assert ended.code == 0, ended.output
-    yield rig, spec, folder / "results"
-    rig.close()
+    return rig, spec, folder / "results"
 
 
 def cases_of(results: Path) -> list[tuple[str, str]]:

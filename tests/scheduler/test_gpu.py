@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,16 +9,12 @@ import pytest
 from embft.results.folders import TrialDir
 from embft.results.records import Completed
 from tests.conftest import tiny_text
-from tests.helpers.commands import program
-
-CHECKS = Path(__file__).parent.parent / "helpers" / "gpu_checks.py"
+from tests.helpers.commands import ROOT, program, warm_program
 
 
 def test_trials_on_a_device_that_keeps_its_tensors_apart() -> None:
     """In a process of its own: torch counts devices when it takes the first gradients."""
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(CHECKS)]
-    run = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert run.returncode == 0, run.stdout + run.stderr
+    warm_program("gpu_checks", cwd=ROOT)
 
 
 WHERE = """\

@@ -25,7 +25,7 @@ from embft.results.folders import TrialDir
 from embft.results.records import Completed, Failed
 from embft.spec import parse_spec
 from embft.storage.errors import StorageError
-from tests.helpers.commands import embft, program, records, relatives, rows
+from tests.helpers.commands import embft, records, relatives, rows, warm_program
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ def finished(home: Path, tiny_spec: str, monkeypatch: pytest.MonkeyPatch) -> Pat
 
 def test_ray_runs_without_what_nobody_asks(tmp_path: Path) -> None:
     """No autoscaler, log monitor, API server or idle worker beside a Ray of our own."""
-    found = program("ray_processes", cwd=tmp_path)
+    found = warm_program("ray_processes", cwd=tmp_path)
     assert "raylet" in found, "there are others to see"
     for left_out in ("monitor", "dashboard.py", "IDLE"):
         assert left_out not in found
@@ -61,7 +61,7 @@ def test_one_tuner_after_another_takes_its_share(tmp_path: Path, tiny_spec: str)
     thread, whose heap is used again.
     """
     (tmp_path / "tiny.yaml").write_text(tiny_spec)
-    assert program("tuners_in_turn", cwd=tmp_path) == f"[]\n[3, 2] {[True] * 5}\n1 False\n"
+    assert warm_program("tuners_in_turn", cwd=tmp_path) == f"[]\n[3, 2] {[True] * 5}\n1 False\n"
 
 
 @pytest.mark.parametrize("how", ["asked", "no room", "raised"])
