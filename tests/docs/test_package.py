@@ -144,8 +144,10 @@ def test_the_bill_of_materials_names_versions_and_licences(tmp_path: Path) -> No
     """By the commands of `make sbom`, for the environment of these tests."""
     tools, target = tmp_path / "tools", tmp_path / "sbom.json"
     subprocess.run([sys.executable, "-m", "venv", tools], check=True)
-    pip = [tools / "bin/python", "-m", "pip", "install", "--quiet"]
-    subprocess.run([*pip, "--constraint", ROOT / "constraints.txt", "cyclonedx-bom"], check=True)
+    pip = [str(tools / "bin/python"), "-m", "pip", "install", "--quiet"]
+    subprocess.run(
+        [*pip, "--constraint", str(ROOT / "constraints.txt"), "cyclonedx-bom"], check=True
+    )
     described = ["--pyproject", str(ROOT / "pyproject.toml"), "--output-file", str(target)]
     subprocess.run(
         [tools / "bin/cyclonedx-py", "environment", "--no-validate", *described, sys.executable],
