@@ -4,11 +4,11 @@
 
 search: random unit vectors stand for encoded documents; 1,000 queries over them, ranked and scored
 as a trial does, in a process of its own. encode: texts of mixed lengths by embft and by
-`SentenceTransformer.encode`, alternating, for MiniLM and for a base of 12 layers and 768 dimensions
-with random weights. sweep: `embft sweep` of a base model over a whole BEIR folder, all processes
-watched; its model has one layer of 384 dimensions and random weights, and its documents six words
-of one token each, so that encoding takes minutes. index: an approximate index (faiss, `pip install
-'embft[ann]'`) beside exact search.
+`SentenceTransformer.encode`, alternating, for MiniLM, for a base of 12 layers and 768 dimensions
+and for families of MiniLM's size, with random weights; beside it what bounds it. sweep: `embft
+sweep` of a base model over a whole BEIR folder, all processes watched; its model has one layer of
+384 dimensions and random weights, and its documents six words of one token each, so that encoding
+takes minutes. index: an approximate index (faiss, `pip install 'embft[ann]'`) beside exact search.
 
 With a corpus of another size than a million (`--documents 20000`, a minute or two) the figures are
 printed, and stand on no page.
@@ -34,7 +34,9 @@ from measuring import embft, fresh, parser, publish, python, table
 
 from embft.system.processes import descendants
 
-WIDTH, QUERIES, TEXTS, ROUNDS = 384, 1000, 24, 3
+WIDTH, QUERIES, ROUNDS = 384, 1000, 3
+TEXTS, LARGE, FEW = 256, "12 × 768", 64  # of the large model so few
+TOGETHER = 2048  # tokens of a product
 MILLION = 1_000_000
 WORDS = [f"word{i}" for i in range(2000)]
 SPEC = """\
@@ -180,6 +182,43 @@ def minilm() -> Any:
     return SentenceTransformer(str(get_model_path()), device="cpu")
 
 
+def of_family(name: str) -> Any:
+    """A model of a family in MiniLM's size with random weights (`families.py`)."""
+    from families import make_base
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.sentence_transformer.modules import Pooling, Transformer
+
+    with tempfile.TemporaryDirectory() as folder:
+        transformer = Transformer(str(make_base(name, Path(folder))), max_seq_length=256)
+        return SentenceTransformer(modules=[transformer, Pooling(WIDTH, "mean")], device="cpu")
+
+
+def token_counts(model: Any, texts: Sequence[str]) -> tuple[int, int]:
+    """Tokens of the texts, and those that the library computes with its padding."""
+    ordered = sorted(texts, key=len, reverse=True)  # as it sorts them, 32 at a time
+    counts = [model.preprocess([text])["input_ids"].shape[1] for text in ordered]
+    batches = [counts[i : i + 32] for i in range(0, len(counts), 32)]
+    return sum(counts), sum(max(each) * len(each) for each in batches)
+
+
+def product_seconds(model: Any, tokens: int) -> float:
+    """Processor time of the layers' products alone, of so many tokens, the least of three."""
+    import torch
+
+    from embft.encoding.linear import fast_linear
+
+    linears = [each for each in model.modules() if type(each) is torch.nn.Linear]
+    given = {each.in_features: torch.randn(1, TOGETHER, each.in_features) for each in linears}
+
+    def products() -> None:
+        for each in linears:
+            each(given[each.in_features])
+
+    with torch.no_grad(), fast_linear(model):
+        products()
+        return min(_timed(products)[1][1] for _ in range(3)) * tokens / TOGETHER
+
+
 def run_encode(name: str) -> None:
     """Both encoders in turn in this process; prints JSON."""
     import torch
@@ -187,8 +226,12 @@ def run_encode(name: str) -> None:
     from embft.encoding.encoder import encode
 
     torch.set_num_threads(len(os.sched_getaffinity(0)))
-    model = minilm() if name == "MiniLM" else large_base()
-    texts = mixed_texts(TEXTS if name != "MiniLM" else 4 * TEXTS)
+    makers = {"MiniLM": minilm, LARGE: large_base}
+    model = makers.get(name, lambda: of_family(name))()
+    texts = mixed_texts(FEW if name == LARGE else TEXTS)
+    tokens, padded = token_counts(model, texts)
+    encode(model, texts[:4])
+    limit = product_seconds(model, tokens)
     ours, theirs, loads = [], [], []
     apart = 0.0
     for _ in range(ROUNDS):
@@ -199,6 +242,7 @@ def run_encode(name: str) -> None:
         theirs.append(taken)
         apart = max(apart, float(np.abs(_unit(one) - _unit(other)).max()))
     print(json.dumps({"texts": len(texts), "ours": ours, "theirs": theirs, "apart": apart,
+                      "tokens": tokens, "padded": padded, "limit": limit,
                       "loads": loads}))  # fmt: skip
 
 
@@ -357,11 +401,15 @@ def _encode_row(name: str, found: Mapping[str, Any]) -> list[str]:
         [b[i] / a[i] for a, b in zip(found["ours"], found["theirs"], strict=True)] for i in (0, 1)
     )
     rates = [[found["texts"] / seconds for seconds, _ in found[who]] for who in ("ours", "theirs")]
+    least = found["limit"]
+    own, other = ([seconds / least for _, seconds in found[who]] for who in ("ours", "theirs"))
     return [
         name,
         *(_range(rate, 0) for rate in rates),
         _range(clock, 2),
         _range(processor, 2),
+        f"{found['padded'] / found['tokens'] - 1:.0%}",
+        *(_range(each, 2) for each in (own, other)),
         f"{found['apart']:.1e}",
         _range(found["loads"]),
     ]
@@ -373,6 +421,8 @@ def main() -> None:
     arguments.add_argument("--documents", type=int, default=MILLION)
     parts = ("search", "encode", "sweep", "index")
     arguments.add_argument("--parts", nargs="+", choices=parts, default=list(parts))
+    models = ("MiniLM", LARGE, "mpnet", "xlm-roberta", "distilbert", "modernbert", "qwen3")
+    arguments.add_argument("--models", nargs="+", default=list(models), help="of encode")
     arguments.add_argument("--run", nargs="+", help="one part in this process")
     given = arguments.parse_args()
     if given.run:
@@ -390,13 +440,14 @@ def main() -> None:
         headings = ["corpus", "search s", "processor s", "peak of the process MB", "load"]
         show(count, "retrieval-search", found, table(headings, [_search_row(count, found)]))
     if "encode" in given.parts:
-        both = {name: _measured("encode", name) for name in ("MiniLM", "12 × 768")}
+        found = {name: _measured("encode", name) for name in given.models}
         headings = [
             "model", "texts a second", "by SentenceTransformer.encode", "times as fast",
-            "times less processor time", "largest difference", "load",
+            "times less processor time", "its padding", "times the products' time", "its",
+            "largest difference", "load",
         ]  # fmt: skip
-        rows = [_encode_row(name, found) for name, found in both.items()]
-        publish("retrieval-encode", both, table(headings, rows))
+        rows = [_encode_row(name, each) for name, each in found.items()]
+        publish("retrieval-encode", found, table(headings, rows))
     if "sweep" in given.parts:
         found = _measured("sweep", count)
         row = [f"{count:,}", f"{found['seconds']:.0f}", f"{found['own_mb']:.0f}",

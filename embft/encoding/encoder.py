@@ -225,16 +225,15 @@ def encode(
         return _by_the_library(model, texts, side)
     model.eval()
     encoder = Encoder(model, Tokenised(model, [texts], sides=[side]))
-    numbers = encoder.tokens.columns[0]
-    lengths = encoder.tokens.lengths(numbers)
+    numbers = encoder.tokens.columns[0]  # of the different texts, each of which is embedded once
+    lengths = encoder.tokens.lengths(np.arange(numbers.max() + 1))
     order = np.argsort(lengths, kind="stable")
-    with fast_linear(model):
+    with fast_linear(model, partial(encoder.embed, [0])):
         parts = [
-            encoder.embed(numbers[rows]).float().cpu().numpy()
+            encoder.embed(rows).float().cpu().numpy()
             for rows in _by_tokens(order.tolist(), lengths.tolist())
         ]
-    embeddings = np.concatenate(parts)
-    return embeddings[np.argsort(order)]
+    return np.concatenate(parts)[np.argsort(order)][numbers]
 
 
 def encode_sides(

@@ -114,3 +114,67 @@ def test_torchs_own_products_serve_where_the_operator_is_gone_or_wrong(
     (sentence,) = speedups.unsaid()
     assert "oneDNN" in sentence
     assert not list(speedups.unsaid())
+
+
+@pytest.mark.usefixtures("with_avx512")
+@pytest.mark.parametrize(
+    "activation", [torch.nn.GELU(), torch.nn.GELU(approximate="tanh"), torch.nn.SiLU()]
+)
+def test_an_activation_is_computed_with_the_product_before_it(
+    monkeypatch: pytest.MonkeyPatch, activation: torch.nn.Module
+) -> None:
+    """It runs no pass of its own, the values are the same to rounding, and nothing is left."""
+    model, values = layers(), 3 * torch.randn(5, 48)
+    model[1] = activation
+    asked: list[str] = []
+    with torch.no_grad():
+        wanted = model(values)
+        with fast_linear(model, lambda: model(values)):
+            assert replaced(model) == 3
+            monkeypatch.setattr(type(activation), "forward", lambda *_: asked.append("a pass"))
+            found = model(values)
+    assert not asked
+    torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-6)
+    assert replaced(model) == 0
+
+
+class _AlsoBefore(torch.nn.Module):
+    """Adds what the activation is given to what it makes of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.linear, self.activation = torch.nn.Linear(48, 48), torch.nn.GELU()
+
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        before = self.linear(values)
+        after: torch.Tensor = self.activation(before)
+        return before + after
+
+
+@pytest.mark.usefixtures("with_avx512")
+def test_an_activation_whose_input_is_used_elsewhere_is_left() -> None:
+    """The model is tried with it, makes something else of the text, and keeps its own."""
+    model, values = _AlsoBefore(), torch.randn(3, 48)
+    with torch.no_grad():
+        wanted = model(values)
+        with fast_linear(model, lambda: model(values)):
+            assert replaced(model) == 1
+            torch.testing.assert_close(model(values), wanted, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.usefixtures("with_avx512")
+def test_an_activation_of_several_layers_is_left() -> None:
+    """One that is called twice has no layer of its own; where gradients flow it is computed."""
+    shared = torch.nn.GELU()
+    model = torch.nn.Sequential(torch.nn.Linear(8, 8), shared, torch.nn.Linear(8, 8), shared)
+    values = torch.randn(2, 8)
+    with fast_linear(model, lambda: model(values)):
+        assert replaced(model) == 2
+    own = layers()
+    values = torch.randn(2, 48)
+    wanted = own(values)
+    with fast_linear(own, lambda: own(values)):
+        found = own(values)
+        found.sum().backward()
+    torch.testing.assert_close(found, wanted)
