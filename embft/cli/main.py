@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -24,6 +24,9 @@ from embft.cli.options import TRIALS_BELOW
 from embft.cli.path_options import Given, Place
 from embft.cli.planned import measured, planned
 from embft.errors import EmbftError
+
+if TYPE_CHECKING:
+    from embft.spec.sides import EncodingPrecision
 
 _SPEC = click.argument("spec", type=click.Path(path_type=Path, dir_okay=False))
 _SPECS = click.argument(
@@ -289,6 +292,14 @@ main.add_command(data)
 @COLUMNS
 @LABEL_RANGE
 @click.option("--by", multiple=True, help="Break test down by this column; may be repeated.")
+@click.option(
+    "--precision",
+    type=click.Choice(["fp32", "bf16"]),
+    default="fp32",
+    show_default=True,
+    help="Number format of products while texts are encoded. With bf16 float32's scores stand "
+    "beside, with the interval of the difference.",
+)
 @_FORMAT
 @TRIALS_BELOW
 @TRUST
@@ -299,6 +310,7 @@ def evaluate(  # noqa: PLR0913, PLR0917 - a parameter for each option
     columns: tuple[str, str, str],
     label_range: tuple[float, float] | None,
     by: tuple[str, ...],
+    precision: EncodingPrecision,
     form: str,
     results: Path,
     trusted: bool,
@@ -309,7 +321,9 @@ def evaluate(  # noqa: PLR0913, PLR0917 - a parameter for each option
     """
     from embft.cli.progress import encoding_shown
     from embft.cli.tables import print_evaluation
+    from embft.encoding.precision import encoding_in
     from embft.execution.evaluate import evaluate_model, read_evaluator
+    from embft.execution.precision_effect import beside
     from embft.leaderboard.lookup import looked_up
 
     if not sources and not evaluators:
@@ -321,8 +335,12 @@ def evaluate(  # noqa: PLR0913, PLR0917 - a parameter for each option
     trial = looked_up(model, results)
     model = str(trial.path) if trial else model
     entries = list(dict.fromkeys(entries))
-    with encoding_shown() as progress:
+    with encoding_shown() as progress, encoding_in(precision):
         found = evaluate_model(model, splits, entries, trusted=trusted, progress=progress)
+    if precision != "fp32":
+        with encoding_shown() as progress, encoding_in("fp32"):
+            plain = evaluate_model(model, splits, entries, trusted=trusted, progress=progress)
+        found = beside(found, plain, splits)
     if splits is not None and splits.test_is_dev and spec is None:
         found = found.of_test_alone()
     print_evaluation(new_console(), form, found, by)

@@ -20,6 +20,7 @@ from sentence_transformers import SentenceTransformer
 from embft.data.texts import different, text_ids
 from embft.encoding.linear import fast_linear
 from embft.encoding.packing import can_pack, pack, packed_attention
+from embft.encoding.precision import products
 from embft.encoding.prompts import preprocess, side_prompt
 from embft.encoding.token_cache import TokenCache, Tokens, collected
 from embft.errors import ModelError
@@ -228,7 +229,7 @@ def encode(
     numbers = encoder.tokens.columns[0]  # of the different texts, each of which is embedded once
     lengths = encoder.tokens.lengths(np.arange(numbers.max() + 1))
     order = np.argsort(lengths, kind="stable")
-    with fast_linear(model, partial(encoder.embed, [0])):
+    with products(model), fast_linear(model, partial(encoder.embed, [0])):
         parts = [
             encoder.embed(rows).float().cpu().numpy()
             for rows in _by_tokens(order.tolist(), lengths.tolist())
@@ -254,7 +255,8 @@ def _by_the_library(
     prompt = side_prompt(model, side) or ""
     options: dict[str, Any] = {"show_progress_bar": False, "convert_to_numpy": True}
     try:
-        found = model.encode(list(texts), prompt=prompt, **options)
+        with products(model):
+            found = model.encode(list(texts), prompt=prompt, **options)
     except IndexError:
         Tokenised(model, [texts], sides=[side])  # says what has no embedding, if that is why
         raise

@@ -17,6 +17,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from embft.data.build import judged_files
 from embft.data.retrieval import Retrieval as JudgedCorpus
+from embft.encoding.precision import encoding_in
 from embft.errors import DataError, EmbftError
 from embft.evaluation.context import Context, Found
 from embft.evaluation.pair_retrieval import OF_PAIRS, pair_retrieval
@@ -27,6 +28,7 @@ from embft.results.retrieved import write_retrieved
 from embft.spec.base import Files, Paths
 from embft.spec.evaluators import Evaluator
 from embft.spec.retrieval import QrelsSpec, RetrievalColumns, RetrievalSpec
+from embft.spec.sides import EncodingPrecision
 
 CUTOFFS = (1, 5, 10, 100)
 
@@ -44,8 +46,10 @@ class Retrieval(Evaluator):
     corpus, queries, qrels (judgements for test), dev (judgements for dev): files of its own, beside
     whatever the data are. k: the metrics' cut-offs. dev_documents: dev is ranked, while training
     and in the record, among a fixed sample of at most so many documents, all judged ones in it.
-    index: how many cells an approximate index looks at for each query; of each number, its recall
-    against exact search is measured on test. No other metric depends on it.
+    precision: of the products while the corpus and queries are encoded; `embft evaluate --precision
+    bf16` says what it does to scores. index: how many cells an approximate index looks at for each
+    query; of each number, its recall against exact search is measured on test. No other metric
+    depends on it.
     """
 
     corpus: Files | None = None
@@ -55,6 +59,7 @@ class Retrieval(Evaluator):
     columns: RetrievalColumns = RetrievalColumns()
     k: Annotated[tuple[Cutoff, ...], Field(min_length=1), AfterValidator(_ascending)] = CUTOFFS
     dev_documents: int = Field(default=10_000, ge=1)
+    precision: EncodingPrecision = "fp32"
     index: Annotated[tuple[Cutoff, ...], AfterValidator(_ascending)] = ()
 
     declared: ClassVar = (*OF_PAIRS, *FAMILIES, INDEX_RECALL_AT)
@@ -107,7 +112,8 @@ class Retrieval(Evaluator):
             return _of_pairs(context)
         from embft.evaluation.ranked import rank_splits
 
-        found = rank_splits(context, judged, self)
+        with encoding_in(self.precision):
+            found = rank_splits(context, judged, self)
         if context.folder is not None:
             kept = {split: each.retrieved() for split, each in found.items()}
             write_retrieved(TrialDir(context.folder).retrieved_by(folder), kept)

@@ -7,7 +7,7 @@ and writes nothing.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from embft.metrics.pairs import GroupRow, breakdown
 from embft.models.trained import load_trained
 from embft.results.evaluators import find_files
 from embft.results.folders import SweepDir
+from embft.results.units import UnitValues
 from embft.spec import EvaluatorSpec
 
 _NO_PAIRS = Pairs((), (), np.zeros(0))
@@ -38,6 +39,7 @@ class Evaluation:
     rows: keys `metric`, `split`, `value`, `low`, `high`; the ends of the 95 % interval are None
     where there is none. undefined: why test has no such metric. scheme: what was resampled for the
     intervals. groups: test's scores broken down by each group column, where labels are 0 and 1.
+    scores: split -> each pair's cosine; by_unit: split -> metric -> the values that it is made of.
     """
 
     model: str
@@ -46,6 +48,8 @@ class Evaluation:
     rows: list[dict[str, Any]]
     undefined: dict[str, str]
     groups: dict[str, list[GroupRow]] = field(default_factory=dict)
+    scores: Mapping[str, Scores] = field(default_factory=dict)
+    by_unit: Mapping[str, Mapping[str, UnitValues]] = field(default_factory=dict)
 
     def of_test_alone(self) -> Evaluation:
         """The same without dev's rows, where both are the same pairs."""
@@ -102,7 +106,8 @@ def evaluate_model(  # noqa: PLR0913 - what a model is scored on, and how
         if splits is None:
             empty = Splits(_NO_PAIRS, _NO_PAIRS, _NO_PAIRS)
             alone = evaluate(Context(loaded, empty, {}, None, seed, progress=progress), bound)
-            return Evaluation(model, None, "nothing", _rows(None, alone), alone.undefined)
+            rows = _rows(None, alone)
+            return Evaluation(model, None, "nothing", rows, alone.undefined, by_unit=alone.by_unit)
         embedded = embed_splits(loaded, splits)
         scores = {split: cosines(embedded[split]) for split in EVALUATED}
         scored = score_splits(splits, scores)
@@ -115,6 +120,8 @@ def evaluate_model(  # noqa: PLR0913 - what a model is scored on, and how
         rows=_rows(scored, more),
         undefined={**scored.undefined, **more.undefined},
         groups=_groups(splits.test, scores["test"], scored.threshold),
+        scores=scores,
+        by_unit=more.by_unit,
     )
 
 

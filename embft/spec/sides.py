@@ -1,4 +1,6 @@
-"""Queries and documents: the two sides that a model may read with different words before them."""
+"""Queries and documents: the two sides that a model may read with different words before them, and
+the number formats that it may encode them in.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +11,7 @@ from embft.spec.base import Fields
 
 Side = Literal["query", "document"]
 SIDES: tuple[Side, Side] = ("query", "document")
+EncodingPrecision = Literal["fp32", "bf16"]
 
 QUERY_NAMES = ("query",)
 DOCUMENT_NAMES = ("document", "passage", "corpus")
