@@ -116,3 +116,24 @@ def test_encode_equals_the_librarys(minilm: Path) -> None:
     found = encode(model, TEXTS)
     wanted = torch.as_tensor(model.encode(TEXTS, show_progress_bar=False))
     torch.testing.assert_close(torch.as_tensor(found), wanted, rtol=1e-4, atol=1e-6)
+
+
+def test_a_text_that_repeats_is_embedded_once(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And stands in all of its rows."""
+    model = load_base(tiny_model, MODEL)
+    embedded = list[int]()
+    embed = Encoder.embed
+
+    def counted(encoder: Encoder, texts: list[int]) -> torch.Tensor:
+        embedded.extend(texts)
+        return embed(encoder, texts)
+
+    encode(model, TEXTS[:1])  # which tries what else it may use
+    monkeypatch.setattr(Encoder, "embed", counted)
+    found = torch.from_numpy(encode(model, TEXTS))
+    assert sorted(embedded) == [0, 1, 2]
+    assert torch.equal(found[0], found[3])
+    alone = torch.cat([torch.from_numpy(encode(model, [text])) for text in TEXTS])
+    torch.testing.assert_close(found, alone, rtol=1e-5, atol=1e-6)
