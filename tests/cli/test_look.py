@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from embft.planning.estimate import duration_text
 from embft.results.folders import TrialDir
 from embft.results.records import Completed, Failed
 from embft.storage.files import write_atomic
@@ -72,7 +73,8 @@ def test_status_of_a_running_trial_has_step_and_measured_rate(
     with trial.sweep.lock():
         text = ask("status", "--results", results_of(copied))
         (content,) = json.loads(ask("status", trial.sweep.path, "--format", "json"))
-    assert "shipped: running, 3 of 4 trials done, about 2" in text
+    left = duration_text(content["seconds_left"])
+    assert f"shipped: running, 3 of 4 trials done, about {left} left" in " ".join(text.split())
     assert f"{trial.short} method=lora" in text
     assert "epoch 2 of 2, step 10 of 12, 10 s a step, dev spearman 0.500" in text
     (running,) = content["running"]
