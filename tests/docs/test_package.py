@@ -37,11 +37,18 @@ def copied(folder: Path) -> Path:
     return source
 
 
+def built_wheel(folder: Path, source: Path | None = None) -> Path:
+    """The wheel of this checkout, or of a source distribution."""
+    pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
+    package = str(source or copied(folder))
+    subprocess.run([*pip, "--wheel-dir", str(folder), package], check=True)
+    (found,) = folder.glob("*.whl")
+    return found
+
+
 def test_a_wheel_holds_all_that_the_commands_need(tmp_path: Path) -> None:
     """Unpacked elsewhere, it writes its example specs, plans one, and prints its schema."""
-    pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
-    subprocess.run([*pip, "--wheel-dir", str(tmp_path), str(copied(tmp_path))], check=True)
-    (wheel,) = tmp_path.glob("*.whl")
+    wheel = built_wheel(tmp_path)
     home = tmp_path / "installed"
     with zipfile.ZipFile(wheel) as file:
         file.extractall(home)
@@ -72,7 +79,13 @@ def test_examples_are_written_whole_and_over_nothing(
     result = CliRunner().invoke(main, ["examples"])
     assert result.exit_code == 0, result.output
     written = sorted((tmp_path / "sweeps").glob("*.yaml"))
-    assert [path.stem for path in written] == ["lora_lr", "losses", "quickstart"]
+    assert [path.stem for path in written] == [
+        "lora_lr",
+        "losses",
+        "quickstart",
+        "retrieval",
+        "search",
+    ]
     for path in written:
         load_spec(path)
         named = path.read_text().partition("\n")[0].partition("$schema=")[2]
@@ -181,6 +194,30 @@ def pythons() -> Iterator[Any]:
             yield pytest.param(Path(found), id=name)
 
 
+def built_sdist(folder: Path) -> Path:
+    """The source distribution."""
+    program = "from setuptools.build_meta import build_sdist; build_sdist('..')"
+    command = [sys.executable, "-c", program]
+    subprocess.run(command, cwd=copied(folder), check=True, capture_output=True)
+    (found,) = folder.glob("*.tar.gz")
+    return found
+
+
+def test_what_is_installed_from_the_source_distribution_is_the_wheel(tmp_path: Path) -> None:
+    """Each file of the one is in the other, with the same content."""
+    (tmp_path / "plain").mkdir()
+    (tmp_path / "source").mkdir()
+    wheel = built_wheel(tmp_path / "plain")
+    of_source = built_wheel(tmp_path / "source", built_sdist(tmp_path / "source"))
+    contents = []
+    for path in (wheel, of_source):
+        with zipfile.ZipFile(path) as file:
+            names = (name for name in file.namelist() if not name.endswith("/RECORD"))
+            contents.append({name: file.read(name) for name in names})
+    assert contents[0] == contents[1]
+    assert "embft/spec/examples/quickstart.yaml" in contents[0]
+
+
 def installed(python: Path, package: Path, folder: Path) -> Path:
     """A clean environment with the package and its base model, at the tested versions."""
     subprocess.run([python, "-m", "venv", folder], check=True)
@@ -199,15 +236,7 @@ def test_a_clean_environment_runs_a_sweep(python: Path, form: str, tmp_path: Pat
     """Wheel and sdist on every Python: install, examples, a sweep to its report, an export that
     plain sentence-transformers loads. Nothing of this checkout is seen.
     """
-    source = copied(tmp_path)
-    build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
-    if form == "wheel":
-        subprocess.run([*build, "--wheel-dir", tmp_path, source], check=True)
-        (package,) = tmp_path.glob("*.whl")
-    else:
-        program = "from setuptools.build_meta import build_sdist; build_sdist('..')"
-        subprocess.run([sys.executable, "-c", program], cwd=source, check=True, capture_output=True)
-        (package,) = tmp_path.glob("*.tar.gz")
+    package = built_wheel(tmp_path) if form == "wheel" else built_sdist(tmp_path)
     commands = installed(python, package, tmp_path / "clean")
     home = tmp_path / "home"
     home.mkdir()
