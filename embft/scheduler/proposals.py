@@ -12,9 +12,10 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import logging
+import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeGuard
 
 from ray.tune.search import Searcher
 
@@ -37,6 +38,7 @@ from embft.scheduler.searchers import METRIC, make_searcher, versions
 from embft.scheduler.unsaved import Unsaved
 from embft.storage.seal import canonical_json
 
+_SIGNAL_SECONDS = 0.5
 _MOST_REPEATS = 100  # suggestions in a row that are no new trial: then nothing new is to come
 EVALUATION = "training_iteration"  # Ray's name of what a searcher counts evaluations by
 
@@ -108,20 +110,36 @@ class Suggestions:
             return [self._asked(known + i) for i in range(count)]
         return []
 
-    def tell(self, number: int, result: TrialResult | None) -> None:
-        """Give the searcher what a trial's record says, once. None: it was no trial."""
+    def tell(
+        self,
+        number: int,
+        result: TrialResult | None,
+        ended: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """Give the searcher what a trial's record says, once. None: it was no trial.
+
+        ended: whether the sweep is ending. A cost that is not known then was perhaps not measured
+        for that, and the trial is answered when the sweep goes on.
+        """
         if number in self.answered:
             return
         found = refused_answer(number)
         if result is not None:
-            found = answer(number, result, self.goal, self._costs(number, result))
+            costs = self._costs(number, result)
+            if costs is None and self._priced(result) and _hears(ended):
+                return
+            found = answer(number, result, self.goal, costs)
         self._told(found)
         self.log.append(found)
+
+    def _priced(self, result: TrialResult) -> TypeGuard[Completed]:
+        """Whether a trial has costs that the searcher hears of."""
+        return bool(self.plan.spec.search.costs) and isinstance(result, Completed)
 
     def _costs(self, number: int, result: TrialResult) -> dict[str, float] | None:
         """What a completed trial costs in the search's objectives; None where it is not known."""
         spec, trial = self.plan.spec, self.trials[number]
-        if not spec.search.costs or trial is None or not isinstance(result, Completed):
+        if trial is None or not self._priced(result):
             return None
         if self.measure is not None and spec.search.by_service:
             self.measure(trial.folder)
@@ -204,6 +222,12 @@ class Suggestions:
             f"search.algorithm {name} ({_text(versions(self.plan.spec))}) failed: "
             f"{type(error).__name__}: {error}. Everything that has finished is kept"
         )
+
+
+def _hears(ended: Callable[[], bool]) -> bool:
+    """Whether the sweep is ending: the signal that has ended a measurement arrives here later."""
+    time.sleep(_SIGNAL_SECONDS)
+    return ended()
 
 
 def _text(versions: Mapping[str, str]) -> str:
@@ -300,13 +324,13 @@ class ProposedTrials(Unsaved, Searcher):
             record = trial.result()
             if record is not None:
                 for each in (number, *waiting):
-                    self.suggestions.tell(each, record)
+                    self.suggestions.tell(each, record, self.ended)
         except Exception as failure:  # noqa: BLE001 - raised where the sweep waits for Ray's end
             self.error = self.error or failure
 
     def _next(self) -> tuple[int, PlannedTrial] | None:
         """The next suggestion that is to run; those that are none or are finished are answered."""
-        while self.waiting or self.suggestions.left:
+        while (self.waiting or self.suggestions.left) and not self.ended():
             number = self.waiting.popleft() if self.waiting else self.suggestions.next()
             trial = self.suggestions.trials[number]
             if trial is None:
@@ -318,7 +342,7 @@ class ProposedTrials(Unsaved, Searcher):
             record = self._record(trial)
             if record is None or (self.replays and self._is_first(number, trial)):
                 return number, trial
-            self.suggestions.tell(number, record)
+            self.suggestions.tell(number, record, self.ended)
         return None
 
     def _is_first(self, number: int, trial: PlannedTrial) -> bool:

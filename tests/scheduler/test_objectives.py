@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -101,6 +102,43 @@ def test_what_models_come_to_in_service_is_measured_before_the_answer(
     index = {"serving": 4.0e6, "latency_p50": 0.25}
     assert [answer.costs for answer in told(plan)] == [index, None, index]
     assert "its serving is not known, and the searcher does not learn of it" in caplog.text
+
+
+def test_an_interrupted_measurement_is_no_answer(tmp_path: Path, tiny_spec: str) -> None:
+    """Ctrl-C ends the process that measures: the searcher hears nothing false, and goes on as it
+    would have.
+    """
+    search = "search: {algorithm: tpe, trials: 3, seed: 5, objectives: [score, serving]}\n"
+    text = tiny_spec[: tiny_spec.index("space:")] + (
+        "space: {train.learning_rate: {loguniform: [1e-4, 1e-1]}}\nserving: true\n" + search
+    )
+    stopped = False
+
+    def interrupted(_: TrialDir) -> None:
+        nonlocal stopped
+        stopped = True
+
+    def measured(folder: TrialDir) -> None:
+        write_serving(folder, _serving())
+
+    def proposed(results: Path, measure: Callable[[TrialDir], None]) -> Plan:
+        plan = planned(text, results)
+        asked = ProposedTrials(
+            Suggestions(plan, measure), begin, ended=lambda: stopped, replays=False
+        )
+        while isinstance(asked.suggest("a"), dict):
+            finish(asked.running["a"][1])
+            asked.on_trial_complete("a")
+        assert asked.error is None
+        return plan
+
+    undisturbed = proposed(tmp_path / "one", measured)
+    assert told(proposed(tmp_path / "two", interrupted)) == []
+    stopped = False
+    resumed = proposed(tmp_path / "two", measured)
+    assert told(resumed) == told(undisturbed)
+    points = [[each.params for each in suggestions(plan)] for plan in (resumed, undisturbed)]
+    assert points[0] == points[1]
 
 
 def _serving() -> Serving:
