@@ -17,7 +17,7 @@ from embft.errors import NewerRecordError, RecordError
 from embft.results.folders import SweepDir
 from embft.results.records import Completed, Status, TrialResult
 from embft.spec import Goal
-from embft.storage.files import open_no_link, sync_folder, write_atomic
+from embft.storage.files import open_no_link, write_atomic
 from embft.storage.paths import FileName
 from embft.storage.seal import damaged, refuse_newer, sealed, unsealed
 
@@ -118,10 +118,9 @@ class SearchLog:
         descriptor = open_no_link(str(self.path), os.O_WRONLY | os.O_APPEND)
         try:
             os.write(descriptor, _text(event).encode())
-            os.fsync(descriptor)
+            os.fsync(descriptor)  # its name is on the disk since the file was made
         finally:
             os.close(descriptor)
-        sync_folder(self.path.parent)
 
 
 def _text(event: BaseModel) -> str:
