@@ -108,3 +108,20 @@ def check_ranked(metric: str, evaluators: Sequence[EvaluatorSpec], splits: Split
             f"the objective has {metric}, which the evaluator `retrieval` does not have on "
             f"{what}: use one of {', '.join(allowed)}"
         )
+
+
+_OF_A_CORPUS = ("index", "precision")
+
+
+def check_corpus_fields(evaluators: Sequence[EvaluatorSpec], splits: Splits) -> None:
+    """Refuse fields of `retrieval` that pairs alone would leave without any effect."""
+    for entry in evaluators:
+        if entry.kind != "retrieval" or entry.files or splits.retrieval is not None:
+            continue
+        given = [name for name in _OF_A_CORPUS if name in entry.fields.content()]
+        if given:
+            raise EmbftError(
+                f"evaluators, retrieval: `{given[0]}` is for a corpus with judged queries, and "
+                "these data are pairs: leave it out, or give the evaluator files of its own "
+                "(corpus, queries, qrels)"
+            )

@@ -17,6 +17,7 @@ from embft.data.build import Loaded, load_data
 from embft.data.pairs import Splits
 from embft.models.resolve import LocalBase, spec_base
 from embft.planning.checks import (
+    check_corpus_fields,
     check_loss,
     check_objective,
     check_one_kind,
@@ -272,6 +273,7 @@ def _planned(params: Point, trial: TrialSpec, sweep: SweepDir, known: _Known) ->
         digest = known.digests[data] = splits.digest()
         known.data[digest] = splits
         _check_goals((trial.objective.metric,), trial, splits)
+        check_corpus_fields(trial.evaluators, splits)
     check_loss(trial, known.data[digest])
     known.learning.check(trial, digest, known.data[digest])
     model = spec_base(trial.model)

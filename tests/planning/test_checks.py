@@ -13,9 +13,14 @@ from embft.data.build import load_data
 from embft.data.load import Columns, load_pairs
 from embft.data.pairs import Pairs, Splits
 from embft.errors import EmbftError
-from embft.planning.checks import check_objective, check_ranked, objective_note
+from embft.planning.checks import (
+    check_corpus_fields,
+    check_objective,
+    check_ranked,
+    objective_note,
+)
 from embft.planning.learnable import LearningChecks
-from embft.spec import DataSpec, Objective, parse_spec
+from embft.spec import DataSpec, EvaluatorSpec, Objective, parse_spec
 
 
 @pytest.mark.parametrize(
@@ -102,3 +107,14 @@ def test_pairs_have_few_metrics_of_retrieval(metric: str, had: bool, constant: P
     else:
         with pytest.raises(EmbftError, match="does not have on pairs: use one of mrr, recall_at_1"):
             check_ranked(trial.objective.metric, trial.evaluators, splits)
+
+
+@pytest.mark.parametrize("field", [{"index": [4]}, {"precision": "bf16"}])
+def test_fields_of_a_corpus_are_refused_where_there_is_none(field: dict[str, object]) -> None:
+    """Pairs would leave them without effect; the usual value is no matter."""
+    pairs = Pairs(["a", "b"], ["c", "d"], np.array([0.0, 1.0]))
+    splits = Splits(pairs, pairs, pairs)
+    check_corpus_fields([EvaluatorSpec.of("retrieval")], splits)
+    (name,) = field
+    with pytest.raises(EmbftError, match=rf"retrieval: `{name}` is for a corpus"):
+        check_corpus_fields([EvaluatorSpec.of({"retrieval": field})], splits)
