@@ -7,7 +7,7 @@ given a layer's own output and computes what oneDNN has under that name. Compute
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import NamedTuple
@@ -68,7 +68,7 @@ def activated(model: nn.Module, run: Callable[[], object]) -> list[Activated]:
 
 @contextmanager
 def _hooked(
-    modules: list[nn.Module], hook: Callable[..., None], *, first: bool = False
+    modules: Sequence[nn.Module], hook: Callable[..., None], *, first: bool = False
 ) -> Iterator[None]:
     """While open, the hook is called for each of the modules, before or after it computes."""
     handles = [

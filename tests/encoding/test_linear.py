@@ -147,7 +147,7 @@ class _AlsoBefore(torch.nn.Module):
         self.linear, self.activation = torch.nn.Linear(48, 48), torch.nn.GELU()
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
-        before = self.linear(values)
+        before: torch.Tensor = self.linear(values)
         after: torch.Tensor = self.activation(before)
         return before + after
 
