@@ -4,6 +4,7 @@ PYTHON ?= python3.11
 RESULTS ?= results
 VENV := .venv
 BIN := $(VENV)/bin
+SIDE_BY_SIDE := -n 2 --dist loadfile --no-loadscope-reorder
 STAMP := $(VENV)/.installed
 EXTRAS := offline,ann,mteb,onnx,openvino,search,dev
 # Elsewhere than in the newest versions, since a plain upgrade may bring gigabytes for GPUs.
@@ -54,14 +55,14 @@ lint: install
 	$(BIN)/lint-imports
 
 test: lint
-	$(BIN)/pytest -n 2 --dist loadfile
+	$(BIN)/pytest $(SIDE_BY_SIDE)
 
 test-latest:
 	$(PYTHON) -m venv .venv-latest
 	.venv-latest/bin/python -m pip install --quiet $(TORCH)
 	.venv-latest/bin/python -m pip install --quiet --upgrade --upgrade-strategy eager \
 		$(TORCH) --editable '.[$(EXTRAS)]'
-	.venv-latest/bin/pytest -n 2 --dist loadfile
+	.venv-latest/bin/pytest $(SIDE_BY_SIDE)
 
 speed: install
 	$(BIN)/pytest -m speed

@@ -48,7 +48,7 @@ def _titles(path: Path) -> None:
     lines = ["text,label"]
     for topic in (name for names in topics for name in names or ()):
         own = [f"{topic}{word}" for word in ("fetch", "panel", "query", "table", "widget")]
-        for _ in range(60):
+        for _ in range(30):
             words = draw.choices(own, k=2) + draw.choices(COMMON.split(), k=5)
             draw.shuffle(words)
             lines.append(f"{' '.join(words)} {draw.randrange(10_000)},{topic}")
@@ -83,7 +83,7 @@ def test_the_tiny_study_from_spec_to_report(tmp_path: Path) -> None:
     """
     _titles(tmp_path / "titles.csv")
     text = TINY.read_text().replace("../../shared/data/stackoverflow/", "")
-    text = text.replace("pairs: 4000", "pairs: 1000")
+    text = text.replace("pairs: 4000", "pairs: 500")
     text = text.replace(AXES, WAYS)
     assert WAYS in text
     (tmp_path / "spec.yaml").write_text(text)

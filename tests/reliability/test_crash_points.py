@@ -30,7 +30,10 @@ from tests.helpers.crash_points import (
     unsynced,
 )
 
-pytestmark = pytest.mark.skipif(not strace_works(), reason="no strace that may attach")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not strace_works(), reason="no strace that may attach"),
+]
 STEP = int(os.environ.get("EMBFT_CRASH_STEP", "1"))  # the long forms take every STEPth call
 ERRORS = ("ENOSPC", "EIO", "EINTR")
 

@@ -23,6 +23,8 @@ from embft.models.trained import load_trained
 from embft.storage.files import write_atomic
 from tests.helpers.crash_points import Call, Ended, Rig, points, records, strace_works
 
+pytestmark = pytest.mark.slow
+
 Damage = Callable[[Path], None]
 
 

@@ -68,6 +68,8 @@ KILL = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
 LEAVE = "import subprocess; subprocess.Popen(['sleep', '40'])"
 HOARD = """
 import time
+
+pytestmark = pytest.mark.slow
 held = []
 while len(held) < 400:
     held.append(b"x" * 10_000_000)

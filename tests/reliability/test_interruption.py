@@ -23,6 +23,8 @@ from tests.helpers.commands import (
     wait_for_the_end,
 )
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(
     ("number", "whole_group"),

@@ -30,6 +30,8 @@ from tests.helpers.commands import (
     wait_for_the_end,
 )
 
+pytestmark = pytest.mark.slow
+
 
 def test_kill_9_of_everything_loses_nothing(tmp_path: Path, tiny_spec: str) -> None:
     """Killed in its third trial, the same command keeps the first two and completes the rest."""

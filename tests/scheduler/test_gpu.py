@@ -21,6 +21,8 @@ WHERE = """\
 import os, time
 from pathlib import Path
 
+pytestmark = pytest.mark.slow
+
 def where(context):
     here = Path("{folder}")
     (here / str(os.getpid())).touch()

@@ -27,6 +27,8 @@ from embft.spec import parse_spec
 from embft.storage.errors import StorageError
 from tests.helpers.commands import embft, records, relatives, rows, warm_program
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
