@@ -6,7 +6,6 @@ its trial's folder names, at the moment when it saves what it has trained. Nothi
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import subprocess
 import sys
@@ -433,29 +432,3 @@ def test_a_sweep_on_a_full_disk_stops_and_goes_on(small_disk: Path, tiny_spec: s
     (small_disk / "filler").unlink()
     embft(*arguments, cwd=small_disk.parent)
     assert len(list(small_disk.glob("tiny/trials/*/result.json"))) == 5
-
-
-def is_loopback(address: str) -> bool:
-    """Whether only this machine reaches the address; 127.0.0.1 may be written as one of IPv6."""
-    found = ipaddress.ip_address(address)
-    return (getattr(found, "ipv4_mapped", None) or found).is_loopback
-
-
-def test_ray_listens_on_this_machine_only(tmp_path: Path, tiny_spec: str) -> None:
-    """While a sweep runs, none of its processes listens on an address that others can reach."""
-    (tmp_path / "tiny.yaml").write_text(tiny_spec.replace("epochs: 2", "epochs: 400"))
-    sweep = start("sweep", "tiny.yaml", cwd=tmp_path)
-    try:
-        wait_for(lambda: list(tmp_path.glob("results/tiny/trials/method*/progress.jsonl")))
-        tree = [psutil.Process(sweep.pid), *psutil.Process(sweep.pid).children(recursive=True)]
-        listening = [
-            (process.name(), connection.laddr.ip)
-            for process in tree
-            for connection in process.net_connections(kind="inet")
-            if connection.status == psutil.CONN_LISTEN or not connection.raddr
-        ]
-        assert {"gcs_server", "raylet"} <= {name for name, _ in listening}
-        assert [each for each in listening if not is_loopback(each[1])] == []
-    finally:
-        sweep.terminate()
-        sweep.communicate(timeout=60)

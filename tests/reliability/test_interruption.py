@@ -150,25 +150,6 @@ def _decided(home: Path) -> list[dict[str, object]]:
     return plain
 
 
-def test_a_second_sweep_is_refused_and_a_second_ctrl_c_ends_at_once(
-    tmp_path: Path, tiny_spec: str
-) -> None:
-    """The other command says which process holds the folder. The first ends within seconds, with
-    exit 130 and no process left, whatever the first Ctrl-C waits for.
-    """
-    (tmp_path / "tiny.yaml").write_text(tiny_spec.replace(*LONG))
-    sweep = start("sweep", "tiny.yaml", cwd=tmp_path)
-    wait_for(lambda: list(tmp_path.glob("results/tiny/trials/method*/progress.jsonl")))
-    second = embft("sweep", "tiny.yaml", cwd=tmp_path, check=2)
-    assert f"process {sweep.pid} is running this sweep" in second.stderr
-    sweep.send_signal(signal.SIGINT)
-    time.sleep(0.3)
-    sweep.send_signal(signal.SIGINT)
-    sweep.communicate(timeout=20)
-    assert sweep.returncode == 130
-    wait_for_the_end(tmp_path, 15)
-
-
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
 def test_an_interruption_before_anything_runs(tmp_path: Path, name: str) -> None:
     """While a plan is made, a signal ends the command with 130 and one line."""

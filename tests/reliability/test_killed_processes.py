@@ -8,19 +8,17 @@ import threading
 import time
 from pathlib import Path
 
-import psutil
 import pytest
 
 from embft.errors import EmbftError
 from embft.planning.plan import make_plan
 from embft.planning.prepare import prepare
-from embft.results.folders import SweepDir, TrialDir
+from embft.results.folders import SweepDir
 from embft.results.records import Failed
 from embft.spec import parse_spec
 from embft.storage.lock import hold_as_worker, wait_for_worker
 from tests.helpers.commands import (
     ACTOR,
-    LONG,
     embft,
     records,
     relatives,
@@ -140,35 +138,3 @@ def test_a_pipe_in_place_of_a_lock_blocks_nobody(tmp_path: Path) -> None:
     """Whoever opens a pipe to read waits for a writer otherwise, for ever."""
     os.mkfifo(tmp_path / ".lock")
     assert not SweepDir(tmp_path).is_running()
-
-
-def test_a_killed_worker_is_a_failed_trial(tmp_path: Path, tiny_spec: str) -> None:
-    """The trial whose worker is killed fails with its reason; the sweep goes on."""
-    (tmp_path / "tiny.yaml").write_text(tiny_spec.replace(*LONG))
-    sweep = start("sweep", "tiny.yaml", cwd=tmp_path)
-    try:
-        found: list[Path] = []
-
-        def running() -> bool:
-            found[:] = tmp_path.glob("results/tiny/trials/method*/log.txt")
-            return bool(found) and (found[0].parent / "progress.jsonl").exists()
-
-        wait_for(running)
-        log = found[0]
-        (worker,) = [p for p in relatives(tmp_path) if _writes(p, log)]
-        worker.kill()
-        wait_for((log.parent / "result.json").exists)
-        result = TrialDir(log.parent).result()
-        assert isinstance(result, Failed)
-        assert result.reason == "killed"
-        wait_for(lambda: len(list(tmp_path.glob("results/tiny/trials/method*/log.txt"))) == 2)
-    finally:
-        sweep.terminate()
-        sweep.communicate(timeout=60)
-
-
-def _writes(process: psutil.Process, log: Path) -> bool:
-    try:
-        return (Path(f"/proc/{process.pid}/fd/1")).resolve() == log.resolve()
-    except OSError:
-        return False
