@@ -43,7 +43,7 @@ def write_pairs(path: Path, count: int) -> None:
 def run(pairs: int) -> None:
     """Plan and train in this process's folder; prints JSON."""
     from embft.execution.launcher import run_trial
-    from embft.execution.warm_process import warm_up
+    from embft.execution.warming import warm_up
     from embft.planning.plan import make_plan
     from embft.planning.prepare import prepare
     from embft.results.records import Completed

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 from embft.execution.launcher import run_trial
-from embft.execution.warm_process import warm_up
+from embft.execution.warming import warm_up
 from embft.planning.plan import make_plan
 from embft.planning.prepare import prepare
 from embft.results.records import Completed

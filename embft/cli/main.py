@@ -105,13 +105,18 @@ def sweep(specs: tuple[Path, ...], dry_run: bool, **options: Any) -> None:
     at any moment, the same command carries on: a finished trial is never run twice. Exit status: 0
     all trials completed, 1 some failed, 2 the input is at fault, 130 interrupted.
     """
-    from embft.cli.sweeps import Options, dry_run_of, run_queue
+    from embft.execution.warming import warm_process
+    from embft.planning.capacity import may_have_gpu
 
-    given = Options(**options)
-    if dry_run:
-        dry_run_of(new_console(), specs, given)
-    else:
-        sys.exit(run_queue(new_console(), specs, given))
+    here = not dry_run and options["address"] is None and not may_have_gpu("auto")
+    with warm_process(wanted=here):  # which takes longer than all that comes before a trial
+        from embft.cli.sweeps import Options, dry_run_of, run_queue
+
+        given = Options(**options)
+        if dry_run:
+            dry_run_of(new_console(), specs, given)
+        else:
+            sys.exit(run_queue(new_console(), specs, given))
 
 
 @main.command()

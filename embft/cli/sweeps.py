@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -25,8 +25,10 @@ if TYPE_CHECKING:
     from embft.planning.plan import Plan, PlannedTrial
     from embft.results.folders import TrialDir
     from embft.results.observer import Observer
+    from embft.scheduler.ahead import Ahead
     from embft.scheduler.choices import Choices
-    from embft.scheduler.cluster import Cluster, KeptRay
+    from embft.scheduler.cluster import Cluster
+    from embft.scheduler.kept_ray import KeptRay
     from embft.scheduler.ray_log import RayLog
 
 _NEXT = 3  # points that a search would try next, for its report
@@ -116,20 +118,21 @@ def run_queue(console: Console, specs: Sequence[Path], options: Options) -> int:
 
     Ends this process where one of them is interrupted.
     """
+    from embft.execution.warming import end_warm_processes, warm_up
     from embft.scheduler import settings
+    from embft.scheduler.kept_ray import KeptRay
     from embft.trackers.find import find_tracker
 
     for name in options.trackers:
         find_tracker(name)
     plan = _all_planned(specs, options)[0]
     settings.configure(options.address)
-    from embft.execution.warm_process import warm_process
-
     statuses = []
-    with ExitStack() as stack, warm_process(wanted=_runs_here(plan, options)):
-        from embft.scheduler.cluster import KeptRay
-
-        ray = stack.enter_context(KeptRay())
+    if _runs_here(plan, options):
+        warm_up()
+    else:
+        end_warm_processes()
+    with KeptRay() as ray:
         for number, path in enumerate(specs):
             if number:  # what ran in between may have finished some of its trials
                 plan = planned(path, options.results, options.trusted, reading=False)
@@ -290,7 +293,7 @@ def _run(  # noqa: PLR0913, PLR0917 - what a run needs
     """
     from embft.results.search_log import write_next
     from embft.scheduler.choices import choices_of
-    from embft.scheduler.cluster import Interrupted, RayDiedError
+    from embft.scheduler.interruption import Interrupted, RayDiedError
     from embft.storage.errors import StorageError
 
     run = partial(_run_on_ray, console, observers, log, options, ray)
@@ -382,15 +385,32 @@ def _run_on_ray(  # noqa: PLR0913, PLR0917 - what a run needs
 ) -> None:
     """Run these trials, or what is proposed. Raises EmbftError where they do not fit."""
     from embft.execution.measure import known_need
-    from embft.planning.estimate import check_fits
-    from embft.scheduler.cluster import ray_cluster
+    from embft.planning.estimate import check_fits, longest_first
+    from embft.scheduler.ahead import begun_ahead
+    from embft.scheduler.interruption import Stop, stop_on_signals
     from embft.system.allocator import release_memory
 
     need = known_need(plan, (*pending, *plan.expected))
     check_fits(plan, need)
     release_memory()  # what reading and auditing the data took
-    with ray_cluster(plan.spec.resources, need.demand, options.address, log, ray) as cluster:
-        _run_on(cluster, console, plan, pending, observers, choices)
+    if need.at_once > 1 and choices.early is None:
+        pending = longest_first(plan, pending)
+    plan.folder.stop_file.unlink(missing_ok=True)  # the last interruption's
+    first = _first(pending, choices) if _runs_here(plan, options) else ()
+    resources, stop = plan.spec.resources, Stop()
+    with stop_on_signals(stop), begun_ahead(first, resources, need) as ahead:
+        from embft.scheduler.cluster import ray_cluster  # its imports take a second
+
+        made = ray_cluster(resources, need.demand, options.address, log, kept=ray, stop=stop)
+        with made as cluster:
+            _run_on(cluster, console, plan, pending, observers, choices, ahead)
+
+
+def _first(pending: Sequence[PlannedTrial], choices: Choices) -> Sequence[PlannedTrial]:
+    """The trials that nothing but their order decides on: with a scheduler, the baselines."""
+    if choices.early is None:
+        return pending
+    return [trial for trial in pending if trial.spec.is_baseline]
 
 
 def _run_on(  # noqa: PLR0913, PLR0917 - what a run needs
@@ -400,25 +420,23 @@ def _run_on(  # noqa: PLR0913, PLR0917 - what a run needs
     pending: Sequence[PlannedTrial],
     observers: Sequence[Observer],
     choices: Choices,
+    ahead: Ahead,
 ) -> None:
     from embft.cli.progress import SweepView
     from embft.execution.measure import known_seconds
-    from embft.planning.estimate import longest_first
     from embft.planning.take_over import begin
     from embft.report.background import BackgroundReport
     from embft.scheduler.tune import run_trials
 
     resources = plan.spec.resources
-    if cluster.concurrent > 1 and choices.early is None:
-        pending = longest_first(plan, pending)
     for trial in pending:
-        begin(trial, cluster.cpus_per_trial, resources.device)
-    plan.folder.stop_file.unlink(missing_ok=True)  # the last interruption's
+        if trial not in ahead:
+            begin(trial, cluster.cpus_per_trial, resources)
     done = len(plan.trials) - len(pending) + choices.done
     budget = choices.search.left if choices.search else 0
     view = SweepView(console, budget, known_seconds(plan, pending))
     watching = [view, BackgroundReport(), choices.enough, *observers]
-    for message in run_trials(pending, cluster, resources, watching, done, choices):
+    for message in run_trials(pending, cluster, resources, watching, done, choices, ahead):
         click.echo(f"embft: a trial was lost again and again: {shorten(message, 200)}", err=True)
 
 

@@ -21,8 +21,13 @@ from embft.training.precision import resolve_precision
 def use_resources(given: TrialInput) -> None:
     """Compute on the trial's device, with its threads: torch's, numpy's and scikit-learn's."""
     use_device(given.device)
-    torch.set_num_threads(given.threads)
-    threadpool_limits(given.threads)
+    use_threads(given.threads)
+
+
+def use_threads(threads: int) -> None:
+    """Compute with so many threads from here on: torch, numpy and scikit-learn."""
+    torch.set_num_threads(threads)
+    threadpool_limits(threads)
 
 
 def read_splits(folder: TrialDir, given: TrialInput) -> Splits:

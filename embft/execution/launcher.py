@@ -64,7 +64,8 @@ def _run_trial(folder: TrialDir, limits: Limits) -> Status:
         status, failed = _attempt(folder, given, limits)
         if failed is not None and _ends_too(folder, failed, limits):
             return Status.PENDING  # what ended the sweep ended the worker too: it has not failed
-        again = _again(folder, given, failed, limits) if failed else None
+        # Read again, for a training writes down how many threads it has chosen.
+        again = _again(folder, folder.read_input(), failed, limits) if failed else None
         if again is None:
             break
         folder.append_progress({"event": "retry", "reason": again.attempts[-1].reason})

@@ -16,7 +16,7 @@ from typing import Any
 from embft.errors import EmbftError, RecordError
 from embft.execution.launcher import run_trial
 from embft.execution.monitor import Limits
-from embft.execution.warm_process import warm_process
+from embft.execution.warming import warm_process
 from embft.planning.estimate import (
     CHECKPOINT_COPIES,
     CHECKPOINTS,
@@ -101,7 +101,8 @@ def _measure_all(
     progress: Progress,
 ) -> dict[str, Measured]:
     """Measure these kinds, so many at once, with the cores that a trial of the sweep has."""
-    threads = max(1, available_cores() // at_once)
+    asked = plan.spec.resources.threads
+    threads = max(1, available_cores() // at_once) if asked == "auto" else asked
     folder = plan.folder.measuring_folder
     shutil.rmtree(folder, ignore_errors=True)  # of one that was killed
     stop_file = plan.folder.stop_file

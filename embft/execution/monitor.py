@@ -18,6 +18,7 @@ from typing import Protocol
 import psutil
 
 from embft.execution.warm_process import ASKING, overhead
+from embft.spec.resources import Resources
 from embft.system.processes import is_alive, process_memory
 
 _WATCH_SECONDS = 0.1
@@ -55,6 +56,19 @@ class Limits:
     heartbeat: float | None = None
     halve_batch: bool = False
     max_failures: int = 0
+
+    @classmethod
+    def of(cls, resources: Resources, *, root: int | None, workers: int) -> Limits:
+        """Those of a sweep's trials, so many at once below the process `root`."""
+        return cls(
+            memory=resources.memory,
+            root=root,
+            workers=workers,
+            timeout=resources.timeout,
+            heartbeat=resources.heartbeat,
+            halve_batch=resources.on_oom == "halve_batch",
+            max_failures=resources.max_failures,
+        )
 
     def abandoned(self) -> bool:
         """Whether the sweep's own process, or the asker, is gone: the trial may begin elsewhere."""

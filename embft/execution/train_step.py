@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -21,6 +24,7 @@ from embft.execution.inputs import (
     read_base,
     read_splits,
     use_resources,
+    use_threads,
 )
 from embft.models.base import build, default_device, load_base
 from embft.models.save import Origin, save, total_parameters, trainable_parameters
@@ -31,12 +35,14 @@ from embft.results.records import EpochScore, Metrics, Trained, TrialInput
 from embft.spec import TrainSpec
 from embft.spec.objective import giving
 from embft.storage.seal import check_digests
+from embft.system.load import Others
 from embft.system.processes import peak_memory
 from embft.system.speedups import missing
 from embft.training.checkpoint import Checkpoints
 from embft.training.kernels.entry import kernels
 from embft.training.loop import Hooks, Outcome, Step, train
 from embft.training.step import DivergedError, NothingLearnedError
+from embft.training.threads import Timed, choose_threads
 
 _STEP_INTERVAL = 0.5  # seconds between two lines of progress
 _ASK_SECONDS = 0.01  # between two looks for a scheduler's decision
@@ -48,7 +54,7 @@ def train_step(folder: TrialDir) -> None:
     Goes on from what an interrupted attempt has left, if that is whole.
     """
     started, clock = now(), time.perf_counter()
-    given = folder.read_input()
+    given, others = folder.read_input(), Others(_root())
     use_resources(given)
     identity = _identity(given)
     if _is_trained(folder, identity):
@@ -59,7 +65,7 @@ def train_step(folder: TrialDir) -> None:
     set_seed(given.spec.seed)  # a new adapter's weights are drawn
     model = build(base.folder, given.spec.model, given.train_spec)
     before = encode_sides(model, texts, sides)  # a new adapter changes nothing yet
-    outcome = _train(folder, given, identity, model, splits)
+    outcome = _train(folder, given, identity, model, splits, others)
     after = encode_sides(model, texts, sides)
     _check_changed(before, after, given.train_spec)
     Reference(texts, before, after, sides).write(folder.reference_file)
@@ -83,24 +89,55 @@ def train_step(folder: TrialDir) -> None:
     )
 
 
-def _train(
+def _root() -> int:
+    """The process below which all of the sweep's own are: this worker's launcher."""
+    launcher = multiprocessing.parent_process()
+    return os.getpid() if launcher is None or launcher.pid is None else launcher.pid
+
+
+def _train(  # noqa: PLR0913, PLR0917 - what a training is made of
     folder: TrialDir,
     given: TrialInput,
     identity: dict[str, Any],
     model: SentenceTransformer,
     splits: Splits,
+    others: Others,
 ) -> Outcome:
+    checkpoints = Checkpoints(folder.checkpoints_folder, identity)
+    prefix = _shared_prefix(folder, given, identity)
+
+    def choose(timed: Timed) -> None:
+        if not given.chooses_threads:
+            return
+        threads = _chosen_threads(given, prefix, others, timed)
+        use_threads(threads)
+        for each in (identity, checkpoints.identity, *([prefix.identity] if prefix else [])):
+            each["threads"] = threads
+        folder.write_input(given.model_copy(update={"threads": threads, "chooses_threads": False}))
+
     return train(
         model,
         given.train_spec,
         splits.train,
         given.spec.seed,
-        _hooks(folder, given, splits, model),
-        checkpoints=Checkpoints(folder.checkpoints_folder, identity),
-        prefix=_shared_prefix(folder, given, identity),
+        replace(_hooks(folder, given, splits, model), on_start=choose),
+        checkpoints=checkpoints,
+        prefix=prefix,
         guide=lambda: load_base(read_base(given).folder, given.spec.model),
         tokens=TokenCache(folder.sweep.tokens_folder, _token_identity(given)),
     )
+
+
+def _chosen_threads(
+    given: TrialInput, prefix: Checkpoints | None, others: Others, timed: Timed
+) -> int:
+    """As many as what it goes on from had; else, on a CPU, by what the machine has left."""
+    before = prefix.newest("threads") if prefix else None
+    if isinstance(before, int):
+        return before
+    if given.threads == 1 or default_device() != "cpu":
+        return given.threads
+    return choose_threads(given.threads, others.cores(), timed)
 
 
 def _check_changed(before: Embeddings, after: Embeddings, spec: TrainSpec) -> None:

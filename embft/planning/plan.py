@@ -82,8 +82,12 @@ class PlannedTrial:
         found = self.folder.result()
         return None if isinstance(found, Pruned) and found.scheduler != self.scheduler else found
 
-    def input(self, threads: int, device: Device = "auto") -> TrialInput:
-        """What the trial's worker is given: spec, seed, data and threads."""
+    def input(
+        self, threads: int, device: Device = "auto", *, chooses_threads: bool = False
+    ) -> TrialInput:
+        """What the trial's worker is given: spec, seed, data and threads, or the most that it may
+        choose.
+        """
         return TrialInput(
             key=self.key,
             name=self.folder.name,
@@ -92,6 +96,7 @@ class PlannedTrial:
             data_digest=self.data_digest,
             model_digest=self.base.digest,
             threads=threads,
+            chooses_threads=chooses_threads,
             device=device,
             prefix=self.prefix,
             evaluators=self.evaluators,

@@ -14,10 +14,10 @@ from embft.planning.clean import refuse_links
 from embft.planning.plan import Plan, PlannedTrial
 from embft.planning.trained_before import TrainedBefore
 from embft.results.folders import SweepDir, TrialDir, finished_trials
-from embft.results.records import Completed
+from embft.results.records import Completed, TrialInput
+from embft.spec.resources import Resources
 from embft.storage.files import replace_folder
 from embft.storage.seal import check_digests
-from embft.system.machine import Device
 
 
 def adopt_finished(sweep: SweepDir, pending: Sequence[PlannedTrial]) -> tuple[PlannedTrial, ...]:
@@ -72,9 +72,12 @@ def _adopt(trial: PlannedTrial, found: TrialDir) -> bool:
     return True
 
 
-def begin(trial: PlannedTrial, threads: int, device: Device = "auto") -> None:
-    """Make the folder of a trial ready for its worker, with the training that it takes over."""
-    trial.folder.create(trial.input(threads, device))
+def begin(trial: PlannedTrial, threads: int, resources: Resources | None = None) -> None:
+    """Make the folder of a trial ready for its worker, with the training that it takes over.
+
+    resources: of its sweep, which may name the number of threads; else its training may take fewer.
+    """
+    trial.folder.create(_input(trial, threads, resources))
     if trial.trained is None or trial.trained.folder.path == trial.folder.path:
         return
     try:
@@ -82,6 +85,14 @@ def begin(trial: PlannedTrial, threads: int, device: Device = "auto") -> None:
     except (FileNotFoundError, RecordError):  # removed since it was planned: it is trained again
         given = trial.folder.read_input()
         trial.folder.write_input(given.model_copy(update={"trained_by": None}))
+
+
+def _input(trial: PlannedTrial, threads: int, resources: Resources | None) -> TrialInput:
+    if resources is None:
+        return trial.input(threads)
+    if resources.threads == "auto":
+        return trial.input(threads, resources.device, chooses_threads=True)
+    return trial.input(resources.threads, resources.device)
 
 
 def _take_training(folder: TrialDir, before: TrainedBefore) -> None:

@@ -249,7 +249,7 @@ class TrialDir:
         interrupted = self._interrupted()
         kept = set()
         if interrupted is not None:
-            goes_on = ["threads", "attempts"]
+            goes_on = ["threads", "chooses_threads", "attempts"]
             if given.trained_by is None:
                 goes_on.append("micro_batch_size")
             given = given.model_copy(update={k: getattr(interrupted, k) for k in goes_on})

@@ -51,7 +51,8 @@ class TrialInput(_Record):
     prefix: what it shares with trials that only have other epochs, if there are such.
     micro_batch_size: instead of the spec's, where memory ran out with that. asks: whether training
     waits after each evaluation for a scheduler's decision. trained_by: the key of another trial
-    whose training this one has taken over, so that it is only scored.
+    whose training this one has taken over, so that it is only scored. chooses_threads: whether its
+    training may take fewer, by what the machine has left at its start; it then writes down which.
     """
 
     schema_version: int = SCHEMA
@@ -69,6 +70,7 @@ class TrialInput(_Record):
     evaluators: tuple[str, ...] = ()  # for each of the spec's the digest of what it reads
     asks: bool = False
     trained_by: str | None = None
+    chooses_threads: bool = False
 
     @property
     def repeated(self) -> dict[str, Any]:

@@ -10,9 +10,11 @@ import json
 import os
 import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from multiprocessing.connection import Client, Connection, Listener
 from pathlib import Path
 from typing import Any
@@ -24,23 +26,30 @@ from embft.results.folders import TrialDir
 from embft.results.records import Status
 from embft.storage.errors import StorageError
 
+_Run = Callable[[TrialDir, int], Status]
+
 _WAITING = 128  # actors that ask at the same moment
 _END_SECONDS = 10.0
 
 
 @contextmanager
-def launch_server(folder: Path, limits: Limits) -> Iterator[str]:
+def launch_server(
+    folder: Path, limits: Limits, begun: Mapping[str, Future[Status]] | None = None
+) -> Iterator[str]:
     """Run the trials that are asked for in the block. Yields the address to ask at.
+
+    begun: trials that this process runs already, by the names of their folders.
 
     At the block's end it waits for trials whose askers are gone, until they have ended too.
     """
     private = folder / "launch"  # `folder` itself Ray opens to everyone
     private.mkdir(mode=0o700, exist_ok=True)  # of the sweep before, on the same Ray
     address, closing = str(private / "socket"), threading.Event()
+    run = partial(_run, limits, begun or {})
     with Listener(address, family="AF_UNIX", backlog=_WAITING) as listener:
         serving: list[threading.Thread] = []
         threading.Thread(
-            target=_accept, args=(listener, limits, closing, serving), daemon=True
+            target=_accept, args=(listener, run, closing, serving), daemon=True
         ).start()
         try:
             yield address
@@ -53,25 +62,35 @@ def launch_server(folder: Path, limits: Limits) -> Iterator[str]:
 
 
 def _accept(
-    listener: Listener, limits: Limits, closing: threading.Event, serving: list[threading.Thread]
+    listener: Listener, run: _Run, closing: threading.Event, serving: list[threading.Thread]
 ) -> None:
     while not closing.is_set():
         with suppress(OSError):  # one who was gone before the answer is no reason to stop
             connection = listener.accept()
             if not closing.is_set():
-                thread = threading.Thread(target=_serve, args=(connection, limits), daemon=True)
+                thread = threading.Thread(target=_serve, args=(connection, run), daemon=True)
                 serving[:] = [*(each for each in serving if each.is_alive()), thread]
                 thread.start()
 
 
-def _serve(connection: Connection, limits: Limits) -> None:
+def _run(
+    limits: Limits, begun: Mapping[str, Future[Status]], folder: TrialDir, asker: int
+) -> Status:
+    """Run the trial, or wait for its end where it has begun."""
+    ahead = begun.get(folder.name)
+    if ahead is not None and not ahead.done():
+        return ahead.result()
+    return run_trial(folder, replace(limits, asker=asker))
+
+
+def _serve(connection: Connection, run: _Run) -> None:
     """Run one trial. Who asked may be gone by its end: its folder tells what it came to."""
     answer: dict[str, Any]
     with connection, suppress(OSError, EOFError):
         asked = json.loads(connection.recv_bytes())
         folder = TrialDir(Path(asked["trial"]))
         try:
-            answer = {"status": run_trial(folder, replace(limits, asker=asked["asker"]))}
+            answer = {"status": run(folder, asked["asker"])}
         except StorageError as error:
             answer = {"storage": [error.reason, str(error)]}
         except Exception:  # noqa: BLE001 - raised where it was asked

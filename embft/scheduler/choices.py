@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from embft.planning.plan import Plan, PlannedTrial
 from embft.results.folders import TrialDir
 from embft.results.records import Status
-from embft.scheduler.early_stopping import EarlyStopping
-from embft.scheduler.proposals import Suggestions
 from embft.scheduler.stopping import Enough
+
+if TYPE_CHECKING:
+    from embft.scheduler.early_stopping import EarlyStopping
+    from embft.scheduler.proposals import Suggestions
 
 
 @dataclass(frozen=True)
@@ -49,9 +52,14 @@ def choices_of(
     Raises SearchError where the searcher fails, or proposes other points than it did.
     """
     spec, waiting = plan.spec, {trial.key for trial in pending}
-    search = Suggestions(plan, measure) if spec.search.proposes else None
-    early = None
+    search, early = None, None
+    if spec.search.proposes:  # imported here, since Ray's imports take a second
+        from embft.scheduler.proposals import Suggestions
+
+        search = Suggestions(plan, measure)
     if spec.scheduler is not None:
+        from embft.scheduler.early_stopping import EarlyStopping
+
         early = EarlyStopping(spec.scheduler, spec.objective.mode, plan.most_evaluations)
     before = [
         trial

@@ -12,23 +12,22 @@ import logging
 import math
 import os
 import shutil
-import signal
 import socket
 import sys
 import tempfile
-import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import ray
 
-from embft.errors import EXIT_INTERRUPTED, EmbftError
+from embft.errors import EmbftError
 from embft.execution.warm_process import warm_memory
 from embft.planning.capacity import Demand, gpu_share, trials_at_once
+from embft.scheduler.interruption import Interrupted, RayDiedError, Stop, stop_on_signals
+from embft.scheduler.kept_ray import KeptRay
 from embft.scheduler.ray_log import RayLog
 from embft.spec.resources import Resources
 from embft.storage.errors import StorageError
@@ -41,25 +40,6 @@ _OBJECT_STORE_BYTES = 78_643_200  # the least that Ray takes; trials pass throug
 _STARTS = 3  # tries to start a Ray of our own
 _SCRATCH = "embft-ray-"
 _PARTS_OF_A_CORE = 10_000  # that Ray can count
-
-
-class Interrupted(Exception):  # noqa: N818 - it is no error, someone asked for it
-    """Someone asked the sweep to stop (Ctrl-C or SIGTERM)."""
-
-
-class RayDiedError(Exception):
-    """Ray's own processes are gone."""
-
-
-class Stop:
-    """Whether someone has asked the sweep to stop.
-
-    No Event: a signal's handler may run while its own thread holds that one's lock, and would wait
-    for it for ever.
-    """
-
-    def __init__(self) -> None:
-        self.asked = False
 
 
 @dataclass(frozen=True)
@@ -92,45 +72,28 @@ class Cluster:
         return self.scratch is not None
 
 
-class KeptRay:
-    """A Ray that several sweeps share, one after another. Ends it, if it has begun.
-
-    scratch: where it keeps its state. threads: its own, in this process.
-    """
-
-    def __init__(self) -> None:
-        self.scratch: str | None = None
-        self.threads: set[threading.Thread] = set()
-
-    def __enter__(self) -> KeptRay:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if ray.is_initialized():
-            ray.shutdown()
-        if self.scratch is not None:
-            shutil.rmtree(self.scratch, ignore_errors=True)
-
-
 @contextlib.contextmanager
-def ray_cluster(
+def ray_cluster(  # noqa: PLR0913 - what a cluster is made of
     resources: Resources,
     demand: Demand = _ONE,
     address: str | None = None,
     log: RayLog | None = None,
+    *,
     kept: KeptRay | None = None,
+    stop: Stop | None = None,
 ) -> Iterator[Cluster]:
     """A Ray of our own, or a connection to one that stands. No process is left behind.
 
     demand: of the trials that are to run. log: where what Ray says goes. kept: the Ray that is used
-    where it runs, and stays for the next sweep.
+    where it runs, and stays for the next sweep. stop: notes that someone has asked the sweep to
+    stop.
     """
     temporary = None
     if address is None:
         temporary = (kept.scratch if kept else None) or _scratch()
         if kept is not None:
             kept.scratch = temporary
-    stop, stays = Stop(), False
+    stop, stays = stop or Stop(), False
     with stop_on_signals(stop):
         try:
             with log.threads_started_here() if log else contextlib.nullcontext():
@@ -297,21 +260,3 @@ def _check_reachable(address: str) -> None:
             f"--address {address}: no Ray cluster answers there ({error}); "
             "give HOST:PORT of its head"
         ) from None
-
-
-@contextlib.contextmanager
-def stop_on_signals(stop: Stop) -> Iterator[None]:
-    """Note Ctrl-C and SIGTERM in `stop`; the second one ends everything at once."""
-
-    def handle(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - signal's signature
-        if stop.asked:
-            end_descendants(wait=False)  # or a thread that watches one would call it a failure
-            os._exit(EXIT_INTERRUPTED)
-        stop.asked = True
-
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

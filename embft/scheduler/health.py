@@ -10,7 +10,8 @@ from types import TracebackType
 
 import ray
 
-from embft.scheduler.cluster import Cluster, RayDiedError
+from embft.scheduler.cluster import Cluster
+from embft.scheduler.interruption import RayDiedError
 
 _LOOK_SECONDS = 2.0
 _HEAD_SECONDS = 30.0  # a head may be started again

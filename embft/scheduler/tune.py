@@ -27,19 +27,22 @@ from ray import tune
 from embft.errors import EmbftError, FailureReason
 from embft.execution.launcher import run_trial
 from embft.execution.monitor import Limits
-from embft.execution.warm_process import overhead, warm_memory, warm_up
+from embft.execution.warm_process import overhead, warm_memory
+from embft.execution.warming import warm_up
 from embft.planning.freeze import freeze_data
 from embft.planning.plan import PlannedTrial
 from embft.planning.take_over import begin
 from embft.results.folders import SweepDir, TrialDir
 from embft.results.observer import Observer
 from embft.results.records import Status
+from embft.scheduler.ahead import Ahead
 from embft.scheduler.broker import ask_for_trial, launch_server
 from embft.scheduler.choices import Choices
-from embft.scheduler.cluster import Cluster, Interrupted, RayDiedError
+from embft.scheduler.cluster import Cluster
 from embft.scheduler.early_stopping import EarlyStopping
 from embft.scheduler.follow import Follower
 from embft.scheduler.health import ClusterWatch
+from embft.scheduler.interruption import Interrupted, RayDiedError
 from embft.scheduler.proposals import ProposedTrials, Suggestions
 from embft.scheduler.stepped import SteppedTrial
 from embft.scheduler.stopping import Enough
@@ -139,10 +142,11 @@ def run_trials(  # noqa: PLR0913, PLR0917 - what a sweep is made of
     observers: Sequence[Observer] = (),
     done: int = 0,
     choices: Choices | None = None,
+    ahead: Ahead | None = None,
 ) -> list[str]:
     """Run the trials to their records; what they came to is on disk, and observers are notified.
 
-    done: how many trials of the sweep have finished before.
+    done: how many trials of the sweep have finished before. ahead: those that have begun already.
 
     A trial whose actor has gone (a node that was lost, say) goes on in another one, three times at
     most. Returns how it was lost then; it has no record and runs again with the next sweep. Raises
@@ -158,7 +162,7 @@ def run_trials(  # noqa: PLR0913, PLR0917 - what a sweep is made of
     watch, limits = _Watch(choices.enough if choices else None), _limits(resources, cluster)
     with (
         Follower(trials, observers, done, sweep) as follower,
-        _launching(cluster, limits) as server,
+        _launching(cluster, limits, ahead) as server,
     ):
         settings = {"limits": dataclasses.asdict(limits), "server": server, "metric": None}
         parts: list[_Part] = _fixed(trials, cluster, choices)
@@ -190,7 +194,7 @@ def _parts(trials: Sequence[PlannedTrial], about: int) -> list[Sequence[PlannedT
 
 
 @contextlib.contextmanager
-def _launching(cluster: Cluster, limits: Limits) -> Iterator[str | None]:
+def _launching(cluster: Cluster, limits: Limits, ahead: Ahead | None) -> Iterator[str | None]:
     """Where this process runs the trials. None where an actor does, from a warm process of its own:
     on other machines, and on GPUs, since Ray tells each actor which of them it may use.
     """
@@ -198,7 +202,7 @@ def _launching(cluster: Cluster, limits: Limits) -> Iterator[str | None]:
         yield None
     else:
         warm_up()
-        with launch_server(cluster.scratch, limits) as address:
+        with launch_server(cluster.scratch, limits, ahead and ahead.begun) as address:
             yield address
 
 
@@ -233,7 +237,7 @@ def _proposed(
         if trial.data_digest not in search.plan.data:
             splits = search.planner.data(trial.data_digest)
             freeze_data(trial.folder.sweep, trial.data_digest, splits, trial.spec.model)
-        begin(trial, cluster.cpus_per_trial, resources.device)
+        begin(trial, cluster.cpus_per_trial, resources)
         follower.add(trial)
 
     return ProposedTrials(
@@ -386,12 +390,5 @@ def _limits(resources: Resources, cluster: Cluster) -> Limits:
                 f"resources.memory is {resources.memory / 1e9:.2f} GB, but embft and Ray alone "
                 f"hold {ours / 1e9:.2f} GB: allow more"
             )
-    return Limits(
-        memory=resources.memory,
-        root=os.getpid() if cluster.ours else None,
-        workers=cluster.concurrent if cluster.ours else 1,
-        timeout=resources.timeout,
-        heartbeat=resources.heartbeat,
-        halve_batch=resources.on_oom == "halve_batch",
-        max_failures=resources.max_failures,
-    )
+    root = os.getpid() if cluster.ours else None
+    return Limits.of(resources, root=root, workers=cluster.concurrent if cluster.ours else 1)

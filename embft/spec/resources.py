@@ -62,11 +62,13 @@ class Resources(Fields):
     """What a sweep may use. memory: bytes for driver, Ray and workers together; times in seconds.
 
     timeout: for one trial. heartbeat: a worker that has done nothing for so long hangs.
+    threads: of each trial; auto: its share of the cores, or fewer on a busy machine.
     max_failures: how often a trial that was killed, crashed or hung is tried again.
     gpus_per_trial: may be a part of one.
     """
 
     concurrent_trials: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = 1
+    threads: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = "auto"
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     gpus_per_trial: float | None = Field(default=None, gt=0, le=64)
     memory: Size | None = None

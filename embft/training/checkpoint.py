@@ -12,6 +12,7 @@ import os
 import shutil
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,13 @@ class Checkpoints:
             except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
                 print(f"{folder} is not used, and removed: {error}", file=sys.stderr)
                 shutil.rmtree(folder, ignore_errors=True)
+        return None
+
+    def newest(self, name: str) -> Any:
+        """What the newest one's identity says under this name; None where there is none."""
+        for folder in self._all():
+            with suppress(OSError, ValueError, KeyError):
+                return json.loads((folder / _STATE).read_bytes())["identity"][name]
         return None
 
     def _all(self) -> list[Path]:

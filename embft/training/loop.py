@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -27,6 +28,7 @@ from embft.training.batches import Batch, Batches
 from embft.training.checkpoint import Checkpoint, Checkpoints
 from embft.training.random_state import random_state, restore_random_state
 from embft.training.step import DivergedError, Stepper
+from embft.training.threads import Timed
 
 # Between evaluations by steps, which may be seconds apart, checkpoints are at least this far apart.
 _CHECKPOINT_SECONDS = 30.0
@@ -49,9 +51,12 @@ class Hooks:
     evaluate: scores the model as it stands, in the precision of the training; larger is better, and
     the metrics to remember.
     on_resume: given the step after which an interrupted training goes on.
+    on_start: given what times a step with so many threads; before the first step, or before a
+    training goes on.
     """
 
     evaluate: Callable[[], tuple[float, Metrics]]
+    on_start: Callable[[Timed], None] = lambda _: None
     on_evaluation: Callable[[EpochScore], None] = lambda _: None
     on_step: Callable[[Step], None] = lambda _: None
     on_resume: Callable[[int], None] = lambda _: None
@@ -132,11 +137,18 @@ def train(  # noqa: PLR0913 - what a training is made of
     batches = Batches(texts.columns, spec, seed, least)
     steps = min(batches.steps(spec.epochs), spec.max_steps or sys.maxsize)
     stepper = Stepper(model, spec, pairs, seed=seed, steps=steps, guide=guide, tokens=texts)
+    hooks.on_start(partial(_timed, stepper, batches.of(1)[0]))
     training = _Training(stepper, batches, steps, hooks, checkpoints, prefix)
     training.resume()
     while not training.finished():
         training.run_epoch()
     return training.finish()
+
+
+def _timed(stepper: Stepper, rows: Batch, threads: int) -> float:
+    """The seconds of a step with so many threads, which stay set."""
+    torch.set_num_threads(threads)
+    return stepper.seconds(rows)
 
 
 class _Training:

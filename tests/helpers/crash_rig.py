@@ -75,9 +75,11 @@ def _leave_ray_out() -> None:
 
     import embft.execution.train_step
     import embft.report.page
+    import embft.scheduler.ahead
     import embft.scheduler.cluster
+    import embft.scheduler.interruption
     import embft.scheduler.tune
-    from embft.execution import launcher, warm_process
+    from embft.execution import launcher, warm_process, warming
     from embft.execution.monitor import End
     from embft.execution.worker import run_step
 
@@ -86,8 +88,12 @@ def _leave_ray_out() -> None:
     @contextlib.contextmanager
     def no_cluster(*_: object, **__: object) -> Iterator[embft.scheduler.cluster.Cluster]:
         yield embft.scheduler.cluster.Cluster(
-            1, 1.0, 1, 0.0, stop=embft.scheduler.cluster.Stop(), scratch=Path()
+            1, 1.0, 1, 0.0, stop=embft.scheduler.interruption.Stop(), scratch=Path()
         )
+
+    @contextlib.contextmanager
+    def none_ahead(*_: object) -> Iterator[embft.scheduler.ahead.Ahead]:
+        yield embft.scheduler.ahead.Ahead()
 
     def run_trials(  # noqa: PLR0917 - as the sweep calls it
         trials: Sequence[Any],
@@ -96,6 +102,7 @@ def _leave_ray_out() -> None:
         observers: object,  # noqa: ARG001
         done: int,  # noqa: ARG001
         choices: Any,
+        ahead: object,  # noqa: ARG001
     ) -> list[str]:
         lost = []
         for trial in trials:
@@ -132,11 +139,17 @@ def _leave_ray_out() -> None:
             os.close(log)
         return End(exit_code=code, peak_memory=0, limit=None, breach=None, by_kernel=False)
 
-    setattr(embft.scheduler.cluster, "ray_cluster", no_cluster)  # noqa: B010 - mypy refuses the plain form
-    setattr(embft.scheduler.tune, "run_trials", run_trials)  # noqa: B010
-    setattr(launcher, "_run_worker", run_worker)  # noqa: B010
-    setattr(warm_process, "warm_up", lambda: None)  # noqa: B010 - nothing is forked from one
-    setattr(embft.execution.train_step, "_STEP_INTERVAL", 0.0)  # noqa: B010 - each run writes the same lines
+    replaced: list[tuple[Any, str, object]] = [
+        (embft.scheduler.ahead, "begun_ahead", none_ahead),
+        (embft.scheduler.cluster, "ray_cluster", no_cluster),
+        (embft.scheduler.tune, "run_trials", run_trials),
+        (launcher, "_run_worker", run_worker),
+        (warm_process, "warm_up", lambda: None),  # nothing is forked from one
+        (warming, "warm_up", lambda: None),
+        (embft.execution.train_step, "_STEP_INTERVAL", 0.0),  # each run writes the same lines
+    ]
+    for module, name, replacement in replaced:
+        setattr(module, name, replacement)
     sys.modules["embft.report.page"]._rendered = lambda *_, **__: iter(["<!doctype html>\n"])  # type: ignore[attr-defined]
 
 

@@ -26,7 +26,8 @@ from embft.execution.failure import failure_of
 from embft.execution.inputs import read_splits
 from embft.execution.launcher import run_trial
 from embft.execution.monitor import End, Limits, watch
-from embft.execution.warm_process import ASKING, overhead, warm_memory, warm_up
+from embft.execution.warm_process import ASKING, overhead, warm_memory
+from embft.execution.warming import CONTEXT, warm_up
 from embft.models.base import build
 from embft.models.resolve import spec_base
 from embft.planning.plan import make_plan
@@ -161,7 +162,7 @@ def _end_many(status: int) -> list[int]:
     """How workers that end at once with this status are said to have ended."""
     found = []
     for _ in range(10):
-        worker = warm_process._CONTEXT.Process(target=os._exit, args=(status,), daemon=True)
+        worker = CONTEXT.Process(target=os._exit, args=(status,), daemon=True)
         with ASKING, warm_process._no_main():
             worker.start()
         found.append(watch(worker, Limits(), None).exit_code)

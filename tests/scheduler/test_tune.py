@@ -72,7 +72,8 @@ def test_no_tuner_begins_once_a_sweep_stops(
 ) -> None:
     """The tuners' thread looks by itself: it may be between two of them."""
     from embft.scheduler import tune as sweep
-    from embft.scheduler.cluster import Cluster, Interrupted, Stop
+    from embft.scheduler.cluster import Cluster
+    from embft.scheduler.interruption import Interrupted, Stop
 
     scratch = tmp_path if how == "raised" else None  # with a Ray of its own it looks after that
     cluster, watch, ran = Cluster(1, 1.0, 1, 0.0, Stop(), scratch), sweep._Watch(), list[int]()

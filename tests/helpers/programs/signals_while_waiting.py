@@ -6,7 +6,7 @@ import random
 import signal
 import time
 
-from embft.scheduler.cluster import Stop, stop_on_signals
+from embft.scheduler.interruption import Stop, stop_on_signals
 
 for _ in range(5000):
     stop = Stop()

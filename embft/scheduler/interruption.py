@@ -1,0 +1,49 @@
+"""What ends a sweep before its last trial: Ctrl-C and SIGTERM, or the end of Ray itself."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections.abc import Iterator
+from types import FrameType
+
+from embft.errors import EXIT_INTERRUPTED
+from embft.system.processes import end_descendants
+
+
+class Interrupted(Exception):  # noqa: N818 - it is no error, someone asked for it
+    """Someone asked the sweep to stop (Ctrl-C or SIGTERM)."""
+
+
+class RayDiedError(Exception):
+    """Ray's own processes are gone."""
+
+
+class Stop:
+    """Whether someone has asked the sweep to stop.
+
+    No Event: a signal's handler may run while its own thread holds that one's lock, and would wait
+    for it for ever.
+    """
+
+    def __init__(self) -> None:
+        self.asked = False
+
+
+@contextlib.contextmanager
+def stop_on_signals(stop: Stop) -> Iterator[None]:
+    """Note Ctrl-C and SIGTERM in `stop`; the second one ends everything at once."""
+
+    def handle(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - signal's signature
+        if stop.asked:
+            end_descendants(wait=False)  # or a thread that watches one would call it a failure
+            os._exit(EXIT_INTERRUPTED)
+        stop.asked = True
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
