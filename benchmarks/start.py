@@ -11,7 +11,6 @@ milliseconds; seconds count from the start of the command. Then `embft report` o
 from __future__ import annotations
 
 import json
-import os
 import statistics
 import tempfile
 import threading
@@ -30,7 +29,7 @@ PARTS = {
     "the plan is known": "spec.yaml",
     "its data are frozen": "plan.json",
     "Ray is up": "",
-    "a worker for the training": "worker.log",
+    "a worker for the training": "log.txt",
     "its first step": "progress.jsonl",
     "its record": "result.json",
 }
@@ -71,9 +70,8 @@ class Watch:
 
     def _trial(self) -> Path | None:
         trials = self.folder / "trials"
-        found = os.listdir(trials) if trials.is_dir() else []
-        names = (name for name in found if not name.startswith(("baseline", ".")))
-        return next((trials / name for name in names), None)
+        found = trials.iterdir() if trials.is_dir() else iter(())
+        return next((p for p in found if not p.name.startswith(("baseline", "."))), None)
 
     def _ray(self) -> bool:
         new = (place for place in _RAY.glob("embft-ray-*") if place not in self.before)

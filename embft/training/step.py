@@ -161,6 +161,7 @@ class Stepper:
             self.scaler.scale(loss).backward()
         found = time.perf_counter() - began
         self.optimizer.zero_grad(set_to_none=True)
+        self.score()  # a training that goes on sets other weights
         restore_random_state(*before, self.dropout, self.device)
         return found
 
