@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import gc
 
+from embft.execution.lighter_imports import import_sentence_transformers
 from embft.system.allocator import unmap_read_pages
 from embft.system.garbage_collection import no_collection
 from embft.system.speedups import speedup
 
 with no_collection():  # which went through all that was imported so far over and over
+    import_sentence_transformers()
     from embft.execution import entry, worker
     from embft.training.kernels.entry import kernels
 
