@@ -20,7 +20,9 @@ from embft.planning.plan import PlannedTrial
 from embft.planning.take_over import begin
 from embft.results.folders import SweepDir
 from embft.results.records import Status
+from embft.scheduler.interruption import Interrupted, RayDiedError
 from embft.spec.resources import Resources
+from embft.storage.errors import StorageError
 from embft.system.machine import available_cores, available_memory
 from embft.system.processes import end_descendants
 
@@ -52,15 +54,19 @@ def begun_ahead(
         return
     first = list(trials[: max(2, need.at_once) if trials[0].spec.is_baseline else need.at_once])
     limits = Limits.of(resources, root=os.getpid(), workers=lanes)
-    with ThreadPoolExecutor(lanes, thread_name_prefix="embft-ahead") as pool:
+    pool = ThreadPoolExecutor(lanes, thread_name_prefix="embft-ahead")
+    try:
         for trial in first:
             begin(trial, _threads(trial, need.at_once, lanes), resources)
             ahead.begun[trial.folder.name] = pool.submit(run_trial, trial.folder, limits)
-        try:
-            yield ahead
-        except BaseException:
-            _let_them_save(first[0].folder.sweep, ahead)
-            raise
+        yield ahead
+    except BaseException as end:
+        _let_them_save(first[0].folder.sweep)
+        # Where every process was ended, so are they, and Ray ends this one before long.
+        ended = isinstance(end, Interrupted | RayDiedError | StorageError)
+        pool.shutdown(wait=not ended, cancel_futures=True)
+        raise
+    pool.shutdown()
 
 
 def _lanes(resources: Resources, need: Need) -> int:
@@ -81,10 +87,8 @@ def _threads(trial: PlannedTrial, at_once: int, lanes: int) -> int:
     return max(1, available_cores() // beside)
 
 
-def _let_them_save(sweep: SweepDir, ahead: Ahead) -> None:
+def _let_them_save(sweep: SweepDir) -> None:
     """Ask them to save where they are. Those that cannot, on a full disk say, are ended."""
-    for each in ahead.begun.values():
-        each.cancel()
     try:
         sweep.stop_file.touch()
     except OSError:
