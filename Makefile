@@ -26,6 +26,7 @@ help:
 	@echo "make docs        the documentation as a site in site/"
 	@echo "make sbom        build/sbom.json, every package with version and licence; docs/licences.md"
 	@echo "make bench       the benchmarks, one after another; figures into docs/performance.md"
+	@echo "make bench-start from the command to the first step; bench-busy: beside other programs"
 	@echo "make simulate    how often the statistics are right, up to two hours; docs/statistics.md"
 	@echo "make reproduce   the study of docs/reproduction.md, from ../shared/data"
 
@@ -88,7 +89,7 @@ sbom: install
 	$(BIN)/python docs/licences.py build/sbom.json
 	@echo "build/sbom.json, docs/licences.md"
 
-BENCHMARKS := memory limit stock families kernels tune_sweep concurrency scale million retrieval_scale audit_scale report_scale
+BENCHMARKS := start busy memory limit stock families kernels tune_sweep concurrency scale million retrieval_scale audit_scale report_scale
 
 bench: $(BENCHMARKS:%=bench-%)
 

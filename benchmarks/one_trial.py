@@ -18,6 +18,7 @@ from embft.execution.launcher import run_trial
 from embft.execution.warming import warm_up
 from embft.planning.plan import make_plan
 from embft.planning.prepare import prepare
+from embft.planning.take_over import begin
 from embft.results.records import Completed
 from embft.spec import load_spec
 from embft.system.machine import available_cores
@@ -31,7 +32,7 @@ def main() -> None:
     warm_up()
     plan = make_plan(load_spec(Path(sys.argv[1])), Path("results"))
     trial = prepare(plan, retry_failed=False)[-1]
-    trial.folder.create(trial.input(available_cores()))
+    begin(trial, available_cores(), plan.spec.resources)
     run_trial(trial.folder)
     result = trial.folder.result()
     assert isinstance(result, Completed), result
@@ -39,6 +40,7 @@ def main() -> None:
         "spearman": result.test["spearman"],
         "train": result.timings.train,
         "evaluate": result.timings.evaluate,
+        "threads": result.provenance.threads if result.provenance else None,
         "seconds": time.perf_counter() - start,
         "without": result.provenance.without if result.provenance else {},
         "trial": str(trial.folder.path),
