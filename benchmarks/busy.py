@@ -22,7 +22,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from measuring import Run, alternate, data_files, fresh, parser, publish, python, table
+from measuring import Run, alternate, data_files, fresh, median, parser, publish, python, table
 from stock import SPEC
 from stock_recipe import RATES
 
@@ -105,7 +105,7 @@ def _figures(runs: list[Run], cores: int, others: int, alone: float) -> dict[str
 
 
 def _median(runs: list[Run]) -> float:
-    return statistics.median(run.output["train"] for run in runs)
+    return median(runs, lambda run: float(run.output["train"]))
 
 
 def _row(way: str, others: int, found: dict[str, Any]) -> list[object]:

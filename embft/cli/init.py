@@ -217,7 +217,7 @@ def _of_base(base: str) -> tuple[int, int | None, list[str]]:
     """Weights that each token meets, the longest text in tokens, and what is to be said."""
     from embft.errors import ModelError
     from embft.models.resolve import find_base_model, max_tokens
-    from embft.planning.estimate import weight_shapes
+    from embft.planning.weights import weight_shapes
 
     try:
         found = find_base_model(base)

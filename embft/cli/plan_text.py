@@ -13,7 +13,14 @@ from embft.cli.tables import SCORED_AGAIN
 from embft.leaderboard.contenders import FEWEST_AT_FIRST
 from embft.leaderboard.costs import COSTS as PREFERRED
 from embft.leaderboard.labels import metric_label
-from embft.planning.estimate import SWEEP_SECONDS, Need, duration_text, free_disk, size_text
+from embft.planning.estimate import (
+    SWEEP_SECONDS,
+    Need,
+    duration_text,
+    free_disk,
+    size_text,
+    tight_note,
+)
 from embft.planning.freeze import to_mine
 from embft.planning.plan import Plan, PlannedTrial
 from embft.planning.seed_rounds import known_rounds
@@ -153,6 +160,8 @@ def print_need(console: Console, plan: Plan, need: Need, seconds: Mapping[str, f
         text += " for the first seeds" if plan.spec.more_seeds else ""
         text += " if nothing is stopped early." if plan.spec.scheduler else "."
     say(console, text)
+    if (tight := tight_note(plan, need)) is not None:
+        say(console, f"{tight}.", "yellow")
 
 
 def print_together(

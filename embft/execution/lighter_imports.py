@@ -92,8 +92,8 @@ class _Stand(type):
 def _look_once() -> None:
     """Have `transformers.models` take what `transformers` has found of the architectures."""
     import transformers
-    from transformers.utils import import_utils
 
+    import_utils: Any = importlib.import_module("transformers.utils.import_utils")
     plain = import_utils.define_import_structure
     models = Path(transformers.__file__).parent / "models"
 

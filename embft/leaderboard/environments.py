@@ -14,8 +14,11 @@ from embft.results.records import Provenance
 
 def mixed_environments(leaderboard: Leaderboard) -> Iterator[str]:
     """Say so where trials ran under different versions, on different machines, or otherwise."""
-    known = [p for row in leaderboard.rows if (p := _provenance(row))]
-    environments = [conditions(provenance) for provenance in known]
+    environments = [
+        _of_scores(conditions(found)) if row.is_baseline else conditions(found)
+        for row in leaderboard.rows
+        if (found := _provenance(row))
+    ]
     names = list(dict.fromkeys(name for environment in environments for name in environment))
     different = {name: _values(environments, name) for name in names}
     found = [
@@ -70,5 +73,12 @@ def conditions(found: Provenance) -> Mapping[str, str]:
     return {**named, **without, **found.packages}
 
 
+def _of_scores(found: Mapping[str, str]) -> Mapping[str, str]:
+    """Without the threads of what was only scored, which change no first digit of it."""
+    return {name: value for name, value in found.items() if name != "threads"}
+
+
 def _values(environments: list[Mapping[str, str]], name: str) -> list[str]:
-    return sorted({environment.get(name, "not installed") for environment in environments})
+    """Those of the trials that have it, or `not installed` for a package."""
+    having = [each for each in environments if name != "threads" or name in each]
+    return sorted({environment.get(name, "not installed") for environment in having})

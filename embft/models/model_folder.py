@@ -126,6 +126,11 @@ class Anatomy:
         return self._number("num_hidden_layers", "n_layers", "n_layer", "num_layers")
 
     @property
+    def heads(self) -> int | None:
+        """How many heads a layer's attention has; None where its config does not say."""
+        return self._number("num_attention_heads", "n_heads", "n_head", "num_heads")
+
+    @property
     def positions(self) -> int | None:
         """How many tokens the model can tell the places of; None where that has no end."""
         found = self._number("max_position_embeddings") or 0

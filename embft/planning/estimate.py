@@ -7,15 +7,12 @@ is refused.
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import shutil
-import struct
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
 
 from embft.errors import EmbftError
@@ -23,7 +20,9 @@ from embft.planning.capacity import Demand, trials_at_once
 from embft.planning.corpora import NO_CORPUS, CorpusNeed, corpus_need
 from embft.planning.mining_need import NO_MINING, MiningNeed, mining_need
 from embft.planning.plan import Plan, PlannedTrial
+from embft.planning.step_memory import SmallerSteps, StepMemory
 from embft.planning.steps import training_steps
+from embft.planning.weights import Shapes, weight_shapes
 from embft.spec import TrialSpec
 from embft.system.machine import available_cores, available_memory
 
@@ -35,14 +34,12 @@ CHECKPOINT_COPIES, CHECKPOINTS = 4, 3
 OURS_BYTES = 700_000_000
 # Starting and ending: 13 s were measured in lora_lr, 25 s in quickstart.
 SWEEP_SECONDS = 18.0
-# A worker beside its weights and what training adds to them: imports, activations, freed memory.
-_WORKER_BYTES = 1_000_000_000
+# A worker beside its weights and what training adds to them: imports, freed memory.
+_WORKER_BYTES = 700_000_000
 _SMALL_BYTES = 1_000_000  # a trial's records, log and scores
 _MARGIN_BYTES = 50_000_000
 # What peft trains where a spec names no target modules; for most architectures these are two.
 _USUAL_TARGETS = ("query", "value", "q_proj", "v_proj", "q_lin", "v_lin", "q", "v", "qkv", "Wqkv")
-
-Shapes = Mapping[str, tuple[int, ...]]
 
 
 @dataclass(frozen=True)
@@ -61,6 +58,7 @@ class Need:
     memory: for driver, Ray and workers together, at_once trials running (GPUs, which only Ray
     knows, left out). demand: what the trials ask of the machine. corpus: of that, of each trial,
     for the largest corpus that it ranks. mining: of hard negatives, before the first trial.
+    smaller: what would fit into less memory.
     """
 
     disk: int
@@ -71,6 +69,7 @@ class Need:
     demand: Demand
     corpus: CorpusNeed = NO_CORPUS
     mining: MiningNeed = NO_MINING
+    smaller: SmallerSteps | None = None
 
 
 def size_of(trial: PlannedTrial) -> Size:
@@ -113,26 +112,14 @@ def _count(shapes: Shapes) -> int:
     return sum(math.prod(shape) for shape in shapes.values())
 
 
-@lru_cache
-def weight_shapes(folder: Path) -> Shapes:
-    """The shapes of a model's weights, from the headers of its safetensors files."""
-    shapes: dict[str, tuple[int, ...]] = {}
-    for path in sorted(folder.rglob("*.safetensors")):
-        with path.open("rb") as file:
-            (length,) = struct.unpack("<Q", file.read(8))
-            header = json.loads(file.read(min(length, path.stat().st_size)))
-        shapes |= {k: tuple(v["shape"]) for k, v in header.items() if k != "__metadata__"}
-    return shapes
-
-
 def need(
     plan: Plan, pending: Sequence[PlannedTrial], measured: Mapping[str, Size] | None = None
 ) -> Need:
     """What these trials need. measured: the sizes of trials that are known, by key."""
     known = measured or {}
-    corpora, mining = _corpora(plan, pending), mining_need(plan)
+    corpora, mining, steps = _corpora(plan, pending), mining_need(plan), StepMemory(plan)
     sizes = [
-        known.get(trial.key) or _with_corpus(size_of(trial), corpus)
+        known.get(trial.key) or _with(size_of(trial), corpus.memory + steps.of(trial))
         for trial, corpus in zip(pending, corpora, strict=True)
     ]
     demand = _demand(plan, pending, sizes, known)
@@ -154,6 +141,7 @@ def need(
         demand=demand,
         corpus=max(corpora, key=lambda corpus: corpus.memory, default=NO_CORPUS),
         mining=mining,
+        smaller=SmallerSteps(pending, [s.memory for s in sizes], OURS_BYTES, concurrent, steps),
     )
 
 
@@ -167,8 +155,8 @@ def _corpora(plan: Plan, pending: Sequence[PlannedTrial]) -> list[CorpusNeed]:
     return [found[trial.data_digest, trial.base.digest] for trial in pending]
 
 
-def _with_corpus(size: Size, corpus: CorpusNeed) -> Size:
-    return replace(size, memory=size.memory + corpus.memory)
+def _with(size: Size, memory: int) -> Size:
+    return replace(size, memory=size.memory + memory)
 
 
 def _demand(
@@ -262,10 +250,45 @@ def check_fits(plan: Plan, found: Need) -> None:
         fewer = ", a smaller corpus" if documents else ""
         raise EmbftError(
             f"the sweep needs at least {size_text(found.memory)} of memory ({how}{corpus}), and "
-            f"resources.memory allows {size_text(budget)}: allow more, run fewer trials at once "
-            f"(resources.concurrent_trials), or use LoRA, a smaller base model{fewer}, or a "
-            "smaller train.micro_batch_size"
+            f"resources.memory allows {size_text(budget)}: {_proposed(found, budget)}allow more, "
+            "run fewer trials at once (resources.concurrent_trials), or use LoRA or a smaller base "
+            f"model{fewer}"
         )
+
+
+def tight_note(plan: Plan, found: Need) -> str | None:
+    """A sentence where a sweep may need more memory than is free, with what would fit.
+
+    None where it fits, or has a budget, which `check_fits` holds it to.
+    """
+    free = available_memory()
+    if plan.spec.resources.memory is not None or found.memory <= free:
+        return None
+    how = "measured" if found.measured else "estimated"
+    return (
+        f"Memory: about {size_text(found.memory)} ({how}), and {size_text(free)} are free: "
+        f"{_proposed(found, free)}end other programs, or use LoRA or a smaller base model"
+    )
+
+
+def _proposed(found: Need, budget: int) -> str:
+    """Which micro-batches fit, and what they do; nothing where none do."""
+    fitting = found.smaller.fitting(budget) if found.smaller else None
+    if fitting is None:
+        return ""
+    about = f"about {size_text(fitting.memory)}"
+    if fitting.cached:
+        losses = ", ".join(fitting.cached)
+        return (
+            f"set train.loss to {losses} and train.micro_batch_size to {fitting.rows} (the same "
+            f"comparisons, {about}), or "
+        )
+    what = (
+        f"{', '.join(fitting.apart)} then compares the rows of a part alone"
+        if fitting.apart
+        else "the same gradients"
+    )
+    return f"set train.micro_batch_size to {fitting.rows} ({what}, {about}), or "
 
 
 def size_text(size: float) -> str:

@@ -202,7 +202,7 @@ def _launching(cluster: Cluster, limits: Limits, ahead: Ahead | None) -> Iterato
         yield None
     else:
         warm_up()
-        with launch_server(cluster.scratch, limits, ahead and ahead.begun) as address:
+        with launch_server(cluster.scratch, limits, ahead.begun if ahead else None) as address:
             yield address
 
 

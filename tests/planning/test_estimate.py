@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,12 +20,12 @@ from embft.planning.estimate import (
     longest_first,
     need,
     size_of,
-    weight_shapes,
 )
 from embft.planning.plan import make_plan
 from embft.planning.prefixes import share_prefixes
 from embft.planning.prepare import prepare
 from embft.planning.sweep_power import sweep_power
+from embft.planning.weights import weight_shapes
 from embft.spec import parse_spec
 
 
@@ -149,3 +151,71 @@ def test_auto_counts_what_this_machine_takes(
     assert need(plan, plan.trials).at_once == len(plan.trials)
     sizes = {trial.key: Size(0, 0, 3 * 10**9) for trial in plan.trials}
     assert need(plan, plan.trials, sizes).at_once == 2
+
+
+@pytest.fixture(scope="module")
+def long_texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Labelled pairs of texts of some hundred words, and the same as positives."""
+    folder = tmp_path_factory.mktemp("long")
+    for split, count in {"train": 96, "dev": 20}.items():
+        rows = [
+            {"text_1": f"{split} {i} " + "we love tea " * 80, "text_2": f"{i} " + "no cats " * 90}
+            for i in range(count)
+        ]
+        labelled = [{**row, "label": i % 2} for i, row in enumerate(rows)]
+        for name, each in (("labelled", labelled), ("positives", rows)):
+            lines = "\n".join(json.dumps(row) for row in each)
+            (folder / f"{name}-{split}.jsonl").write_text(lines + "\n")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("loss", "data", "said", "changed"),
+    [
+        ("cosine_similarity", "labelled", "the same gradients", {}),
+        ("cosent", "labelled", "cosent then compares the rows of a part alone", {}),
+        (
+            "multiple_negatives_ranking",
+            "positives",
+            "the same comparisons",
+            {"loss": "cached_multiple_negatives_ranking"},
+        ),
+        ("cached_multiple_negatives_ranking", "positives", "the same gradients", {}),
+    ],
+)
+def test_micro_batches_that_fit_are_proposed(  # noqa: PLR0917 - fixtures and cases
+    tmp_path: Path,
+    minilm: Path,
+    long_texts: Path,
+    loss: str,
+    data: str,
+    said: str,
+    changed: dict[str, str],
+) -> None:
+    """A batch that cannot fit is refused before anything runs, with the parts of it that fit, which
+    pass the same check; much larger ones do not.
+    """
+    files = f"train: {long_texts}/{data}-train.jsonl, dev: {long_texts}/{data}-dev.jsonl"
+    files += ", columns: {label: null}" * (data == "positives")
+
+    def check(memory: int, **train: object) -> None:
+        settings = {"loss": loss, "batch_size": 64, "precision": "fp32", **train}
+        text = f"name: long\ndata: {{{files}}}\nmodel: {{base: {minilm}}}\n"
+        text += f"train: {json.dumps(settings)}\nresources: {{memory: {memory}}}\n"
+        plan = make_plan(parse_spec(text), tmp_path)
+        check_fits(plan, need(plan, plan.trials))
+
+    budget = OURS_BYTES + 1_000_000_000
+    with pytest.raises(EmbftError, match=said) as refused:
+        check(budget)
+    found = re.search(r"train\.micro_batch_size to (\d+)", str(refused.value))
+    assert found is not None, refused.value
+    assert all(f"train.{name} to {value}" in str(refused.value) for name, value in changed.items())
+    rows = int(found[1])
+    check(budget, micro_batch_size=rows, **changed)
+    assert 1 <= rows < 64
+    if not changed:
+        with pytest.raises(EmbftError, match=r"resources\.memory allows"):
+            check(budget, micro_batch_size=4 * rows)
+    with pytest.raises(EmbftError, match=r"allows 800 MB: allow more"):
+        check(800_000_000)  # which no part of a batch fits
