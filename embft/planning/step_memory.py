@@ -1,8 +1,8 @@
 """What a training step holds beside its model: what each layer keeps until it goes backward.
 
 An estimate from the base's files and from the texts' numbers of tokens, so that a plan says without
-torch what does not fit, and which `train.micro_batch_size` does. `benchmarks/step_memory.py` holds
-it against real steps.
+torch what does not fit, and which `train.micro_batch_size` does. docs/performance.md has it beside
+real steps.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 
 # Bytes for each number that goes into a linear layer or comes out of it, and for each of
 # attention's products of two tokens and head: fitted to steps of BERT.
-_OF_LINEAR = {"fp32": 6.0, "bf16": 3.4, "fp16": 3.4}
-_OF_ATTENTION = {"fp32": 6.0, "bf16": 3.0, "fp16": 3.0}
+_OF_LINEAR = {"fp32": 5.0, "bf16": 2.8, "fp16": 2.8}
+_OF_ATTENTION = {"fp32": 5.0, "bf16": 2.5, "fp16": 2.5}
 # Of what is proposed: a step in parts keeps what it has freed, and sums gradients in float32.
-_ROOM = 1.15
+_ROOM = 1.25
 _CACHED_PART = 32  # rows at once of a cached loss, where the spec names no number
 _SAMPLE = 512  # rows whose texts are counted
 _BATCHES = 64  # of them, drawn to find a large one
