@@ -34,8 +34,10 @@ CHECKPOINT_COPIES, CHECKPOINTS = 4, 3
 OURS_BYTES = 700_000_000
 # Starting and ending: 13 s were measured in lora_lr, 25 s in quickstart.
 SWEEP_SECONDS = 18.0
-# A worker beside its weights and what training adds to them: imports, freed memory.
-_WORKER_BYTES = 700_000_000
+# A worker that trains, beside its weights and its steps: what it does not share of the imports.
+_OWN_BYTES = 300_000_000
+# And what it may hold beside: freed memory, and all of the imports.
+_WORKER_BYTES = 400_000_000
 _SMALL_BYTES = 1_000_000  # a trial's records, log and scores
 _MARGIN_BYTES = 50_000_000
 # What peft trains where a spec names no target modules; for most architectures these are two.
@@ -84,7 +86,7 @@ def size_of(trial: PlannedTrial) -> Size:
     files = [p for p in trial.base.folder.rglob("*") if p.suffix in {".json", ".txt", ".model"}]
     saved = FLOAT * trained + sum(path.stat().st_size for path in files)
     # Weights, and of what is trained gradients, best weights and two moments.
-    memory = FLOAT * (total + CHECKPOINT_COPIES * trained)
+    memory = _OWN_BYTES + FLOAT * (total + CHECKPOINT_COPIES * trained)
     return Size(saved, FLOAT * trained * CHECKPOINT_COPIES * CHECKPOINTS, memory)
 
 

@@ -205,7 +205,7 @@ def test_micro_batches_that_fit_are_proposed(  # noqa: PLR0917 - fixtures and ca
         plan = make_plan(parse_spec(text), tmp_path)
         check_fits(plan, need(plan, plan.trials))
 
-    budget = OURS_BYTES + 1_000_000_000
+    budget = OURS_BYTES + 1_600_000_000
     with pytest.raises(EmbftError, match=said) as refused:
         check(budget)
     found = re.search(r"train\.micro_batch_size to (\d+)", str(refused.value))
