@@ -123,8 +123,9 @@ def front_sentence(leaderboard: Leaderboard) -> str | None:
     objectives = [metric_label(leaderboard.metric), *(COSTS[c].label for c in leaderboard.costs)]
     on = sum(each.on_front for each in found)
     return (
-        f"{on} of {len(found)} configurations, base models among them, are on the Pareto front of "
-        f"{_listed(objectives)} on dev: none is better in one of these and as good in the others."
+        f"{on} of {len(found)} configurations, base models among them, "
+        f"{'is' if on == 1 else 'are'} on the Pareto front of {_listed(objectives)} on dev: none "
+        "is better in one of these and as good in the others."
     )
 
 
