@@ -137,7 +137,7 @@ def run_queue(console: Console, specs: Sequence[Path], options: Options) -> int:
             if number:  # what ran in between may have finished some of its trials
                 plan = planned(path, options.results, options.trusted, reading=False)
             _print_place(console, specs, number)
-            statuses.append(_run_one(console, plan, options, ray))
+            statuses.append(_run_one(console, plan, options, ray, specs[number + 1 :]))
     return max(statuses)
 
 
@@ -151,8 +151,12 @@ def _runs_here(plan: Plan, options: Options) -> bool:
     return here and bool(pending or further)
 
 
-def _run_one(console: Console, plan: Plan, options: Options, ray: KeptRay) -> int:
-    """Run one sweep, and write its report. Returns its exit status."""
+def _run_one(
+    console: Console, plan: Plan, options: Options, ray: KeptRay, after: Sequence[Path]
+) -> int:
+    """Run one sweep, and write its report. Returns its exit status. after: the specs whose sweeps
+    begin after it, unless it is interrupted.
+    """
     from embft.cli.plan_text import print_mining
     from embft.cli.progress import mining_shown
     from embft.leaderboard.build import build_leaderboard
@@ -175,7 +179,7 @@ def _run_one(console: Console, plan: Plan, options: Options, ray: KeptRay) -> in
         if stopped is None:
             plan.folder.forget_shared()
         elif stopped.no_room:
-            _end_stopped(console, stopped)
+            _end_stopped(console, stopped, after)
         try:
             if plan.spec.serving is not None and not stopped:
                 _measure_serving(console, plan, options)
@@ -186,10 +190,10 @@ def _run_one(console: Console, plan: Plan, options: Options, ray: KeptRay) -> in
         except (EmbftError, OSError) as error:  # the folder may be gone, or full
             if stopped is None:
                 raise
-            _end_stopped(console, replace(stopped, message=f"{stopped.message} {error}."))
+            _end_stopped(console, replace(stopped, message=f"{stopped.message} {error}."), after)
         _print_answer(console, leaderboard)
         if stopped:
-            _end_stopped(console, stopped)
+            _end_stopped(console, stopped, after)
     return _status(plan, leaderboard)
 
 
@@ -447,11 +451,12 @@ def _is_resolved(plan: Plan) -> bool:
     return decision is not None and decision.resolved
 
 
-def _end_stopped(console: Console, stopped: _Stopped) -> NoReturn:
+def _end_stopped(console: Console, stopped: _Stopped, after: Sequence[Path]) -> NoReturn:
     """End at once: Ray's threads would wait for processes that are gone."""
     from embft.cli.console import say
 
-    say(console, f"{stopped.message} To carry on: {given_again()}", "yellow")
+    left = f" Not begun: {', '.join(map(str, after))}." if after else ""
+    say(console, f"{stopped.message}{left} To carry on: {given_again()}", "yellow")
     sys.stdout.flush()
     os._exit(stopped.exit_status)
 
