@@ -53,10 +53,10 @@ class Domain(Fields):
         """How many values the axis can have."""
         if self.kind == "choice":
             return len(self.values)
-        low, high = self.values[:2]
         if self.kind == "quniform":
-            return round((high - low) / self.values[2]) + 1
-        return high - low if self.kind in _WHOLE else math.inf
+            low, high, step = self.values
+            return float(round((high - low) / step) + 1)
+        return float(self.values[1] - self.values[0]) if self.kind in _WHOLE else math.inf
 
     def cast(self, value: Any) -> Any:
         """A drawn number as the field takes it."""
