@@ -1,8 +1,8 @@
 """Products of matrices in float32, outside of training, by the faster of torch's two libraries.
 
 For float32 torch asks MKL, which on processors of AMD may leave half of AVX-512 unused; oneDNN does
-not: 89 and 205 GFLOP/s on one core of one EPYC, 94 and 105 on that of an older one. Their sums
-differ in order, so in the last digits. An activation is computed as a product is written, which
+not: 89 and 205 GFLOP/s on one core of one EPYC, 94 and 105 on one of another. Their sums differ in
+order, so in the last digits. An activation is computed as a product is written, which
 spares passes over the widest values of a layer.
 """
 
