@@ -7,6 +7,9 @@ and an embft search of them with early stopping, in as many rounds, each with an
 is proposed. Each from the start of its process to its end, in a fresh folder. A search has come to
 the same decision where what it recommends may be the best by embft's whole grid.
 
+By default a search is of eight trials by TPE (at random, then, for the first ten are), and ASHA
+decides from the second evaluation on, as in sweeps/search.yaml: the warm-up lasts longer than one.
+
 With fewer `--plain-points` than there are, these are measured, and the time of the whole grid is
 extrapolated: its start, and for each point the mean of the measured ones of its method. The table
 says so then, and the plain grid has no decision.
@@ -110,12 +113,16 @@ def ours(name: str, text: str) -> tuple[Way, list[dict[str, Any]]]:
     with tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as folder:
         (Path(folder) / "spec.yaml").write_text(text)
         run = watched(embft("sweep", "spec.yaml"), Path(folder))
-        sweep = SweepDir(Path(folder) / "results" / "rates")
-        records: list[dict[str, Any]] = json.loads(sweep.leaderboard_json.read_text())["trials"]
-        results = (trial.result() for trial in sweep.trials_by_key().values())
-        epochs = sum(result.epochs[-1].epoch for result in results if result and result.epochs)
+        return decided(name, run.seconds, SweepDir(Path(folder) / "results" / "rates"))
+
+
+def decided(name: str, seconds: float, sweep: SweepDir) -> tuple[Way, list[dict[str, Any]]]:
+    """What a finished sweep has come to, and the records of its leaderboard."""
+    records: list[dict[str, Any]] = json.loads(sweep.leaderboard_json.read_text())["trials"]
+    results = (trial.result() for trial in sweep.trials_by_key().values())
+    epochs = sum(result.epochs[-1].epoch for result in results if result and result.epochs)
     chosen = next(record for record in records if record["recommended"])
-    return Way(name, run.seconds, epochs, _words(chosen), chosen["test_spearman"]), records
+    return Way(name, seconds, epochs, _words(chosen), chosen["test_spearman"]), records
 
 
 def _words(record: Mapping[str, Any]) -> str:
@@ -158,7 +165,7 @@ def main() -> None:
     arguments.add_argument("--rounds", type=int, default=3, help="searches, each of another seed")
     arguments.add_argument("--algorithm", default="tpe", choices=["tpe", "random", "grid"])
     arguments.add_argument("--trials", type=int, default=8)
-    arguments.add_argument("--grace", type=int, default=1)
+    arguments.add_argument("--grace", type=int, default=2)
     arguments.add_argument("--model", type=Path, help="another model than MiniLM, a folder")
     arguments.add_argument("--no-publish", action="store_true")
     given = arguments.parse_args()

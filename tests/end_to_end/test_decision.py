@@ -9,6 +9,9 @@ from typing import Any
 
 import pytest
 
+from embft.leaderboard.export import write_tables
+from tests.helpers.leaderboards import lora_lr_plans, make_leaderboard, save_sweep
+
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 
@@ -49,3 +52,18 @@ def test_the_table_says_what_was_extrapolated_and_what_failed(decision: Any) -> 
     assert "| plain | 1070 (extrapolated: 3 of 11 points took 320) |" in text
     assert "| ours | 107 | **10.0** | 12 | LoRA, rank 8, 0.002 | 0.850 | **no** |" in text
     assert "extrapolated" not in decision.shown([plain, other], 1070.0, 11)
+
+
+def test_what_a_sweep_has_decided_is_read_from_its_folder(decision: Any, tmp_path: Path) -> None:
+    """The recommended configuration, by every seed; and all that may be the best."""
+    board = make_leaderboard(tmp_path, lora_lr_plans(), pairs=(60, 60))
+    save_sweep(board)
+    write_tables(board)
+    way, records = decision.decided("ours", 12.0, board.folder)
+    chosen = board.recommended
+    assert chosen is not None
+    assert way.score == pytest.approx(chosen.score)
+    assert way.epochs == sum(row.epochs[-1].epoch for row in board.rows if row.epochs)
+    best = decision.may_be_best(records)
+    assert way.decision in best
+    assert len(best) == sum(bool(g.in_best_set) for g in (*board.bases, *board.groups))
