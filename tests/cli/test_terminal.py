@@ -15,7 +15,7 @@ from rich.console import Console
 from embft.cli.commands import Commands, given_again
 from embft.cli.main import main
 from embft.cli.plan_text import plan_records
-from embft.cli.progress import SweepView
+from embft.cli.progress import SweepView, mining_shown
 from embft.cli.tables import metric_records, metric_rows, print_records
 from embft.planning.plan import make_plan
 from embft.planning.prepare import prepare
@@ -24,6 +24,7 @@ from embft.results.folders import SweepDir
 from embft.results.observer import Observed
 from embft.results.records import EpochScore
 from embft.spec import parse_spec
+from embft.synthesis.mining_progress import MiningStep
 from tests.helpers.trials import run_whole
 
 
@@ -197,3 +198,18 @@ def test_the_live_view_is_one_line_a_trial(tiny_spec: str, tmp_path: Path, width
     assert all(t.folder.short in line for t, line in zip(trials, lines[1:], strict=True))
     if width >= 80:
         assert all("dev spearman 0.500" in line for line in lines[2:])
+
+
+def test_mining_shows_how_far_it_is_in_a_log() -> None:
+    """A line for each tenth of each stage, with the time that is left; no line twice."""
+    out = io.StringIO()
+    with mining_shown(Console(file=out, width=200)) as seen:
+        for done in range(0, 1001, 20):
+            left = None if not done else (1000 - done) / 10
+            seen(MiningStep("encoding texts", done, 1000, left, setting=2, settings=3))
+        seen(MiningStep("searching for queries", 0, 50, None, setting=2, settings=3))
+    lines = out.getvalue().splitlines()
+    assert len(lines) == 12
+    assert lines[0] == "mining, setting 2 of 3: encoding texts: 0 of 1,000"
+    assert lines[2] == "mining, setting 2 of 3: encoding texts: 200 of 1,000, about 80 s left"
+    assert lines[-1] == "mining, setting 2 of 3: searching for queries: 0 of 50"
