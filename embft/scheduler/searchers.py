@@ -19,6 +19,7 @@ from ray.tune.search import Searcher
 from embft.spec import SweepSpec
 from embft.spec.distributions import Domain, Product
 from embft.spec.initial import whole_point
+from embft.spec.search import PACKAGES
 
 METRIC = "objective"  # what schedulers and searchers know of a trial
 _PRODUCT = "product"  # which of the space's products a suggestion is of
@@ -26,14 +27,12 @@ _PRODUCT = "product"  # which of the space's products a suggestion is of
 
 def make_searcher(spec: SweepSpec) -> Searcher:
     """The searcher of a spec that proposes its trials. Raises EmbftError where it is missing."""
-    if spec.search.algorithm == "random":
-        return RandomSearch(spec)
-    return TpeSearch(spec)
+    return _SEARCHERS[spec.search.algorithm](spec)
 
 
 def versions(spec: SweepSpec) -> dict[str, str]:
     """The packages that decide what is suggested, with their versions."""
-    names = {"random": ("numpy", "ray"), "tpe": ("optuna", "ray")}[spec.search.algorithm]
+    names = (PACKAGES[spec.search.algorithm], "ray")
     return {name: importlib.metadata.version(name) for name in names}
 
 
@@ -186,4 +185,9 @@ _SUGGEST: dict[str, Callable[[Any, str, Domain], Any]] = {
     "quniform": _quantized,
     "randint": _whole(log=False),
     "lograndint": _whole(log=True),
+}
+
+_SEARCHERS: dict[str, Callable[[SweepSpec], Searcher]] = {
+    "random": RandomSearch,
+    "tpe": TpeSearch,
 }

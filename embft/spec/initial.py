@@ -12,7 +12,7 @@ from typing import Any
 from embft.errors import SpecError, nearest
 from embft.metrics import registry
 from embft.spec.distributions import Product
-from embft.spec.search import Scheduler, Search, Stop
+from embft.spec.search import PACKAGES, Scheduler, Search, Stop
 from embft.spec.seeds import SeedsSpec, at_first
 from embft.spec.source import Source, Where
 from embft.spec.space import Point
@@ -40,10 +40,13 @@ def check_search(
             "that it proposes with one: give one, or let those that may be the best get more when "
             f"the search has ended: `seeds: {{start: 1, most: {most}}}`"
         )
-    if search.algorithm == "tpe" and importlib.util.find_spec("optuna") is None:
+    name = search.algorithm
+    package = PACKAGES.get(name, "numpy")
+    if importlib.util.find_spec(package) is None:
+        whose = package.capitalize()
         raise SpecError(
-            f"{source.at(('search', 'algorithm'))}: search.algorithm is tpe, which is Optuna's, "
-            "and Optuna is not installed: pip install 'embft[search]', or use random"
+            f"{source.at(('search', 'algorithm'))}: search.algorithm is {name}, which is "
+            f"{whose}'s, and {whose} is not installed: pip install 'embft[search]', or use random"
         )
     for i, given in enumerate(search.initial):
         try:

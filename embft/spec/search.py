@@ -14,6 +14,8 @@ from embft.spec.base import Fields, as_tuple
 from embft.spec.resources import Duration
 
 Algorithm = Literal["grid", "random", "tpe"]
+# What decides, beside Ray Tune, what an algorithm proposes.
+PACKAGES: dict[Algorithm, str] = {"random": "numpy", "tpe": "optuna"}
 SchedulerName = Literal["asha", "hyperband", "median"]
 Cost = Literal["parameters", "training", "train_seconds", "serving", "latency_p50"]
 SCORE: Literal["score"] = "score"
