@@ -6,7 +6,6 @@ a traceback. Everything else is a defect of ours and keeps its traceback.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from enum import StrEnum
 
@@ -76,6 +75,8 @@ def nearest(given: str, allowed: Iterable[str]) -> str:
 
     Of many names those alone are listed that are near what was given, or its section's.
     """
+    import difflib
+
     names = sorted(allowed)
     few = len(names) <= _LISTED
     close = difflib.get_close_matches(given, names, n=1 if few else _CLOSE, cutoff=0.6)

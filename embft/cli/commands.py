@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import shlex
 import signal
 import sys
 from contextlib import suppress
@@ -119,6 +118,8 @@ def _keep_lines(command: click.Command) -> None:
 
 def given_again() -> str:
     """The command that runs, with every option that it was given, as a shell takes it."""
+    import shlex
+
     return shlex.join(["embft", *click.get_current_context().find_root().obj])
 
 
