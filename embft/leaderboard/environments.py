@@ -15,9 +15,9 @@ from embft.results.records import Provenance
 def mixed_environments(leaderboard: Leaderboard) -> Iterator[str]:
     """Say so where trials ran under different versions, on different machines, or otherwise."""
     environments = [
-        _of_scores(conditions(found)) if row.is_baseline else conditions(found)
+        _of_scores(conditions(given)) if row.is_baseline else conditions(given)
         for row in leaderboard.rows
-        if (found := _provenance(row))
+        if (given := _provenance(row))
     ]
     names = list(dict.fromkeys(name for environment in environments for name in environment))
     different = {name: _values(environments, name) for name in names}
