@@ -91,7 +91,7 @@ def _input(trial: PlannedTrial, threads: int, resources: Resources | None) -> Tr
     if resources is None:
         return trial.input(threads)
     if resources.threads == "auto":
-        return trial.input(threads, resources.device, chooses_threads=True)
+        return trial.input(threads, resources.device, chooses_threads=threads > 1)
     return trial.input(resources.threads, resources.device)
 
 

@@ -26,7 +26,13 @@ import ray
 from embft.errors import EmbftError
 from embft.execution.warm_process import warm_memory
 from embft.planning.capacity import Demand, gpu_share, trials_at_once
-from embft.scheduler.interruption import Interrupted, RayDiedError, Stop, stop_on_signals
+from embft.scheduler.interruption import (
+    Interrupted,
+    RayDiedError,
+    Stop,
+    handlers_kept,
+    stop_on_signals,
+)
 from embft.scheduler.kept_ray import KeptRay
 from embft.scheduler.ray_log import RayLog
 from embft.spec.resources import Resources
@@ -96,7 +102,8 @@ def ray_cluster(  # noqa: PLR0913 - what a cluster is made of
     stop, stays = stop or Stop(), False
     with stop_on_signals(stop):
         try:
-            with log.threads_started_here() if log else contextlib.nullcontext():
+            said = log.threads_started_here() if log else contextlib.nullcontext()
+            with said, handlers_kept():
                 cluster = _connect(resources, demand, address, temporary, stop)
             cluster = dataclasses.replace(cluster, address=address, log=log)
             with stop_on_signals(stop):  # again, since connecting sets handlers of Ray's own

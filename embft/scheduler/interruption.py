@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import Iterator
 from types import FrameType
+from typing import Any
 
 from embft.errors import EXIT_INTERRUPTED
 from embft.system.processes import end_descendants
@@ -47,3 +48,22 @@ def stop_on_signals(stop: Stop) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def handlers_kept() -> Iterator[None]:
+    """In the block nobody sets another handler of Ctrl-C and SIGTERM: Ray would, while it starts,
+    and a SIGTERM in that moment would end this process with all that runs.
+    """
+    set_handler = signal.signal
+
+    def keep(number: int, handler: Any) -> Any:
+        if number in {signal.SIGINT, signal.SIGTERM}:
+            return signal.getsignal(number)
+        return set_handler(number, handler)
+
+    setattr(signal, "signal", keep)  # noqa: B010 - mypy refuses the plain form
+    try:
+        yield
+    finally:
+        setattr(signal, "signal", set_handler)  # noqa: B010

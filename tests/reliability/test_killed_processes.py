@@ -69,7 +69,8 @@ def test_a_trial_begins_again_whose_actor_was_killed(tmp_path: Path, tiny_spec: 
     folder = tmp_path / "results" / "tiny"
     (tmp_path / "tiny.yaml").write_text(tiny_spec.replace("epochs: 2", "epochs: 6"))
     sweep = start("sweep", "tiny.yaml", cwd=tmp_path)
-    wait_for(lambda: list(folder.glob("trials/method*/progress.jsonl")))
+    # The first begins before Ray has an actor.
+    wait_for(lambda: len([*folder.glob("trials/method*/progress.jsonl")]) > 1, 240)
     (actor,) = [p for p in relatives(tmp_path) if re.match(ACTOR, " ".join(p.cmdline()))]
     actor.kill()
     output, _ = sweep.communicate(timeout=240)
