@@ -352,7 +352,10 @@ def _as_an_end(source: Source, written: Where) -> str:
 def _worded(model: type[Fields], error: ValidationError, where: Where) -> tuple[Where, str]:
     """Where below `where` a section is wrong, and what to say of it."""
     found = _clearest(error)
-    loc = (*where, *(part for part in found["loc"] if not _is_tag(part)))
+    *outer, last = found["loc"] or ("",)
+    loc = (*where, *(part for part in outer if not _is_tag(part)))
+    if found["type"] == "extra_forbidden" or not _is_tag(last):  # a user's own word is no tag
+        loc = (*loc, last)
     return loc, _words(loc, found, model, loc[len(where) :])
 
 

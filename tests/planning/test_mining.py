@@ -170,7 +170,7 @@ def test_what_was_killed_is_mined_again(
     """
     plan = planned(beir, tiny_model)
 
-    def killed(folder: MiningDir) -> None:
+    def killed(folder: MiningDir, _seen: object) -> None:
         folder.mined_file.write_bytes(b"torn")
         raise EmbftError("data.negatives: no negatives could be mined: killed")
 
@@ -179,7 +179,7 @@ def test_what_was_killed_is_mined_again(
         prepare(plan, retry_failed=False)
     (job,) = plan.folder.mining_folder.glob("*/job.json")
     before = job.stat().st_mtime_ns
-    monkeypatch.setattr(mining, "_run", lambda folder: work(folder, 1))
+    monkeypatch.setattr(mining, "_run", lambda folder, _seen: work(folder, 1))
     prepare(plan, retry_failed=False)
     assert job.stat().st_mtime_ns == before
     assert len(train_of(plan).negatives) == 2

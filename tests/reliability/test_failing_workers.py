@@ -68,13 +68,13 @@ KILL = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
 LEAVE = "import subprocess; subprocess.Popen(['sleep', '40'])"
 HOARD = """
 import time
-
-pytestmark = pytest.mark.slow
 held = []
 while len(held) < 400:
     held.append(b"x" * 10_000_000)
     time.sleep(0.01)
 """
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module", autouse=True)

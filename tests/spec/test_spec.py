@@ -164,6 +164,14 @@ def test_hostile_yaml_is_refused(text: str) -> None:
         parse_spec(text, "hostile.yaml")
 
 
+def test_a_field_that_looks_like_a_tag_of_pydantic_is_unknown() -> None:
+    """`int`, or a bracket, in a name that somebody wrote."""
+    for name in ("0[", "int", "NameSpec", "constrained-str"):
+        with pytest.raises(SpecError, match="unknown field") as error:
+            parse_spec(f"{name}: 1\n", "any.yaml")
+        assert repr(name) in str(error.value)
+
+
 @settings(max_examples=300, deadline=None)
 @given(st.text(alphabet="abcdef: -[]{}\n\t#&*!|>'\"0123456789.e_~,%@`?", max_size=120))
 def test_any_text_is_a_spec_or_a_spec_error(text: str) -> None:
