@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
@@ -24,12 +24,16 @@ class RayDiedError(Exception):
 class Stop:
     """Whether someone has asked the sweep to stop.
 
+    tell: called as soon as it is asked, by the signal's handler. Ray's start is not interrupted and
+    takes seconds; trials that run already must not wait for it, or one whose worker the same signal
+    has ended would be taken for a failure.
+
     No Event: a signal's handler may run while its own thread holds that one's lock, and would wait
     for it for ever.
     """
 
-    def __init__(self) -> None:
-        self.asked = False
+    def __init__(self, tell: Callable[[], None] | None = None) -> None:
+        self.asked, self.tell = False, tell
 
 
 @contextlib.contextmanager
@@ -41,6 +45,9 @@ def stop_on_signals(stop: Stop) -> Iterator[None]:
             end_descendants(wait=False)  # or a thread that watches one would call it a failure
             os._exit(EXIT_INTERRUPTED)
         stop.asked = True
+        if stop.tell is not None:
+            with contextlib.suppress(OSError):  # a folder that takes no more: no trial can save
+                stop.tell()
 
     before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -47,6 +47,11 @@ def test_an_interruption_ends_cleanly(
     assert [record for record in records if '"failed"' in record] == []
 
 
+def _actors(folder: Path) -> list[str]:
+    """Ray's actors of the sweep in this folder, which it has once it has started."""
+    return [line for p in relatives(folder) if "ray::Resource" in (line := " ".join(p.cmdline()))]
+
+
 @pytest.mark.parametrize("whole_group", [False, True])
 def test_an_interruption_while_the_folder_vanishes(
     tmp_path: Path, tiny_spec: str, whole_group: bool
@@ -55,6 +60,7 @@ def test_an_interruption_while_the_folder_vanishes(
     (tmp_path / "tiny.yaml").write_text(tiny_spec.replace(*LONG))
     sweep = start("sweep", "tiny.yaml", cwd=tmp_path)
     wait_for(lambda: list(tmp_path.glob("results/tiny/trials/method*/progress.jsonl")))
+    wait_for(lambda: _actors(tmp_path))
     (tmp_path / "results" / "tiny").rename(tmp_path / "gone")
     (tmp_path / "results" / "tiny").write_text("a file in its place\n")
     asked = time.monotonic()
