@@ -24,7 +24,8 @@ _TITLES = {
 }
 # Axes whose values need no title before them.
 _USERS = ("base", "data", "model")
-_SPEAKING = ("method", "dataset", "loss", "loss.name", "lora", *_USERS)
+_LOSSES = ("loss", "loss.name")
+_SPEAKING = ("method", "dataset", *_LOSSES, "lora", *_USERS)
 
 
 def axis_title(axis: str) -> str:
@@ -54,6 +55,8 @@ def config_label(params: Mapping[str, Any], axes: Sequence[str]) -> str:
         value = _rounded(value)
         named = isinstance(value, str) and axis.endswith(_SPEAKING)
         part = value_text(value) if named else f"{_short(axis_title(axis))} {value_text(value)}"
+        if axis.endswith(_LOSSES):  # in words, which a narrow table can break
+            part = part.replace("_", " ")
         users = users or (not label and named and axis.endswith(_USERS))
         label = f"{label}, {part}" if label else part
     # A file or a model that stands first is called as the user calls it.
