@@ -391,7 +391,7 @@ def _run_on_ray(  # noqa: PLR0913, PLR0917 - what a run needs
     from embft.execution.measure import known_need
     from embft.planning.estimate import check_fits, longest_first
     from embft.scheduler.ahead import begun_ahead
-    from embft.scheduler.interruption import Stop, stop_on_signals
+    from embft.scheduler.interruption import Stop, stop_on_signals, told_at_once
     from embft.system.allocator import release_memory
 
     need = known_need(plan, (*pending, *plan.expected))
@@ -402,7 +402,11 @@ def _run_on_ray(  # noqa: PLR0913, PLR0917 - what a run needs
     plan.folder.stop_file.unlink(missing_ok=True)  # the last interruption's
     first = _first(pending, choices) if _runs_here(plan, options) else ()
     resources, stop = plan.spec.resources, Stop(plan.folder.stop_file.touch)
-    with stop_on_signals(stop), begun_ahead(first, resources, need) as ahead:
+    with (
+        stop_on_signals(stop),
+        told_at_once(stop),
+        begun_ahead(first, resources, need) as ahead,
+    ):
         from embft.scheduler.cluster import ray_cluster  # its imports take a second
 
         made = ray_cluster(resources, need.demand, options.address, log, kept=ray, stop=stop)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import socket
+import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
@@ -24,15 +26,15 @@ class RayDiedError(Exception):
 class Stop:
     """Whether someone has asked the sweep to stop.
 
-    tell: called as soon as it is asked, by the signal's handler. Ray's start is not interrupted and
-    takes seconds; trials that run already must not wait for it, or one whose worker the same signal
-    has ended would be taken for a failure.
+    tell: called as soon as it is asked (`told_at_once`). Ray's start is not interrupted and takes
+    seconds; trials that run already must not wait for it, or one whose worker the same signal has
+    ended would be taken for a failure.
 
     No Event: a signal's handler may run while its own thread holds that one's lock, and would wait
     for it for ever.
     """
 
-    def __init__(self, tell: Callable[[], None] | None = None) -> None:
+    def __init__(self, tell: Callable[[], None] = lambda: None) -> None:
         self.asked, self.tell = False, tell
 
 
@@ -45,9 +47,6 @@ def stop_on_signals(stop: Stop) -> Iterator[None]:
             end_descendants(wait=False)  # or a thread that watches one would call it a failure
             os._exit(EXIT_INTERRUPTED)
         stop.asked = True
-        if stop.tell is not None:
-            with contextlib.suppress(OSError):  # a folder that takes no more: no trial can save
-                stop.tell()
 
     before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -55,6 +54,30 @@ def stop_on_signals(stop: Stop) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def told_at_once(stop: Stop) -> Iterator[None]:
+    """In the block a thread calls `stop.tell` at the first Ctrl-C or SIGTERM. A handler runs in the
+    main thread alone, and not before Ray's compiled code gives that back, which takes half a minute
+    where the same signal has ended what it waits for.
+    """
+    woken, wakes = socket.socketpair()
+    wakes.setblocking(False)
+
+    def listen() -> None:
+        while numbers := woken.recv(64):
+            if {signal.SIGINT, signal.SIGTERM}.intersection(numbers):
+                with contextlib.suppress(OSError):  # a folder that takes no more
+                    stop.tell()
+
+    threading.Thread(target=listen, name="embft-signals", daemon=True).start()
+    before = signal.set_wakeup_fd(wakes.fileno(), warn_on_full_buffer=False)
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(before)
+        wakes.close()
 
 
 @contextlib.contextmanager

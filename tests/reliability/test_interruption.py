@@ -26,6 +26,11 @@ from tests.helpers.commands import (
 pytestmark = pytest.mark.slow
 
 
+def _actors(folder: Path) -> list[str]:
+    """Ray's actors of the sweep in this folder, which it has once it has started."""
+    return [line for p in relatives(folder) if "ray::Resource" in (line := " ".join(p.cmdline()))]
+
+
 @pytest.mark.parametrize(
     ("number", "whole_group"),
     [(signal.SIGINT, True), (signal.SIGTERM, False), (signal.SIGTERM, True)],
@@ -37,6 +42,8 @@ def test_an_interruption_ends_cleanly(
     (tmp_path / "tiny.yaml").write_text(tiny_spec.replace(*LONG))
     sweep = start("sweep", "tiny.yaml", cwd=tmp_path)
     wait_for(lambda: list(tmp_path.glob("results/tiny/trials/method*/progress.jsonl")))
+    if whole_group and number == signal.SIGTERM:  # which would end the Ray that is being started
+        wait_for(lambda: _actors(tmp_path))
     (os.killpg if whole_group else os.kill)(sweep.pid, number)
     output, _ = sweep.communicate(timeout=60)
     assert sweep.returncode == 130, output
@@ -45,11 +52,6 @@ def test_an_interruption_ends_cleanly(
     assert (tmp_path / "results" / "tiny" / "report.html").exists()
     records = [path.read_text() for path in tmp_path.glob("results/tiny/trials/*/result.json")]
     assert [record for record in records if '"failed"' in record] == []
-
-
-def _actors(folder: Path) -> list[str]:
-    """Ray's actors of the sweep in this folder, which it has once it has started."""
-    return [line for p in relatives(folder) if "ray::Resource" in (line := " ".join(p.cmdline()))]
 
 
 @pytest.mark.parametrize("whole_group", [False, True])
