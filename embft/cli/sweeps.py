@@ -401,7 +401,7 @@ def _run_on_ray(  # noqa: PLR0913, PLR0917 - what a run needs
         pending = longest_first(plan, pending)
     plan.folder.stop_file.unlink(missing_ok=True)  # the last interruption's
     first = _first(pending, choices) if _runs_here(plan, options) else ()
-    resources, stop = plan.spec.resources, Stop(plan.folder.stop_file.touch)
+    resources, stop = plan.spec.resources, Stop(plan.folder.ask_to_stop)
     with (
         stop_on_signals(stop),
         told_at_once(stop),

@@ -21,7 +21,7 @@ from embft.models.resolve import LocalBase, max_tokens, token_counter
 from embft.models.supported import trains_in_16_bits
 from embft.planning.weights import weight_shapes
 from embft.spec import LOSSES, TrainSpec
-from embft.system.machine import processor_features
+from embft.system.machine import MULTIPLIES_BF16, processor_features
 
 if TYPE_CHECKING:
     from embft.planning.plan import Plan, PlannedTrial
@@ -119,7 +119,7 @@ def _precision(train: TrainSpec, architecture: str) -> str:
     if train.precision != "auto":
         return train.precision
     named = {name.replace("_", "") for name in processor_features()}
-    fast = not named.isdisjoint({"avx512bf16", "amxtile", "bf16", "svebf16"})
+    fast = not named.isdisjoint(MULTIPLIES_BF16)
     return "bf16" if fast and trains_in_16_bits(architecture) else "fp32"
 
 

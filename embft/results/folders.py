@@ -146,6 +146,16 @@ class SweepDir:
         """Hold the folder in the block. Raises EmbftError where another process runs the sweep."""
         return folder_lock(self.lock_file)
 
+    def ask_to_stop(self) -> bool:
+        """Have nothing more start, and running trials save where they are. False where the folder
+        takes nothing any more: then no trial can save either.
+        """
+        try:
+            self.stop_file.touch()
+        except OSError:
+            return False
+        return True
+
     def is_running(self) -> bool:
         """Whether a living process holds the folder."""
         return is_held(self.lock_file)

@@ -18,7 +18,6 @@ from embft.execution.monitor import Limits
 from embft.planning.estimate import OURS_BYTES, Need
 from embft.planning.plan import PlannedTrial
 from embft.planning.take_over import begin
-from embft.results.folders import SweepDir
 from embft.results.records import Status
 from embft.scheduler.interruption import Interrupted, RayDiedError
 from embft.spec.resources import Resources
@@ -61,7 +60,8 @@ def begun_ahead(
             ahead.begun[trial.folder.name] = pool.submit(run_trial, trial.folder, limits)
         yield ahead
     except BaseException as end:
-        _let_them_save(first[0].folder.sweep)
+        if not first[0].folder.sweep.ask_to_stop():  # on a full disk, say, they cannot save
+            end_descendants()
         # Where every process was ended, so are they, and Ray ends this one before long.
         ended = isinstance(end, Interrupted | RayDiedError | StorageError)
         pool.shutdown(wait=not ended, cancel_futures=True)
@@ -85,11 +85,3 @@ def _threads(trial: PlannedTrial, at_once: int, lanes: int) -> int:
     """The cores that a trial may use."""
     beside = lanes if trial.spec.is_baseline else at_once
     return max(1, available_cores() // beside)
-
-
-def _let_them_save(sweep: SweepDir) -> None:
-    """Ask them to save where they are. Those that cannot, on a full disk say, are ended."""
-    try:
-        sweep.stop_file.touch()
-    except OSError:
-        end_descendants()

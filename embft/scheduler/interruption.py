@@ -34,7 +34,7 @@ class Stop:
     for it for ever.
     """
 
-    def __init__(self, tell: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, tell: Callable[[], object] = bool) -> None:
         self.asked, self.tell = False, tell
 
 
@@ -66,9 +66,9 @@ def told_at_once(stop: Stop) -> Iterator[None]:
     wakes.setblocking(False)
 
     def listen() -> None:
-        while numbers := woken.recv(64):
-            if {signal.SIGINT, signal.SIGTERM}.intersection(numbers):
-                with contextlib.suppress(OSError):  # a folder that takes no more
+        with woken:
+            while numbers := woken.recv(64):
+                if {signal.SIGINT, signal.SIGTERM}.intersection(numbers):
                     stop.tell()
 
     threading.Thread(target=listen, name="embft-signals", daemon=True).start()

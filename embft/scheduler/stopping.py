@@ -10,7 +10,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 
 from embft.errors import EmbftError
 from embft.planning.estimate import duration_text
@@ -105,5 +104,4 @@ class Enough(Observer):
     def _end(self, reason: str) -> None:
         if self.reason is None:
             self.reason = reason
-            with suppress(OSError):  # a folder that takes no more ends the sweep otherwise
-                self.sweep.stop_file.touch()
+            self.sweep.ask_to_stop()  # a folder that takes no more ends the sweep otherwise

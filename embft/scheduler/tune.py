@@ -308,9 +308,7 @@ def _let_trials_save(sweep: SweepDir, follower: Follower) -> None:
     """Have running trainings save where they are, and wait until they have, which is a step of a
     large model at most. Who does not want to wait asks a second time.
     """
-    try:
-        sweep.stop_file.touch()
-    except OSError:  # a folder that takes no more: then no trial can save either
+    if not sweep.ask_to_stop():
         return
     deadline = time.monotonic() + _SAVE_SECONDS
     while running := [f for f in follower.folders() if f.running_file.exists()]:

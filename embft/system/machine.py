@@ -12,6 +12,8 @@ import psutil
 from embft.errors import EmbftError
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
+MULTIPLIES_BF16 = frozenset({"avx512bf16", "amxtile", "bf16", "svebf16"})
+"""Instructions for products in bfloat16, of Intel, AMD and Arm; without underscores."""
 
 
 def available_cores() -> int:

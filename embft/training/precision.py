@@ -10,6 +10,7 @@ import torch
 
 from embft.encoding.processor import has_instructions
 from embft.models.supported import trains_in_16_bits
+from embft.system.machine import MULTIPLIES_BF16
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -29,7 +30,7 @@ def resolve_precision(asked: str, device: str, architecture: str = "") -> str:
 
 def _multiplies_bf16() -> bool:
     """Whether the CPU has instructions for products in bfloat16: AVX512_BF16, AMX, or Arm's."""
-    return any(map(has_instructions, ("avx512bf16", "amxtile", "bf16", "svebf16")))
+    return any(map(has_instructions, MULTIPLIES_BF16))
 
 
 def autocast(precision: str, device: str) -> AbstractContextManager[Any]:
