@@ -17,6 +17,8 @@ from embft.data.column import parts
 from embft.data.texts import normalise
 from embft.spec.negatives import NegativesSpec
 
+SCORES_AT_ONCE = 50_000_000
+"""Of queries with texts, that a mining holds in memory."""
 VERSION = 1
 """Raise it when a change of ours makes the same recipe give other negatives."""
 

@@ -11,7 +11,6 @@ import hashlib
 import json
 import os
 import shutil
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +29,7 @@ from embft.spec.sides import Side
 from embft.storage.files import write_atomic
 from embft.storage.seal import sealed, unsealed
 from embft.system.allocator import release_memory
+from embft.system.rate import Rate
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -95,7 +95,7 @@ def encode_corpus(
     texts = _Texts(corpus.texts, rows)
     if len(texts) <= IN_MEMORY:
         told = progress if len(texts) > PART else None
-        vectors = _in_memory(model, texts, _Rate(told, len(texts)))
+        vectors = _in_memory(model, texts, _Shown(told, len(texts)))
         return Corpus(numbers, vectors, vectors.shape)
     own = None if folder is not None else TemporaryDirectory(prefix="embft-corpus-")
     file = _File(model, texts, folder or Path(own.name if own else ""))
@@ -103,11 +103,11 @@ def encode_corpus(
     return Corpus(numbers, file.path, (len(texts), file.width), own)
 
 
-def _in_memory(model: SentenceTransformer, texts: _Texts, rate: _Rate) -> Vectors:
+def _in_memory(model: SentenceTransformer, texts: _Texts, shown: _Shown) -> Vectors:
     parts = list[Vectors]()
     for start in range(0, len(texts), PART):
         parts.append(_encoded(model, texts.part(start)))
-        rate.tell(start + len(parts[-1]))
+        shown.tell(start + len(parts[-1]))
     return np.concatenate(parts)
 
 
@@ -149,18 +149,16 @@ class _Texts:
         return take(self.column, self.rows[start : start + PART])
 
 
-class _Rate:
-    """Says how far an encoding is that begins now. first: how many texts are encoded already."""
+class _Shown:
+    """Shows how far an encoding is that begins now. first: how many texts are encoded already."""
 
     def __init__(self, progress: Progress | None, total: int, first: int = 0) -> None:
-        self.progress, self.total, self.first = progress, total, first
-        self.begun = time.monotonic()
+        self.progress, self.total, self.rate = progress, total, Rate(first)
 
     def tell(self, done: int) -> None:
         """So many are."""
         if self.progress is not None:
-            rate = (done - self.first) / max(time.monotonic() - self.begun, 1e-9)
-            self.progress(done, self.total, (self.total - done) / rate)
+            self.progress(done, self.total, self.rate.left(done, self.total) or 0.0)
 
 
 class _File:
@@ -185,7 +183,7 @@ class _File:
         parts = self._whole_parts()
         self._check_disk(len(parts))
         first = len(parts)
-        rate = _Rate(progress, len(self.texts), first * PART)
+        shown = _Shown(progress, len(self.texts), first * PART)
         with self.path.open("r+b" if parts else "wb") as file:
             for number in range(first, -(-len(self.texts) // PART)):
                 texts = self.texts.part(number * PART)
@@ -197,7 +195,7 @@ class _File:
                 parts.append(_part_digest(texts, vectors))
                 self._keep(parts)
                 release_memory()
-                rate.tell(min((number + 1) * PART, len(self.texts)))
+                shown.tell(min((number + 1) * PART, len(self.texts)))
 
     def _keep(self, parts: Sequence[str]) -> None:
         content: dict[str, Any] = {"identity": self.identity, "parts": list(parts)}

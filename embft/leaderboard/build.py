@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from embft.data.audit.findings import MINED
 from embft.leaderboard.axis_values import on_axis, with_names, written_fields
 from embft.leaderboard.borda import with_borda
+from embft.leaderboard.front import front
 from embft.leaderboard.joined import JoinedPlan, JoinedTrial, joined_plan
 from embft.leaderboard.one_trial import Origin, trial_yaml
 from embft.leaderboard.ranking import Ranking, rank
@@ -74,6 +75,7 @@ def build_leaderboard(*folders: Path) -> Leaderboard:
         bases=found.bases,
         decision=found.decision,
     )
+    leaderboard = replace(leaderboard, front=front(leaderboard))
     leaderboard = replace(leaderboard, warnings=tuple(warnings(leaderboard)))
     return replace(leaderboard, verdict=tuple(verdict(leaderboard)))
 

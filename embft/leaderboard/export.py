@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from embft.leaderboard.front import front, row_cost
+from embft.leaderboard.front import row_cost
 from embft.leaderboard.labels import config_label
 from embft.leaderboard.rows import Group, Interval, Leaderboard, Needed, Row
 from embft.leaderboard.serving import chosen_index
@@ -45,7 +45,7 @@ def to_records(leaderboard: Leaderboard) -> list[dict[str, Any]]:
     known = (*leaderboard.bases, *leaderboard.groups)
     groups = {row.trial: group for group in known for row in group.rows}
     answer = _answer(leaderboard)
-    on_front = {row.trial: w.on_front for w in front(leaderboard) for row in w.group.rows}
+    on_front = {row.trial: w.on_front for w in leaderboard.front for row in w.group.rows}
     records = []
     for row in leaderboard.rows:
         group = groups.get(row.trial)
@@ -288,7 +288,7 @@ def _front(leaderboard: Leaderboard) -> dict[str, Any]:
                 "dev_interval": each.interval,
                 **each.costs,
             }
-            for each in front(leaderboard)
+            for each in leaderboard.front
             if each.on_front
         ],
     }

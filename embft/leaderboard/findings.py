@@ -25,6 +25,7 @@ from embft.leaderboard.labels import (
     metric_label,
     number,
     percent,
+    sentence_case,
 )
 from embft.leaderboard.learning_curve import LearningCurve
 from embft.leaderboard.maps import PairMap
@@ -46,10 +47,10 @@ def heatmap_finding(leaderboard: Leaderboard, vertical: str, horizontal: str) ->
     moves = [number(swing.mean, 2) for swing in (first, second)]
     if more == first.axis:
         return (
-            f"{_capital(axis_title(first.axis))} matters more than {axis_title(second.axis)}: on "
-            f"its own it moves the score by {moves[0]} on average, against {moves[1]}"
+            f"{sentence_case(axis_title(first.axis))} matters more than {axis_title(second.axis)}: "
+            f"on its own it moves the score by {moves[0]} on average, against {moves[1]}"
         )
-    names = f"{_capital(axis_title(first.axis))} and {axis_title(second.axis)}"
+    names = f"{sentence_case(axis_title(first.axis))} and {axis_title(second.axis)}"
     if more is None:
         return f"{names}: too few configurations to test which of them matters more"
     return (
@@ -84,10 +85,10 @@ def axis_finding(leaderboard: Leaderboard, axis: str, p_values: Mapping[str, flo
     top = f"highest score: {best['text']}" if sign > 0 else f"lowest score: {best['text']}"
     swing = next((swing for swing in swings(leaderboard) if swing.axis == axis), None)
     if swing is None:
-        return f"{_capital(title)}, {top}"
+        return f"{sentence_case(title)}, {top}"
     p_value, moves = p_values.get(axis), number(swing.mean, 2)
     if p_value is None:
-        return f"{_capital(title)}: too few configurations to test whether it matters; {top}"
+        return f"{sentence_case(title)}: too few configurations to test whether it matters; {top}"
     if p_value < SIGNIFICANCE:
         return f"Changing only the {title} moves the score by {moves} on average; {top}"
     return f"Changing only the {title} has no significant effect ({moves} on average); {top}"
@@ -139,7 +140,7 @@ def _near_best(near: CostPoint, best: CostPoint) -> str:
 def association_finding(found: Sequence[Association]) -> str:
     """The axis with which most of the variance goes."""
     first = found[0]
-    title = _capital(axis_title(first.axis))
+    title = sentence_case(axis_title(first.axis))
     between = f"{100 * first.low:.0f} to {100 * first.high:.0f} %"
     return f"{title} goes with {100 * first.share:.0f} % of the scores' variance ({between})"
 
@@ -228,8 +229,8 @@ def map_finding(before: PairMap | None, after: PairMap) -> str:
         return "On the map of the pairs no clusters stand out"
     now = f"clusters of pairs on the map are {percent(after.purity)} of one label"
     if before is None or before.purity is None:
-        return _capital(now)
-    return f"{_capital(now)}, {percent(before.purity)} before fine-tuning"
+        return sentence_case(now)
+    return f"{sentence_case(now)}, {percent(before.purity)} before fine-tuning"
 
 
 def purity_finding(
@@ -291,7 +292,3 @@ def leader_finding(leaderboard: Leaderboard) -> str:
     if decision.best_set == 1:
         return f"One of the {decision.compared} {what} compared is significantly the best on dev"
     return f"{decision.best_set} of the {decision.compared} {what} compared may be the best"
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]

@@ -5,35 +5,21 @@ What is on it is said of dev, by which the search has gone. The recommendation i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from math import isnan
 from statistics import fmean
 
 from embft.leaderboard.labels import metric_label, number
 from embft.leaderboard.pair_scores import train_rows
 from embft.leaderboard.resampled import Draw
-from embft.leaderboard.rows import Group, Interval, Leaderboard, Row
+from embft.leaderboard.rows import Group, Interval, Leaderboard, Row, Weighed
 from embft.leaderboard.significance import direction
 from embft.metrics.resampling import Resampling
 from embft.results.costs import Finished, trial_cost
 from embft.results.serving import known_serving
 from embft.spec.costs import COSTS
 from embft.spec.search import Cost
-
-
-@dataclass(frozen=True)
-class Weighed:
-    """One configuration, a base model among them, with a value in each objective.
-
-    costs: means over the seeds that have one, of an index the largest. interval: 95 %, of its score
-    on dev. on_front: whether no other is at least as good in every objective, and better in one.
-    """
-
-    group: Group
-    costs: Mapping[Cost, float]
-    interval: Interval | None
-    on_front: bool = False
 
 
 def front(leaderboard: Leaderboard) -> tuple[Weighed, ...]:
@@ -117,7 +103,7 @@ def front_finding(leaderboard: Leaderboard, found: Sequence[Weighed], cost: Cost
 
 def front_sentence(leaderboard: Leaderboard) -> str | None:
     """The front in the answer; None where the search had one objective, or nothing has ended."""
-    found = front(leaderboard)
+    found = leaderboard.front
     if not found:
         return None
     objectives = [metric_label(leaderboard.metric), *(COSTS[c].label for c in leaderboard.costs)]
@@ -135,12 +121,18 @@ def _listed(words: Sequence[str]) -> str:
 
 def cost_text(cost: Cost, value: float) -> str:
     """A cost with its unit, in few words."""
-    return _TEXTS[cost](value)
+    return " ".join([cost_number(cost, value), *_COUNTED.get(cost, ())])
 
 
-_TEXTS: dict[Cost, Callable[[float], str]] = {
-    "parameters": lambda value: f"{value:,.0f} parameters",
-    "training": lambda value: f"{value:,.0f} rows",
+def cost_number(cost: Cost, value: float) -> str:
+    """The same where a title says what is counted: a unit of measurement stays."""
+    return _NUMBERS[cost](value)
+
+
+_COUNTED: dict[Cost, tuple[str]] = {"parameters": ("parameters",), "training": ("rows",)}
+_NUMBERS: dict[Cost, Callable[[float], str]] = {
+    "parameters": lambda value: f"{value:,.0f}",
+    "training": lambda value: f"{value:,.0f}",
     "train_seconds": lambda value: f"{value:,.3g} s",
     "serving": lambda value: f"{value / 1e6:,.4g} MB",
     "latency_p50": lambda value: f"{1000 * value:.3g} ms",

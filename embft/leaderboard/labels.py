@@ -60,7 +60,7 @@ def config_label(params: Mapping[str, Any], axes: Sequence[str]) -> str:
         users = users or (not label and named and axis.endswith(_USERS))
         label = f"{label}, {part}" if label else part
     # A file or a model that stands first is called as the user calls it.
-    return label if users else label[:1].upper() + label[1:] or "The only configuration"
+    return label if users else sentence_case(label) or "The only configuration"
 
 
 def ordered_values(values: Iterable[Any]) -> list[Any]:
@@ -120,6 +120,11 @@ def number(value: float, digits: int = 3) -> str:
 def _rounded(value: Any) -> Any:
     """A number to four digits, which is what one reads of those that a search has drawn."""
     return float(f"{value:.4g}") if isinstance(value, float) else value
+
+
+def sentence_case(text: str) -> str:
+    """The text as a sentence begins, its other letters as they are."""
+    return text[:1].upper() + text[1:]
 
 
 def _short(title: str) -> str:

@@ -190,6 +190,20 @@ class Decision:
 
 
 @dataclass(frozen=True)
+class Weighed:
+    """One configuration, a base model among them, with a value in each objective.
+
+    costs: means over the seeds that have one, of an index the largest. interval: 95 %, of its score
+    on dev. on_front: whether no other is at least as good in every objective, and better in one.
+    """
+
+    group: Group
+    costs: Mapping[Cost, float]
+    interval: Interval | None
+    on_front: bool = False
+
+
+@dataclass(frozen=True)
 class Leaderboard:
     """Everything a report shows, computed.
 
@@ -203,7 +217,7 @@ class Leaderboard:
     more_seeds: where some configurations get more seeds than others. suggested: how many a search
     has proposed; None where none was searched for. continuous: the axes that it drew from
     distributions; logarithmic: those of them that are logarithmic; costs: what it kept low beside
-    the score.
+    the score; front: the configurations with these, those on the Pareto front marked.
     """
 
     name: str
@@ -231,6 +245,7 @@ class Leaderboard:
     continuous: tuple[str, ...] = ()
     logarithmic: tuple[str, ...] = ()
     costs: tuple[Cost, ...] = ()
+    front: tuple[Weighed, ...] = ()
 
     @property
     def epoch_metric(self) -> str:

@@ -48,7 +48,7 @@ class Slice:
 
     @property
     def kinds(self) -> list[str]:
-        """What trials are told apart by, each once; empty where nothing does."""
+        """What distinguishes the trials, each once; empty where nothing does."""
         return sorted({each.kind for each in self.tried} - {""})
 
     def edges(self) -> list[float]:

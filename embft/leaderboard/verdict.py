@@ -11,7 +11,14 @@ from collections.abc import Iterator, Sequence
 
 from embft.leaderboard.costs import COSTS
 from embft.leaderboard.front import front_sentence
-from embft.leaderboard.labels import config_label, metric_label, number, percent, plural
+from embft.leaderboard.labels import (
+    config_label,
+    metric_label,
+    number,
+    percent,
+    plural,
+    sentence_case,
+)
 from embft.leaderboard.rows import Decision, Group, Incomplete, Interval, Leaderboard, Needed
 from embft.leaderboard.seeds_spent import seeds_spent
 from embft.leaderboard.significance import SIGNIFICANCE, direction, is_ahead
@@ -119,7 +126,7 @@ def _takes(decision: Decision, found: Needed | None) -> str:
         )
     text = " or ".join(ways)
     return (
-        f" {text[:1].upper()}{text[1:]} would decide it with a probability of 80 %, if the true "
+        f" {sentence_case(text)} would decide it with a probability of 80 %, if the true "
         "differences are those seen."
     )
 

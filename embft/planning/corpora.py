@@ -6,7 +6,7 @@ what a worker holds of a corpus itself are a few numbers for each document, and 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,28 +21,33 @@ DOCUMENT_BYTES = 120
 `benchmarks/retrieval_scale.py` measures it."""
 _SEARCH_BYTES = 150_000_000  # blocks of scores and of vectors; nothing is said of a small corpus
 FEW = 16_384  # documents whose vectors stay in memory
-WIDTH = 1024  # where the base's files do not say it
+_WIDTH = 1024  # where the base's files do not say it
 
 
 @dataclass(frozen=True)
-class CorpusNeed:
-    """Bytes of the largest corpus that a trial ranks. documents: how many it has."""
+class TextsNeed:
+    """Bytes that work on many texts takes. texts: how many there are."""
 
-    documents: int = 0
+    texts: int = 0
     memory: int = 0
     disk: int = 0
 
+    @classmethod
+    def in_turn(cls, found: Sequence[TextsNeed]) -> TextsNeed:
+        """Of one after another: the memory of the largest, and the disk of all."""
+        largest = max(found, key=lambda need: need.memory, default=NO_TEXTS)
+        return cls(largest.texts, largest.memory, sum(need.disk for need in found))
 
-NO_CORPUS = CorpusNeed()
+
+NO_TEXTS = TextsNeed()
 
 
-def corpus_need(plan: Plan, trial: PlannedTrial) -> CorpusNeed:
+def corpus_need(plan: Plan, trial: PlannedTrial) -> TextsNeed:
     """What the trial's evaluators need for their corpora, one ranked after another; the vectors of
     all stay on disk until the trial has its record.
     """
-    found = [_need(each, dev, _width(trial)) for each, dev in _ranked(plan, trial)]
-    largest = max(found, key=lambda need: need.memory, default=NO_CORPUS)
-    return CorpusNeed(largest.documents, largest.memory, sum(need.disk for need in found))
+    ranked = _ranked(plan, trial)
+    return TextsNeed.in_turn([_need(each, dev, width_of(trial)) for each, dev in ranked])
 
 
 def _ranked(plan: Plan, trial: PlannedTrial) -> Iterator[tuple[Retrieval, int]]:
@@ -58,16 +63,17 @@ def _ranked(plan: Plan, trial: PlannedTrial) -> Iterator[tuple[Retrieval, int]]:
                 yield corpus, entry.fields.dev_documents
 
 
-def _need(corpus: Retrieval, dev_documents: int, width: int) -> CorpusNeed:
+def _need(corpus: Retrieval, dev_documents: int, width: int) -> TextsNeed:
     count = len(corpus.corpus)
     if count <= FEW:
-        return CorpusNeed(count, FLOAT * count * width)
+        return TextsNeed(count, FLOAT * count * width)
     judged = corpus.sets.get("dev")
     known = 0 if judged is None else len(np.unique(judged.judgements[:, 1]))
     sample = min(count, max(dev_documents, known))
     memory = DOCUMENT_BYTES * count + FLOAT * sample * width + _SEARCH_BYTES
-    return CorpusNeed(count, memory, FLOAT * count * width)
+    return TextsNeed(count, memory, FLOAT * count * width)
 
 
-def _width(trial: PlannedTrial) -> int:
-    return anatomy(trial.base.folder).width or WIDTH
+def width_of(trial: PlannedTrial) -> int:
+    """How many numbers a vector of the trial's model has."""
+    return anatomy(trial.base.folder).width or _WIDTH

@@ -17,8 +17,8 @@ from pathlib import Path
 
 from embft.errors import EmbftError
 from embft.planning.capacity import Demand, trials_at_once
-from embft.planning.corpora import NO_CORPUS, CorpusNeed, corpus_need
-from embft.planning.mining_need import NO_MINING, MiningNeed, mining_need
+from embft.planning.corpora import NO_TEXTS, TextsNeed, corpus_need
+from embft.planning.mining_need import mining_need
 from embft.planning.plan import Plan, PlannedTrial
 from embft.planning.step_memory import SmallerSteps, StepMemory
 from embft.planning.steps import training_steps
@@ -69,8 +69,8 @@ class Need:
     measured: bool
     at_once: int
     demand: Demand
-    corpus: CorpusNeed = NO_CORPUS
-    mining: MiningNeed = NO_MINING
+    corpus: TextsNeed = NO_TEXTS
+    mining: TextsNeed = NO_TEXTS
     smaller: SmallerSteps | None = None
 
 
@@ -141,15 +141,15 @@ def need(
         measured=all(trial.key in known for trial in pending),
         at_once=concurrent,
         demand=demand,
-        corpus=max(corpora, key=lambda corpus: corpus.memory, default=NO_CORPUS),
+        corpus=max(corpora, key=lambda corpus: corpus.memory, default=NO_TEXTS),
         mining=mining,
         smaller=SmallerSteps(pending, [s.memory for s in sizes], OURS_BYTES, concurrent, steps),
     )
 
 
-def _corpora(plan: Plan, pending: Sequence[PlannedTrial]) -> list[CorpusNeed]:
+def _corpora(plan: Plan, pending: Sequence[PlannedTrial]) -> list[TextsNeed]:
     """Of each trial. Of thousands of trials few differ in data, base and evaluators."""
-    found: dict[tuple[str, ...], CorpusNeed] = {}
+    found: dict[tuple[str, ...], TextsNeed] = {}
     for trial in pending:
         kind = (trial.data_digest, trial.base.digest)
         if kind not in found:
@@ -242,7 +242,7 @@ def check_fits(plan: Plan, found: Need) -> None:
             "by a smaller model (data.negatives.mine) or without a cross_encoder"
         )
     if budget is not None and found.memory > budget:
-        documents = found.corpus.documents
+        documents = found.corpus.texts
         corpus = (
             f", {size_text(found.corpus.memory)} of each trial for its corpus of {documents:,} "
             "documents"

@@ -7,12 +7,11 @@ queries at a time. Vectors of many texts lie in a file.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from pathlib import Path
 
-from embft.data.mining import Mining
+from embft.data.mining import SCORES_AT_ONCE, Mining
 from embft.models.model_folder import anatomy
-from embft.planning.corpora import FEW, FLOAT, WIDTH
+from embft.planning.corpora import FEW, FLOAT, NO_TEXTS, TextsNeed, width_of
 from embft.planning.freeze import to_mine
 from embft.planning.plan import Plan
 from embft.results.folders import TrialDir
@@ -20,41 +19,26 @@ from embft.results.folders import TrialDir
 _PROCESS_BYTES = 700_000_000  # the sweep's own process, and the imports of the one that mines
 _TEXT_BYTES = 500
 """Of a text beside its own bytes: as it is written and as it is compared, tables of both, ranks."""
-_SCORES = 50_000_000  # of queries with texts, at once
 
 
-@dataclass(frozen=True)
-class MiningNeed:
-    """Bytes of the setting that needs most memory, of which `texts` are the texts; disk: of all."""
-
-    texts: int = 0
-    memory: int = 0
-    disk: int = 0
+def mining_need(plan: Plan) -> TextsNeed:
+    """What those settings need that are not mined yet, one after another."""
+    return TextsNeed.in_turn([_need(plan, digest) for digest in to_mine(plan)])
 
 
-NO_MINING = MiningNeed()
-
-
-def mining_need(plan: Plan) -> MiningNeed:
-    """What those settings need that are not mined yet."""
-    found = [_need(plan, digest) for digest in to_mine(plan)]
-    largest = max(found, key=lambda each: each.memory, default=NO_MINING)
-    return MiningNeed(largest.texts, largest.memory, sum(each.disk for each in found))
-
-
-def _need(plan: Plan, digest: str) -> MiningNeed:
+def _need(plan: Plan, digest: str) -> TextsNeed:
     splits = plan.data[digest]
     mining = splits.mining
     if mining is None:
-        return NO_MINING
+        return NO_TEXTS
     queries, texts = len(splits.train), len(mining.pool.texts)
     trial = next(trial for trial in plan.trials if trial.data_digest == digest)
-    width = anatomy(trial.base.folder).width or WIDTH
-    vectors, scores = FLOAT * texts * width, FLOAT * min(_SCORES, queries * texts)
+    width = width_of(trial)
+    vectors, scores = FLOAT * texts * width, FLOAT * min(SCORES_AT_ONCE, queries * texts)
     in_memory = vectors if texts <= FEW else 0
     held = _TEXT_BYTES * texts + 2 * mining.pool.size + in_memory + FLOAT * queries * width
     memory = _PROCESS_BYTES + FLOAT * _weights(mining) + held + scores
-    return MiningNeed(texts, memory, mining.pool.size + vectors - in_memory)
+    return TextsNeed(texts, memory, mining.pool.size + vectors - in_memory)
 
 
 def _weights(mining: Mining) -> int:

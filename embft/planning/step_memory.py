@@ -21,6 +21,7 @@ from embft.models.resolve import LocalBase, max_tokens, token_counter
 from embft.models.supported import trains_in_16_bits
 from embft.planning.weights import weight_shapes
 from embft.spec import LOSSES, TrainSpec
+from embft.spec.losses import CACHED_PART
 from embft.system.machine import MULTIPLIES_BF16, processor_features
 
 if TYPE_CHECKING:
@@ -32,7 +33,6 @@ _OF_LINEAR = {"fp32": 5.0, "bf16": 2.8, "fp16": 2.8}
 _OF_ATTENTION = {"fp32": 5.0, "bf16": 2.5, "fp16": 2.5}
 # Of what is proposed: a step in parts keeps what it has freed, and sums gradients in float32.
 _ROOM = 1.25
-_CACHED_PART = 32  # rows at once of a cached loss, where the spec names no number
 _SAMPLE = 512  # rows whose texts are counted
 _BATCHES = 64  # of them, drawn to find a large one
 _CHARACTERS = 4  # of a token, where the base has no tokenizer.json
@@ -97,7 +97,7 @@ class StepMemory:
 
 def rows_at_once(train: TrainSpec) -> int:
     """The rows of a batch that are in memory at once."""
-    own = _CACHED_PART if train.loss.traits.cached else train.batch_size
+    own = CACHED_PART if train.loss.traits.cached else train.batch_size
     return min(train.micro_batch_size or own, train.batch_size)
 
 

@@ -67,6 +67,19 @@ def score_axis(leaderboard: Leaderboard, scores: Sequence[float], split: str) ->
     )
 
 
+def front_marks(kinds: Sequence[str]) -> tuple[alt.Color, alt.Shape]:
+    """Colour and shape of points by their `kind`: of the one that was chosen, of those on the
+    Pareto front, and of others, in this order.
+    """
+    order = list(kinds)
+    colours = alt.Scale(domain=order, range=[CATEGORIES[1], ACCENT, MUTED])
+    shapes = alt.Scale(domain=order, range=["diamond", "circle", "circle"])
+    return (
+        alt.Color("kind:N", sort=order, title=None, scale=colours),
+        alt.Shape("kind:N", sort=order, title=None, scale=shapes),
+    )
+
+
 def trial_dots(base: alt.Chart, kinds: Sequence[str] = ()) -> list[alt.Chart]:
     """A dot for each trial of a search that completed, a grey ring for each that was stopped early.
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from embft.leaderboard.front import Weighed, cost_text, front
-from embft.leaderboard.rows import Interval, Leaderboard
+from embft.leaderboard.front import cost_number
+from embft.leaderboard.rows import Interval, Leaderboard, Weighed
 from embft.leaderboard.verdict import group_name
 from embft.spec.costs import COSTS
 
@@ -35,7 +35,7 @@ class FrontTable:
 
 def front_table(leaderboard: Leaderboard) -> FrontTable:
     """The configurations on the front."""
-    found = front(leaderboard)
+    found = leaderboard.front
     on = sorted((w for w in found if w.on_front), key=lambda w: tuple(w.costs.values()))
     return FrontTable(
         title=f"The Pareto front: {len(on)} of {len(found)} configurations",
@@ -53,10 +53,5 @@ def _line(leaderboard: Leaderboard, each: Weighed) -> FrontLine:
         dev=group.dev_score,
         interval=each.interval,
         test=group.score,
-        costs=[_without_words(cost_text(cost, value)) for cost, value in each.costs.items()],
+        costs=[cost_number(cost, value) for cost, value in each.costs.items()],
     )
-
-
-def _without_words(text: str) -> str:
-    """A cost without what its column's title says already: a unit stays."""
-    return text.removesuffix(" parameters").removesuffix(" rows")

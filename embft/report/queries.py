@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from embft.leaderboard.labels import metric_label
+from embft.leaderboard.labels import metric_label, sentence_case
 from embft.leaderboard.queries import (
     Cases,
     Hit,
@@ -68,7 +68,6 @@ class QueriesView:
     """
 
     name: str
-
     metric: str
     about: str
     lists: tuple[CaseList, ...]
@@ -93,7 +92,7 @@ def _view(leaderboard: Leaderboard, scores: QueryScores) -> QueriesView:
 
 
 def _about(scores: QueryScores) -> str:
-    queries = f"T{scores.title[1:]}"
+    queries = sentence_case(scores.title)
     if scores.before is None:
         return f"{queries} as {scores.label} ranks the documents for them."
     return f"{queries} before, by the base model, and after, by {scores.label}."
@@ -110,8 +109,8 @@ def _lists(scores: QueryScores, found: Cases) -> list[CaseList]:
     queries = f"queries of {scores.corpus.name}" if scores.corpus.name else "queries"
     after = " after fine-tuning" if scores.before is not None else ""
     titles = {
-        "better": f"Q{queries[1:]} that got better{_of(found.better, scores.better)}",
-        "worse": f"Q{queries[1:]} that got worse{_of(found.worse, scores.worse)}",
+        "better": f"{sentence_case(queries)} that got better{_of(found.better, scores.better)}",
+        "worse": f"{sentence_case(queries)} that got worse{_of(found.worse, scores.worse)}",
         "hardest": f"The hardest {queries}: the lowest scores{after}",
     }
     made = [

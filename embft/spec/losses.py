@@ -57,6 +57,8 @@ class LossTraits:
         return 2 if self.compares_rows and shape != Shape.TRIPLETS else 1
 
 
+CACHED_PART = 32
+"""Rows that a cached loss has in memory at once, where `micro_batch_size` names no number."""
 _IN_BATCH = (Shape.POSITIVES, Shape.TRIPLETS)
 LOSSES: dict[str, LossTraits] = {
     "cosine_similarity": LossTraits((Shape.LABELLED,)),

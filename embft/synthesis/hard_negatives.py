@@ -18,6 +18,7 @@ import numpy.typing as npt
 import torch
 
 from embft.data.draw import Draw
+from embft.data.mining import SCORES_AT_ONCE
 from embft.data.pairs import Pairs
 from embft.data.texts import normalise
 from embft.spec.negatives import NegativesSpec
@@ -28,7 +29,6 @@ LIKELY = 0.95
 """From this share of the positive's score on a text may well be an answer too (Moreira et al.,
 2024, arXiv 2407.15831, where negatives below it trained best).
 """
-_SCORES = 50_000_000  # of queries with documents that are in memory at once; plan counts on it
 _TRIES = 100
 
 
@@ -179,7 +179,7 @@ def mine(  # noqa: PLR0913, PLR0917 - what a mining is made of
         sampling_strategy=rule.sampling,
         output_format="labeled-pair",
         output_scores=True,
-        faiss_batch_size=max(1, _SCORES // len(question.texts)),
+        faiss_batch_size=max(1, SCORES_AT_ONCE // len(question.texts)),
         verbose=False,
     )
     return _sorted_out(question, zip(found["query"], found["text"], found["score"], strict=True))

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from embft.storage.files import write_atomic
+from embft.system.rate import Rate
 
 _EVERY = 0.5  # seconds between two lines of one stage
 
@@ -40,18 +41,18 @@ class Teller:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.stage, self.first, self.begun, self.written = "", 0, 0.0, 0.0
+        self.stage, self.rate, self.written = "", Rate(), 0.0
 
     def __call__(self, stage: str, done: int, total: int) -> None:
         """Note it, at most twice a second but for a stage's beginning and end."""
         now = time.monotonic()
         if stage != self.stage:
-            self.stage, self.first, self.begun, self.written = stage, done, now, 0.0
+            self.stage, self.rate, self.written = stage, Rate(done), 0.0
         if done < total and now - self.written < _EVERY:
             return
-        self.written, fresh = now, done - self.first
-        left = (now - self.begun) / fresh * (total - done) if fresh else None
-        write_atomic(self.path, json.dumps(asdict(MiningStep(stage, done, total, left))))
+        self.written = now
+        step = MiningStep(stage, done, total, self.rate.left(done, total))
+        write_atomic(self.path, json.dumps(asdict(step)))
 
 
 def read_step(path: Path) -> MiningStep | None:

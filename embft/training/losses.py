@@ -14,6 +14,7 @@ from embft.encoding.encoder import Encoder
 from embft.errors import EmbftError
 from embft.models.supported import dims_reason
 from embft.spec import LossSpec
+from embft.spec.losses import CACHED_PART
 
 _CLASSES: dict[str, type[torch.nn.Module]] = {
     "cosine_similarity": losses.CosineSimilarityLoss,
@@ -33,7 +34,6 @@ _CLASSES: dict[str, type[torch.nn.Module]] = {
 _SYMMETRIC = {"directions": ("query_to_doc", "doc_to_query"), "partition_mode": "per_direction"}
 _DISTANCES = {"cosine": "COSINE_DISTANCE", "euclidean": "EUCLIDEAN", "manhattan": "MANHATTAN"}
 _TRIPLET_DISTANCES = {**_DISTANCES, "cosine": "COSINE"}
-_CACHED_PART = 32  # rows in memory at once for cached losses, where the spec names no number
 
 Columns = Sequence[Sequence[int]]
 
@@ -64,7 +64,7 @@ def build_loss(
     if "gist" in spec.name and guide is not None:
         arguments["guide"] = guide()
     if spec.traits.cached:
-        arguments["mini_batch_size"] = micro_batch_size or _CACHED_PART
+        arguments["mini_batch_size"] = micro_batch_size or CACHED_PART
     loss = _CLASSES[spec.name](model, **arguments)
     if spec.name == "triplet":
         loss = _EachNegative(loss)

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from embft.data.pairs import Pairs, Splits
+from embft.leaderboard.front import front
 from embft.leaderboard.ranking import rank
 from embft.leaderboard.rows import Leaderboard, Row
 from embft.leaderboard.verdict import verdict
@@ -179,6 +180,7 @@ def make_leaderboard(
         folder=SweepDir(folder),
     )
     leaderboard = replace(leaderboard, **changes)
+    leaderboard = replace(leaderboard, front=front(leaderboard))
     return replace(leaderboard, verdict=leaderboard.verdict or tuple(verdict(leaderboard)))
 
 

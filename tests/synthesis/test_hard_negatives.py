@@ -146,7 +146,7 @@ def test_how_far_a_mining_is(tmp_path: Path) -> None:
     first = read_step(teller.path)
     assert first is not None
     assert (first.done, first.seconds_left) == (100, None)
-    teller.begun -= 10.0  # as if ten seconds had passed
+    teller.rate.begun -= 10.0  # as if ten seconds had passed
     teller.written -= 10.0
     teller("encoding texts", 200, 1000)
     second = read_step(teller.path)

@@ -7,8 +7,8 @@ from typing import Any
 
 import altair as alt
 
-from embft.leaderboard.front import Weighed, cost_text, front, front_finding
-from embft.leaderboard.rows import Leaderboard
+from embft.leaderboard.front import cost_text, front_finding
+from embft.leaderboard.rows import Leaderboard, Weighed
 from embft.leaderboard.verdict import group_name
 from embft.report import format as fmt
 from embft.report.chart import Chart, dimmed, finish, rows
@@ -17,11 +17,12 @@ from embft.report.drawing import (
     baseline_data,
     baseline_note,
     baseline_rule,
+    front_marks,
     opacity,
     score_axis,
     tooltip_of,
 )
-from embft.report.theme import ACCENT, CATEGORIES, MUTED
+from embft.report.theme import ACCENT
 from embft.spec.costs import COSTS
 from embft.spec.search import Cost
 
@@ -32,7 +33,7 @@ _WIDE = 20  # from this ratio of the ends on an axis is logarithmic
 @chart(Section.COST, 5)
 def front_charts(leaderboard: Leaderboard) -> list[Chart]:
     """One for each cost; none where the search had the score alone."""
-    found = front(leaderboard)
+    found = leaderboard.front
     priced = [each for each in found if not each.group.is_base or min(each.costs.values()) > 0]
     return [_front_chart(leaderboard, found, priced, cost) for cost in leaderboard.costs if priced]
 
@@ -47,18 +48,12 @@ def _front_chart(
     y = score_axis(leaderboard, [*scores, *(row["score"] for row in free)], "dev")
     x = _axis(COSTS[cost].label, [row["cost"] for row in data])
     base = alt.Chart(rows()).encode(x=x, opacity=opacity(dimmed()))
-    colours = alt.Scale(domain=list(_KINDS), range=[CATEGORIES[1], ACCENT, MUTED])
-    colour = alt.Color("kind:N", sort=list(_KINDS), title=None, scale=colours)
+    colour, shape = front_marks(_KINDS)
     bars = base.transform_filter("isValid(datum.low)").mark_rule(strokeWidth=1.5, aria=False)
     dots = base.mark_point(filled=True, cursor="pointer").encode(
         y=y,
         color=colour,
-        shape=alt.Shape(
-            "kind:N",
-            sort=list(_KINDS),
-            title=None,
-            scale=alt.Scale(domain=list(_KINDS), range=["diamond", "circle", "circle"]),
-        ),
+        shape=shape,
         size=alt.SizeValue(70, condition={"test": "datum.recommended", "value": 190}),
         tooltip=tooltip_of(trial="label", **{"dev score": "shown", "95 %": "between"})
         + tooltip_of(**{COSTS[each].label: each for each in leaderboard.costs}),

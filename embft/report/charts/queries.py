@@ -8,7 +8,7 @@ from typing import Any
 import altair as alt
 import numpy as np
 
-from embft.leaderboard.labels import axis_title, metric_label
+from embft.leaderboard.labels import axis_title, metric_label, sentence_case
 from embft.leaderboard.queries import (
     Part,
     QueryScores,
@@ -74,8 +74,8 @@ def changes(scores: QueryScores) -> Chart:
     return Chart(
         key=_key(scores, "query-changes"),
         title=queries_finding(scores),
-        note=f"T{scores.title[1:]} by the change of their {metric_label(scores.metric)}, after "
-        "minus before.",
+        note=f"{sentence_case(scores.title)} by the change of their {metric_label(scores.metric)}, "
+        "after minus before.",
         spec=finish(_histogram(data, _KINDS, "change"), data, 220),
         size="half",
     )
@@ -93,7 +93,7 @@ def values(scores: QueryScores) -> Chart:
     return Chart(
         key=_key(scores, "query-values"),
         title=queries_finding(scores),
-        note=f"T{scores.title[1:]} by their {metric_label(scores.metric)}.",
+        note=f"{sentence_case(scores.title)} by their {metric_label(scores.metric)}.",
         spec=finish(_histogram(data, ["queries"], metric_label(scores.metric)), data, 220),
         size="half",
     )

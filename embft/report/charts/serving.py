@@ -14,8 +14,7 @@ from embft.leaderboard.verdict import group_name
 from embft.report import format as fmt
 from embft.report.chart import Chart, dimmed, finish, rows
 from embft.report.chart_list import Section, chart
-from embft.report.drawing import opacity, score_domain, tooltip_of
-from embft.report.theme import ACCENT, CATEGORIES, MUTED
+from embft.report.drawing import front_marks, opacity, score_domain, tooltip_of
 
 _KINDS = ("chosen", "on the front", "other")
 
@@ -70,8 +69,7 @@ def _spec(
         title=f"{metric_label(found[0].serving.metric)} on test",
         scale=alt.Scale(domain=score_domain(scores), nice=False, zero=False),
     )
-    colours = alt.Scale(domain=list(_KINDS), range=[CATEGORIES[1], ACCENT, MUTED])
-    shapes = alt.Scale(domain=list(_KINDS), range=["diamond", "circle", "circle"])
+    colour, shape = front_marks(_KINDS)
     dots = (
         alt.Chart(rows())
         .mark_point(filled=True, cursor="pointer")
@@ -79,8 +77,8 @@ def _spec(
             x=x,
             y=y,
             opacity=opacity(dimmed()),
-            color=alt.Color("kind:N", sort=list(_KINDS), title=None, scale=colours),
-            shape=alt.Shape("kind:N", sort=list(_KINDS), title=None, scale=shapes),
+            color=colour,
+            shape=shape,
             size=alt.SizeValue(60, condition={"test": "datum.kind === 'chosen'", "value": 190}),
             tooltip=tooltip_of(
                 configuration="label", form="form", index="size", score="shown",
