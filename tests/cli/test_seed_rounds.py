@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -66,20 +67,34 @@ def test_contenders_get_more_seeds_and_losers_do_not(whole: tuple[Path, SeedRoun
     assert not board.decision.incomplete
 
 
+def killed_and_carried_on(
+    begin: Callable[[str, Path, Machine], SeedRounds],
+    text: str,
+    folder: Path,
+    kills: Sequence[int],
+) -> tuple[SeedRounds, list[str]]:
+    """Begin, killed after so many trainings, again and again, and at last to the end. Returns what
+    it came to, and every trial that ran.
+    """
+    ran = list[str]()
+    for most in kills:
+        machine = Machine(most)
+        with pytest.raises(KilledError):
+            begin(text, folder, machine)
+        ran += machine.ran
+    last = Machine()
+    found = begin(text, folder, last)
+    return found, ran + last.ran
+
+
 @pytest.mark.parametrize("kills", [(7,), (8, 1, 3)])
 def test_a_kill_changes_nothing(
     whole: tuple[Path, SeedRounds], tmp_path: Path, tiny_model: Path, kills: tuple[int, ...]
 ) -> None:
     """Wherever it falls, the same rounds are run, and no trial twice."""
-    text, ran = spec_text(tiny_model, SEEDS), list[str]()
-    for most in kills:
-        machine = Machine(most)
-        with pytest.raises(KilledError):
-            run(text, tmp_path, machine)
-        ran += machine.ran
-    last = Machine()
-    assert run(text, tmp_path, last) == whole[1]
-    ran += last.ran
+    text = spec_text(tiny_model, SEEDS)
+    found, ran = killed_and_carried_on(run, text, tmp_path, kills)
+    assert found == whole[1]
     assert len(ran) == len(set(ran)) == len(list(whole[0].glob("trials/*/result.json")))
     again = Machine()
     assert run(text, tmp_path, again) == whole[1]
@@ -94,15 +109,7 @@ def test_a_kill_in_a_search_or_its_rounds_changes_nothing(
     runs twice, whether the kill falls into the search, into a round or between two.
     """
     text = spec_text(tiny_model, SEEDS, "search: {algorithm: random, trials: 6, seed: 1}\n")
-    ran = list[str]()
-    for most in kills:
-        machine = Machine(most)
-        with pytest.raises(KilledError):
-            search(text, tmp_path, machine)
-        ran += machine.ran
-    last = Machine()
-    found = search(text, tmp_path, last)
-    ran += last.ran
+    found, ran = killed_and_carried_on(search, text, tmp_path, kills)
     records = list(tmp_path.glob("rounds/trials/*/result.json"))
     assert len(ran) == len(set(ran)) == len(records)
     assert (found.rounds, found.ended) == (whole[1].rounds, whole[1].ended)
