@@ -48,16 +48,17 @@ def launch_server(
     run = partial(_run, limits, begun or {})
     with Listener(address, family="AF_UNIX", backlog=_WAITING) as listener:
         serving: list[threading.Thread] = []
-        threading.Thread(
+        accepting = threading.Thread(
             target=_accept, args=(listener, run, closing, serving), daemon=True
-        ).start()
+        )
+        accepting.start()
         try:
             yield address
         finally:
             closing.set()
             with suppress(OSError):
                 Client(address, family="AF_UNIX").close()  # wakes the thread
-            for thread in serving:
+            for thread in (accepting, *serving):  # first the one that begins the others
                 thread.join(_END_SECONDS)
 
 
@@ -69,8 +70,10 @@ def _accept(
             connection = listener.accept()
             if not closing.is_set():
                 thread = threading.Thread(target=_serve, args=(connection, run), daemon=True)
-                serving[:] = [*(each for each in serving if each.is_alive()), thread]
                 thread.start()
+                serving[:] = [*(each for each in serving if each.is_alive()), thread]
+            else:
+                connection.close()
 
 
 def _run(

@@ -74,3 +74,25 @@ def test_a_trial_ends_with_who_has_asked_for_it(
         asker.kill()
         asker.wait()
     assert ended.is_set()
+
+
+def test_whoever_asks_as_the_server_ends_does_not_keep_it_from_ending(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its thread may have been made and not begun, which nobody can wait for."""
+    made, goes_on = threading.Event(), threading.Event()
+    start = threading.Thread.start
+
+    def begin_late(thread: threading.Thread) -> None:
+        if thread.name.endswith("(_serve)"):
+            made.set()
+            goes_on.wait(5)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", begin_late)
+    monkeypatch.setattr(launch_server, "run_trial", lambda *_: Status.PENDING)
+    with launch_server.launch_server(tmp_path, Limits()) as address:
+        asker = start_program("ask_for_trial", address)
+        assert made.wait(30)
+        threading.Timer(0.2, goes_on.set).start()
+    asker.communicate(timeout=30)
