@@ -15,6 +15,7 @@ from embft.report import format as fmt
 
 BAR_WIDTH = 124.0
 _EDGE = 5.0
+_LONGEST = 24  # characters of a parameter's value that has a column without being asked for
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,10 @@ def build_table(leaderboard: Leaderboard) -> Table:
 
 def _columns(leaderboard: Leaderboard, lines: Sequence[Line]) -> tuple[Column, ...]:
     titles = axis_titles(leaderboard.axes)
-    params = [Column(f"param:{axis}", titles[axis], "text") for axis in leaderboard.axes]
+    params = [
+        Column(f"param:{axis}", titles[axis], "text", shown=_is_short(axis, lines))
+        for axis in leaderboard.axes
+    ]
     label = metric_label(leaderboard.metric)
     arrow = "higher is better" if leaderboard.mode == "max" else "lower is better"
     several = any(len(line.seeds) > 1 for line in lines)
@@ -110,6 +114,11 @@ def _columns(leaderboard: Leaderboard, lines: Sequence[Line]) -> tuple[Column, .
         for name in _metric_names(leaderboard, lines)
     ]
     return (*params, *fixed, *metrics, Column("status", "status", "text"))
+
+
+def _is_short(axis: str, lines: Sequence[Line]) -> bool:
+    """Whether a column of this axis leaves room for the scores. The configuration says it too."""
+    return all(len(value_text(line.params.get(axis))) <= _LONGEST for line in lines)
 
 
 def _where_known(lines: Sequence[Line], label: str) -> tuple[list[Column], list[Column]]:

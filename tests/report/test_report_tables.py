@@ -25,6 +25,7 @@ from embft.leaderboard.parallel import parallel
 from embft.leaderboard.rows import Leaderboard
 from embft.leaderboard.table import scored, table_lines
 from embft.report.charts.curves import epochs_chart
+from embft.report.table import build_table
 from embft.report.trials import SPARK, trial_pages
 from embft.spec.names import one_line
 from tests.helpers.leaderboards import LORA_LR_AXES, Plan, lora_lr, make_leaderboard, params
@@ -53,6 +54,19 @@ def test_lines_keep_the_groups_ranks_and_place_the_baseline(leaderboard: Leaderb
     assert all(line.delta == pytest.approx((line.score or 0) - base) for line in ranked)
     dev = [line.dev for line in lines if line.dev is not None]
     assert dev == sorted(dev, reverse=True)
+
+
+def test_long_parameters_leave_the_scores_in_sight(tmp_path: Path) -> None:
+    """They have no column unless the reader asks; the configuration's name says them as well."""
+    losses = ("cosine_similarity", {"name": "multiple_negatives_ranking", "temperature": 0.02})
+    plans = [Plan({"train.loss": loss, RATE: 1e-4}, 0.7) for loss in losses]
+    found = make_leaderboard(tmp_path, plans, axes=("train.loss", RATE), resamples=10)
+    shown = {column.key: column.shown for column in build_table(found).columns}
+    assert (shown["param:train.loss"], shown[f"param:{RATE}"], shown["score"]) == (
+        False,
+        True,
+        True,
+    )
 
 
 def test_heatmap_cells_hold_the_best_of_each_pair_of_values(leaderboard: Leaderboard) -> None:
