@@ -14,6 +14,7 @@ import click
 
 from embft.errors import EXIT_INPUT, EXIT_INTERRUPTED, EmbftError
 from embft.system.speedups import unsaid
+from embft.system.spinning import spin_briefly
 
 _UNCUT = 10_000
 
@@ -96,6 +97,7 @@ class Commands(Group):
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Run, and print what the user can fix without a traceback."""
+        spin_briefly()  # here, since every command that computes imports torch later
         try:
             return super().main(*args, **kwargs)
         except EmbftError as error:

@@ -3,7 +3,7 @@
 It imports scikit-learn for functions of its evaluators, and datasets, and with it pandas, for its
 trainer: no trial calls either. transformers looks through the files of all its architectures twice.
 Together that was a third of the warm process's start. Where another version needs more of them, all
-is imported as usual.
+is imported as usual. What each worker would do once more for itself is done before they are forked.
 """
 
 from __future__ import annotations
@@ -36,6 +36,8 @@ def import_sentence_transformers() -> None:
         for name in [n for n in sys.modules if n.partition(".")[0] == _LIBRARY]:
             del sys.modules[name]
         importlib.import_module(_LIBRARY)
+    speedup("models without the version of datasets", _leave_out_datasets)
+    speedup("names of weights read once", _read_names_of_weights)
 
 
 @contextmanager
@@ -87,6 +89,24 @@ class _Stand(type):
 
     def _real(cls) -> Any:
         return getattr(importlib.import_module(cls.__module__), cls.__name__)
+
+
+def _leave_out_datasets() -> None:
+    """Each model notes for a model card, which embft writes itself, which version of datasets there
+    is, and imports it for that: a third of a second in every worker.
+    """
+    card = importlib.import_module(f"{_LIBRARY}.base.model_card")
+    if not callable(card.is_datasets_available):
+        raise TypeError("its model card asks in another way")
+    setattr(card, "is_datasets_available", bool)  # noqa: B010 - mypy refuses the plain form
+
+
+def _read_names_of_weights() -> None:
+    """With the first model transformers compiles the patterns by which it renames the weights of
+    all architectures, a thousand of them.
+    """
+    mapping = importlib.import_module("transformers.conversion_mapping")
+    mapping.get_checkpoint_conversion_mapping("bert")
 
 
 def _look_once() -> None:

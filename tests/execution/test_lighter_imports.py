@@ -15,9 +15,11 @@ from embft.system.speedups import missing
 from tests.helpers.commands import program
 
 
-def test_workers_import_no_more_than_they_need() -> None:
-    """No scikit-learn, datasets and pandas; which are there as soon as something calls them."""
-    program("what_workers_import")
+def test_workers_import_no_more_than_they_need(tiny_model: Path) -> None:
+    """No scikit-learn, datasets and pandas, nor does opening a model need them; they are there as
+    soon as something calls them.
+    """
+    program("what_workers_import", arguments=[str(tiny_model)])
 
 
 @pytest.fixture

@@ -14,9 +14,15 @@ left_out = {"sklearn", "pandas", "datasets"}
 assert not left_out & set(sys.modules), left_out & set(sys.modules)
 
 import transformers  # noqa: E402
+from sentence_transformers import SentenceTransformer  # noqa: E402
 from sentence_transformers.base import sampler  # noqa: E402
 from sentence_transformers.util import similarity  # noqa: E402
 from transformers.utils.import_utils import define_import_structure  # noqa: E402
+
+conversion_mapping = importlib.import_module("transformers.conversion_mapping")
+conversion_mapping._build_checkpoint_conversion_mapping = None  # it has been called
+SentenceTransformer(sys.argv[1])
+assert not left_out & set(sys.modules), left_out & set(sys.modules)
 
 models = define_import_structure(Path(transformers.__file__).parent / "models/__init__.py")
 found = {name for modules in models.values() for names in modules.values() for name in names}
