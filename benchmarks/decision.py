@@ -7,7 +7,7 @@ and an embft search of them with early stopping, in as many rounds, each with an
 is proposed. Each from the start of its process to its end, in a fresh folder. A search has come to
 the same decision where what it recommends may be the best by embft's whole grid.
 
-By default a search is of eight trials by TPE (at random, then, for the first ten are), and ASHA
+By default a search is of six trials by TPE (at random, then, for the first ten are), and ASHA
 decides from the second evaluation on, as in sweeps/search.yaml: the warm-up lasts longer than one.
 
 With fewer `--plain-points` than there are, these are measured, and the time of the whole grid is
@@ -164,7 +164,7 @@ def main() -> None:
     arguments.add_argument("--plain-points", type=int, default=len(WHOLE))
     arguments.add_argument("--rounds", type=int, default=3, help="searches, each of another seed")
     arguments.add_argument("--algorithm", default="tpe", choices=["tpe", "random", "grid"])
-    arguments.add_argument("--trials", type=int, default=8)
+    arguments.add_argument("--trials", type=int, default=6)
     arguments.add_argument("--grace", type=int, default=2)
     arguments.add_argument("--model", type=Path, help="another model than MiniLM, a folder")
     arguments.add_argument("--no-publish", action="store_true")

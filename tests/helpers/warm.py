@@ -13,6 +13,7 @@ id of the fork that has it, and then how that ended.
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
 import os
@@ -135,5 +136,6 @@ if __name__ == "__main__":
         "scheduler.tune",
     ):
         importlib.import_module(f"embft.{name}")
+    gc.freeze()  # as preloading does: each fork's collector would go through all of this again
     given, came_by = serve(sys.argv[1])
     _run(given, came_by)

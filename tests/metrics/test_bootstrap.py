@@ -68,45 +68,55 @@ def test_intervals_hold_the_truth_as_often_as_they_say(draw: Draw, names: tuple[
     """A 95 % interval of 200 pairs holds the true value 93 to 97 times in 100, for each metric."""
     truth = pair_metrics(*draw(np.random.default_rng(0), 1_000_000), 0.6)
     held = dict.fromkeys(names, 0)
-    for i in range(1000):
+    runs = 600
+    for i in range(runs):
         score, label = draw(np.random.default_rng([1, i]), 200)
         result = bootstrap(score, label, 0.6, resampling=Resampling(seed=i))
         for name in names:
             held[name] += _cover(result, truth, name)
-    assert {n: h for n, h in held.items() if not 0.93 <= h / 1000 <= 0.97} == {}
+    assert {n: h for n, h in held.items() if not 0.93 <= h / runs <= 0.97} == {}
 
 
-def _crossed(rng: np.random.Generator, texts: int, n: int) -> tuple[FloatArray, FloatArray, Units]:
+Repeated = tuple[FloatArray, FloatArray, Callable[[], Units]]
+"""Scores, labels, and what makes the units: of a million pairs it would take seconds."""
+
+
+def _crossed(rng: np.random.Generator, texts: int, n: int) -> Repeated:
     """Pairs of a few texts, each with an effect of its own on score and on label."""
     ends = np.stack([rng.integers(0, texts, n), rng.integers(texts, 2 * texts, n)], axis=1)
     on_score, on_label = (rng.normal(size=2 * texts)[ends].sum(axis=1) for _ in range(2))
     label = (on_label + rng.normal(size=n) > 0).astype(np.float64)
-    first, second = ([f"text {i}" for i in column] for column in ends.T)
-    return label + on_score + rng.normal(size=n), label, sampling_units(first, second)
+
+    def units() -> Units:
+        return sampling_units(*([f"text {i}" for i in column] for column in ends.T))
+
+    return label + on_score + rng.normal(size=n), label, units
 
 
-def _clustered(
-    rng: np.random.Generator, clusters: int, n: int
-) -> tuple[FloatArray, FloatArray, Units]:
+def _clustered(rng: np.random.Generator, clusters: int, n: int) -> Repeated:
     """Pairs whose first text repeats, with an effect of its own on score and on label."""
     first = rng.integers(0, clusters, n)
     on_score, on_label = (1.4 * rng.normal(size=clusters)[first] for _ in range(2))
     label = (on_label + rng.normal(size=n) > 0).astype(np.float64)
-    units = sampling_units([f"text {i}" for i in first], [f"other {i}" for i in range(n)])
+
+    def units() -> Units:
+        return sampling_units([f"text {i}" for i in first], [f"other {i}" for i in range(n)])
+
     return label + on_score + rng.normal(size=n), label, units
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("draw", "scheme"), [(_clustered, "clusters"), (_crossed, "texts")])
 def test_repeated_texts_widen_the_interval_until_it_covers(
-    draw: Callable[..., tuple[FloatArray, FloatArray, Units]], scheme: str
+    draw: Callable[..., Repeated], scheme: str
 ) -> None:
     """Where texts repeat, intervals of single pairs fail and those of the chosen units hold."""
     huge = draw(np.random.default_rng(0), 500_000, 1_000_000)
     truth, names = pair_metrics(huge[0], huge[1], 0.5), ("spearman", "auc", "margin", "recall")
     held, naive, width = dict.fromkeys(names, 0), 0, []
     for i in range(200):
-        score, label, units = draw(np.random.default_rng([2, i]), 80, 320)
+        score, label, made = draw(np.random.default_rng([2, i]), 80, 320)
+        units = made()
         assert units.scheme == scheme
         plan = Resampling(300, seed=i)
         right, wrong = (bootstrap(score, label, 0.5, u, plan) for u in (units, None))
