@@ -78,6 +78,7 @@ def stock_trial(  # noqa: PLR0913 - a recipe's parameters
         greater_is_better=True,
         seed=seed,
         bf16=bf16,
+        use_cpu=bf16,  # which bfloat16 without a GPU asks for
         report_to=[],
         disable_tqdm=True,
     )
