@@ -58,7 +58,8 @@ def launch_server(
             closing.set()
             with suppress(OSError):
                 Client(address, family="AF_UNIX").close()  # wakes the thread
-            for thread in (accepting, *serving):  # first the one that begins the others
+            accepting.join(_END_SECONDS)  # which may be about to begin one more
+            for thread in serving:
                 thread.join(_END_SECONDS)
 
 

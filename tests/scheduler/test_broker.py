@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -79,8 +80,10 @@ def test_a_trial_ends_with_who_has_asked_for_it(
 def test_whoever_asks_as_the_server_ends_does_not_keep_it_from_ending(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its thread may have been made and not begun, which nobody can wait for."""
-    made, goes_on = threading.Event(), threading.Event()
+    """Its thread may have been made and not begun, which nobody can wait for; its trial is waited
+    for all the same.
+    """
+    made, goes_on, ended = threading.Event(), threading.Event(), threading.Event()
     start = threading.Thread.start
 
     def begin_late(thread: threading.Thread) -> None:
@@ -90,9 +93,16 @@ def test_whoever_asks_as_the_server_ends_does_not_keep_it_from_ending(
         start(thread)
 
     monkeypatch.setattr(threading.Thread, "start", begin_late)
-    monkeypatch.setattr(launch_server, "run_trial", lambda *_: Status.PENDING)
+
+    def run(*_: object) -> Status:
+        time.sleep(0.5)
+        ended.set()
+        return Status.PENDING
+
+    monkeypatch.setattr(launch_server, "run_trial", run)
     with launch_server.launch_server(tmp_path, Limits()) as address:
         asker = start_program("ask_for_trial", address)
         assert made.wait(30)
         threading.Timer(0.2, goes_on.set).start()
+    assert ended.is_set()
     asker.communicate(timeout=30)
