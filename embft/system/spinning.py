@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 
-_SPINS = (
-    "1000"  # some microseconds, hardly more than what threads of one loop wait on a free machine
-)
+_SPINS = "1000"  # some microseconds: hardly more than threads wait on a free machine
 _USERS = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")  # whoever sets one of these has chosen
 
 

@@ -83,7 +83,7 @@ def test_the_tiny_study_from_spec_to_report(tmp_path: Path) -> None:
     """
     _titles(tmp_path / "titles.csv")
     text = TINY.read_text().replace("../../shared/data/stackoverflow/", "")
-    text = text.replace("pairs: 4000", "pairs: 300")
+    text = text.replace("pairs: 4000", "pairs: 500")
     text = text.replace(AXES, WAYS)
     assert WAYS in text
     (tmp_path / "spec.yaml").write_text(text)

@@ -106,7 +106,7 @@ def undisturbed(
     tmp_path_factory: pytest.TempPathFactory, tiny_model: Path, pair_files: Path
 ) -> tuple[str, list[dict[str, object]]]:
     """The spec of a training of many epochs, and what it comes to."""
-    spec = tiny_text(tiny_model, pair_files).replace("epochs: 2", "epochs: 16")
+    spec = tiny_text(tiny_model, pair_files).replace("epochs: 2", "epochs: 30")
     spec = spec.replace("[2, 4]", "[2]").partition("  - train.method: [full]")[0]
     home = tmp_path_factory.mktemp("whole")
     (home / "tiny.yaml").write_text(spec)
@@ -125,7 +125,7 @@ def test_an_interrupted_training_goes_on_to_the_same_record(
     spec, wanted = undisturbed
     (tmp_path / "tiny.yaml").write_text(spec)
     sweep = start("sweep", "tiny.yaml", cwd=tmp_path)
-    wait_for(lambda: len(_events(tmp_path, "epoch")) >= 2)
+    wait_for(lambda: len(_events(tmp_path, "epoch")) >= 5)
     (os.killpg if whole_group else os.kill)(sweep.pid, signal.SIGINT)
     output, _ = sweep.communicate(timeout=60)
     assert sweep.returncode == 130, output
