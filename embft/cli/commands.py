@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import signal
 import sys
 from contextlib import suppress
 from importlib import import_module
@@ -12,6 +11,11 @@ from typing import Any, NoReturn
 
 import click
 
+from embft.cli.interruption import (
+    end_at_the_next,
+    interrupt_outside_imports,
+    was_interrupted,
+)
 from embft.errors import EXIT_INPUT, EXIT_INTERRUPTED, EmbftError
 from embft.system.speedups import unsaid
 from embft.system.spinning import spin_briefly
@@ -82,12 +86,15 @@ class Commands(Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command. Ctrl-C and SIGTERM end it with status 130, whenever they come."""
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        interrupt_outside_imports()
         try:
             return super().invoke(ctx)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, Exception) as error:
+            if not was_interrupted(error):
+                raise
             from embft.system.processes import end_descendants
 
+            end_at_the_next()
             end_descendants()
             _tell("interrupted: the same command carries on")
             leave(EXIT_INTERRUPTED)

@@ -158,13 +158,21 @@ def _decided(home: Path) -> list[dict[str, object]]:
     return plain
 
 
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
-def test_an_interruption_before_anything_runs(tmp_path: Path, name: str) -> None:
-    """While a plan is made, a signal ends the command with 130 and one line."""
+@pytest.mark.parametrize("arguments", [["SIGINT"], ["SIGTERM"], ["SIGINT", "as an ImportError"]])
+def test_an_interruption_before_anything_runs(tmp_path: Path, arguments: list[str]) -> None:
+    """While a plan is made, a signal ends the command with 130 and one line, whatever error a
+    library makes of it.
+    """
     (tmp_path / "s.yaml").write_text("name: a\ndata: {dataset: dating}\n")
-    run = run_program("interrupted_plan", cwd=tmp_path, arguments=[name])
+    run = run_program("interrupted_plan", cwd=tmp_path, arguments=arguments)
     assert run.returncode == 130
     assert run.stderr.splitlines() == ["embft: interrupted: the same command carries on"]
+
+
+@pytest.mark.parametrize("number", ["SIGINT", "SIGTERM"])
+def test_an_interruption_waits_for_the_end_of_an_import(number: str) -> None:
+    """What is imported is whole, and nothing in it can take the interruption for something else."""
+    assert program("interrupted_import", arguments=[number], seconds=60) == "[]\n"
 
 
 def test_a_signal_at_any_moment_of_the_wait_is_noted() -> None:
