@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from embft.data.column import arrow
 from embft.errors import EmbftError
 from embft.execution.after import each_in_a_process
 from embft.planning.capacity import Demand, trials_at_once
@@ -90,10 +91,10 @@ def _parquet(rows: np.ndarray, points: np.ndarray, cluster: np.ndarray, summary:
 
     table = pa.table(
         {
-            "row": rows.astype(np.int32),
-            "x": points[:, 0].astype(np.float32),
-            "y": points[:, 1].astype(np.float32),
-            "cluster": cluster.astype(np.int32),
+            "row": arrow(rows.astype(np.int32)),
+            "x": arrow(points[:, 0].astype(np.float32)),
+            "y": arrow(points[:, 1].astype(np.float32)),
+            "cluster": arrow(cluster.astype(np.int32)),
         }
     )
     sink = pa.BufferOutputStream()

@@ -14,6 +14,9 @@ from embft.system.speedups import speedup
 
 with no_collection():  # which went through all that was imported so far over and over
     import_sentence_transformers()
+    import pyarrow.compute
+    import pyarrow.parquet  # noqa: F401 - every worker reads and writes such files
+
     from embft.execution import entry, worker
     from embft.training.kernels.entry import kernels
 

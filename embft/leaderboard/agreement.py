@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 from embft.leaderboard.labels import config_label
 from embft.leaderboard.metrics import metric_of
 from embft.leaderboard.rows import Leaderboard
 from embft.leaderboard.table import mean_metrics
+from embft.metrics.pairs import kendall_tau
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def _agreement(
     leaderboard: Leaderboard, metric: str, values: list[float], goal: np.ndarray
 ) -> Agreement:
     better = np.array(values) * (1.0 if metric_of(leaderboard, metric).higher_is_better else -1.0)
-    tau = float(stats.kendalltau(better, goal).statistic) if len(values) > 1 else float("nan")
+    tau = kendall_tau(better, goal) if len(values) > 1 else float("nan")
     first = leaderboard.groups[int(np.argmax(better))]
     shipped = next((i for i, group in enumerate(leaderboard.groups) if group.recommended), None)
     place = None if shipped is None else int((better > better[shipped]).sum()) + 1

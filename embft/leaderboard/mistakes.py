@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 
 from embft.data.pairs import Pairs
 from embft.leaderboard.pair_scores import Model, PairScores
@@ -59,6 +58,8 @@ def worst_mistakes(
 def mistake_sizes(test: PairScores) -> npt.NDArray[np.float64]:
     """(n,): above 0 scored too high, below 0 too low, 0 no mistake."""
     if not test.is_binary:
+        from scipy import stats  # a third of a second of a report to import, and few need it
+
         count = max(len(test.label) - 1, 1)
         ranks = stats.rankdata(test.score) - stats.rankdata(test.label)
         return np.asarray(ranks / count, dtype=np.float64)

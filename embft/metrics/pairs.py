@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy import special
 
 from embft.metrics.pair_definitions import PAIR_METRICS, PairMetric
 from embft.metrics.weighted import FloatArray, Metrics, SortedPairs, sort_pairs, weigh
@@ -138,14 +139,29 @@ def _midway(below: float, above: float) -> float:
     return float(middle if middle > below else above)
 
 
+def kendall_tau(one: npt.ArrayLike, other: npt.ArrayLike) -> float:
+    """Kendall's tau-b of two columns (n,); NaN where all values of one of them are equal."""
+    pairs = sort_pairs(one, other, 0.0)
+    drawn = weigh(pairs, np.ones((1, len(pairs.score))))
+    with np.errstate(invalid="ignore"):
+        return float(PAIR_METRICS["kendall"].compute(drawn)[0])
+
+
 def welch_p(score: npt.ArrayLike, label: npt.ArrayLike) -> float | None:
-    """Two-sided p of Welch's t-test (1947) of the two labels' scores; None where undefined."""
+    """Two-sided p of Welch's t-test (1947) of the two labels' scores; None where undefined.
+
+    scipy's own `ttest_ind` gives the same digits, and takes half a second of each trial to import.
+    """
     if "welch_t" not in pair_metrics(score, label, 0.0):
         return None
-    from scipy import stats
-
     scores, positive = np.asarray(score, np.float64), np.asarray(label) == 1
-    return float(stats.ttest_ind(scores[positive], scores[~positive], equal_var=False).pvalue)
+    one, other = scores[positive], scores[~positive]
+    errors = [np.var(side) * (len(side) / (len(side) - 1)) / len(side) for side in (one, other)]
+    freedom = sum(errors) ** 2 / (
+        errors[0] ** 2 / (len(one) - 1) + errors[1] ** 2 / (len(other) - 1)
+    )
+    t = (one.mean() - other.mean()) / np.sqrt(sum(errors))
+    return float(2 * special.stdtr(freedom, -abs(t)))
 
 
 def breakdown(

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import chain
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from embft.data.column import arrow
 from embft.storage.files import write_atomic
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 DEPTH = 10
 """So many documents of each query are kept."""
@@ -30,11 +39,11 @@ def write_retrieved(path: Path, found: Mapping[str, Retrieved]) -> None:
     tables = [
         pa.table(
             {
-                "split": [split] * len(each.query),
-                "query": list(each.query),
-                "documents": pa.array(each.documents, pa.list_(pa.string())),
-                "scores": pa.array(each.scores, pa.list_(pa.float32())),
-                "grades": pa.array(each.grades, pa.list_(pa.int64())),
+                "split": arrow([split] * len(each.query)),
+                "query": arrow(each.query),
+                "documents": _lists(each.documents, list),
+                "scores": _lists(each.scores, partial(np.array, dtype=np.float32)),
+                "grades": _lists(each.grades, partial(np.array, dtype=np.int64)),
             }
         )
         for split, each in found.items()
@@ -42,6 +51,14 @@ def write_retrieved(path: Path, found: Mapping[str, Retrieved]) -> None:
     content = pa.BufferOutputStream()
     pq.write_table(pa.concat_tables(tables), content)
     write_atomic(path, content.getvalue().to_pybytes())
+
+
+def _lists(rows: Sequence[Sequence[Any]], column: Callable[[list[Any]], Any]) -> pa.ListArray:
+    """A column of lists. column: makes of all their values, one after another, a column."""
+    import pyarrow as pa
+
+    ends = np.cumsum([0, *map(len, rows)]).astype(np.int32)
+    return pa.ListArray.from_arrays(arrow(ends), arrow(column([*chain(*rows)])))
 
 
 def read_retrieved(path: Path, split: str) -> Retrieved:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from embft.data.column import numbers
+from embft.data.column import arrow, numbers
 from embft.data.pairs import Splits
 from embft.storage.files import write_atomic
 
@@ -33,10 +33,10 @@ def write_scores(
     tables = [
         pa.table(
             {
-                "split": [split] * len(values),
-                "row": np.arange(len(values), dtype=np.int32),
-                "label": splits[split].label,
-                "score": np.asarray(values, np.float64),
+                "split": arrow([split] * len(values)),
+                "row": arrow(np.arange(len(values), dtype=np.int32)),
+                "label": arrow(np.asarray(splits[split].label, np.float64)),
+                "score": arrow(np.asarray(values, np.float64)),
             }
         )
         for split, values in cosines.items()

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from embft.data.column import numbers
+from embft.data.column import arrow, numbers, repeated
 from embft.metrics.bootstrap import BootstrapResult, Statistics, of_statistics
 from embft.metrics.pairs import weighted_metrics
 from embft.metrics.resampling import Resampling, Units, independent_pairs, sampling_units
@@ -124,7 +124,7 @@ def _columns(split: str, metric: str, values: UnitValues) -> dict[str, Any]:
     n = len(values)
     ends = np.full((n, 2), -1) if values.ends is None else values.ends
     named = {
-        name: _repeated(text, n)
+        name: repeated(text, n)
         for name, text in (
             ("split", split),
             ("metric", metric),
@@ -134,20 +134,14 @@ def _columns(split: str, metric: str, values: UnitValues) -> dict[str, Any]:
     }
     return {
         **named,
-        "row": np.arange(n, dtype=np.int32),
-        "id": list(values.ids),
-        "value": np.asarray(values.values, np.float64),
-        "weight": _filled(values.weights, n),
-        "label": _filled(values.labels, n),
-        "first": ends[:, 0].astype(np.int64),
-        "second": ends[:, 1].astype(np.int64),
+        "row": arrow(np.arange(n, dtype=np.int32)),
+        "id": arrow(values.ids),
+        "value": arrow(np.asarray(values.values, np.float64)),
+        "weight": arrow(_filled(values.weights, n)),
+        "label": arrow(_filled(values.labels, n)),
+        "first": arrow(ends[:, 0].astype(np.int64)),
+        "second": arrow(ends[:, 1].astype(np.int64)),
     }
-
-
-def _repeated(text: str, n: int) -> Any:
-    import pyarrow as pa
-
-    return pa.DictionaryArray.from_arrays(pa.array(np.zeros(n, np.int32)), pa.array([text]))
 
 
 def _filled(values: FloatArray | None, n: int) -> FloatArray:

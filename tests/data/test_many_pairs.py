@@ -89,7 +89,8 @@ def test_few_pairs_are_written_as_arrow_writes_them(tmp_path: Path) -> None:
         texts = [f"text {i}" for i in range(count)]
         columns: dict[str, Values] = {"text_1": texts, "label": np.ones(count)}
         write_columns(tmp_path / "ours", columns)
-        pq.write_table(pa.table(columns), tmp_path / "theirs")
+        theirs = {"text_1": pa.array(texts, pa.string()), "label": np.ones(count)}
+        pq.write_table(pa.table(theirs), tmp_path / "theirs")
         assert (tmp_path / "ours").read_bytes() == (tmp_path / "theirs").read_bytes()
 
 

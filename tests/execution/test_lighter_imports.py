@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from embft.execution import lighter_imports
 from embft.execution.lighter_imports import import_sentence_transformers, imported_later
+from embft.results.folders import TrialDir
 from embft.system.speedups import missing
 from tests.helpers.commands import program
 
@@ -20,6 +22,15 @@ def test_workers_import_no_more_than_they_need(tiny_model: Path) -> None:
     soon as something calls them.
     """
     program("what_workers_import", arguments=[str(tiny_model)])
+
+
+def test_a_trial_imports_nothing_heavy(copied: dict[str, TrialDir]) -> None:
+    """Neither its training nor its scores, which every trial would pay for."""
+    for folder in copied.values():
+        folder.result_file.unlink()
+        folder.trained_file.unlink(missing_ok=True)
+        shutil.rmtree(folder.model_folder, ignore_errors=True)
+    program("what_a_trial_imports", arguments=[str(each.path) for each in copied.values()])
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ from embft.metrics.pair_definitions import PAIR_METRICS, pair_metric
 from embft.metrics.pairs import (
     best_f1_threshold,
     breakdown,
+    kendall_tau,
     pair_metrics,
     undefined_reasons,
     weighted_metrics,
@@ -322,3 +323,22 @@ def test_baseline_of_the_study_is_reproduced() -> None:
     p_value = welch_p(score, label)
     assert p_value is not None
     assert p_value < 0.001
+
+
+@pytest.mark.parametrize("n", [5, 40, 400])
+def test_welchs_p_is_scipys(n: int) -> None:
+    """To the last digit, which a record of an older version has from scipy."""
+    score, label = _pairs(n, n, graded=False, ties=False)
+    wanted = stats.ttest_ind(score[label == 1], score[label == 0], equal_var=False).pvalue
+    assert welch_p(score, label) == wanted
+
+
+@pytest.mark.parametrize("n", [2, 3, 40, 400])
+@pytest.mark.parametrize("ties", [False, True])
+def test_kendalls_tau_of_two_columns(n: int, ties: bool) -> None:
+    """It is scipy's, and NaN where a column has no order."""
+    one, other = _pairs(n, n, graded=True, ties=ties)
+    assert kendall_tau(one, other) == pytest.approx(
+        stats.kendalltau(one, other).statistic, abs=1e-12, nan_ok=True
+    )
+    assert np.isnan(kendall_tau(np.ones(n), other))
