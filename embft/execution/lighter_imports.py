@@ -9,15 +9,12 @@ is imported as usual. What each worker would do once more for itself is done bef
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
-from embft.system.speedups import go_without, speedup
+from embft.system.light_import import import_without
+from embft.system.speedups import speedup
 
 _LIBRARY = "sentence_transformers"
 
@@ -27,68 +24,9 @@ def import_sentence_transformers() -> None:
     if _LIBRARY in sys.modules:
         return
     speedup("one look at the architectures", _look_once)
-    try:
-        with imported_later("sklearn", "sklearn.metrics", "datasets"):
-            importlib.import_module(_LIBRARY)
-    except Exception as error:  # noqa: BLE001 - whatever it needs of them, it gets them now
-        reason = f"{type(error).__name__}: {error}"
-        go_without("an import without scikit-learn and datasets", reason)
-        for name in [n for n in sys.modules if n.partition(".")[0] == _LIBRARY]:
-            del sys.modules[name]
-        importlib.import_module(_LIBRARY)
+    import_without(_LIBRARY, "sklearn", "sklearn.metrics", "datasets")
     speedup("models without the version of datasets", _leave_out_datasets)
     speedup("names of weights read once", _read_names_of_weights)
-
-
-@contextmanager
-def imported_later(*names: str) -> Iterator[None]:
-    """In the block, what is imported from these modules stands for itself until it is called, or
-    asked for something. Packages come before their modules. Those that are imported already stay.
-    """
-    found = [name for name in names if name not in sys.modules]
-    placed = {name: _Later(name) for name in found}
-    sys.modules.update(placed)
-    try:
-        yield
-    finally:
-        for name, module in placed.items():
-            if sys.modules.get(name) is module:
-                del sys.modules[name]
-
-
-class _Later(ModuleType):
-    """Stands for a module whose functions and classes are wanted later, if at all."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__(name)
-        if "." not in name:  # others ask by it whether the package is installed
-            self.__spec__ = importlib.util.find_spec(name)
-
-    def __getattr__(self, name: str) -> _Stand:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return _Stand(name, (), {"__module__": self.__name__})
-
-
-class _Stand(type):
-    """Stands for a function or a class of a module that has not been imported.
-
-    Nothing is an instance of a class whose module nobody has imported.
-    """
-
-    def __call__(cls, *given: Any, **named: Any) -> Any:
-        return cls._real()(*given, **named)
-
-    def __getattr__(cls, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return getattr(cls._real(), name)
-
-    def __instancecheck__(cls, instance: object) -> bool:
-        return cls.__module__ in sys.modules and isinstance(instance, cls._real())
-
-    def _real(cls) -> Any:
-        return getattr(importlib.import_module(cls.__module__), cls.__name__)
 
 
 def _leave_out_datasets() -> None:

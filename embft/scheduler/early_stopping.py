@@ -12,18 +12,17 @@ import time
 from pathlib import Path
 from typing import Any
 
-from ray.tune.experiment import Trial
-from ray.tune.schedulers import (
+from embft.execution.launcher import write_pruned
+from embft.results.folders import TrialDir
+from embft.results.records import PruneDecision
+from embft.scheduler.ray_tune import (
     AsyncHyperBandScheduler,
     FIFOScheduler,
     HyperBandScheduler,
     MedianStoppingRule,
+    Trial,
     TrialScheduler,
 )
-
-from embft.execution.launcher import write_pruned
-from embft.results.folders import TrialDir
-from embft.results.records import PruneDecision
 from embft.scheduler.searchers import METRIC
 from embft.scheduler.unsaved import Unsaved
 from embft.spec.search import Scheduler

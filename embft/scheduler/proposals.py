@@ -17,8 +17,6 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any, TypeGuard
 
-from ray.tune.search import Searcher
-
 from embft.errors import EmbftError, SearchError
 from embft.planning.plan import Plan, PlannedTrial
 from embft.planning.take_over import adopt_finished
@@ -34,6 +32,7 @@ from embft.results.search_log import (
     refused_answer,
 )
 from embft.results.serving import known_serving
+from embft.scheduler.ray_tune import Searcher
 from embft.scheduler.searchers import METRIC, make_searcher, versions
 from embft.scheduler.unsaved import Unsaved
 from embft.storage.seal import canonical_json

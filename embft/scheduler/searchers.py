@@ -13,9 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from ray import tune
-from ray.tune.search import Searcher
 
+from embft.scheduler.ray_tune import Searcher, tune
 from embft.spec import SweepSpec
 from embft.spec.distributions import Domain, Product
 from embft.spec.initial import whole_point

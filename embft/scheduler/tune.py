@@ -22,8 +22,6 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
-from ray import tune
-
 from embft.errors import EmbftError, FailureReason
 from embft.execution.launcher import run_trial
 from embft.execution.monitor import Limits
@@ -44,6 +42,7 @@ from embft.scheduler.follow import Follower
 from embft.scheduler.health import ClusterWatch
 from embft.scheduler.interruption import Interrupted, RayDiedError
 from embft.scheduler.proposals import ProposedTrials, Suggestions
+from embft.scheduler.ray_tune import tune
 from embft.scheduler.stepped import SteppedTrial
 from embft.scheduler.stopping import Enough
 from embft.scheduler.unsaved import Unsaved
