@@ -4,6 +4,8 @@ With Ray Tune come Ray Data and pandas, neither of which a sweep uses: four tent
 the sweep's own process, and once more in each of Ray's actors.
 """
 
+import ray  # noqa: F401 - which cannot be imported a second time, where Ray Tune needs more
+
 from embft.system.light_import import import_without
 
 import_without("ray.tune", "pandas", "ray.data")

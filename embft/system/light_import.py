@@ -20,8 +20,6 @@ def import_without(library: str, *others: str) -> None:
     """
     if library in sys.modules:
         return
-    if package := library.rpartition(".")[0]:
-        importlib.import_module(package)
     before = set(sys.modules)
     try:
         with imported_later(*others):

@@ -21,6 +21,7 @@ from embft.data.splits import build_splits
 from embft.data.texts import normalise
 from embft.errors import DataError
 from embft.report.audit import audit_figures
+from tests.helpers.commands import program
 
 DATING = Path(__file__).resolve().parents[3] / "shared" / "data" / "dating"
 QUALITY = {"quality_form", "quality_diversity", "quality_bias", "quality_language"}
@@ -453,3 +454,8 @@ def test_dating() -> None:
     cleaned = drop_leaked(splits, found)
     assert audit(cleaned).find("leak_dev_from_train") is None
     assert len(cleaned.dev) == 295
+
+
+def test_scikit_learn_comes_without_what_takes_longer(pair_files: Path) -> None:
+    """Before a new sweep's first step is its audit."""
+    program("what_an_audit_imports", arguments=[str(pair_files)])
