@@ -159,11 +159,9 @@ def _run_one(
     """
     from embft.cli.plan_text import print_mining
     from embft.cli.progress import mining_shown
-    from embft.leaderboard.build import build_leaderboard
     from embft.planning.freeze import to_mine
     from embft.planning.prefixes import share_prefixes
     from embft.planning.prepare import prepare
-    from embft.report.output import Wanted, write_wanted
     from embft.scheduler.ray_log import ray_log
 
     with plan.folder.lock(), ray_log(plan.folder.ray_log_file, ray.threads) as log:
@@ -183,10 +181,7 @@ def _run_one(
         try:
             if plan.spec.serving is not None and not stopped:
                 _measure_serving(console, plan, options)
-            leaderboard = build_leaderboard(plan.folder.path)
-            if options.maps and not stopped:
-                write_lead_maps(leaderboard, ())
-            write_wanted(leaderboard, [plan.folder.path], Wanted())
+            leaderboard = _reported(plan, maps=options.maps and not stopped)
         except (EmbftError, OSError) as error:  # the folder may be gone, or full
             if stopped is None:
                 raise
@@ -195,6 +190,20 @@ def _run_one(
         if stopped:
             _end_stopped(console, stopped, after)
     return _status(plan, leaderboard)
+
+
+def _reported(plan: Plan, *, maps: bool) -> Leaderboard:
+    """Write leaderboard and report. Imports what they need here: a trial must not wait for that,
+    and while trials run, `BackgroundReport` imports it.
+    """
+    from embft.leaderboard.build import build_leaderboard
+    from embft.report.output import Wanted, write_wanted
+
+    leaderboard = build_leaderboard(plan.folder.path)
+    if maps:
+        write_lead_maps(leaderboard, ())
+    write_wanted(leaderboard, [plan.folder.path], Wanted())
+    return leaderboard
 
 
 def _measure_serving(console: Console, plan: Plan, options: Options) -> None:

@@ -5,6 +5,7 @@ An observer of the sweep, with a thread of its own.
 
 from __future__ import annotations
 
+import importlib
 import logging
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from embft.system.allocator import release_memory
 # 10,000 it takes as much as all the rest of the sweep's own process.
 _MANY = 1000
 _POLL_SECONDS = 0.2
+_BEGUN_SECONDS = 5.0  # after which the first trials no longer need the cores for their own imports
 _SETTLE_SECONDS = 0.5  # so that the sweep's last trials start no report that its end makes again
 _REST = 29.0  # so that reports take a thirtieth of one core
 
@@ -55,6 +57,9 @@ class BackgroundReport(Observer):
         self.thread.join()
 
     def _work(self) -> None:
+        self.finished.wait(_BEGUN_SECONDS)
+        if not self.stop.is_set():
+            importlib.import_module("embft.report.output")  # its half a second is none of the end's
         while not self.stop.is_set():
             self.finished.wait()
             if self.stop.wait(_SETTLE_SECONDS):
