@@ -16,7 +16,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from functools import partial
 from pathlib import Path
 from threading import Thread
@@ -344,7 +344,7 @@ def _fit(tuners: Iterable[tune.Tuner], cluster: Cluster, watch: _Watch) -> list[
     try:
         with _check_of(cluster) as check:
             while not results.done():
-                time.sleep(_STOP_SECONDS)
+                wait([results], timeout=_STOP_SECONDS)
                 _stop_if_asked(cluster, watch)
                 watch.look()
                 check()

@@ -125,17 +125,23 @@ def _fork_server_by_fork(path: Any, arguments: Sequence[Any], passed: Sequence[i
 _spawn = util.spawnv_passfds
 
 if __name__ == "__main__":
+    from embft.data.audit.shortcuts import import_sklearn
     from embft.scheduler import settings as ray_settings
 
     ray_settings.configure(None)
     for name in (
-        "cli.data",
-        "execution.preload",
+        "execution.preload",  # first, since it imports sentence-transformers as workers have it
+        "cli.progress",
+        "cli.ship",
+        "cli.sweeps",
+        "execution.evaluate",
         "leaderboard.build",
-        "report.page",
+        "report.background",
+        "report.output",
         "scheduler.tune",
     ):
         importlib.import_module(f"embft.{name}")
+    import_sklearn()
     gc.freeze()  # as preloading does: each fork's collector would go through all of this again
     given, came_by = serve(sys.argv[1])
     _run(given, came_by)

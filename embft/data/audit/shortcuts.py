@@ -67,7 +67,7 @@ def shortcuts(corpus: Corpus) -> Iterator[Finding]:
     yield from _single_words(held)
 
 
-def _import_sklearn() -> None:
+def import_sklearn() -> None:
     """Import scikit-learn without scipy.stats and pandas, which take twice its time, and which
     nothing here calls.
     """
@@ -77,7 +77,7 @@ def _import_sklearn() -> None:
 
 def auc(scores: _Floats, label: _Bools) -> tuple[float, float]:
     """Area under the ROC curve and its standard error (Hanley and McNeil, 1982)."""
-    _import_sklearn()
+    import_sklearn()
     from sklearn.metrics import roc_auc_score
 
     area = float(roc_auc_score(label, scores))
@@ -142,7 +142,7 @@ def _judge(
 
 def _logistic(fit: Any, label: _Bools, score: Any) -> tuple[_Floats, _Floats]:
     """Probabilities for `score`, and the coefficients."""
-    _import_sklearn()
+    import_sklearn()
     from sklearn.linear_model import LogisticRegression
 
     model = LogisticRegression(solver="liblinear", random_state=0).fit(fit, label)
@@ -171,7 +171,7 @@ def _lengths(sides: Sequence[Sequence[str]]) -> _Floats:
 
 def _bag(texts: Sequence[str]) -> tuple[Any, Any]:
     """A fitted counter of words and its binary counts; None if no word occurs twice."""
-    _import_sklearn()
+    import_sklearn()
     from sklearn.feature_extraction.text import CountVectorizer
 
     counter = CountVectorizer(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from threading import current_thread, main_thread
 from typing import Any
@@ -15,6 +16,7 @@ from embft.planning.plan import make_plan  # noqa: E402
 from embft.scheduler import tune as sweep  # noqa: E402
 from embft.scheduler.cluster import ray_cluster  # noqa: E402
 from embft.spec import load_spec  # noqa: E402
+from embft.system.speedups import missing  # noqa: E402
 
 tuner, fit_it = sweep._tuner, Tuner.fit
 begun: list[int] = []
@@ -49,3 +51,4 @@ with ray_cluster(plan.spec.resources) as cluster:
     print(sweep.run_trials(plan.trials, cluster, plan.spec.resources))
 print(begun, [trial.folder.path.exists() for trial in plan.trials])
 print(len(threads), main_thread() in threads)
+print({"pandas", "ray.data"} & set(sys.modules), missing())
