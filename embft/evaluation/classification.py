@@ -21,6 +21,7 @@ from embft.metrics.weighted import FloatArray, IntArray
 from embft.results.evaluators import table_file
 from embft.results.units import UnitValues
 from embft.spec.base import Files
+from embft.system.light_import import import_sklearn
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -130,6 +131,7 @@ def _classified(
     scored: Sequence[IntArray],
 ) -> Found:
     """Accuracy and macro F1 of a logistic regression for each draw, on its rows of `target`."""
+    import_sklearn("linear_model")
     from sklearn.linear_model import LogisticRegression
     from sklearn.metrics import f1_score
 

@@ -17,6 +17,7 @@ from embft.evaluation.labelled import OnLabelledTexts, by_split
 from embft.metrics.metric import SHARE, Metric
 from embft.metrics.weighted import FloatArray
 from embft.results.units import UnitValues
+from embft.system.light_import import import_sklearn
 
 
 class Clustering(OnLabelledTexts):
@@ -90,6 +91,7 @@ def v_measures(
     `embeddings` (n, width), as the model gives them; `labels` (n,), as many clusters as there are
     different ones (Rosenberg and Hirschberg, 2007, for the measure).
     """
+    import_sklearn("cluster")
     from sklearn.cluster import MiniBatchKMeans
     from sklearn.metrics import v_measure_score
 

@@ -125,8 +125,8 @@ def _fork_server_by_fork(path: Any, arguments: Sequence[Any], passed: Sequence[i
 _spawn = util.spawnv_passfds
 
 if __name__ == "__main__":
-    from embft.data.audit.shortcuts import import_sklearn
     from embft.scheduler import settings as ray_settings
+    from embft.system.light_import import import_sklearn
 
     ray_settings.configure(None)
     for name in (
@@ -141,7 +141,7 @@ if __name__ == "__main__":
         "scheduler.tune",
     ):
         importlib.import_module(f"embft.{name}")
-    import_sklearn()
+    import_sklearn("linear_model", "feature_extraction.text", "cluster")
     gc.freeze()  # as preloading does: each fork's collector would go through all of this again
     given, came_by = serve(sys.argv[1])
     _run(given, came_by)

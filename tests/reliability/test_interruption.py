@@ -25,6 +25,9 @@ from tests.helpers.commands import (
 
 pytestmark = pytest.mark.slow
 
+# A terminal and `timeout` give the signal to every process of the sweep, which is the harder case.
+BOTH = [pytest.param(False, marks=pytest.mark.long), True]
+
 
 def _actors(folder: Path) -> list[str]:
     """Ray's actors of the sweep in this folder, which it has once it has started."""
@@ -54,7 +57,7 @@ def test_an_interruption_ends_cleanly(
     assert [record for record in records if '"failed"' in record] == []
 
 
-@pytest.mark.parametrize("whole_group", [False, True])
+@pytest.mark.parametrize("whole_group", BOTH)
 def test_an_interruption_while_the_folder_vanishes(
     tmp_path: Path, tiny_spec: str, whole_group: bool
 ) -> None:
@@ -114,7 +117,7 @@ def undisturbed(
     return spec, _decided(home)
 
 
-@pytest.mark.parametrize("whole_group", [False, True])
+@pytest.mark.parametrize("whole_group", BOTH)
 def test_an_interrupted_training_goes_on_to_the_same_record(
     tmp_path: Path, undisturbed: tuple[str, list[dict[str, object]]], whole_group: bool
 ) -> None:

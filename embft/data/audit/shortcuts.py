@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from embft.data.audit.corpus import Corpus
 from embft.data.audit.findings import Finding, sample
-from embft.system.light_import import import_without
+from embft.system.light_import import import_sklearn
 
 FIT, SCORE = 20_000, 10_000
 """Rows of train that a guesser is fitted on, and of dev that it is scored on, at the most."""
@@ -67,17 +67,9 @@ def shortcuts(corpus: Corpus) -> Iterator[Finding]:
     yield from _single_words(held)
 
 
-def import_sklearn() -> None:
-    """Import scikit-learn without scipy.stats and pandas, which take twice its time, and which
-    nothing here calls.
-    """
-    for module in ("linear_model", "feature_extraction.text"):
-        import_without(f"sklearn.{module}", "scipy.stats", "pandas")
-
-
 def auc(scores: _Floats, label: _Bools) -> tuple[float, float]:
     """Area under the ROC curve and its standard error (Hanley and McNeil, 1982)."""
-    import_sklearn()
+    import_sklearn("metrics")
     from sklearn.metrics import roc_auc_score
 
     area = float(roc_auc_score(label, scores))
@@ -142,7 +134,7 @@ def _judge(
 
 def _logistic(fit: Any, label: _Bools, score: Any) -> tuple[_Floats, _Floats]:
     """Probabilities for `score`, and the coefficients."""
-    import_sklearn()
+    import_sklearn("linear_model")
     from sklearn.linear_model import LogisticRegression
 
     model = LogisticRegression(solver="liblinear", random_state=0).fit(fit, label)
@@ -171,7 +163,7 @@ def _lengths(sides: Sequence[Sequence[str]]) -> _Floats:
 
 def _bag(texts: Sequence[str]) -> tuple[Any, Any]:
     """A fitted counter of words and its binary counts; None if no word occurs twice."""
-    import_sklearn()
+    import_sklearn("feature_extraction.text")
     from sklearn.feature_extraction.text import CountVectorizer
 
     counter = CountVectorizer(
