@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from embft.data.column import arrow
+
 
 @dataclass(frozen=True)
 class Labelled:
@@ -26,7 +28,7 @@ class Labelled:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        table = pa.table({"text": list(self.texts), "label": list(self.labels)})
+        table = pa.table({"text": arrow(self.texts), "label": arrow(self.labels)})
         pq.write_table(table, path)
 
     @classmethod
@@ -34,5 +36,6 @@ class Labelled:
         """Read the texts and labels that `write` wrote."""
         import pyarrow.parquet as pq
 
-        table = pq.read_table(path)
+        # Not by pq.read_table, which imports pyarrow's data sets, and with them pandas.
+        table = pq.ParquetFile(path).read(use_threads=False)
         return cls(table["text"].to_pylist(), table["label"].to_pylist())

@@ -82,7 +82,7 @@ def least_purity(model: Model) -> float:
 @lru_cache(maxsize=16)
 def _read(path: Path, stamp: int) -> PairMap:
     del stamp  # A part of the key: a file that was written anew is read anew.
-    table = pq.read_table(path)
+    table = pq.ParquetFile(path).read(use_threads=False)
     summary = json.loads((table.schema.metadata or {})[b"summary"])
     columns = {name: numbers(table[name]) for name in ("row", "x", "y", "cluster")}
     return PairMap(
