@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import importlib
 import logging
 import math
 import os
@@ -146,6 +147,7 @@ def _connect(
     if temporary is not None:
         cores = available_cores()
         speedup("a lean Ray", _leave_out_monitors)
+        speedup("a Ray that hears no signals", _start_apart)
         if not ray.is_initialized():
             _start_own(cores if asked == "auto" else max(cores, asked), temporary)
         memory = min(resources.memory or sys.maxsize, _free_memory())
@@ -236,6 +238,21 @@ def _leave_out_monitors() -> None:
         setattr(Node, name, lambda self, **_: None)  # noqa: ARG005 - as they are called
     if gone := [name for name in names if not hasattr(Node, name)]:
         raise AttributeError(f"Ray's Node has no {', '.join(gone)}")
+
+
+def _start_apart() -> None:
+    """Have a Ray of our own run in sessions of its own, which the SIGTERM that `timeout` gives to
+    every process of a sweep does not reach: it ended a Ray that was starting, for which this
+    process then waited half a minute.
+
+    Only where the kernel ends Ray's processes with this one: elsewhere Ray finds them by their
+    group. Raises AttributeError where Ray starts them in another way.
+    """
+    services: Any = importlib.import_module("ray._private.services")
+    utils: Any = importlib.import_module("ray._private.utils")
+    if not utils.detect_fate_sharing_support() or isinstance(services.ConsolePopen, partial):
+        return
+    services.ConsolePopen = partial(services.ConsolePopen, start_new_session=True)
 
 
 def _shared_out(  # noqa: PLR0913, PLR0917 - what there is to share
