@@ -16,6 +16,7 @@ import shutil
 import socket
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -45,6 +46,7 @@ from embft.system.speedups import go_without, speedup
 _ONE = Demand(trials=1, worker=0)
 _OBJECT_STORE_BYTES = 78_643_200  # the least that Ray takes; trials pass through files
 _STARTS = 3  # tries to start a Ray of our own
+_LOOK_EVERY, _LOOK_FOR = 0.02, 10.0  # seconds, at a node that starts
 _SCRATCH = "embft-ray-"
 _PARTS_OF_A_CORE = 10_000  # that Ray can count
 
@@ -148,6 +150,7 @@ def _connect(
         cores = available_cores()
         speedup("a lean Ray", _leave_out_monitors)
         speedup("a Ray that hears no signals", _start_apart)
+        speedup("a Ray that is there as soon as it can be", _look_often)
         if not ray.is_initialized():
             _start_own(cores if asked == "auto" else max(cores, asked), temporary)
         memory = min(resources.memory or sys.maxsize, _free_memory())
@@ -253,6 +256,32 @@ def _start_apart() -> None:
     if not utils.detect_fate_sharing_support() or isinstance(services.ConsolePopen, partial):
         return
     services.ConsolePopen = partial(services.ConsolePopen, start_new_session=True)
+
+
+def _look_often() -> None:
+    """Have Ray look for its own node every few milliseconds while it starts. Where it does not find
+    it at once, it sleeps for a second, and it hardly ever does.
+
+    Raises AttributeError where Ray looks for it in another way.
+    """
+    services: Any = importlib.import_module("ray._private.services")
+    state: Any = importlib.import_module("ray._private.state").GlobalState
+    find: Any = services.get_node
+    if getattr(find, "looks_often", False):
+        return
+    options, look = services._get_gcs_client_options, state.node_table
+
+    def get_node(gcs_address: str, node_id: str) -> Any:
+        with contextlib.suppress(Exception):  # Ray's own way says what is wrong
+            known = state()
+            known._initialize_global_state(options(gcs_address))
+            end = time.monotonic() + _LOOK_FOR
+            while time.monotonic() < end and all(n["NodeID"] != node_id for n in look(known)):
+                time.sleep(_LOOK_EVERY)
+        return find(gcs_address, node_id)
+
+    get_node.looks_often = True  # type: ignore[attr-defined]
+    services.get_node = get_node
 
 
 def _shared_out(  # noqa: PLR0913, PLR0917 - what there is to share

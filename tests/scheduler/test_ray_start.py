@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
 import ray
+from ray._private import services
+from ray._private.state import GlobalState
 
 from embft.errors import EmbftError
 from embft.scheduler import cluster
@@ -45,3 +48,31 @@ def test_one_that_never_starts_is_explained(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(ray, "init", other)
     with pytest.raises(ValueError, match="another fault"):
         cluster._start_own(2, "/tmp/somewhere")  # noqa: S108 - nothing is written
+
+
+def test_a_node_is_found_as_soon_as_it_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray looks for it once and then sleeps for a second. An error is Ray's own to explain."""
+    looks: list[str] = []
+
+    def node_table(_: object) -> list[dict[str, str]]:
+        looks.append("look")
+        if len(looks) == 5:
+            raise RuntimeError("the server is gone")
+        return [{"NodeID": "ours"}] if len(looks) == 3 else []
+
+    def get_node(address: str, node: str) -> str:
+        looks.append(node)
+        return address
+
+    monkeypatch.setattr(services, "get_node", get_node)
+    monkeypatch.setattr(services, "_get_gcs_client_options", lambda address: address)
+    monkeypatch.setattr(GlobalState, "_initialize_global_state", lambda *_: None)
+    monkeypatch.setattr(GlobalState, "node_table", node_table)
+    cluster._look_often()
+    cluster._look_often()
+    began = time.monotonic()
+    assert services.get_node("here", "ours") == "here"
+    assert looks == ["look"] * 3 + ["ours"]
+    assert services.get_node("here", "ours") == "here"
+    assert looks[4:] == ["look", "ours"]
+    assert time.monotonic() - began < 1
