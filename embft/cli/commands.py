@@ -173,7 +173,12 @@ def _of_a_path(error: OSError) -> str | None:
 
 
 def quiet_libraries() -> None:
-    """No progress bars and no warnings of transformers beside the answer of a command."""
+    """No progress bars and no warnings of transformers beside the answer of a command. For before
+    it imports what embeds texts: sentence-transformers is imported here, as lightly as workers do.
+    """
+    from embft.execution.lighter_imports import import_sentence_transformers
+
+    import_sentence_transformers()
     from transformers.utils import logging
 
     logging.set_verbosity_error()

@@ -54,11 +54,12 @@ def compress(  # noqa: PLR0913, PLR0917 - a parameter for each option
     """
     from embft.cli.commands import quiet_libraries
     from embft.leaderboard.lookup import find_trial
-    from embft.models.trained import find_trained
-    from embft.shipping.compress import compress as run
     from embft.spec.serving import DIMENSIONS
 
     quiet_libraries()
+    from embft.models.trained import find_trained
+    from embft.shipping.compress import compress as run
+
     folder = find_trial(trial, results)
     found = find_trained(str(folder.path), trusted=trusted)
     objective = folder.read_input().spec.objective.metric

@@ -324,6 +324,11 @@ def evaluate(  # noqa: PLR0913, PLR0917 - a parameter for each option
 
     A trial is named by its short name, its name or its folder.
     """
+    if not sources and not evaluators:
+        raise EmbftError("nothing to score on: give --data, --evaluator, or both")
+    from embft.execution.lighter_imports import import_sentence_transformers
+
+    import_sentence_transformers()  # before what imports it as it comes
     from embft.cli.progress import encoding_shown
     from embft.cli.tables import print_evaluation
     from embft.encoding.precision import encoding_in
@@ -331,8 +336,6 @@ def evaluate(  # noqa: PLR0913, PLR0917 - a parameter for each option
     from embft.execution.precision_effect import beside
     from embft.leaderboard.lookup import looked_up
 
-    if not sources and not evaluators:
-        raise EmbftError("nothing to score on: give --data, --evaluator, or both")
     spec = given_spec(sources)
     entries = [*(spec.evaluators if spec else ()), *map(read_evaluator, evaluators)]
     splits = given_splits(sources, label_range, columns, by, scoring=True) if sources else None

@@ -87,12 +87,12 @@ def export(  # noqa: PLR0913, PLR0917 - a parameter for each option
 
         check_repository(push)
     leaderboard, folder = _chosen(sweep, trial, results)
+    quiet_libraries()
     from embft.models.trained import find_trained
     from embft.shipping.export import Wanted
     from embft.shipping.formats import Trials
     from embft.shipping.served import tried_on
 
-    quiet_libraries()
     found = find_trained(str(folder.path), trusted=trusted)
     trials = tried_on(found, folder, tolerance) if formats else Trials()
     _say(_export(found, out, leaderboard, folder, Wanted(adapter, base_name, formats, trials)))
@@ -130,14 +130,15 @@ def merge(trial: str, out: Path, results: Path, trusted: bool) -> None:
     """
     from embft.leaderboard.build import build_leaderboard
     from embft.leaderboard.lookup import looked_up
-    from embft.models.trained import find_trained
-    from embft.shipping.export import Wanted
 
     folder = looked_up(trial, results)
     leaderboard = None
     if folder and folder.sweep.plan_file.exists():
         leaderboard = build_leaderboard(folder.sweep.path)
     quiet_libraries()
+    from embft.models.trained import find_trained
+    from embft.shipping.export import Wanted
+
     found = find_trained(str(folder.path) if folder else trial, trusted=trusted)
     if not found.is_adapter:
         raise EmbftError(
