@@ -82,10 +82,15 @@ class TextColumn(Sequence[str]):
 
 
 def arrow(values: Sequence[str] | npt.NDArray[Any]) -> pa.Array:
-    """A column of texts, or of numbers of numpy's own type, none missing, as pyarrow has it."""
+    """A column of texts, or of numbers of numpy's own type, none missing, as pyarrow has it.
+
+    Raises TypeError for an array of anything else, of which pyarrow lays out the bytes otherwise.
+    """
     import pyarrow as pa
 
     if isinstance(values, np.ndarray):
+        if values.dtype.kind not in "iuf":
+            raise TypeError(f"an array of {values.dtype}, not of numbers")
         kind = pa.from_numpy_dtype(values.dtype)
         return pa.Array.from_buffers(kind, len(values), [None, _buffer(values)])
     texts = [text.encode() for text in values]

@@ -15,7 +15,7 @@ import pytest
 
 from embft.data import column, dev_split, pairs, texts
 from embft.data.audit import audit, drop_leaked, near
-from embft.data.column import GrowingColumns, TextColumn, Values, write_columns
+from embft.data.column import GrowingColumns, TextColumn, Values, arrow, repeated, write_columns
 from embft.data.dev_split import split_dev
 from embft.data.load import Columns, load_pairs
 from embft.data.pairs import Pairs, Splits, write_jsonl
@@ -60,6 +60,20 @@ def _in_file(given: Pairs, folder: Path) -> Pairs:
 def _content(given: Pairs) -> tuple[object, ...]:
     groups = {name: list(values) for name, values in given.groups.items()}
     return given.shape, [list(each) for each in given.columns], given.label.tolist(), groups
+
+
+def test_columns_are_what_arrow_makes_of_them() -> None:
+    """Texts, numbers of each type, and parts of an array; booleans are other bytes there."""
+    import pyarrow as pa
+
+    numbers = np.arange(12, dtype=np.int32).reshape(3, 4)
+    some = (numbers[:, 1], numbers[0][::-1], numbers[:0, 0], np.array([0.5], np.float32))
+    for values in (["a", "ü€", ""], *some):
+        assert arrow(values).equals(pa.array(values))
+    assert arrow([]).equals(pa.array([], pa.string()))
+    assert repeated("a", 3).to_pylist() == ["a"] * 3
+    with pytest.raises(TypeError, match="an array of bool"):
+        arrow(np.array([True, False]))
 
 
 @pytest.mark.usefixtures("small_parts")
