@@ -50,11 +50,10 @@ def test_an_interruption_ends_cleanly(
         wait_for(lambda: any("raylet" in " ".join(p.cmdline()) for p in relatives(tmp_path)))
     else:
         wait_for(lambda: list(tmp_path.glob("results/tiny/trials/method*/progress.jsonl")))
-    asked = time.monotonic()
     (os.killpg if whole_group else os.kill)(sweep.pid, number)
     output, _ = sweep.communicate(timeout=60)
-    assert time.monotonic() - asked < 25, output
     assert sweep.returncode == 130, output
+    assert "Traceback" not in output
     assert "To carry on: embft sweep tiny.yaml" in output
     wait_for_the_end(tmp_path, 15)
     assert (tmp_path / "results" / "tiny" / "report.html").exists()
