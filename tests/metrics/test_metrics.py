@@ -342,3 +342,9 @@ def test_kendalls_tau_of_two_columns(n: int, ties: bool) -> None:
         stats.kendalltau(one, other).statistic, abs=1e-12, nan_ok=True
     )
     assert np.isnan(kendall_tau(np.ones(n), other))
+
+
+def test_kendalls_tau_of_what_is_not_finite() -> None:
+    """A user's metric may be: an infinite value is the largest, with a NaN there is no order."""
+    assert kendall_tau([1.0, 2.0, np.inf], [1.0, 3.0, 2.0]) == pytest.approx(1 / 3)
+    assert np.isnan(kendall_tau([1.0, 2.0, np.nan], [1.0, 3.0, 2.0]))
