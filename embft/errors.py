@@ -6,7 +6,7 @@ a traceback. Everything else is a defect of ours and keeps its traceback.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from enum import StrEnum
 
 # The exit statuses of every command; 0 is all well.
@@ -68,6 +68,15 @@ class FailureReason(StrEnum):
 
 
 _LISTED, _CLOSE = 40, 3
+
+
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An exception and what it comes from, one after another, each once."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        yield error
+        seen.add(id(error))
+        error = error.__cause__ or error.__context__
 
 
 def nearest(given: str, allowed: Iterable[str]) -> str:

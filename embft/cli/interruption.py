@@ -10,7 +10,7 @@ import time
 from types import FrameType
 from typing import NoReturn
 
-from embft.errors import EXIT_INTERRUPTED
+from embft.errors import EXIT_INTERRUPTED, causes
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _AGAIN = 0.02  # seconds until an import is looked at again
@@ -50,15 +50,9 @@ def _imports(frame: FrameType | None) -> bool:
     return False
 
 
-def was_interrupted(error: BaseException | None) -> bool:
+def was_interrupted(error: BaseException) -> bool:
     """Whether this error is an interruption, or what somebody's code has made of one."""
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        if isinstance(error, KeyboardInterrupt):
-            return True
-        seen.add(id(error))
-        error = error.__cause__ or error.__context__
-    return False
+    return any(isinstance(cause, KeyboardInterrupt) for cause in causes(error))
 
 
 def end_at_the_next() -> None:

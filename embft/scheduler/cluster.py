@@ -19,7 +19,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -243,6 +243,7 @@ def _leave_out_monitors() -> None:
         raise AttributeError(f"Ray's Node has no {', '.join(gone)}")
 
 
+@cache
 def _start_apart() -> None:
     """Have a Ray of our own run in sessions of its own, which the SIGTERM that `timeout` gives to
     every process of a sweep does not reach: it ended a Ray that was starting, for which this
@@ -253,11 +254,11 @@ def _start_apart() -> None:
     """
     services: Any = importlib.import_module("ray._private.services")
     utils: Any = importlib.import_module("ray._private.utils")
-    if not utils.detect_fate_sharing_support() or isinstance(services.ConsolePopen, partial):
-        return
-    services.ConsolePopen = partial(services.ConsolePopen, start_new_session=True)
+    if utils.detect_fate_sharing_support():
+        services.ConsolePopen = partial(services.ConsolePopen, start_new_session=True)
 
 
+@cache
 def _look_often() -> None:
     """Have Ray look for its own node every few milliseconds while it starts. Where it does not find
     it at once, it sleeps for a second, and it hardly ever does.
@@ -267,8 +268,6 @@ def _look_often() -> None:
     services: Any = importlib.import_module("ray._private.services")
     state: Any = importlib.import_module("ray._private.state").GlobalState
     find: Any = services.get_node
-    if getattr(find, "looks_often", False):
-        return
     options, look = services._get_gcs_client_options, state.node_table
 
     def get_node(gcs_address: str, node_id: str) -> Any:
@@ -280,7 +279,6 @@ def _look_often() -> None:
                 time.sleep(_LOOK_EVERY)
         return find(gcs_address, node_id)
 
-    get_node.looks_often = True  # type: ignore[attr-defined]
     services.get_node = get_node
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 
-from embft.errors import FailureReason
+from embft.errors import FailureReason, causes
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _UNWRITABLE = {errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.EINTR, errno.ESTALE}
@@ -27,11 +27,10 @@ def storage_reason(error: BaseException | None) -> FailureReason | None:
 
     Libraries in Rust and C++ tell a full disk in the text of exceptions of their own.
     """
-    while error is not None:
-        number = error.errno if isinstance(error, OSError) else None
-        if number in _FULL or any(words in str(error) for words in _FULL_WORDS):
+    for cause in causes(error):
+        number = cause.errno if isinstance(cause, OSError) else None
+        if number in _FULL or any(words in str(cause) for words in _FULL_WORDS):
             return FailureReason.DISK_FULL
         if number in _UNWRITABLE:
             return FailureReason.UNWRITABLE
-        error = error.__cause__ or error.__context__
     return None

@@ -68,6 +68,7 @@ def test_a_node_is_found_as_soon_as_it_is_there(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(services, "_get_gcs_client_options", lambda address: address)
     monkeypatch.setattr(GlobalState, "_initialize_global_state", lambda *_: None)
     monkeypatch.setattr(GlobalState, "node_table", node_table)
+    cluster._look_often.cache_clear()  # a test before this one may have had a Ray of its own
     cluster._look_often()
     cluster._look_often()
     began = time.monotonic()
