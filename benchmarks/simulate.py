@@ -1,11 +1,12 @@
 """How often embft's statistics are right, by simulation: writes docs/statistics.md.
 
-    python benchmarks/simulate.py [--minutes 200] [--processes 2] [--no-publish]
+    python benchmarks/simulate.py [--minutes 200] [--processes 2] [--studies interval power …]
+        [--no-publish]
 
 Each cell of `simulations.py` is repeated for its share of the minutes (of processor time, over all
 processes); a mean stands with its standard error and the number of repetitions. The same seeds
 give the same repetitions, of which more minutes do more. Ctrl-C ends it early, with all passes over
-the cells that are done.
+the cells that are done. With some `--studies`, the page keeps what it says of the others.
 """
 
 from __future__ import annotations
@@ -70,30 +71,36 @@ def main() -> None:
     arguments = parser(__doc__)
     arguments.add_argument("--minutes", type=float, default=200.0, help="of processor time, in all")
     arguments.add_argument("--processes", type=int, default=2)
+    arguments.add_argument("--studies", nargs="+", default=[*SHARES], choices=[*SHARES])
     arguments.add_argument("--no-publish", action="store_true")
     given = arguments.parse_args()
-    found = simulated(given.minutes * 60, given.processes)
-    shown = {name: section(found) for name, section in SECTIONS.items()}
+    found = simulated(given.minutes * 60, given.processes, given.studies)
+    shown = {name: SECTIONS[name](found) for name in SECTIONS if name in given.studies}
     print("\n\n".join(shown.values()))
     if not given.no_publish:
         publish(found, shown)
 
 
-def simulated(seconds: float, processes: int = 1) -> list[Found]:
+def simulated(
+    seconds: float, processes: int = 1, studies: Sequence[str] = tuple(SHARES)
+) -> list[Found]:
     """What each cell gives in its share of this time, or of as much of it as there was."""
-    cells = all_cells()
-    for number, cell in enumerate(cells):
+    cells = {i: cell for i, cell in enumerate(all_cells()) if cell.study in studies}
+    for number, cell in cells.items():
         _once(cell, number, 0)  # what is true of it is computed, and no repetition's time
-    counts = {study: sum(cell.study == study for cell in cells) for study in SHARES}
-    each = [seconds * SHARES[c.study] / sum(SHARES.values()) / counts[c.study] for c in cells]
-    outcomes: list[list[Outcome]] = [[] for _ in cells]
+    counts = {study: sum(cell.study == study for cell in cells.values()) for study in studies}
+    second = seconds / sum(SHARES[study] for study in studies) / PASSES
+    outcomes: dict[int, list[Outcome]] = {number: [] for number in cells}
     pool = multiprocessing.get_context("fork").Pool(processes, _deaf)
     with pool, contextlib.suppress(KeyboardInterrupt):
         for _ in range(PASSES):
-            tasks = [(i, each[i] / PASSES, len(outcomes[i])) for i in range(len(cells))]
-            for i, more in enumerate(pool.starmap(repeated, tasks, chunksize=1)):
+            tasks = [
+                (i, second * SHARES[cell.study] / counts[cell.study], len(outcomes[i]))
+                for i, cell in cells.items()
+            ]
+            for i, more in zip(cells, pool.starmap(repeated, tasks, chunksize=1), strict=True):
                 outcomes[i] += more
-    return [summary(cell, done) for cell, done in zip(cells, outcomes, strict=True) if done]
+    return [summary(cells[i], done) for i, done in outcomes.items() if done]
 
 
 def _deaf() -> None:
@@ -355,13 +362,14 @@ def power_section(found: Sequence[Found]) -> str:
             each.text("foreseen"),
             each.text("significant"),
             f"{100 * (each.mean['foreseen'] - each.mean['significant']):+.1f}",
+            f"{100 * each.mean['warned']:.0f} %",
             each.repetitions,
         ]
         for each in _of(found, "power")
     ]
     headings = (
         "pairs are", "pairs", "true difference (Spearman)", "power foreseen, mean", "significant",
-        "points apart", "repetitions",
+        "points apart", "warned", "repetitions",
     )  # fmt: skip
     return table(headings, rows)
 
@@ -378,23 +386,36 @@ SECTIONS: Mapping[str, Callable[[Sequence[Found]], str]] = {
 
 
 def publish(found: Sequence[Found], shown: Mapping[str, str]) -> None:
-    """Write the page's tables, and the figures beside them."""
+    """Write the page's tables, and the figures beside them; those of other studies stay."""
     about, page = machine(), PAGE.read_text()
     for name, text in shown.items():
         page = filled(page, name, text)
-    total = sum(each.repetitions for each in found)
-    note = (
-        f"`{command()}`, {len(found)} cells, {total:,} repetitions, {about['date']}, revision "
-        f"{about['revision']}."
-    )
-    PAGE.write_text(filled(page, "run", note))
+    file = FIGURES / "simulate.json"
+    kept = json.loads(file.read_text())
     cells = [
         {"study": f.study, **f.names, "repetitions": f.repetitions, "mean": _plain(f.mean),
          "error": _plain(f.error)}
         for f in found
     ]  # fmt: skip
-    content = {"command": command(), "machine": about, "cells": cells}
-    (FIGURES / "simulate.json").write_text(json.dumps(content) + "\n")
+    cells = [*(cell for cell in kept["cells"] if cell["study"] not in shown), *cells]
+    runs = [
+        {**run, "studies": left}
+        for run in kept["runs"]
+        if (left := [name for name in run["studies"] if name not in shown])
+    ]
+    runs.append({"command": command(), "machine": about, "studies": [*shown]})
+    PAGE.write_text(filled(page, "run", "\n".join(_said(run, cells) for run in runs)))
+    file.write_text(json.dumps({"runs": runs, "cells": cells}) + "\n")
+
+
+def _said(run: Mapping[str, Any], cells: Sequence[Mapping[str, Any]]) -> str:
+    """Which studies a run is behind, and how large it was."""
+    own = [cell for cell in cells if cell["study"] in run["studies"]]
+    total, about = sum(cell["repetitions"] for cell in own), run["machine"]
+    return (
+        f"- {', '.join(run['studies'])}: `{run['command']}`, {len(own)} cells, {total:,} "
+        f"repetitions, {about['date']}, revision {about['revision']}."
+    )
 
 
 def _plain(values: Mapping[str, float]) -> dict[str, float | None]:

@@ -33,10 +33,11 @@ from embft.leaderboard.pair_scores import Model, PairScores
 from embft.leaderboard.rows import Leaderboard, Row
 from embft.metrics.best import Contest, field_of
 from embft.metrics.bootstrap import FEWEST_UNITS, BootstrapResult, hierarchical
+from embft.metrics.comparison import difference_variance
 from embft.metrics.power import power_of
 from embft.metrics.resampling import Resampling, Units
 from embft.metrics.weighted import FloatArray
-from embft.planning.known import difference_variance
+from embft.planning.sweep_power import FEWEST_OF_LABEL
 from embft.spec import Objective
 from embft.spec.seeds import SeedsSpec
 
@@ -406,4 +407,5 @@ def _power(rng: Rng, kind: Kind, n: int, apart: float) -> Outcome:
         "difference": true[1] - true[0],
         "foreseen": power_of(true[1] - true[0], float(np.sqrt(variance)), freedom),
         "significant": float(seen.p_value < 0.05),
+        "warned": float(units.rarer(label) < FEWEST_OF_LABEL),
     }

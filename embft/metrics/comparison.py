@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
-from embft.metrics.bootstrap import BootstrapResult, spread
+from embft.metrics.bootstrap import BootstrapResult, sampled_variance
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def _check_same_resamples(best: BootstrapResult, other: BootstrapResult) -> None
 
 def _variance(best: BootstrapResult, other: BootstrapResult, metric: str) -> tuple[float, float]:
     """Variance of the difference and its degrees of freedom."""
-    of_pairs = _pairs_variance(best, other, metric)
+    of_pairs = difference_variance(best, other, metric)
     pairs_freedom = max(best.effective_units - 1, 1.0)
     groups = [best.by_seed[metric], other.by_seed[metric]]
     freedom = sum(len(group) - 1 for group in groups)
@@ -95,11 +95,9 @@ def _variance(best: BootstrapResult, other: BootstrapResult, metric: str) -> tup
     return total, total**2 / parts if parts > 0 else pairs_freedom
 
 
-def _pairs_variance(best: BootstrapResult, other: BootstrapResult, metric: str) -> float:
-    samples = best.samples[metric] - other.samples[metric]
-    if np.isfinite(samples).sum() < 2:
-        return float("nan")
+def difference_variance(one: BootstrapResult, other: BootstrapResult, metric: str) -> float:
+    """What the pairs add to the variance of the difference of two scores, resampled alike."""
     inner = None
-    if metric in best.pair_samples:
-        inner = best.pair_samples[metric] - other.pair_samples[metric]
-    return float(np.nanvar(samples, ddof=1)) * spread(samples, inner, best.excess) ** 2
+    if metric in one.pair_samples:
+        inner = one.pair_samples[metric] - other.pair_samples[metric]
+    return sampled_variance(one.samples[metric] - other.samples[metric], inner, one.excess)

@@ -41,7 +41,8 @@ def contrast(
 
     The variance is the sandwich that is robust to pairs of one unit (Liang and Zeger, 1986) or of
     one text (Fafchamps and Gubert, 2007), the degrees of freedom are Welch's (1947) over the units
-    that each mean rests on. None where a mean rests on fewer than two.
+    that each mean rests on, and one less than all these units at most, which means may share. None
+    where a mean rests on fewer than two.
     """
     influence, parts, total = np.zeros(len(value)), [], 0.0
     for factor, inside in terms:
@@ -53,7 +54,8 @@ def contrast(
         own *= np.sqrt(effective / (effective - 1))  # Bessel's correction, by units
         influence, total = influence + own, total + factor * mean
         parts.append((_sandwich(own, units), effective - 1))
-    reach = _reach(_sandwich(influence, units), parts, level)
+    most = _effective(units, np.any([inside for _, inside in terms], axis=0)) - 1
+    reach = _reach(_sandwich(influence, units), parts, most, level)
     return Contrast(total, total - reach, total + reach)
 
 
@@ -62,12 +64,17 @@ def level_of_each(count: int, level: float = LEVEL) -> float:
     return 1 - (1 - level) / max(count, 1)
 
 
-def _reach(variance: float, parts: Sequence[tuple[float, float]], level: float) -> float:
+def _reach(
+    variance: float, parts: Sequence[tuple[float, float]], most: float, level: float
+) -> float:
+    """Half the interval's width. parts: each mean's variance and degrees of freedom; most: of the
+    degrees of freedom.
+    """
     if variance <= 0:
         return 0.0
     squares = sum(v**2 / freedom for v, freedom in parts)
     freedom = sum(v for v, _ in parts) ** 2 / squares if squares > 0 else min(f for _, f in parts)
-    return float(special.stdtrit(freedom, 0.5 + level / 2) * np.sqrt(variance))
+    return float(special.stdtrit(min(freedom, most), 0.5 + level / 2) * np.sqrt(variance))
 
 
 def _effective(units: Units, inside: BoolArray) -> float:

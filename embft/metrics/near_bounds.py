@@ -9,6 +9,9 @@ variance: the ratio of both scales the model's, the more the more units carry th
 
 Spearman and Kendall of labels 0 and 1 are (2 AUC - 1) times a ceiling that the labels and ties
 set; AUC's interval is joined with the ceiling's as a product's (Zou and Donner, 2008).
+
+Average precision has no such model. Its interval is symmetric on the logit scale (Boyd, Eng and
+Page, 2013), by the units' own variance.
 """
 
 from __future__ import annotations
@@ -17,20 +20,47 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import special
 from scipy.optimize import brentq
 
 from embft.metrics.resampling import Units, deletion_chunks
 from embft.metrics.weighted import FloatArray, Metrics, SortedPairs, weigh
 
 Variance = Callable[[float], float]
-# Of the deleted values, the width in standard errors, the design effect and the variance's scale.
-Ends = Callable[[FloatArray, float, float, float], tuple[float, float] | None]
 
 # So many degrees of freedom of the units' variance count as much as the model does.
 _MODEL_FREEDOM = 5.0
 # Nearer to no correlation its sign is open, and the ordinary interval is right.
 _CORRELATED = 0.6
 _END, _NEAR = 1e-12, 1e-9
+
+
+def normal_width(units: float, level: float) -> float:
+    """The normal quantile of a two-sided level, widened for so many units (Hesterberg, 2015)."""
+    drawn = max(units, 2.0)
+    t = special.stdtrit(drawn - 1, 0.5 + level / 2)
+    return float(min(t * np.sqrt(drawn / (drawn - 1)), 8.0))
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What an interval goes by beside the score. units: independent ones. design: the variance of
+    such units over that of as many independent pairs. scale: by what the variance of leaving out
+    units is multiplied.
+    """
+
+    units: float
+    level: float
+    design: float
+    scale: float
+
+    def width(self, carried: float = np.inf) -> float:
+        """How many standard errors it reaches to a side, where so many units carry the score."""
+        return normal_width(min(self.units, carried), self.level)
+
+
+Ends = Callable[[FloatArray, Sample], tuple[float, float] | None]
+"""Of the score without each of k parts of the units (k,)."""
 
 
 @dataclass(frozen=True)
@@ -131,18 +161,17 @@ class Correlation:
         """The AUC (0 to 1) that goes with that correlation."""
         return float(np.clip((1 + self.score / self.ceiling) / 2, 0.0, 1.0))
 
-    def interval(
-        self, deleted: FloatArray, width: float, design: float, scale: float
-    ) -> tuple[float, float] | None:
+    def interval(self, deleted: FloatArray, sample: Sample) -> tuple[float, float] | None:
         """The interval of the correlation, or None where the AUC is near a half."""
         sign = 1.0 if self.auc >= 0.5 else -1.0
         turned = max(self.auc, 1 - self.auc)
         if turned < _CORRELATED:
             return None
         areas = Influence((1 + sign * deleted / self.ceilings) / 2)
-        edge = area(turned, self.ones, self.zeros)
-        low, high = (2 * end - 1 for end in edge.interval(areas, width, design, scale))
-        of_ceiling = width * np.sqrt(Influence(np.log(self.ceilings)).variance * scale)
+        edge, width = area(turned, self.ones, self.zeros), sample.width()
+        found = edge.interval(areas, width, sample.design, sample.scale)
+        low, high = (2 * end - 1 for end in found)
+        of_ceiling = width * np.sqrt(Influence(np.log(self.ceilings)).variance * sample.scale)
         centre = np.log(2 * turned - 1)
         below = np.hypot(centre - np.log(low), of_ceiling) if low > 0 else np.inf
         above = np.hypot(np.log(high) - centre, of_ceiling)
@@ -188,18 +217,33 @@ def edges_of_pairs(
             found[name] = _ends(share(means[name], count))
     if "f1" in means:
         found["f1"] = _f1(means["f1"], seeds)
+    if "average_precision" in means:
+        found["average_precision"] = _on_logit_scale(means["average_precision"])
     for name in {"spearman", "kendall"} & set(means):
         found[name] = _correlation(name, means[name], seeds, units, seed).interval
     by_row = np.empty(n)
     by_row[seeds[0].order] = seeds[0].label
-    rarer = min(units.of(np.flatnonzero(by_row == value)).effective for value in (0.0, 1.0))
+    rarer = units.rarer(by_row)
     return {name: Bounded(rarer, found.get(name)) for name in means}
 
 
 def _ends(edge: Edge) -> Ends:
-    return lambda deleted, width, design, scale: edge.interval(
-        Influence(deleted), width, design, scale
+    return lambda deleted, sample: edge.interval(
+        Influence(deleted), sample.width(), sample.design, sample.scale
     )
+
+
+def _on_logit_scale(score: float) -> Ends:
+    def ends(deleted: FloatArray, sample: Sample) -> tuple[float, float] | None:
+        found = Influence(deleted)
+        error = np.sqrt(found.variance * sample.scale)
+        if error <= _END or not _END < score < 1 - _END:
+            return None
+        half = sample.width(found.freedom + 1) * error / (score * (1 - score))
+        low, high = special.expit(special.logit(score) + half * np.array([-1.0, 1.0]))
+        return float(low), float(high)
+
+    return ends
 
 
 def _counts(seeds: Sequence[SortedPairs], ones: float) -> dict[str, float]:
@@ -215,9 +259,9 @@ def _f1(mean: float, seeds: Sequence[SortedPairs]) -> Ends:
     either = [((p.score >= p.threshold) | (p.label == 1)).sum() for p in seeds]
     edge = share(mean / (2 - mean), float(np.mean(either)))
 
-    def ends(deleted: FloatArray, width: float, design: float, scale: float) -> tuple[float, float]:
+    def ends(deleted: FloatArray, sample: Sample) -> tuple[float, float]:
         found = Influence(deleted / (2 - deleted))
-        low, high = edge.interval(found, width, design, scale)
+        low, high = edge.interval(found, sample.width(), sample.design, sample.scale)
         return 2 * low / (1 + low), 2 * high / (1 + high)
 
     return ends

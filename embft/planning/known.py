@@ -14,10 +14,10 @@ from typing import Literal
 
 import numpy as np
 
-from embft.metrics.bootstrap import BootstrapResult, spread
+from embft.metrics.bootstrap import BootstrapResult, sampled_variance
+from embft.metrics.comparison import difference_variance
 from embft.metrics.power import Design
 from embft.metrics.resampling import Resampling
-from embft.metrics.weighted import FloatArray
 
 Basis = Literal["trained trials", "base model", "assumed scores"]
 # Between two models' scores over resampled pairs.
@@ -26,12 +26,16 @@ CORRELATIONS = (0.5, 0.95)
 
 @dataclass(frozen=True)
 class Known:
-    """Designs of comparisons on one split, and what they come from. unit: what one is called."""
+    """Designs of comparisons on one split, and what they come from.
+
+    unit: what one is called. rarer: how many independent pairs have the rarer of two labels.
+    """
 
     basis: Basis
     designs: tuple[Design, ...]
     seeds_sd: float | None = None
     unit: str = "pair"
+    rarer: float | None = None
 
 
 def resampling(metric: str) -> Resampling:
@@ -69,20 +73,6 @@ def correlated(
         yield Design(units, effective, 2 * variance * (1 - correlation), seeds)
 
 
-def difference_variance(one: BootstrapResult, other: BootstrapResult, metric: str) -> float:
-    """What the pairs add to the variance of the difference of two scores, resampled alike."""
-    inner = None
-    if metric in one.pair_samples:
-        inner = one.pair_samples[metric] - other.pair_samples[metric]
-    return _variance(one.samples[metric] - other.samples[metric], inner, one.excess)
-
-
 def score_variance(found: BootstrapResult, metric: str) -> float:
     """What the pairs add to the variance of a score."""
-    return _variance(found.samples[metric], found.pair_samples.get(metric), found.excess)
-
-
-def _variance(samples: FloatArray, inner: FloatArray | None, excess: float) -> float:
-    if np.isfinite(samples).sum() < 2:
-        return float("nan")
-    return float(np.nanvar(samples, ddof=1)) * spread(samples, inner, excess) ** 2
+    return sampled_variance(found.samples[metric], found.pair_samples.get(metric), found.excess)

@@ -9,13 +9,13 @@ together over resampled pairs, so that there is a range over stated correlations
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from embft.data.pairs import Pairs
 from embft.errors import RecordError
-from embft.metrics.bootstrap import BootstrapResult, hierarchical
+from embft.metrics.bootstrap import FEWEST_UNITS, BootstrapResult, hierarchical
 from embft.metrics.pair_definitions import PAIR_METRICS
 from embft.metrics.pairs import best_f1_threshold
 from embft.metrics.power import LEVEL, detectable, pairs_needed, seeds_needed
@@ -44,6 +44,9 @@ _MOST_ASSUMED = 5_000
 # More tell no more, and take their time: scores that are resampled, and configurations.
 _MOST_SCORES, _MOST_CONFIGURATIONS = 400_000, 20
 _TENTHS = (0.1, 0.9)
+# With fewer independent pairs of a label the power is off by up to 8 points (15 of 300 pairs), with
+# more by 3 at most (docs/statistics.md).
+FEWEST_OF_LABEL = 60
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,8 @@ class SplitPower:
     correlations; None where the pairs are too few to resample. corrected: the same where each of
     the sweep's configurations is compared with one and the error holds for all of them
     (Bonferroni). needed_pairs and needed_seeds: for the difference that was asked for; None in them
-    where no number is enough or seeds are unknown.
+    where no number is enough or seeds are unknown. rarer_label: how many independent pairs have the
+    rarer of two labels, None where labels are graded or there are no pairs.
     """
 
     split: str
@@ -67,6 +71,15 @@ class SplitPower:
     needed_pairs: Needed | None = None
     needed_seeds: Needed | None = None
     unit: str = "pair"
+    rarer_label: float | None = None
+
+    @property
+    def few(self) -> bool:
+        """Whether so few units leave the variance itself uncertain, and with it what is said."""
+        label = self.rarer_label
+        return self.independent_pairs < FEWEST_UNITS or (
+            label is not None and label < FEWEST_OF_LABEL
+        )
 
 
 @dataclass(frozen=True)
@@ -158,22 +171,30 @@ def _configurations(plan: Plan) -> int:
 def _known(plan: Plan, scored: Sequence[_Scored], split: str, pairs: Pairs) -> Known:
     """The designs of this split by the best that is known of it."""
     label = np.asarray(pairs.label, np.float64)
+    units = sampling_units(pairs.text_1, pairs.text_2)
+    found = _by_scores(plan, scored, split, label, units)
+    rarer = units.rarer(label) if np.isin(label, (0.0, 1.0)).all() and len(label) else None
+    return replace(found, rarer=rarer)
+
+
+def _by_scores(
+    plan: Plan, scored: Sequence[_Scored], split: str, label: FloatArray, units: Units
+) -> Known:
     same = [each for each in scored if np.array_equal(each.scores[split][0], label)]
     trained = [each for each in same if not each.trial.spec.is_baseline]
     metric, seeds = plan.spec.objective.metric, len(plan.spec.seeds)
-    units = sampling_units(pairs.text_1, pairs.text_2)
-    groups = _first_groups(trained, len(pairs))
+    groups = _first_groups(trained, len(label))
     if len(groups) > 1:
         results = [_resampled(group, split, metric, units) for group in groups]
-        return of_trained(results, metric, seeds, len(pairs))
+        return of_trained(results, metric, seeds, len(label))
     base = next((each for each in same if each.trial.spec.is_baseline), None) or _measured(plan)
     if base and np.array_equal(base.scores[split][0], label):
         variance = score_variance(_resampled([base], split, metric, units), metric)
-        designs = correlated(variance, variance, len(pairs), units.effective, seeds)
+        designs = correlated(variance, variance, len(label), units.effective, seeds)
         return Known("base model", tuple(designs))
     variance = _assumed_variance(label, metric)
     worst = variance * len(label) / units.effective
-    designs = correlated(variance, worst, len(pairs), units.effective, seeds)
+    designs = correlated(variance, worst, len(label), units.effective, seeds)
     return Known("assumed scores", tuple(designs))
 
 
@@ -224,6 +245,7 @@ def _split_power(
         needed_pairs=_needed(known, difference, pairs=True),
         needed_seeds=_needed(known, difference, pairs=False),
         unit=known.unit,
+        rarer_label=known.rarer,
     )
 
 

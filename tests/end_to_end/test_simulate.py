@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import re
 import sys
 from collections.abc import Iterator
@@ -67,7 +68,32 @@ def test_each_table_has_its_place_on_the_page(simulate: Any, found: list[Any]) -
     for name, section in simulate.SECTIONS.items():
         filled = simulate.filled(page, name, section(found))
         assert f"<!-- {name} -->\n|" in filled
-    assert re.search(r"<!-- run -->\n.+ repetitions.+\n<!-- end run -->", page)
+    assert re.search(r"<!-- run -->\n(- .+ repetitions.+\n)+<!-- end run -->", page)
+
+
+def test_some_studies_leave_the_others_as_they_were(
+    simulate: Any, found: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their tables, their figures, and what run they are of."""
+    page = tmp_path / "statistics.md"
+    page.write_text(simulate.PAGE.read_text())
+    (tmp_path / "simulate.json").write_text((simulate.FIGURES / "simulate.json").read_text())
+    before = json.loads((tmp_path / "simulate.json").read_text())
+    monkeypatch.setattr(simulate, "PAGE", page)
+    monkeypatch.setattr(simulate, "FIGURES", tmp_path)
+    power = [each for each in found if each.study == "power"] or [
+        simulate.summary(cell, simulate.repeated(i, 0.0))
+        for i, cell in enumerate(simulate.all_cells())
+        if cell.study == "power"
+    ][:1]
+    simulate.publish(power, {"power": simulate.power_section(power)})
+    after = json.loads((tmp_path / "simulate.json").read_text())
+    assert sum("power" in run["studies"] for run in after["runs"]) == 1
+    assert after["runs"][-1]["studies"] == ["power"]
+    others = [[c for c in each["cells"] if c["study"] != "power"] for each in (before, after)]
+    assert others[0] == others[1]
+    assert sum(cell["study"] == "power" for cell in after["cells"]) == len(power)
+    assert "- power: `" in page.read_text()
 
 
 def test_a_cell_that_falls_short_is_named(simulate: Any) -> None:

@@ -55,6 +55,26 @@ def test_equal_means_differ_as_rarely_as_the_level(draw: Draw) -> None:
         assert singly / runs > 0.1
 
 
+def test_means_that_share_their_clusters_have_no_more_degrees_of_freedom_than_these() -> None:
+    """15 clusters with both labels in each leave 14, where 15 each by itself would leave 28."""
+    cluster = np.repeat(np.arange(15), 8)
+    label = np.tile([True, False], 60)
+    value = np.random.default_rng(3).normal(size=120)
+    terms = [(1.0, label), (-1.0, ~label)]
+    found = contrast(value, terms, Units("clusters", cluster))
+    assert found is not None
+    half, narrow = found.high - found.value, stats.t.ppf(0.975, 28)
+    sums = [
+        sum(
+            factor * (value - value[i].mean())[i & (cluster == c)].sum() / 60 for factor, i in terms
+        )
+        for c in range(15)
+    ]
+    error = np.sqrt(np.square(sums).sum() * 15 / 14)
+    assert half == pytest.approx(stats.t.ppf(0.975, 14) * error)
+    assert half > narrow * error
+
+
 def test_a_mean_and_its_interval_are_scipys_for_single_pairs() -> None:
     rng = np.random.default_rng(0)
     value = rng.normal(0.3, 1, 50)

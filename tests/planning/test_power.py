@@ -11,13 +11,14 @@ from click.testing import CliRunner
 from scipy.optimize import brentq
 
 from embft.cli.main import main
+from embft.cli.power import lines
 from embft.metrics.bootstrap import BootstrapResult, hierarchical
-from embft.metrics.comparison import compare
+from embft.metrics.comparison import compare, difference_variance
 from embft.metrics.pairs import pair_metrics
 from embft.metrics.power import Design, detectable
 from embft.metrics.resampling import Resampling
 from embft.metrics.weighted import FloatArray
-from embft.planning.known import CORRELATIONS, difference_variance
+from embft.planning.known import CORRELATIONS
 from embft.planning.plan import make_plan
 from embft.planning.sweep_power import sweep_power
 from embft.results.scores import write_scores
@@ -77,10 +78,32 @@ def test_the_command_says_it_and_refuses_what_it_cannot_say(
     assert "dev, 24 pairs (worth " in said.output
     assert "correlate by 0.95 to 0.5" in said.output
     assert "how many seeds is not known before two have run" in said.output
+    assert "dev has fewer than 20 independent pairs (" in said.output
+    assert "what it can show is uncertain" in said.output
     written = CliRunner().invoke(main, ["power", str(spec), "--format", "json"])
     assert json.loads(written.output)["basis"] == "assumed scores"
     refused = CliRunner().invoke(main, ["power", str(spec), "--difference", "0"])
     assert refused.exit_code == 2
+
+
+@pytest.mark.parametrize(("every", "few"), [(10, True), (4, False)])
+def test_a_rare_label_leaves_open_what_can_be_shown(
+    tmp_path: Path, tiny_spec: str, every: int, few: bool
+) -> None:
+    """Of 300 pairs 30 are too few, 75 are not; simulated, power was up to 8 points off."""
+    for name in ("train", "dev", "test"):
+        rows = [
+            {"text_1": f"{name} one {i}", "text_2": f"{name} two {i}", "label": int(i % every == 0)}
+            for i in range(300)
+        ]
+        (tmp_path / f"{name}.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    data = ", ".join(f"{name}: {tmp_path / name}.jsonl" for name in ("train", "dev", "test"))
+    base = next(line for line in tiny_spec.splitlines() if line.startswith("model:"))
+    spec = parse_spec(f"name: rare\ndata: {{{data}}}\n{base}\n")
+    found = sweep_power(make_plan(spec, tmp_path))
+    assert [split.few for split in found.splits] == [few, few]
+    said = "\n".join(lines(found))
+    assert ("dev has fewer than 60 independent pairs of the rarer label (30)" in said) == few
 
 
 def _draw(rng: np.random.Generator, n: int, strength: float) -> tuple[FloatArray, ...]:

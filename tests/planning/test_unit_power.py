@@ -12,11 +12,11 @@ from click.testing import CliRunner
 
 from embft.cli.main import main
 from embft.cli.power import lines
+from embft.metrics.comparison import difference_variance
 from embft.metrics.power import Design, detectable
 from embft.planning.known import (
     CORRELATIONS,
     correlated,
-    difference_variance,
     resampling,
     score_variance,
 )
