@@ -24,6 +24,8 @@ from transformers.masking_utils import AttentionMaskInterface
 PACKED = "embft_packed"  # the name of this attention among those of transformers
 _SAME_LENGTH = 2.0  # the longest to the median, up to which attention pads all texts together
 _FINE, _FEWEST = 1.2, 4  # of long texts: the longest to the shortest, and texts in a group at least
+ALONE = 32  # tokens from which a text is no part of a group where texts are taken one by one
+_SHORT = 1.3  # of the others, the longest of a group to the shortest
 # Every new shape of a product makes its kernel anew and keeps it (half a gigabyte in an epoch): so
 # attention pads to multiples of this many tokens.
 LENGTHS = 8
@@ -101,11 +103,33 @@ class Batch:
         return group(self._packed, _fine)
 
     @cached_property
+    def apart(self) -> tuple[tuple[Group, ...], tuple[slice, ...]]:
+        """Groups of short texts, and the places of each other text's tokens, for attention that
+        takes texts of any length one by one: padding then costs more than calls do.
+        """
+        lengths = np.diff(self.starts)
+        first = int(np.argmax(lengths >= ALONE)) if (lengths >= ALONE).any() else len(lengths)
+        cuts = [0]
+        for i in range(1, first):
+            if lengths[i] > _SHORT * max(lengths[cuts[-1]], LENGTHS):
+                cuts.append(i)
+        device = self._packed["cu_seq_lens_q"].device
+        groups = tuple(
+            _group(lengths[one:other].tolist(), int(self.starts[one]), device)
+            for one, other in pairwise([*cuts, first])
+            if one < other
+        )
+        ends = pairwise(self.starts[first:].tolist())
+        return groups, tuple(slice(start, end) for start, end in ends)
+
+    @cached_property
     def longest(self) -> int:
         """The tokens of its longest text, in whole multiples of `LENGTHS`."""
         return -(-int(np.diff(self.starts).max()) // LENGTHS) * LENGTHS
 
 
+States = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+"""Queries, keys and values, each of shape (1, heads, tokens, width)."""
 _Computed = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, Batch, Kind], torch.Tensor | None]
 _batch: ContextVar[Batch | None] = ContextVar("batch", default=None)
 _computed: ContextVar[_Computed | None] = ContextVar("computed", default=None)
@@ -213,13 +237,31 @@ def attend(  # noqa: PLR0913, PLR0917 - transformers' signature
         found = compute(q, k, v, batch, kind)
         if found is not None:
             return found[None], None
-    parts = [_attend_group(each, (query, key, value), kind) for each in batch.groups]
+    parts = [*_parts(batch, (query, key, value), kind)]
     return torch.cat(parts).view(1, query.shape[2], query.shape[1], -1), None
 
 
-def _attend_group(
-    group: Group, states: tuple[torch.Tensor, torch.Tensor, torch.Tensor], kind: Kind
-) -> torch.Tensor:
+def _parts(batch: Batch, states: States, kind: Kind) -> Iterator[torch.Tensor]:
+    """What the texts' tokens see, of shape (tokens, heads * width), from the first on."""
+    # A GPU, and products in bfloat16, pay for each shape of a text; gradients for each call.
+    exact = states[0].dtype == torch.float32 and states[0].device.type == "cpu"
+    masked = kind.rate or kind.window or kind.bias is not None
+    if not exact or masked or torch.is_grad_enabled():
+        for each in batch.groups:
+            yield _attend_group(each, states, kind)
+        return
+    groups, alone = batch.apart
+    for each in groups:
+        yield _attend_group(each, states, kind)
+    for place in alone:
+        q, k, v = (state[:, :, place] for state in states)
+        seen = torch.nn.functional.scaled_dot_product_attention(
+            q, k, v, scale=kind.scale, is_causal=kind.causal, enable_gqa=q.shape[1] > k.shape[1]
+        )
+        yield seen.transpose(1, 2).reshape(q.shape[2], -1)
+
+
+def _attend_group(group: Group, states: States, kind: Kind) -> torch.Tensor:
     q, k, v = (group.pad(each) for each in states)
     shared = q.shape[1] // k.shape[1]  # grouped-query attention
     if shared > 1:

@@ -28,7 +28,7 @@ from transformers import AttentionInterface
 from transformers.masking_utils import AttentionMaskInterface
 
 from embft.encoding import own_attention
-from embft.encoding.attention import PACKED, UnknownAttentionError, read_batch, reading
+from embft.encoding.attention import ALONE, PACKED, UnknownAttentionError, read_batch, reading
 from embft.encoding.prompts import preprocess
 from embft.system.speedups import speedup
 
@@ -192,9 +192,9 @@ def _tried_on(model: SentenceTransformer) -> bool:
     """Whether this model's attention is known. Raises ArithmeticError where packed batches give
     other embeddings.
     """
-    window = _window(model)
-    # Of different words, since of equal ones it makes no difference which are seen.
-    probe = [*PROBE, " ".join(map(str, range(window + _TOKENS)))] if window else PROBE
+    # Of different words, since of equal ones it makes no difference which are seen; longer than a
+    # window, and than what attention takes in groups.
+    probe = [*PROBE, " ".join(map(str, range(max(_window(model), ALONE) + _TOKENS)))]
     features = [preprocess(model, [text]) for text in probe]
     lengths = np.array([each["input_ids"].shape[1] for each in features])
     flat = {

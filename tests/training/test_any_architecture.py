@@ -12,7 +12,7 @@ import torch
 
 from embft.data.pairs import Splits
 from embft.encoding import packing
-from embft.encoding.attention import Batch, Kind
+from embft.encoding.attention import ALONE, Batch, Group, Kind
 from embft.encoding.encoder import encode
 from embft.encoding.packing import can_pack
 from embft.models.base import build, load_base
@@ -142,8 +142,23 @@ def test_a_family_is_encoded_as_by_the_library(folders: dict[str, Path], name: s
     """Packed, and equal to 1e-5."""
     model = load_base(folders[name], ModelSpec(base=name))
     assert can_pack(model)
-    found = encode(model, TEXTS)
-    np.testing.assert_allclose(found, model.encode(TEXTS, show_progress_bar=False), atol=1e-5)
+    texts = [*TEXTS, *(" ".join(map(str, range(n, 2 * n))) for n in (12, ALONE, 45, 50))]
+    found = encode(model, texts)
+    np.testing.assert_allclose(found, model.encode(texts, show_progress_bar=False), atol=1e-5)
+
+
+def test_a_fault_in_texts_that_are_computed_alone_is_noticed(
+    folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A model whose texts see each other is not packed."""
+    model = load_base(folders["llama"], ModelSpec(base="llama"))
+
+    def together(batch: Batch) -> tuple[tuple[Group, ...], tuple[slice, ...]]:
+        return (), (slice(0, int(batch.starts[-1])),)
+
+    monkeypatch.setattr(packing, "_tried", type(packing._tried)())
+    monkeypatch.setattr(Batch, "apart", property(together))
+    assert not can_pack(model)
 
 
 def test_texts_beyond_a_window_are_encoded_as_by_the_library(tmp_path: Path) -> None:
