@@ -56,14 +56,18 @@ def value_name(value: Any, axis: str = "", depth: int = 1) -> str:
 def distinct_names(axis: str, values: Iterable[Any]) -> dict[str, str]:
     """The name of each value of an axis under its `identity`; all but numbers differ.
 
-    Of paths so many of the last parts are shown as tell them apart.
+    Of paths so many of the last parts are shown as tell them apart, and a mapping's field that is
+    set to nothing is named where only that does.
     """
     found = {identity(value): value for value in values}
-    names: dict[str, str] = {}
+    names, depth = dict[str, str](), 1
     for depth in range(1, 2 + max(map(_deepest, found.values()), default=0)):
         names = {key: value_name(value, axis, depth) for key, value in found.items()}
         if len(set(names.values())) == len(names):
             return names
+    taken = Counter(names.values())
+    for key in [key for key, name in names.items() if taken[name] > 1]:
+        names[key] = value_name(_spelled_out(found[key]), axis, depth)
     taken = Counter(names.values())
     place: Counter[str] = Counter()
     for key, name in names.items():
@@ -71,6 +75,13 @@ def distinct_names(axis: str, values: Iterable[Any]) -> dict[str, str]:
             place[name] += 1
             names[key] = f"{name} ({place[name]})"
     return names
+
+
+def _spelled_out(value: Any) -> Any:
+    """The value, in whose mappings None is a word, so that it is named."""
+    if not isinstance(value, Mapping):
+        return value
+    return {name: "none" if v is None else _spelled_out(v) for name, v in value.items()}
 
 
 def identity(value: Any) -> str:

@@ -53,6 +53,10 @@ def test_names_tell_values_apart() -> None:
     assert list(distinct_names("data.train", shards).values()) == [
         "0.csv, 1.csv and 18 more", "0.csv, 1.csv and 17 more",
     ]  # fmt: skip
+    mined = [{"number": 3}, {"number": 3, "margin": None}, {"number": 5}]
+    assert list(distinct_names("data.negatives", mined).values()) == [
+        "number 3", "number 3, margin none", "number 5",
+    ]  # fmt: skip
     alike = [[f"{i}.csv" for i in (*range(19), last)] for last in (30, 40)]
     assert list(distinct_names("data.train", alike).values()) == [
         "0.csv, 1.csv and 18 more (1)", "0.csv, 1.csv and 18 more (2)",
