@@ -13,6 +13,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import shlex
 import statistics
 import subprocess
 import sys
@@ -175,7 +176,7 @@ def filled(page: str, name: str, shown: str) -> str:
 
 def command() -> str:
     """How this benchmark was called."""
-    return " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]])
+    return shlex.join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]])
 
 
 def parser(description: str | None) -> argparse.ArgumentParser:

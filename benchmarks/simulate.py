@@ -16,6 +16,7 @@ import json
 import multiprocessing
 import signal
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -71,11 +72,18 @@ def main() -> None:
     arguments = parser(__doc__)
     arguments.add_argument("--minutes", type=float, default=200.0, help="of processor time, in all")
     arguments.add_argument("--processes", type=int, default=2)
-    arguments.add_argument("--studies", nargs="+", default=[*SHARES], choices=[*SHARES])
+    arguments.add_argument(
+        "--studies",
+        nargs="+",
+        default=[*SHARES],
+        choices=[*SHARES],
+        help="those that are simulated and published",
+    )
     arguments.add_argument("--no-publish", action="store_true")
     given = arguments.parse_args()
     found = simulated(given.minutes * 60, given.processes, given.studies)
-    shown = {name: SECTIONS[name](found) for name in SECTIONS if name in given.studies}
+    done = {each.study for each in found}
+    shown = {name: section(found) for name, section in SECTIONS.items() if name in done}
     print("\n\n".join(shown.values()))
     if not given.no_publish:
         publish(found, shown)
@@ -88,8 +96,8 @@ def simulated(
     cells = {i: cell for i, cell in enumerate(all_cells()) if cell.study in studies}
     for number, cell in cells.items():
         _once(cell, number, 0)  # what is true of it is computed, and no repetition's time
-    counts = {study: sum(cell.study == study for cell in cells.values()) for study in studies}
-    second = seconds / sum(SHARES[study] for study in studies) / PASSES
+    counts = Counter(cell.study for cell in cells.values())
+    second = seconds / sum(SHARES[study] for study in counts) / PASSES
     outcomes: dict[int, list[Outcome]] = {number: [] for number in cells}
     pool = multiprocessing.get_context("fork").Pool(processes, _deaf)
     with pool, contextlib.suppress(KeyboardInterrupt):

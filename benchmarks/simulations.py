@@ -37,7 +37,7 @@ from embft.metrics.comparison import difference_variance
 from embft.metrics.power import power_of
 from embft.metrics.resampling import Resampling, Units
 from embft.metrics.weighted import FloatArray
-from embft.planning.sweep_power import FEWEST_OF_LABEL
+from embft.planning.sweep_power import few_of_label
 from embft.spec import Objective
 from embft.spec.seeds import SeedsSpec
 
@@ -407,5 +407,5 @@ def _power(rng: Rng, kind: Kind, n: int, apart: float) -> Outcome:
         "difference": true[1] - true[0],
         "foreseen": power_of(true[1] - true[0], float(np.sqrt(variance)), freedom),
         "significant": float(seen.p_value < 0.05),
-        "warned": float(units.rarer(label) < FEWEST_OF_LABEL),
+        "warned": float(few_of_label(label) is not None),
     }

@@ -42,8 +42,8 @@ def lines(power: Power) -> Iterator[str]:
         yield f"  {_split(split, corrected=many)}"
     yield f"  {_basis(power)}"
     for split in power.splits:
-        if split.few:
-            yield f"  {_few(split)}"
+        if split.uncertain:
+            yield f"  {split.split} has {split.uncertain}: what it can show is uncertain"
     if power.difference is not None:
         yield f"To find a difference of {power.difference:g}:"
         for split in power.splits:
@@ -75,25 +75,6 @@ def _split(split: SplitPower, *, corrected: bool) -> str:
 def _range(ends: tuple[float, float]) -> str:
     low, high = (f"{end:.2g}" if end < 0.1 else f"{end:.2f}" for end in ends)
     return low if low == high else f"{low} to {high}"
-
-
-def _few(split: SplitPower) -> str:
-    """Why what is said of a split may be wrong."""
-    from embft.leaderboard.labels import plural
-    from embft.metrics.bootstrap import FEWEST_UNITS
-
-    rarer, units = split.rarer_label, f"independent {plural(split.unit)}"
-    if rarer is None or split.independent_pairs < FEWEST_UNITS:
-        return (
-            f"{split.split} has fewer than {FEWEST_UNITS} {units} ({split.independent_pairs:.0f}): "
-            "what it can show is uncertain"
-        )
-    from embft.planning.sweep_power import FEWEST_OF_LABEL
-
-    return (
-        f"{split.split} has fewer than {FEWEST_OF_LABEL} {units} of the rarer label "
-        f"({rarer:.0f}): what it can show is uncertain"
-    )
 
 
 def _basis(power: Power) -> str:

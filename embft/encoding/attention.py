@@ -25,7 +25,7 @@ PACKED = "embft_packed"  # the name of this attention among those of transformer
 _SAME_LENGTH = 2.0  # the longest to the median, up to which attention pads all texts together
 _FINE, _FEWEST = 1.2, 4  # of long texts: the longest to the shortest, and texts in a group at least
 ALONE = 32  # tokens from which a text is no part of a group where texts are taken one by one
-_SHORT = 1.3  # of the others, the longest of a group to the shortest
+_SHORT = 1.3  # of the others, the longest of a group to the shortest, or to LENGTHS
 # Every new shape of a product makes its kernel anew and keeps it (half a gigabyte in an epoch): so
 # attention pads to multiples of this many tokens.
 LENGTHS = 8
@@ -79,7 +79,8 @@ class Group:
 
     def unpad(self, padded: torch.Tensor) -> torch.Tensor:
         """(n, heads, longest, width) -> (tokens, heads * width)."""
-        grid = padded.transpose(1, 2).reshape(self.n * self.longest, -1)
+        heads, width = padded.shape[1], padded.shape[3]
+        grid = padded.transpose(1, 2).reshape(self.n * self.longest, heads * width)
         return grid.index_select(0, self.slot)
 
 
@@ -244,9 +245,9 @@ def attend(  # noqa: PLR0913, PLR0917 - transformers' signature
 def _parts(batch: Batch, states: States, kind: Kind) -> Iterator[torch.Tensor]:
     """What the texts' tokens see, of shape (tokens, heads * width), from the first on."""
     # A GPU, and products in bfloat16, pay for each shape of a text; gradients for each call.
-    exact = states[0].dtype == torch.float32 and states[0].device.type == "cpu"
-    masked = kind.rate or kind.window or kind.bias is not None
-    if not exact or masked or torch.is_grad_enabled():
+    exact = all(each.dtype == torch.float32 and each.device.type == "cpu" for each in states)
+    plain = kind.rate == 0 and kind.window == 0 and kind.bias is None
+    if not (exact and plain) or torch.is_autocast_enabled("cpu") or torch.is_grad_enabled():
         for each in batch.groups:
             yield _attend_group(each, states, kind)
         return

@@ -13,7 +13,7 @@ import numpy as np
 from scipy import special
 
 from embft.metrics.resampling import Units
-from embft.metrics.weighted import BoolArray, FloatArray
+from embft.metrics.weighted import BoolArray, FloatArray, IntArray
 
 LEVEL = 0.95
 Term = tuple[float, BoolArray]
@@ -41,8 +41,8 @@ def contrast(
 
     The variance is the sandwich that is robust to pairs of one unit (Liang and Zeger, 1986) or of
     one text (Fafchamps and Gubert, 2007), the degrees of freedom are Welch's (1947) over the units
-    that each mean rests on, and one less than all these units at most, which means may share. None
-    where a mean rests on fewer than two.
+    that each mean rests on; where means share units, one less than all of these at most. None where
+    a mean rests on fewer than two.
     """
     influence, parts, total = np.zeros(len(value)), [], 0.0
     for factor, inside in terms:
@@ -54,7 +54,7 @@ def contrast(
         own *= np.sqrt(effective / (effective - 1))  # Bessel's correction, by units
         influence, total = influence + own, total + factor * mean
         parts.append((_sandwich(own, units), effective - 1))
-    most = _effective(units, np.any([inside for _, inside in terms], axis=0)) - 1
+    most = _most_freedom(units, [inside for _, inside in terms])
     reach = _reach(_sandwich(influence, units), parts, most, level)
     return Contrast(total, total - reach, total + reach)
 
@@ -67,8 +67,8 @@ def level_of_each(count: int, level: float = LEVEL) -> float:
 def _reach(
     variance: float, parts: Sequence[tuple[float, float]], most: float, level: float
 ) -> float:
-    """Half the interval's width. parts: each mean's variance and degrees of freedom; most: of the
-    degrees of freedom.
+    """Half the interval's width. parts: each mean's variance and degrees of freedom; most: how many
+    degrees of freedom all have together at most.
     """
     if variance <= 0:
         return 0.0
@@ -77,10 +77,24 @@ def _reach(
     return float(special.stdtrit(min(freedom, most), 0.5 + level / 2) * np.sqrt(variance))
 
 
+def _most_freedom(units: Units, terms: Sequence[BoolArray]) -> float:
+    """The degrees of freedom that means of these pairs have together at most; infinite where they
+    share no unit.
+    """
+    drawn = [np.unique(_drawn(units, inside)) for inside in terms]
+    if len(np.unique(np.concatenate(drawn))) == sum(map(len, drawn)):
+        return float("inf")
+    return _effective(units, np.any(terms, axis=0)) - 1
+
+
+def _drawn(units: Units, inside: BoolArray) -> IntArray:
+    """The unit, or both texts, of each of these pairs."""
+    return units.unit[inside] if units.ends is None else units.ends[inside].ravel()
+
+
 def _effective(units: Units, inside: BoolArray) -> float:
     """How many units of equal size would carry as much as these pairs' (Kish, 1965)."""
-    drawn = units.unit[inside] if units.ends is None else units.ends[inside].ravel()
-    sizes = np.bincount(drawn).astype(np.float64)
+    sizes = np.bincount(_drawn(units, inside)).astype(np.float64)
     return float(sizes.sum() ** 2 / max((sizes**2).sum(), 1.0))
 
 

@@ -33,6 +33,8 @@ _MODEL_FREEDOM = 5.0
 # Nearer to no correlation its sign is open, and the ordinary interval is right.
 _CORRELATED = 0.6
 _END, _NEAR = 1e-12, 1e-9
+# On the logit scale few mistakes are skewed already: as fewer units than this they do not count.
+_FEWEST_CARRYING = 8.0
 
 
 def normal_width(units: float, level: float) -> float:
@@ -44,9 +46,8 @@ def normal_width(units: float, level: float) -> float:
 
 @dataclass(frozen=True)
 class Sample:
-    """What an interval goes by beside the score. units: independent ones. design: the variance of
-    such units over that of as many independent pairs. scale: by what the variance of leaving out
-    units is multiplied.
+    """How a score's units were drawn. units: how many independent ones there are. design: their
+    variance over that of as many independent pairs. scale: the factor of the jackknife's variance.
     """
 
     units: float
@@ -60,7 +61,7 @@ class Sample:
 
 
 Ends = Callable[[FloatArray, Sample], tuple[float, float] | None]
-"""Of the score without each of k parts of the units (k,)."""
+"""An interval's ends from the score without each of k parts of the units, (k,)."""
 
 
 @dataclass(frozen=True)
@@ -223,7 +224,7 @@ def edges_of_pairs(
         found[name] = _correlation(name, means[name], seeds, units, seed).interval
     by_row = np.empty(n)
     by_row[seeds[0].order] = seeds[0].label
-    rarer = units.rarer(by_row)
+    rarer = min(units.of(np.flatnonzero(by_row == value)).effective for value in (0.0, 1.0))
     return {name: Bounded(rarer, found.get(name)) for name in means}
 
 
@@ -239,7 +240,8 @@ def _on_logit_scale(score: float) -> Ends:
         error = np.sqrt(found.variance * sample.scale)
         if error <= _END or not _END < score < 1 - _END:
             return None
-        half = sample.width(found.freedom + 1) * error / (score * (1 - score))
+        carried = max(found.freedom + 1, _FEWEST_CARRYING)
+        half = sample.width(carried) * error / (score * (1 - score))
         low, high = special.expit(special.logit(score) + half * np.array([-1.0, 1.0]))
         return float(low), float(high)
 

@@ -105,10 +105,6 @@ class Units:
         """The units of these pairs alone."""
         return Units(self.scheme, self.unit[rows], None if self.ends is None else self.ends[rows])
 
-    def rarer(self, label: FloatArray) -> float:
-        """How many independent units have the rarer of the labels 0 and 1."""
-        return min(self.of(np.flatnonzero(label == value)).effective for value in (0.0, 1.0))
-
 
 def _squares(numbers: IntArray) -> float:
     return float((np.bincount(numbers).astype(np.float64) ** 2).sum())

@@ -28,14 +28,14 @@ CORRELATIONS = (0.5, 0.95)
 class Known:
     """Designs of comparisons on one split, and what they come from.
 
-    unit: what one is called. rarer: how many independent pairs have the rarer of two labels.
+    unit: what one is called. few_of_label: that too few pairs have a label, in words.
     """
 
     basis: Basis
     designs: tuple[Design, ...]
     seeds_sd: float | None = None
     unit: str = "pair"
-    rarer: float | None = None
+    few_of_label: str | None = None
 
 
 def resampling(metric: str) -> Resampling:

@@ -44,7 +44,7 @@ _MOST_ASSUMED = 5_000
 # More tell no more, and take their time: scores that are resampled, and configurations.
 _MOST_SCORES, _MOST_CONFIGURATIONS = 400_000, 20
 _TENTHS = (0.1, 0.9)
-# With fewer independent pairs of a label the power is off by up to 8 points (15 of 300 pairs), with
+# With fewer pairs of a label the power is off by up to 8 points (15 of 300 pairs), with
 # more by 3 at most (docs/statistics.md).
 FEWEST_OF_LABEL = 60
 
@@ -59,8 +59,8 @@ class SplitPower:
     correlations; None where the pairs are too few to resample. corrected: the same where each of
     the sweep's configurations is compared with one and the error holds for all of them
     (Bonferroni). needed_pairs and needed_seeds: for the difference that was asked for; None in them
-    where no number is enough or seeds are unknown. rarer_label: how many independent pairs have the
-    rarer of two labels, None where labels are graded or there are no pairs.
+    where no number is enough or seeds are unknown. uncertain: what leaves all this uncertain, such
+    as few pairs of a label; None where nothing does.
     """
 
     split: str
@@ -71,15 +71,7 @@ class SplitPower:
     needed_pairs: Needed | None = None
     needed_seeds: Needed | None = None
     unit: str = "pair"
-    rarer_label: float | None = None
-
-    @property
-    def few(self) -> bool:
-        """Whether so few units leave the variance itself uncertain, and with it what is said."""
-        label = self.rarer_label
-        return self.independent_pairs < FEWEST_UNITS or (
-            label is not None and label < FEWEST_OF_LABEL
-        )
+    uncertain: str | None = None
 
 
 @dataclass(frozen=True)
@@ -173,8 +165,18 @@ def _known(plan: Plan, scored: Sequence[_Scored], split: str, pairs: Pairs) -> K
     label = np.asarray(pairs.label, np.float64)
     units = sampling_units(pairs.text_1, pairs.text_2)
     found = _by_scores(plan, scored, split, label, units)
-    rarer = units.rarer(label) if np.isin(label, (0.0, 1.0)).all() and len(label) else None
-    return replace(found, rarer=rarer)
+    return replace(found, few_of_label=few_of_label(label))
+
+
+def few_of_label(label: FloatArray) -> str | None:
+    """That so few of these pairs (n,) have a label 0 or 1 that the variance itself is uncertain, in
+    words; None where enough have, or labels are graded.
+    """
+    if not np.isin(label, (0.0, 1.0)).all():
+        return None
+    rarer = min(int(label.sum()), int(len(label) - label.sum()))
+    few = f"fewer than {FEWEST_OF_LABEL} pairs of the rarer label ({rarer})"
+    return few if rarer < FEWEST_OF_LABEL else None
 
 
 def _by_scores(
@@ -235,6 +237,9 @@ def _split_power(
 ) -> SplitPower:
     """The ranges over the designs of a split."""
     first = known.designs[0]
+    uncertain = known.few_of_label
+    if first.units < FEWEST_UNITS:
+        uncertain = f"fewer than {FEWEST_UNITS} independent units ({first.units:.1f})"
     single = LEVEL / max(configurations - 1, 1)
     return SplitPower(
         split=split,
@@ -245,7 +250,7 @@ def _split_power(
         needed_pairs=_needed(known, difference, pairs=True),
         needed_seeds=_needed(known, difference, pairs=False),
         unit=known.unit,
-        rarer_label=known.rarer,
+        uncertain=uncertain,
     )
 
 

@@ -70,18 +70,18 @@ def _cover(result: BootstrapResult, truth: dict[str, float], name: str) -> bool:
 def test_intervals_hold_the_truth_as_often_as_they_say(draw: Draw, names: tuple[str, ...]) -> None:
     """A 95 % interval of 200 pairs holds the true value 93 to 97 times in 100, for each metric.
 
-    In 600 simulations it strays by up to a point from what it would in many: average precision's
-    holds in 96.3 % of 1,500, and in 97.5 % of these.
+    In 600 simulations it strays from what it would in many: average precision's holds in 96.3 % of
+    1,500, and in 97.5 % of these.
     """
     truth = pair_metrics(*draw(np.random.default_rng(0), 1_000_000), 0.6)
-    held = dict.fromkeys(names, 0)
-    runs = 600
+    held, runs = dict.fromkeys(names, 0), 600
+    most = {"average_precision": 0.98}
     for i in range(runs):
         score, label = draw(np.random.default_rng([1, i]), 200)
         result = bootstrap(score, label, 0.6, resampling=Resampling(seed=i))
         for name in names:
             held[name] += _cover(result, truth, name)
-    assert {n: h for n, h in held.items() if not 0.93 <= h / runs < 0.98} == {}
+    assert {n: h for n, h in held.items() if not 0.93 <= h / runs <= most.get(n, 0.97)} == {}
 
 
 Repeated = tuple[FloatArray, FloatArray, Callable[[], Units]]
@@ -336,7 +336,7 @@ def test_a_thousand_resamples_of_a_thousand_pairs_take_less_than_two_seconds() -
 
 
 @pytest.mark.parametrize("seeds", [2, 3])
-@pytest.mark.parametrize("spread", [0.3, 1.0, 3.0])
+@pytest.mark.parametrize("spread", [0.3, 1.0, 3.0, 5.0])
 def test_intervals_over_seeds_are_neither_too_narrow_nor_much_too_wide(
     seeds: int, spread: float
 ) -> None:
@@ -351,7 +351,7 @@ def test_intervals_over_seeds_are_neither_too_narrow_nor_much_too_wide(
         of_units = Interval(centre - 1.96, centre + 1.96)
         ends = with_seeds(of_units, centre, variance, seeds - 1)
         held += ends.low <= 0 <= ends.high
-    assert 0.925 < held / runs < 0.975
+    assert 0.92 < held / runs < 0.975
 
 
 def test_seeds_alone_have_students_interval_and_none_leave_the_pairs() -> None:

@@ -78,7 +78,7 @@ def test_the_command_says_it_and_refuses_what_it_cannot_say(
     assert "dev, 24 pairs (worth " in said.output
     assert "correlate by 0.95 to 0.5" in said.output
     assert "how many seeds is not known before two have run" in said.output
-    assert "dev has fewer than 20 independent pairs (" in said.output
+    assert "dev has fewer than 20 independent units (" in said.output
     assert "what it can show is uncertain" in said.output
     written = CliRunner().invoke(main, ["power", str(spec), "--format", "json"])
     assert json.loads(written.output)["basis"] == "assumed scores"
@@ -101,9 +101,9 @@ def test_a_rare_label_leaves_open_what_can_be_shown(
     base = next(line for line in tiny_spec.splitlines() if line.startswith("model:"))
     spec = parse_spec(f"name: rare\ndata: {{{data}}}\n{base}\n")
     found = sweep_power(make_plan(spec, tmp_path))
-    assert [split.few for split in found.splits] == [few, few]
+    assert [split.uncertain is not None for split in found.splits] == [few, few]
     said = "\n".join(lines(found))
-    assert ("dev has fewer than 60 independent pairs of the rarer label (30)" in said) == few
+    assert ("dev has fewer than 60 pairs of the rarer label (30): what" in said) == few
 
 
 def _draw(rng: np.random.Generator, n: int, strength: float) -> tuple[FloatArray, ...]:

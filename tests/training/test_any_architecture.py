@@ -150,15 +150,31 @@ def test_a_family_is_encoded_as_by_the_library(folders: dict[str, Path], name: s
 def test_a_fault_in_texts_that_are_computed_alone_is_noticed(
     folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A model whose texts see each other is not packed."""
+    """A model of which a long text sees but the half of itself is not packed."""
     model = load_base(folders["llama"], ModelSpec(base="llama"))
+    apart = vars(Batch)["apart"].func
 
-    def together(batch: Batch) -> tuple[tuple[Group, ...], tuple[slice, ...]]:
-        return (), (slice(0, int(batch.starts[-1])),)
+    def halved(batch: Batch) -> tuple[tuple[Group, ...], tuple[slice, ...]]:
+        groups, (first, *others) = apart(batch)
+        middle = (first.start + first.stop) // 2
+        halves = slice(first.start, middle), slice(middle, first.stop)
+        return groups, (*halves, *others)
 
     monkeypatch.setattr(packing, "_tried", type(packing._tried)())
-    monkeypatch.setattr(Batch, "apart", property(together))
+    monkeypatch.setattr(Batch, "apart", property(halved))
+    with pytest.raises(ArithmeticError, match="do not give this model's embeddings"):
+        packing._tried_on(model)
     assert not can_pack(model)
+
+
+@pytest.mark.parametrize("name", ["llama", "mpnet"])
+def test_an_empty_text_changes_no_others_embedding(folders: dict[str, Path], name: str) -> None:
+    """A decoder's tokenizer makes no token of it: a group of such texts has nothing to compute."""
+    model = load_base(folders[name], ModelSpec(base=name))
+    texts = ["", *(" ".join(map(str, range(n))) for n in (12, 14, 45, 50))]
+    found = encode(model, texts)
+    wanted = model.encode(texts[1:], show_progress_bar=False)
+    np.testing.assert_allclose(found[1:], wanted, atol=1e-5)
 
 
 def test_texts_beyond_a_window_are_encoded_as_by_the_library(tmp_path: Path) -> None:
