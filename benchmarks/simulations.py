@@ -32,7 +32,7 @@ from embft.leaderboard.decision import Candidates, choose
 from embft.leaderboard.pair_scores import Model, PairScores
 from embft.leaderboard.rows import Leaderboard, Row
 from embft.metrics.best import Contest, field_of
-from embft.metrics.bootstrap import FEWEST_UNITS, BootstrapResult, hierarchical
+from embft.metrics.bootstrap import BootstrapResult, fewest_units, hierarchical
 from embft.metrics.comparison import difference_variance
 from embft.metrics.power import power_of
 from embft.metrics.resampling import Resampling, Units
@@ -283,7 +283,7 @@ def _interval(  # noqa: PLR0913, PLR0917 - one cell of the grid
 
 def _held(found: BootstrapResult, name: str, true: float) -> Outcome:
     ends = found.intervals.get(name)
-    warned = ends is not None and found.carried_by[name] < FEWEST_UNITS
+    warned = ends is not None and found.carried_by[name] < fewest_units(name)
     holds = NAN if ends is None else float(ends.low <= true <= ends.high)
     return {
         f"{name} given": float(ends is not None),

@@ -47,8 +47,10 @@ from embft.metrics.weighted import FloatArray, Metrics, SortedPairs, sort_pairs
 # Of the resamples, the share that may leave a metric undefined before no interval is given.
 _MAX_UNDEFINED = 0.05
 
-# With fewer independent units no method holds what it says, and the interval says so.
+# With fewer independent units no method holds what it says, and the interval says so. Of average
+# precision of 50 clusters, of which 20 to 25 carry it, 92 % hold.
 FEWEST_UNITS = 20
+_MORE_UNITS = {"average_precision": 30}
 _PERFECT = 1e-9
 
 Statistics = Callable[[FloatArray], Metrics]
@@ -107,10 +109,10 @@ class BootstrapResult:
     @property
     def _on_intervals(self) -> dict[str, str]:
         few = {
-            name: f"fewer than {FEWEST_UNITS} independent units carry it ({units:.1f}): the "
+            name: f"fewer than {fewest_units(name)} independent units carry it ({units:.1f}): the "
             "interval may be too narrow"
             for name, units in self.carried_by.items()
-            if name in self.intervals and units < FEWEST_UNITS
+            if name in self.intervals and units < fewest_units(name)
         }
         return few | {name: f"no interval: {reason}" for name, reason in self.reasons.items()}
 
@@ -118,6 +120,11 @@ class BootstrapResult:
     def excess(self) -> float:
         """How many times too often a draw of texts counts the pairs' own variance."""
         return 1.0 if self.resampling.linear else 2.0
+
+
+def fewest_units(metric: str) -> int:
+    """With how many independent units a metric's interval carries no warning."""
+    return _MORE_UNITS.get(metric, FEWEST_UNITS)
 
 
 def bootstrap(
