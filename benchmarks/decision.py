@@ -8,7 +8,7 @@ is proposed. Each from the start of its process to its end, in a fresh folder. A
 the same decision where what it recommends may be the best by embft's whole grid.
 
 By default a search is of six trials by TPE (at random, then, for the first ten are), and ASHA
-decides from the second evaluation on, as in sweeps/search.yaml: the warm-up lasts longer than one.
+decides from the second evaluation on: the warm-up lasts longer than one.
 
 With fewer `--plain-points` than there are, these are measured, and the time of the whole grid is
 extrapolated: its start, and for each point the mean of the measured ones of its method. The table
