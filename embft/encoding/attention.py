@@ -108,19 +108,8 @@ class Batch:
         """Groups of short texts, and the places of each other text's tokens, for attention that
         takes texts of any length one by one: padding then costs more than calls do.
         """
-        lengths = np.diff(self.starts)
-        first = int(np.argmax(lengths >= ALONE)) if (lengths >= ALONE).any() else len(lengths)
-        cuts = [0]
-        for i in range(1, first):
-            if lengths[i] > _SHORT * max(lengths[cuts[-1]], LENGTHS):
-                cuts.append(i)
-        device = self._packed["cu_seq_lens_q"].device
-        groups = tuple(
-            _group(lengths[one:other].tolist(), int(self.starts[one]), device)
-            for one, other in pairwise([*cuts, first])
-            if one < other
-        )
-        ends = pairwise(self.starts[first:].tolist())
+        groups = group(self._packed, _short)
+        ends = pairwise(self.starts[sum(each.n for each in groups) :].tolist())
         return groups, tuple(slice(start, end) for start, end in ends)
 
     @cached_property
@@ -168,8 +157,8 @@ def group(
 ) -> tuple[Group, ...]:
     """The texts of a packed batch, shortest first, in groups that attention pads each by itself.
 
-    cut: where groups begin, from the texts' lengths, and the end of the last. Without one they are
-    halves where lengths differ much, else one.
+    cut: where groups begin, from the texts' lengths, and the end of the last; texts after it are in
+    none. Without a cut they are halves where lengths differ much, else one.
     """
     ends = packed["cu_seq_lens_q"].tolist()
     lengths = [end - start for start, end in pairwise(ends)]
@@ -190,11 +179,24 @@ def _fine(lengths: Sequence[int]) -> list[int]:
     """Each group's longest is at most so many times as long as its shortest, and it has a few texts
     at least. What follows the longest text, shorter, is that of padding.
     """
+    return [*_cuts(lengths[:-1], _FINE, _FEWEST), len(lengths)]
+
+
+def _short(lengths: Sequence[int]) -> list[int]:
+    """As `_fine`, of those texts that are before the first that attention takes by itself."""
+    first = next((i for i, length in enumerate(lengths) if length >= ALONE), len(lengths))
+    return [*_cuts(lengths[:first], _SHORT, 1, LENGTHS), first] if first else [0]
+
+
+def _cuts(lengths: Sequence[int], ratio: float, fewest: int, least: int = 0) -> list[int]:
+    """Where groups begin: each text of more than `ratio` times its group's shortest begins another,
+    once there are `fewest` in it. A shortest of fewer tokens counts as `least`.
+    """
     cuts = [0]
-    for i, length in enumerate(lengths[:-1]):
-        if length > _FINE * lengths[cuts[-1]] and i - cuts[-1] >= _FEWEST:
+    for i, length in enumerate(lengths):
+        if length > ratio * max(lengths[cuts[-1]], least) and i - cuts[-1] >= fewest:
             cuts.append(i)
-    return [*cuts, len(lengths)]
+    return cuts
 
 
 def _group(lengths: Sequence[int], first: int, device: torch.device) -> Group:

@@ -59,6 +59,10 @@ class Sample:
         """How many standard errors it reaches to a side, where so many units carry the score."""
         return normal_width(min(self.units, carried), self.level)
 
+    def error(self, found: Influence) -> float:
+        """The standard error by what leaving out units does."""
+        return float(np.sqrt(found.variance * self.scale))
+
 
 Ends = Callable[[FloatArray, Sample], tuple[float, float] | None]
 """An interval's ends from the score without each of k parts of the units, (k,)."""
@@ -98,18 +102,12 @@ class Edge:
     score: float
     variance: Variance
 
-    def interval(
-        self, found: Influence, width: float, design: float, scale: float = 1.0
-    ) -> tuple[float, float]:
-        """The true values that the score is at most `width` standard errors from.
-
-        design: the variance of such units over that of as many independent ones, where no unit
-        carries the score. scale: by what the influence's variance is multiplied.
-        """
-        seen, freedom = found.variance * scale, found.freedom
+    def interval(self, found: Influence, sample: Sample) -> tuple[float, float]:
+        """The true values that the score is at most so many standard errors from."""
+        width, seen, freedom = sample.width(), found.variance * sample.scale, found.freedom
         share = freedom / (freedom + _MODEL_FREEDOM) if np.isfinite(freedom) else 1.0
         modelled = self.variance(float(np.clip(self.score, _END, 1 - _END)))
-        ratio = float(design ** (1 - share))
+        ratio = float(sample.design ** (1 - share))  # alone, where no unit carries the score
         if share and modelled > 0 and seen > 0:
             ratio *= float((seen / modelled) ** share)
 
@@ -169,10 +167,9 @@ class Correlation:
         if turned < _CORRELATED:
             return None
         areas = Influence((1 + sign * deleted / self.ceilings) / 2)
-        edge, width = area(turned, self.ones, self.zeros), sample.width()
-        found = edge.interval(areas, width, sample.design, sample.scale)
-        low, high = (2 * end - 1 for end in found)
-        of_ceiling = width * np.sqrt(Influence(np.log(self.ceilings)).variance * sample.scale)
+        edge = area(turned, self.ones, self.zeros)
+        low, high = (2 * end - 1 for end in edge.interval(areas, sample))
+        of_ceiling = sample.width() * sample.error(Influence(np.log(self.ceilings)))
         centre = np.log(2 * turned - 1)
         below = np.hypot(centre - np.log(low), of_ceiling) if low > 0 else np.inf
         above = np.hypot(np.log(high) - centre, of_ceiling)
@@ -229,15 +226,13 @@ def edges_of_pairs(
 
 
 def _ends(edge: Edge) -> Ends:
-    return lambda deleted, sample: edge.interval(
-        Influence(deleted), sample.width(), sample.design, sample.scale
-    )
+    return lambda deleted, sample: edge.interval(Influence(deleted), sample)
 
 
 def _on_logit_scale(score: float) -> Ends:
     def ends(deleted: FloatArray, sample: Sample) -> tuple[float, float] | None:
         found = Influence(deleted)
-        error = np.sqrt(found.variance * sample.scale)
+        error = sample.error(found)
         if error <= _END or not _END < score < 1 - _END:
             return None
         carried = max(found.freedom + 1, _FEWEST_CARRYING)
@@ -263,7 +258,7 @@ def _f1(mean: float, seeds: Sequence[SortedPairs]) -> Ends:
 
     def ends(deleted: FloatArray, sample: Sample) -> tuple[float, float]:
         found = Influence(deleted / (2 - deleted))
-        low, high = edge.interval(found, sample.width(), sample.design, sample.scale)
+        low, high = edge.interval(found, sample)
         return 2 * low / (1 + low), 2 * high / (1 + high)
 
     return ends
