@@ -1,9 +1,11 @@
 """What one would write without embft: the stock recipe in a function, Ray Tune over the grid.
 
     python benchmarks/plain_tune.py --data FOLDER --epochs 4 --points POINTS [--model FOLDER]
+        [--at-once 1]
 
-POINTS: a JSON list of {"method", "learning_rate", "rank"}. Ray's and Tune's own defaults; one trial
-at a time with all cores. Prints the best Spearman, and each point's with its seconds, as JSON.
+POINTS: a JSON list of {"method", "learning_rate", "rank"}. Ray's and Tune's own defaults; so many
+trials at once share the cores. Prints the best Spearman, and each point's with its seconds, as
+JSON.
 """
 
 from __future__ import annotations
@@ -51,6 +53,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, required=True)
     parser.add_argument("--points", type=json.loads, required=True)
     parser.add_argument("--model", help="another model than MiniLM, a folder")
+    parser.add_argument("--at-once", type=int, default=1)
     given = parser.parse_args()
     import ray
     from ray import tune
@@ -59,7 +62,7 @@ def main() -> None:
     # has it, since it may not reach itself under its outer address.
     ray.init(address="local", _node_ip_address="127.0.0.1")
     tuner = tune.Tuner(
-        tune.with_resources(trial, {"cpu": os.cpu_count() or 1}),
+        tune.with_resources(trial, {"cpu": (os.cpu_count() or 1) // given.at_once}),
         param_space={
             "point": tune.grid_search(given.points),
             "data": given.data,
