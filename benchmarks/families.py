@@ -9,6 +9,8 @@ the data are the seed study's pairs, some of one label joined to texts of about 
 Three ways in turn, each from the start of a process to a scored model: sentence-transformers'
 trainer with its defaults, the same with `bf16=True`, and a trial of embft (`one_trial.py`) in the
 precision named. The limit is the time that the products of the real tokens take (`limit.py`).
+Beside it, what bounds a cell: the seconds of a trial beside its training, and where a step's time
+goes (`step_shares.py`).
 The table is written after each cell, and keeps cells that were measured before, so that it can be
 made in several sittings (`--missing`, `--minutes 30`). Fails where embft is less than `--least`
 times as fast as the stock default.
@@ -68,6 +70,7 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
     "qwen3": ("Qwen3", {**_GATED, "num_key_value_heads": HEADS // 3, "head_dim": 32}),
     "llama": ("Llama", {**_GATED, "num_key_value_heads": HEADS // 3}),
 }
+SHARES = ("products", "loops", "other", "python")
 JOINED = {15: 1, 60: 4, 200: 13}  # texts of the pairs, of 15 tokens in the mean
 SPEC = """\
 name: one
@@ -142,8 +145,8 @@ def work(base: Path, data: Path, method: str, epochs: int) -> float:
 
 def compare(
     base: Path, data: Path, method: str, precision: str, given: Any
-) -> dict[str, list[Run]]:
-    """The ways of one cell, in turn."""
+) -> tuple[dict[str, list[Run]], dict[str, float]]:
+    """The ways of one cell, in turn, and where a step of ours spends its time."""
     targets = default_targets(anatomy(base).linear_layers)
     options = ["--method", method, "--epochs", given.epochs, "--data", data, "--model", base]
     options += ["--targets", *targets]
@@ -154,22 +157,28 @@ def compare(
     def narrow(seed: int) -> Run:
         return fresh(python("stock_recipe.py", *options, "--seed", seed, "--bf16"), {})
 
-    def ours(seed: int) -> Run:
-        spec = SPEC.format(
+    def spec(seed: int) -> dict[str, str]:
+        text = SPEC.format(
             data=data, base=base, method=method, precision=precision, epochs=given.epochs,
             rate=RATES[method], seed=seed,
         )  # fmt: skip
-        return fresh(python("one_trial.py", "spec.yaml"), {"spec.yaml": spec})
+        return {"spec.yaml": text}
+
+    def ours(seed: int) -> Run:
+        return fresh(python("one_trial.py", "spec.yaml"), spec(seed))
 
     ways = {"stock": stock, "embft": ours}
     if precision == "bf16" and not given.no_narrow:
         ways["stock bf16"] = narrow
-    return alternate(ways, range(42, 42 + given.rounds))
+    runs = alternate(ways, range(42, 42 + given.rounds))
+    return runs, fresh(python("step_shares.py", "spec.yaml"), spec(42)).output
 
 
-def figures(runs: dict[str, list[Run]], operations: float, speed: float) -> dict[str, Any]:
+def figures(
+    runs: dict[str, list[Run]], shares: dict[str, float], operations: float, speed: float
+) -> dict[str, Any]:
     """Medians, the ratios of each round, and how far training is from its limit."""
-    found: dict[str, Any] = {"limit_seconds": operations / speed}
+    found: dict[str, Any] = {"limit_seconds": operations / speed, "shares": shares}
     for name, each in runs.items():
         found[name] = {
             "seconds": [run.seconds for run in each],
@@ -192,6 +201,8 @@ def row(cell: str, found: dict[str, Any]) -> list[str]:
         *(f"{each['median_seconds']:.1f}" if each else "" for each in ways),
         *(_ratio(each) for each in ways[:2]),
         f"{found['train'] / found['limit_seconds']:.1f}",
+        f"{found['embft']['median_seconds'] - found['train']:.1f}",
+        ", ".join(f"{found['shares'][part]:.0%}" for part in SHARES) if "shares" in found else "",
         f"{found['stock']['peak_mb']:.0f}, {found['embft']['peak_mb']:.0f}",
         f"{found['stock']['spearman']:.3f}, {found['embft']['spearman']:.3f}",
         f"{len(found['embft']['seconds'])}, {found['date']}",
@@ -207,8 +218,8 @@ def _ratio(found: dict[str, Any] | None) -> str:
 
 HEADINGS = [
     "family", "method", "tokens", "precision", "stock s", "stock bf16 s", "embft s",
-    "times faster than stock", "than stock bf16", "training by its limit", "MB, stock and embft",
-    "Spearman of both", "rounds",
+    "times faster than stock", "than stock bf16", "training by its limit", "beside training s",
+    "a step: products, loops, torch, Python", "MB, stock and embft", "Spearman of both", "rounds",
 ]  # fmt: skip
 
 
@@ -268,10 +279,10 @@ def main() -> None:
                 continue
             print(cell, flush=True)
             operations = work(bases[family], data[tokens], method, given.epochs)
-            runs = compare(bases[family], data[tokens], method, precision, given)
+            runs, shares = compare(bases[family], data[tokens], method, precision, given)
             about = machine()
             measured = {"date": about["date"], "revision": about["revision"]}
-            found[cell] = figures(runs, operations, speeds[precision]) | measured
+            found[cell] = figures(runs, shares, operations, speeds[precision]) | measured
             if not given.no_publish:
                 every = known() | found
                 publish("families", every, show(every))

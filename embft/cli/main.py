@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -215,15 +216,18 @@ def report(folders: tuple[Path, ...], maps: bool, open_: bool, **wanted: Any) ->
 
     Several folders make one report, where their trials were scored on the same pairs.
     """
-    from embft.cli.sweeps import write_lead_maps
-    from embft.leaderboard.build import build_leaderboard
-    from embft.report.output import Wanted, write_wanted
-    from embft.system.text import printable
+    from embft.report.drawer import drawing_beside
 
-    leaderboard = build_leaderboard(*folders)
-    if maps:
-        write_lead_maps(leaderboard, wanted["compare"] or ())
-    path, lines = write_wanted(leaderboard, folders, Wanted(**wanted))
+    with drawing_beside() if wanted["form"] == "html" else nullcontext():
+        from embft.cli.sweeps import write_lead_maps
+        from embft.leaderboard.build import build_leaderboard
+        from embft.report.output import Wanted, write_wanted
+        from embft.system.text import printable
+
+        leaderboard = build_leaderboard(*folders)
+        if maps:
+            write_lead_maps(leaderboard, wanted["compare"] or ())
+        path, lines = write_wanted(leaderboard, folders, Wanted(**wanted))
     click.echo(printable("\n".join(lines)), nl=path is not None)
     if open_ and path:
         click.launch(path.as_uri())

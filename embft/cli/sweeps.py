@@ -196,13 +196,16 @@ def _reported(plan: Plan, *, maps: bool) -> Leaderboard:
     """Write leaderboard and report. Imports what they need here: a trial must not wait for that,
     and while trials run, `BackgroundReport` imports it.
     """
-    from embft.leaderboard.build import build_leaderboard
-    from embft.report.output import Wanted, write_wanted
+    from embft.report.drawer import drawing_beside
 
-    leaderboard = build_leaderboard(plan.folder.path)
-    if maps:
-        write_lead_maps(leaderboard, ())
-    write_wanted(leaderboard, [plan.folder.path], Wanted())
+    with drawing_beside():
+        from embft.leaderboard.build import build_leaderboard
+        from embft.report.output import Wanted, write_wanted
+
+        leaderboard = build_leaderboard(plan.folder.path)
+        if maps:
+            write_lead_maps(leaderboard, ())
+        write_wanted(leaderboard, [plan.folder.path], Wanted())
     return leaderboard
 
 

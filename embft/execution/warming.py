@@ -16,7 +16,7 @@ from multiprocessing import forkserver, resource_tracker
 import psutil
 
 from embft.system.speedups import speedup
-from embft.system.spinning import spin_briefly
+from embft.system.spinning import long_spins_inherited
 
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(["embft.execution.preload"])
@@ -28,12 +28,12 @@ def warm_up() -> None:
 
 
 def _warm_up() -> None:
-    spin_briefly()
     resource_tracker.ensure_running()  # its start would let the signal through again
     # Ctrl-C on the terminal reaches it too, and would end it, with a traceback, while it imports.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        forkserver.ensure_running()
+        with long_spins_inherited():  # workers look for themselves who else needs the cores
+            forkserver.ensure_running()
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 

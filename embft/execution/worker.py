@@ -24,6 +24,7 @@ from embft.execution.train_step import train_step
 from embft.results.folders import TrialDir
 from embft.storage.errors import storage_reason
 from embft.storage.files import write_atomic
+from embft.system.waiting import give_way_to_others
 from embft.training.step import DivergedError, NothingLearnedError
 
 STEPS: dict[str, Callable[[TrialDir], None]] = {"train": train_step, "score": score_step}
@@ -48,6 +49,7 @@ def run_step(step: str, folder: TrialDir) -> None:
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     warnings.filterwarnings("ignore", category=FutureWarning)
+    give_way_to_others()
     try:
         STEPS[step](folder)
     except StoppedError:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import altair as alt
 
+from embft.report.drawer import begin_drawing
 from embft.report.theme import PRINT, config
 
 STATIC_WIDTH = 720
@@ -90,10 +91,13 @@ def _rounded(table: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def static_svg(chart: Chart, width: int | None = None) -> str:
     """The chart as SVG with the page's CSS variables in it."""
-    import vl_convert
+    return begin_svg(chart, width)()
 
-    drawn: str = vl_convert.vegalite_to_svg(_fixed(chart, width))
-    return _slim(_SPOKEN.sub("", _without_inline_styles(drawn)))
+
+def begin_svg(chart: Chart, width: int | None = None) -> Callable[[], str]:
+    """As `static_svg`, of a picture that is drawn until it is asked for, where that is possible."""
+    drawn = begin_drawing(_fixed(chart, width))
+    return lambda: _slim(_SPOKEN.sub("", _without_inline_styles(drawn())))
 
 
 def _slim(svg: str) -> str:
@@ -103,10 +107,7 @@ def _slim(svg: str) -> str:
 
 def export_svg(chart: Chart, width: int = STATIC_WIDTH) -> str:
     """The chart as an SVG file of its own: colours as values, the title above."""
-    import vl_convert
-
-    drawn: str = vl_convert.vegalite_to_svg(_standalone(chart, width))
-    return drawn
+    return begin_drawing(_standalone(chart, width))()
 
 
 def export_png(chart: Chart, width: int = STATIC_WIDTH, scale: float = 2.0) -> bytes:

@@ -7,7 +7,7 @@ Covers what stands in which section and how the file is put together. Charts are
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -29,7 +29,7 @@ from embft.metrics.borda import MANY_TASKS
 from embft.report import bundle
 from embft.report import format as fmt
 from embft.report.audit import audit_lines
-from embft.report.chart import Chart, static_svg
+from embft.report.chart import Chart, begin_svg
 from embft.report.chart_list import Section, draw_charts
 from embft.report.compared_models import MOST_SHOWN
 from embft.report.comparison import compare_data
@@ -60,10 +60,15 @@ class Stat:
 
 @dataclass(frozen=True)
 class Figure:
-    """A chart with the picture that stands there before any script runs."""
+    """A chart with the picture that stands there before any script runs, once it is drawn."""
 
     chart: Chart
-    svg: Markup
+    drawn: Callable[[], str]
+
+    @property
+    def svg(self) -> Markup:
+        """The picture, which vl-convert wrote with every text escaped."""
+        return Markup(self.drawn())  # noqa: S704 - our own markup
 
 
 def write_report(
@@ -88,6 +93,7 @@ def _rendered(
     leaderboard = scored(leaderboard)
     pairs = pairs_view(leaderboard, compare or ())
     drawn = draw_charts(leaderboard, pairs.compared)
+    figures = _figures(drawn, pictures=pictures)  # drawn while the rest is made
     couples = compare_data(leaderboard, compare)
     context = {
         **_top(leaderboard),
@@ -96,7 +102,7 @@ def _rendered(
         "spark": SPARK,
         "pairs": pairs,
         "queries": queries_views(leaderboard),
-        "figures_of": _figures(drawn, pictures=pictures),
+        "figures_of": figures,
         "mapped": any(chart.key == "map" for chart in drawn[Section.BEFORE_AFTER]),
         "agreements": agreements(leaderboard),
         "agreement_finding": agreement_finding(agreements(leaderboard)),
@@ -153,8 +159,8 @@ def _several_best(leaderboard: Leaderboard) -> bool:
 
 
 def figure(chart: Chart, *, picture: bool = True) -> Figure:
-    """A chart with its static picture, which vl-convert wrote with every text escaped."""
-    return Figure(chart, Markup(static_svg(chart) if picture else ""))  # noqa: S704 - our own markup
+    """A chart with its static picture, which may be drawn until it is asked for."""
+    return Figure(chart, begin_svg(chart) if picture else str)
 
 
 def stats(leaderboard: Leaderboard) -> list[Stat]:

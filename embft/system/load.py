@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 import psutil
 
+QUIET = 0.2
+"""Cores that others may use of a machine that counts as free."""
 _IDLE = ("idle", "iowait", "guest", "guest_nice")  # the last two count as user and nice already
 _LEAST_SECONDS = 0.2  # processor time is counted in hundredths of a second
 
@@ -45,6 +47,17 @@ class Others:
         now = _sample(self.root)
         theirs = now.used - self.since.used - (now.ours - self.since.ours)
         return max(0.0, theirs / (now.at - self.since.at))
+
+
+def cores_of_others() -> Iterator[float]:
+    """How many cores all other processes have used, in the mean, since it was last asked; at first
+    since this process has begun to be looked at.
+    """
+    at, used = time.monotonic(), sum(_processors()) - time.process_time()
+    while True:
+        before = at, used
+        at, used = time.monotonic(), sum(_processors()) - time.process_time()
+        yield max(0.0, (used - before[1]) / max(at - before[0], 1e-9))
 
 
 def _sample(root: int) -> _Sample:

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from embft.system.spinning import spin_briefly
+from embft.system.spinning import long_spins_inherited, spin_briefly
 
 COMMAND = """\
 import os, sys
@@ -50,3 +50,16 @@ def test_it_is_said_before_torch_is_there() -> None:
         env={k: v for k, v in os.environ.items() if k not in {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"}},
     )
     assert run.stdout.splitlines()[-1] == "False 1000"
+
+
+def test_what_looks_for_itself_does_not_inherit_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The warm process, whose workers see who else needs the cores; the user's own number stays."""
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
+    spin_briefly()
+    with long_spins_inherited():
+        assert "GOMP_SPINCOUNT" not in os.environ
+    assert os.environ["GOMP_SPINCOUNT"] == "1000"
+    monkeypatch.setenv("GOMP_SPINCOUNT", "7")
+    with long_spins_inherited():
+        assert os.environ["GOMP_SPINCOUNT"] == "7"
