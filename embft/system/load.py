@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 
 import psutil
 
-QUIET = 0.2
-"""Cores that others may use of a machine that counts as free."""
 _IDLE = ("idle", "iowait", "guest", "guest_nice")  # the last two count as user and nice already
 _LEAST_SECONDS = 0.2  # processor time is counted in hundredths of a second
 

@@ -19,11 +19,14 @@ from collections.abc import Callable, Iterator
 
 import torch
 
-from embft.system.load import QUIET, cores_of_others
+from embft.system.load import cores_of_others
 from embft.system.speedups import speedup
 from embft.system.spinning import users_choice
 
 _SECONDS = 0.5  # between two looks
+# Cores that others use which need one: a program that takes a core gets more of it. A sweep's own
+# other processes use an eighth of one, and at times a third.
+_TAKEN = 0.5
 _QUIET_LOOKS = 2  # after which others are believed to have ended
 
 Hold = Callable[[], Callable[[], None]]
@@ -82,7 +85,7 @@ def watch(looks: Iterator[float], hold: Hold, release: Callable[[], None] | None
     """
     quiet = 0
     for cores in looks:
-        quiet = quiet + 1 if cores < QUIET else 0
+        quiet = quiet + 1 if cores < _TAKEN else 0
         if quiet == 0 and release is None:
             release = hold()
         elif quiet == _QUIET_LOOKS and release is not None:

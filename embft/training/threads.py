@@ -11,8 +11,8 @@ import statistics
 import time
 from collections.abc import Callable
 
-from embft.system.load import QUIET
-
+QUIET = 0.2
+"""Cores that others may use of a machine that counts as free."""
 _ROUNDS = 3
 _SECONDS = 4.0  # that the trial of threads may take, but for its first round
 _WORTH = 0.9  # of the time of fewer threads that more of them may take at most

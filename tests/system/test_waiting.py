@@ -45,7 +45,7 @@ print(alone, beside, spent())
         ([0.0, 0.9, 0.0], [True]),
         ([0.0, 0.0, 0.9], [True, False, True]),  # others begin
         ([0.0, 0.0, 0.9, 0.0, 0.9, 0.0, 0.0], [True, False, True, False]),  # and end
-        ([0.1, 0.1, 0.1], [True, False]),
+        ([0.3, 0.3, 0.3], [True, False]),  # a sweep's own processes
     ],
 )
 def test_threads_are_held_while_others_use_cores(looks: list[float], held: list[bool]) -> None:
